@@ -1,0 +1,47 @@
+# Two commands on a fresh machine, each doing its own set-up in .venv:
+#   make quickstart   the main job: compare the switcher with its rivals, ends with a table
+#   make test         formatting, types and tests
+# and `make benchmark`: what the suite costs over bare PyTorch, as ratios.
+# PYTHON is the interpreter to build the environment with (3.11 or later).
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.yaml' -o -type d ! -name __pycache__)
+
+.PHONY: quickstart test benchmark clean
+
+quickstart: $(VENV)/.installed
+	$(BIN)/switchbench run quickstart
+
+test: $(VENV)/.installed $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p switchbench
+	$(BIN)/pytest
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python tests/benchmark_training.py --epochs 15
+
+# The code is installed as users install it, and again when it changes. Dependencies are resolved
+# only when pyproject.toml changes. A stale build folder would bring deleted modules back.
+$(VENV)/.installed: $(VENV)/.dependencies $(CODE)
+	@rm -rf build
+	$(BIN)/pip install --quiet --no-deps --force-reinstall .
+	@touch $@
+
+$(VENV)/.dependencies: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "switchbench needs Python 3.11 or later; say which with: make PYTHON=python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "python3 cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 2; }
+	@echo "installing dependencies into $(VENV) (PyTorch is large; the first time takes minutes)"
+	$(BIN)/pip install --quiet .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.dependencies
+	$(BIN)/pip install --quiet '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

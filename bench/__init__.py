@@ -1,0 +1,62 @@
+"""switchbench: which connections does a network need, and which method finds them best?
+
+The Python API does what the command line does::
+
+    import switchbench
+
+    results = switchbench.run("quickstart", out="results/quickstart")  # a pandas table
+    config = switchbench.TrialConfig.of(network="lenet-300-100", dataset="digits",
+                                        method="magnitude", density=0.05, training={"epochs": 20})
+    switchbench.run_trial(config).row["test_accuracy"]
+
+Names are imported when they are first used, so that ``switchbench --help`` does not wait for torch.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from switchbench.compare import Plan, plan, report, run, sync
+    from switchbench.errors import InputError, Interrupted
+    from switchbench.methods import Method, Options, option, register
+    from switchbench.spec import Spec
+    from switchbench.specfile import load
+    from switchbench.trial import TrialConfig, TrialResult, run_trial
+
+__version__ = version("switchbench")
+
+__all__ = [
+    "InputError",
+    "Interrupted",
+    "Method",
+    "Options",
+    "Plan",
+    "Spec",
+    "TrialConfig",
+    "TrialResult",
+    "load",
+    "option",
+    "plan",
+    "register",
+    "report",
+    "run",
+    "run_trial",
+    "sync",
+]
+
+_HOMES = {
+    "compare": ["Plan", "plan", "report", "run", "sync"],
+    "errors": ["InputError", "Interrupted"],
+    "methods": ["Method", "Options", "option", "register"],
+    "spec": ["Spec"],
+    "specfile": ["load"],
+    "trial": ["TrialConfig", "TrialResult", "run_trial"],
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"switchbench.{module}"), name)
+    raise AttributeError(f"module 'switchbench' has no attribute {name!r}")

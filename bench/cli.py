@@ -1,0 +1,162 @@
+"""The command line: parse, call, print. Bad input ends with one line and exit code 2."""
+
+import importlib.metadata
+import sys
+from dataclasses import astuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from switchbench.errors import InputError, Interrupted
+from switchbench.progress import plain_console
+
+if TYPE_CHECKING:
+    from switchbench.compare import Plan
+    from switchbench.listing import OptionLine
+
+app = typer.Typer(
+    name="switchbench",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Plugins = Annotated[
+    list[Path], typer.Option("--plugin", help="Python file that registers methods, networks or data sets.")
+]
+MlflowUri = Annotated[
+    str | None,
+    typer.Option(help="MLflow server or database; default: sqlite beside the results; none: off."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Which connections does a network need, and which method finds them best?"""
+    if show:
+        typer.echo(importlib.metadata.version("switchbench"))
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    spec: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped spec.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/NAME.")] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="Change of the spec: key.key=value.")] = [],  # noqa: B006
+    address: Annotated[str | None, typer.Option(help="Running Ray cluster; default: this machine.")] = None,
+    mlflow_uri: MlflowUri = None,
+    plugin: Plugins = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and run nothing.")] = False,
+) -> None:
+    """Run what a comparison lacks, and write its report. Exit code 1 if trials failed."""
+    from switchbench import compare, plugins
+
+    if dry_run:
+        plugins.load(plugin)
+        _print_plan(compare.plan(spec, out, set_))
+        return
+    results = compare.run(
+        spec,
+        out,
+        set_,
+        address=address,
+        mlflow_uri=mlflow_uri,
+        plugin_files=plugin,
+        console=plain_console(),
+    )
+    if (results["status"].isin(["failed", "missing"])).any():
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder of a comparison.")],
+) -> None:
+    """Write the tables and figures of a comparison from its stored results."""
+    from switchbench import compare
+
+    compare.report(results, plain_console())
+
+
+@app.command()
+def sync(
+    results: Annotated[Path, typer.Argument(help="Folder of a comparison.")],
+    mlflow_uri: MlflowUri = None,
+) -> None:
+    """Send MLflow what it lacks of a comparison."""
+    from switchbench import compare
+
+    typer.echo(f"{compare.sync(results, mlflow_uri)} trials sent")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str | None, typer.Argument(help="methods, networks, datasets, specs, or one name of them.")
+    ] = None,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """List what there is, or describe one method, network or data set with its options."""
+    from switchbench import listing, plugins
+    from switchbench.specfile import shipped_text
+
+    plugins.load(plugin)
+    console, sections = plain_console(), listing.sections()
+    if what is not None and what not in sections:
+        spec = what in sections["specs"]
+        if not spec or any(what in sections[kind] for kind in listing.SECTIONS):
+            _print_description(*listing.describe(what))
+        if spec:
+            typer.echo(shipped_text(what), nl=False)
+        return
+    for section, names in sections.items():
+        if what in (None, section):
+            table = Table(title=section, title_justify="left", box=None, show_header=False)
+            table.add_column(style="bold")
+            for name, line in names.items():
+                table.add_row(name, line)
+            console.print(table)
+
+
+def _print_plan(plan: "Plan") -> None:
+    left = {trial.trial_id for trial in plan.todo}
+    table = Table("trial", "method", "density", "seed", "network", "dataset", "state", box=None)
+    for trial in plan.trials:
+        table.add_row(
+            trial.trial_id,
+            trial.method.label,
+            "-" if trial.density is None else f"{trial.density:g}",
+            str(trial.seed),
+            trial.network.label,
+            trial.dataset.label,
+            "to run" if trial.trial_id in left else "done",
+        )
+    plain_console().print(table)
+    typer.echo(plan.summary)
+
+
+def _print_description(documentation: str, options: list["OptionLine"]) -> None:
+    console = plain_console()
+    console.print(documentation)
+    table = Table("option", "type", "default", "valid", "search", "meaning", box=None)
+    for option in options:
+        table.add_row(*astuple(option))
+    if options:
+        console.print()
+        console.print(table)
+
+
+def main() -> None:
+    """Entry point of the command ``switchbench``."""
+    try:
+        app()
+    except InputError as error:
+        print(f"switchbench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except Interrupted as interrupt:
+        print(f"switchbench: {interrupt}", file=sys.stderr)
+        sys.exit(130)

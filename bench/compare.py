@@ -1,0 +1,172 @@
+"""A comparison from spec to report: plan − ledger → trials → ledger → mirror → report."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+from rich.console import Console
+
+from switchbench import datasets, plugins, reports, specfile
+from switchbench.datasets import MissingData
+from switchbench.errors import InputError, Interrupted
+from switchbench.ledger import Ledger
+from switchbench.progress import Display, plain_console
+from switchbench.spec import Spec
+from switchbench.trial import TrialConfig
+from switchbench.worker import Job
+
+RESULTS = Path("results")
+NO_MLFLOW = "none"
+
+SpecLike = Spec | Mapping[str, Any] | str | Path
+"""A spec, its plain values, a file, or the name of a shipped one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison asks for and what its ledger has of it."""
+
+    spec: Spec
+    ledger: Ledger
+    trials: list[TrialConfig]
+    todo: list[TrialConfig]
+    """Trials that the ledger lacks."""
+
+    @property
+    def summary(self) -> str:
+        """The plan in one line."""
+        planned, left = len(self.trials), len(self.todo)
+        counts = f"{planned} trials, {planned - left} done, {left} to run"
+        return f"{self.spec.name}: {counts} → {self.ledger.folder}"
+
+
+def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> Plan:
+    """Resolve a spec and look into its ledger; writes nothing. Raises InputError."""
+    if isinstance(spec, str | Path):
+        resolved = specfile.load(spec, changes)
+    else:
+        plain = spec.model_dump(mode="json") if isinstance(spec, Spec) else dict(spec)
+        resolved = specfile.parse(specfile.changed(plain, changes))
+    trials = resolved.trials()
+    ledger = Ledger(out or RESULTS / resolved.name)
+    try:
+        todo = [trial for trial in trials if not ledger.done(trial.trial_id)]
+    except OSError as error:
+        raise InputError(f"output folder {ledger.folder}: {error.strerror or error}") from error
+    return Plan(resolved, ledger, trials, todo)
+
+
+def run(
+    spec: SpecLike,
+    out: str | Path | None = None,
+    changes: Iterable[str] = (),
+    *,
+    address: str | None = None,
+    mlflow_uri: str | None = None,
+    plugin_files: Iterable[str | Path] = (),
+    console: Console | None = None,
+) -> pd.DataFrame:
+    """Run what a comparison lacks and write its report; return the ledger's table.
+
+    ``out`` defaults to ``results/<name>``; ``address`` is a running Ray cluster's;
+    ``mlflow_uri`` defaults to a sqlite file in the folder, and ``none`` turns MLflow off.
+    Raises InputError before anything is written, and Interrupted on Ctrl-C, after which the
+    same call goes on where it stopped.
+    """
+    console = console or plain_console(stderr=True)
+    modules = plugins.load(plugin_files)
+    planned = plan(spec, out, changes)
+    if not planned.todo:
+        planned.ledger.create(planned.spec, planned.trials)
+        console.print(planned.summary, soft_wrap=True)
+        return _finish(planned, _mirror(planned.ledger, mlflow_uri), console)
+    planned.ledger.check_writable()
+    _check_data(planned.spec)
+    from switchbench.distribution import cluster, distribute
+
+    job = Job(planned.ledger.folder, datasets.data_folder(), planned.spec.resources, uuid4().hex)
+    done = len(planned.trials) - len(planned.todo)
+    try:
+        with cluster(address, job.resources):
+            planned.ledger.create(planned.spec, planned.trials)
+            console.print(planned.summary, soft_wrap=True)
+            mirror = _mirror(planned.ledger, mlflow_uri)
+            with Display(console, len(planned.trials), done) as display:
+                distribute(planned.todo, job, [display, *([mirror] if mirror else [])], modules)
+        return _finish(planned, mirror, console)
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(_how_to_go_on(planned)) from interrupt
+
+
+def report(folder: str | Path, console: Console | None = None) -> pd.DataFrame:
+    """Write the report of a comparison's folder, print its table, return the ledger's table."""
+    console = console or plain_console(stderr=True)
+    ledger = Ledger(folder)
+    results = ledger.results()
+    try:
+        written = reports.write(results, ledger.report, ledger.name())
+        ledger.write_compact(results)
+    except OSError as error:
+        raise InputError(f"report folder {ledger.report}: {error.strerror or error}") from error
+    reports.terminal(written, console)
+    files = ", ".join(sorted(path.name for path in ledger.report.iterdir()))
+    console.print(f"{ledger.report}: {files}", soft_wrap=True)
+    return results
+
+
+def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
+    """Send MLflow what it lacks of a comparison; return the number of rows sent.
+
+    Raises InputError if MLflow does not answer.
+    """
+    from switchbench import tracking
+
+    if mlflow_uri == NO_MLFLOW:
+        raise InputError(f"--mlflow-uri {NO_MLFLOW}: there is nothing to send to")
+    ledger = Ledger(folder)
+    rows = list(ledger.rows())
+    try:
+        return tracking.sync(ledger, rows, mlflow_uri)
+    except Exception as error:  # MLflow and its stores raise many kinds
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise InputError(f"MLflow at {mlflow_uri or ledger.mlflow_uri}: {reason}") from error
+
+
+def _finish(planned: Plan, mirror: Any, console: Console) -> pd.DataFrame:
+    results = report(planned.ledger.folder, console)
+    if mirror:
+        mirror.close()
+    if mirror and mirror.problem:
+        lost = f"MLflow lacks results ({mirror.problem}); nothing is lost"
+        console.print(f"{lost}: switchbench sync {planned.ledger.folder} sends them", soft_wrap=True)
+    return results
+
+
+def _how_to_go_on(planned: Plan) -> str:
+    ledger, trials = planned.ledger, planned.trials
+    done = sum(ledger.done(trial.trial_id) for trial in trials)
+    return (
+        f"stopped: {done} of {len(trials)} trials are done and stored in {ledger.folder}; "
+        "run the same command again to go on"
+    )
+
+
+def _check_data(spec: Spec) -> None:
+    for dataset in spec.datasets:
+        try:
+            datasets.held_out(datasets.load(dataset.name), spec.validation)
+        except (MissingData, ValueError) as error:
+            raise InputError(str(error)) from error
+
+
+def _mirror(ledger: Ledger, uri: str | None) -> Any:
+    if uri == NO_MLFLOW:
+        return None
+    from switchbench.tracking import Mirror
+
+    mirror = Mirror(ledger, uri)
+    mirror.start()
+    return mirror

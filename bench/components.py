@@ -1,0 +1,124 @@
+"""Methods, networks and data sets as a spec names them: a name, a label and resolved options."""
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
+
+from switchbench.datasets import DATASETS
+from switchbench.errors import explain, unknown
+from switchbench.methods import METHODS, Method, Options
+from switchbench.networks import NETWORKS
+
+
+class Component(BaseModel):
+    """A registered thing by name, written ``name`` or ``{kind: name, label: …, option: …}``.
+
+    Validation looks the name up and fills in every default, so that an instance says all
+    there is to know; it is written back in the same form.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    kind: ClassVar[str]
+    registry: ClassVar[dict[str, Any]]
+    """What is registered of this kind, by name."""
+
+    name: str
+    label: str = Field(pattern=r"^\S(.*\S)?$", description="one line of text, not empty")
+    options: dict[str, Any]
+
+    @property
+    def registered(self) -> Any:
+        """The registered class or loader itself."""
+        return self.registry[self.name]
+
+    @property
+    def config(self) -> Any:
+        """The options as the registered class types them: an instance of its ``Config``."""
+        return _config_class(self.registered)(**self.options)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes results of this component comparable: everything but the label. A plug-in
+        file's content counts as well: its author changes it without raising a version."""
+        identity = {"name": self.name, "version": self.registered.version, "options": self.options}
+        source = getattr(self.registered, "plugin_source", None)
+        return identity | ({"source": source} if source else {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, raw: Any) -> Any:
+        if isinstance(raw, cls):
+            return {"name": raw.name, "label": raw.label, "options": raw.options}
+        entry = {cls.kind: raw} if isinstance(raw, str) else raw
+        if not isinstance(entry, dict) or cls.kind not in entry:
+            raise _problem(f"{raw!r} should be a name or a mapping with the key {cls.kind!r}")
+        options = {str(key): value for key, value in entry.items()}
+        name = options.pop(cls.kind)
+        label = options.pop("label", name)
+        if not isinstance(name, str) or name not in cls.registry:
+            raise _problem(unknown(cls.kind, name, cls.registry))
+        config_class = _config_class(cls.registry[name])
+        try:
+            resolved = config_class(**options)
+        except ValidationError as error:
+            raise _problem(f"{cls.kind} {name!r}: {explain(error, config_class)}") from error
+        return {"name": name, "label": label, "options": resolved.model_dump(mode="json")}
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        return {self.kind: self.name, "label": self.label, **self.options}
+
+
+class MethodChoice(Component):
+    """A sparsification method with its options."""
+
+    kind = "method"
+    registry = METHODS
+
+    def takes_target(self) -> bool:
+        """Whether the method, with these options, meets a target density."""
+        method: type[Method] = self.registered
+        return method.takes_target(self.config)
+
+
+class NetworkChoice(Component):
+    """A task network with its options."""
+
+    kind = "network"
+    registry = NETWORKS
+
+
+class DatasetChoice(Component):
+    """A data set."""
+
+    kind = "dataset"
+    registry = DATASETS
+
+
+def _config_class(registered: Any) -> type[Options]:
+    config_class: type[Options] = getattr(registered, "Config", Options)
+    return config_class
+
+
+def _problem(message: str) -> PydanticCustomError:
+    return PydanticCustomError("input", "{message}", {"message": message})
+
+
+CHOICES: tuple[type[Component], ...] = (MethodChoice, NetworkChoice, DatasetChoice)
+
+
+def extensions() -> list[tuple[str, str, Any]]:
+    """What plug-ins have registered: kind, name, object. Workers get them by :func:`adopt`."""
+    return [
+        (choice.kind, name, registered)
+        for choice in CHOICES
+        for name, registered in choice.registry.items()
+        if not registered.__module__.startswith("switchbench.")
+    ]
+
+
+def adopt(registered: list[tuple[str, str, Any]]) -> None:
+    """Register in this process what :func:`extensions` listed in another."""
+    registries = {choice.kind: choice.registry for choice in CHOICES}
+    for kind, name, thing in registered:
+        registries[kind][name] = thing

@@ -1,0 +1,86 @@
+"""What there is to choose from: names with one line each, and the options of one name."""
+
+import inspect
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from switchbench import specfile
+from switchbench.components import CHOICES
+from switchbench.errors import InputError, unknown
+from switchbench.methods import Options
+
+SECTIONS = {f"{choice.kind}s": choice for choice in CHOICES}
+
+
+@dataclass(frozen=True)
+class OptionLine:
+    """One option in words: what it takes, its default, its valid range and its search range."""
+
+    name: str
+    type: str
+    default: str
+    valid: str
+    search: str
+    description: str
+
+
+def sections() -> dict[str, dict[str, str]]:
+    """Every name with its one-line description, by section."""
+    listed = {
+        section: {name: _first_line(thing) for name, thing in sorted(choice.registry.items())}
+        for section, choice in SECTIONS.items()
+    }
+    return listed | {"specs": specfile.shipped()}
+
+
+def describe(name: str) -> tuple[str, list[OptionLine]]:
+    """The documentation and the options of a method, network or data set. Raises InputError."""
+    for choice in SECTIONS.values():
+        if name in choice.registry:
+            thing = choice.registry[name]
+            config: type[Options] = getattr(thing, "Config", Options)
+            return _documentation(thing), [_option(key, field) for key, field in config.model_fields.items()]
+    names = [name for choice in SECTIONS.values() for name in choice.registry]
+    raise InputError(unknown("name", name, [*SECTIONS, "specs", *specfile.shipped(), *names]))
+
+
+def _first_line(thing: Any) -> str:
+    return _documentation(thing).splitlines()[0]
+
+
+def _documentation(thing: Any) -> str:
+    """The docstring with one line per paragraph."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(thing) or "")
+
+
+def _option(name: str, field: FieldInfo) -> OptionLine:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    search: Any = extra.get("search")
+    scale = ", log" if extra.get("log") else ""
+    return OptionLine(
+        name=name,
+        type=_type(field.annotation),
+        default=str(field.default),
+        valid=" ".join(_bound(limit) for limit in field.metadata),
+        search=f"{search[0]:g} to {search[1]:g}{scale}" if search else "",
+        description=field.description or "",
+    )
+
+
+def _type(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " | ".join(str(value) for value in inner)
+    if origin is Annotated:
+        return _type(inner[0])
+    if origin is tuple:
+        return f"list of {_type(inner[0])}"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _bound(limit: Any) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    return " ".join(f"{sign} {getattr(limit, key):g}" for key, sign in signs.items() if hasattr(limit, key))

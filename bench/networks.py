@@ -1,0 +1,60 @@
+"""Task networks by name. A network adapts its input width and its output to the data set."""
+
+import itertools
+import math
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from torch import nn
+
+from switchbench.methods import Options, option
+from switchbench.methods.registry import registrar
+
+InputShape = tuple[int, int, int]
+"""Channels, height, width."""
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class Network:
+    """What a registered network is beside a module; built as ``cls(input_shape, classes, config)``."""
+
+    class Config(Options):
+        """Options of the network."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+
+NETWORKS: dict[str, type[Network]] = {}
+"""Every registered network by name."""
+
+register = registrar("network", NETWORKS)
+"""Class decorator ``@register(name)``: make a network known under a name."""
+
+
+@register("mlp")
+class MLP(Network, nn.Sequential):
+    """Multilayer perceptron with ReLU and any hidden widths."""
+
+    class Config(Network.Config):
+        hidden: tuple[Width, ...] = option((300, 100), "widths of the hidden layers")
+        bias: bool = option(True, "whether layers have biases")
+
+    def __init__(self, input_shape: InputShape, classes: int, config: Config) -> None:
+        widths = [math.prod(input_shape), *config.hidden, classes]
+        modules: list[nn.Module] = [nn.Flatten()]
+        for inputs, outputs in itertools.pairwise(widths):
+            modules += [nn.Linear(inputs, outputs, bias=config.bias), nn.ReLU()]
+        super().__init__(*modules[:-1])
+
+
+@register("lenet-300-100")
+class LeNet300100(MLP):
+    """LeNet-300-100: inputs-300-100-classes with ReLU (LeCun et al. 1998; 784 inputs on MNIST)."""
+
+    class Config(Network.Config):
+        bias: bool = option(True, "whether layers have biases; the switcher paper has none")
+
+    def __init__(self, input_shape: InputShape, classes: int, config: Config) -> None:
+        super().__init__(input_shape, classes, MLP.Config(hidden=(300, 100), bias=config.bias))

@@ -1,0 +1,55 @@
+"""Other people's methods, networks and data sets: installed packages and single files.
+
+A plug-in registers its classes when it is imported. Installed packages name the modules to
+import in the entry-point groups ``switchbench.methods``, ``switchbench.networks`` and
+``switchbench.datasets``.
+"""
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from switchbench.components import extensions
+from switchbench.errors import InputError
+
+GROUPS = ("switchbench.methods", "switchbench.networks", "switchbench.datasets")
+
+
+def load(files: Iterable[str | Path] = ()) -> list[ModuleType]:
+    """Import every installed plug-in, then the given files; return the files' modules.
+
+    Raises InputError with one line if one cannot be imported or takes a name that is taken.
+    """
+    for group in GROUPS:
+        for entry in entry_points(group=group):
+            try:
+                entry.load()
+            except Exception as error:  # anything may go wrong in other people's code
+                raise InputError(f"plug-in {entry.value}: {type(error).__name__}: {error}") from error
+    return [_load_file(Path(file).resolve()) for file in files]
+
+
+def _load_file(path: Path) -> ModuleType:
+    name = f"switchbench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"plug-in {path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # anything may go wrong in other people's code
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        where = f", line {lines[-1]}" if lines else ""
+        raise InputError(f"plug-in {path}{where}: {type(error).__name__}: {error}") from error
+    source = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    for _, _, registered in extensions():
+        if registered.__module__ == name:
+            registered.plugin_source = source  # travels with the class to the workers
+    return module

@@ -1,0 +1,21 @@
+"""Independent random streams, one per (seed, purpose).
+
+Purposes: ``split`` (validation images), ``initialisation`` (first weights), ``order`` (batches),
+``method`` (whatever a method draws), ``training`` (torch's global generator while training).
+A method can therefore draw as much as it likes without changing the batches that it sees.
+"""
+
+import hashlib
+
+import torch
+
+
+def derive(seed: int, purpose: str) -> int:
+    """A 63-bit seed that depends on both arguments and on nothing else."""
+    digest = hashlib.sha256(f"switchbench/{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(seed: int, purpose: str) -> torch.Generator:
+    """A fresh CPU generator for one purpose."""
+    return torch.Generator().manual_seed(derive(seed, purpose))

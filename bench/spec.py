@@ -1,0 +1,103 @@
+"""The spec of a comparison, validated and fully resolved, and the trials that it plans."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from switchbench.accounting import Scope
+from switchbench.components import Component, DatasetChoice, MethodChoice, NetworkChoice
+from switchbench.errors import InputError
+from switchbench.optimisers import TrainingConfig
+from switchbench.trial import Density, Seed, TrialConfig
+
+
+class Resources(BaseModel):
+    """What one trial gets; no part of its identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    cpus: int = Field(1, ge=1, description="processor cores, which is also torch's thread count")
+    gpus: float = Field(0, ge=0, description="GPUs: a whole number, or a fraction of one to share it")
+    minutes: float | None = Field(None, gt=0, description="a trial that takes longer has failed")
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_or_part(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"{gpus:g} should be a whole number, or a fraction of one GPU")
+        return gpus
+
+
+class Spec(BaseModel):
+    """A comparison: methods × networks × data sets × densities × seeds under one training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    networks: list[NetworkChoice] = Field(min_length=1)
+    datasets: list[DatasetChoice] = Field(min_length=1)
+    scope: Scope = "fc"
+    methods: list[MethodChoice] = Field(min_length=1)
+    densities: list[Density] = Field(min_length=1)
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
+    training: TrainingConfig
+    resources: Resources = Resources()
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, seeds: Any) -> Any:
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds < 1:
+                raise ValueError(f"{seeds} should be a number of seeds from 1, or a list of seeds")
+            return list(range(seeds))
+        return seeds
+
+    @field_validator("densities", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: list[float]) -> list[float]:
+        return _distinct(values, "value")
+
+    @field_validator("networks", "datasets", "methods")
+    @classmethod
+    def _own_labels(cls, choices: list[Component]) -> list[Component]:
+        _distinct([choice.label for choice in choices], "label")
+        return choices
+
+    def trials(self) -> list[TrialConfig]:
+        """The plan: every trial of the comparison, all methods of a seed before the next seed.
+
+        A method that takes no target density runs once per seed. Raises InputError if two
+        labels stand for the same trial.
+        """
+        configs: dict[str, TrialConfig] = {}
+        for seed in self.seeds:
+            for network in self.networks:
+                for dataset in self.datasets:
+                    for method in self.methods:
+                        for density in self.densities if method.takes_target() else [None]:
+                            config = TrialConfig(
+                                network=network,
+                                dataset=dataset,
+                                scope=self.scope,
+                                method=method,
+                                density=density,
+                                seed=seed,
+                                validation=self.validation,
+                                training=self.training,
+                            )
+                            twin = configs.setdefault(config.trial_id, config)
+                            if twin is not config:
+                                raise InputError(f"methods: {_names(twin)} and {_names(config)} are the same")
+        return list(configs.values())
+
+
+def _distinct(values: list[Any], what: str) -> list[Any]:
+    repeated = [value for i, value in enumerate(values) if value in values[:i]]
+    if repeated:
+        raise ValueError(f"the {what} {repeated[0]!r} stands twice; each needs its own")
+    return values
+
+
+def _names(config: TrialConfig) -> str:
+    return f"{config.method.label!r} on {config.network.label!r}"

@@ -1,0 +1,188 @@
+"""One trial: a plain function from a config to a result, the same bits wherever it runs."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from switchbench import accounting, datasets, seeds
+from switchbench.accounting import Scope
+from switchbench.components import DatasetChoice, MethodChoice, NetworkChoice
+from switchbench.datasets import Splits
+from switchbench.errors import InputError, explain
+from switchbench.evaluation import evaluate
+from switchbench.methods import Layers, Method
+from switchbench.optimisers import TrainingConfig
+from switchbench.training import Diverged, train
+
+SCHEMA_VERSION = 1
+"""Part of every trial's identity: raise it when the engine changes what a config measures."""
+
+Density = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Skipped(Exception):
+    """The method cannot handle this network; the message is its reason."""
+
+
+class TrialConfig(BaseModel):
+    """Everything that decides a trial's result, and nothing else (but the labels).
+
+    ``density`` is None exactly where the method takes no target. Build one by hand with
+    :meth:`of`, which turns bad values into one clear line.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    network: NetworkChoice
+    dataset: DatasetChoice
+    scope: Scope = "fc"
+    method: MethodChoice
+    density: Density | None = None
+    seed: Seed = 0
+    validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
+    training: TrainingConfig
+
+    @classmethod
+    def of(cls, **fields: Any) -> "TrialConfig":
+        """Build a config from plain values. Raises InputError."""
+        try:
+            config = cls.model_validate(fields)
+        except ValidationError as error:
+            raise InputError(explain(error, cls)) from error
+        if config.method.takes_target() != (config.density is not None):
+            need = "needs a density" if config.density is None else "takes no target density"
+            raise InputError(f"density: method {config.method.name!r} {need}")
+        return config
+
+    @property
+    def trial_id(self) -> str:
+        """Hash of the canonical, fully resolved config, with the versions of what it names."""
+        identity = {
+            "schema": SCHEMA_VERSION,
+            "network": self.network.identity(),
+            "dataset": self.dataset.identity(),
+            "scope": self.scope,
+            "method": self.method.identity(),
+            "density": self.density,
+            "seed": self.seed,
+            "validation": self.validation,
+            "training": self.training.model_dump(mode="json"),
+        }
+        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def columns(self) -> dict[str, Any]:
+        """The identifying columns of the trial's row."""
+        return {
+            "trial_id": self.trial_id,
+            "method": self.method.name,
+            "label": self.method.label,
+            "network": self.network.label,
+            "dataset": self.dataset.label,
+            "scope": self.scope,
+            "seed": self.seed,
+            "target_density": self.density,
+        }
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a trial found: the row for the ledger, curves over epochs, and the finished network."""
+
+    row: dict[str, Any]
+    curves: list[dict[str, float]]
+    network: nn.Module
+
+
+def run_trial(
+    config: TrialConfig,
+    device: str = "cpu",
+    threads: int = 1,
+    data_folder: Path | None = None,
+    deadline: float = math.inf,
+) -> TrialResult:
+    """Train and measure one network.
+
+    Validation is read once an epoch and at the end, test once at the end. On a CPU the result
+    is the same bit for bit for the same config and number of ``threads``, alone or in a worker.
+    Raises Skipped, Diverged (training), TimeoutError (``deadline`` on ``time.monotonic()``) and
+    MissingData.
+    """
+    data = datasets.load(config.dataset.name, data_folder)
+    place = torch.device(device)
+    with _reproducible(threads, place):
+        split_generator = seeds.generator(config.seed, "split")
+        splits = datasets.split(data, config.validation, split_generator, place)
+        network = _network(config, splits).to(place)
+        layers = accounting.layers_in(network, config.scope)
+        method = _method(config, network, layers)
+        history = train(network, layers, method, splits, config.training, config.seed, deadline)
+        count = accounting.count(network, config.scope, splits.test.batch(slice(0, 1))[0])
+        validation = evaluate(network, splits.validation)
+        if not math.isfinite(validation.loss):
+            raise Diverged(f"validation loss of the finished network is {validation.loss}")
+        test = evaluate(network, splits.test)
+    row = config.columns() | {
+        "status": "ok",
+        **asdict(count),
+        "density_layers": json.dumps(count.density_layers),
+        "test_accuracy": test.accuracy,
+        "test_top5": test.top5,
+        "test_loss": test.loss,
+        "val_accuracy": validation.accuracy,
+        "val_loss": validation.loss,
+        "train_size": len(splits.train),
+        "val_size": len(splits.validation),
+        "test_size": len(splits.test),
+        "steps": history.steps,
+        "examples": history.examples,
+        "train_seconds": history.train_seconds,
+        "method_parameters": history.method_parameters,
+        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else place.type,
+        "threads": threads,
+    }
+    return TrialResult(row, history.curves, network)
+
+
+def _network(config: TrialConfig, splits: Splits) -> nn.Module:
+    """The task network with the first weights that every method of this seed starts from."""
+    torch.manual_seed(seeds.derive(config.seed, "initialisation"))
+    network: nn.Module = config.network.registered(splits.input_shape, splits.classes, config.network.config)
+    return network
+
+
+def _method(config: TrialConfig, network: nn.Module, layers: Layers) -> Method:
+    """The method, not yet attached, with its random streams set. Raises Skipped."""
+    if not layers:
+        raise Skipped(f"network {config.network.label!r} has no layer in scope {config.scope!r}")
+    method_class: type[Method] = config.method.registered
+    if reason := method_class.skip(config.method.config, network, layers):
+        raise Skipped(reason)
+    torch.manual_seed(seeds.derive(config.seed, "method"))
+    generator = seeds.generator(config.seed, "method")
+    return method_class(config.method.config, config.density, generator)
+
+
+@contextmanager
+def _reproducible(threads: int, device: torch.device) -> Iterator[None]:
+    """Fix what a process may have set before (thread count, default dtype); put all of it back,
+    torch's global random state included."""
+    threads_before, dtype_before = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.set_num_threads(threads_before)
+        torch.set_default_dtype(dtype_before)

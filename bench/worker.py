@@ -1,0 +1,138 @@
+"""What a worker does with a trial: run it unless it is done, and put it into the ledger."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from switchbench.ledger import DONE, Ledger
+from switchbench.spec import Resources
+from switchbench.training import Diverged
+from switchbench.trial import Skipped, TrialConfig, run_trial
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of a run share; sent to every worker."""
+
+    folder: Path
+    data_folder: Path
+    resources: Resources
+    run: str
+    """A name that no other run has: rows of this run are not tried again by it."""
+
+
+def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
+    """Run a trial that the ledger does not hold yet and store its row, whatever happens.
+
+    An exception becomes a row with its status and message. Returns the stored row.
+    """
+    if stored := _settled(config, job):
+        return stored
+    resources = job.resources
+    device = "cuda" if resources.gpus and torch.cuda.is_available() else "cpu"
+    curves: list[dict[str, float]] = []
+    try:
+        with _time_limit(config, job) as deadline:
+            result = run_trial(config, device, resources.cpus, job.data_folder, deadline)
+        row, curves = result.row, result.curves
+    except Skipped as reason:
+        row = _failure(config, "skipped", str(reason))
+    except Diverged as reason:
+        row = _failure(config, "diverged", str(reason))
+    except Exception as error:  # whatever a method raises is its result, not the run's end
+        row = _failure(config, "failed", f"{type(error).__name__}: {error} ({_place(error)})")
+    return _store(config, job, row, curves)
+
+
+def record_lost(config: TrialConfig, job: Job, error: str) -> dict[str, Any]:
+    """Store and return a row for a trial whose worker failed, unless this run gave it one."""
+    return _settled(config, job) or _store(config, job, _failure(config, "failed", error), [])
+
+
+def _settled(config: TrialConfig, job: Job) -> dict[str, Any] | None:
+    """The stored row, if it is a measurement or of this very run."""
+    row = Ledger(job.folder).row(config.trial_id)
+    return row if row and (row["status"] in DONE or row.get("run") == job.run) else None
+
+
+def _store(
+    config: TrialConfig, job: Job, row: dict[str, Any], curves: list[dict[str, float]]
+) -> dict[str, Any]:
+    row |= {
+        "run": job.run,
+        "versions": _versions(),
+        "config": config.model_dump_json(),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+    Ledger(job.folder).write(row, curves)
+    return row
+
+
+def _failure(config: TrialConfig, status: str, error: str) -> dict[str, Any]:
+    return config.columns() | {"status": status, "error": " ".join(error.split())}
+
+
+def _place(error: Exception) -> str:
+    """Where an exception was raised: the innermost line that is not a library's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages/torch" not in frame.filename]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}"
+
+
+@contextmanager
+def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
+    """The deadline that training checks at every step, and a watchdog for code that hangs in one:
+    after twice the limit it stores a failure and ends the process, which Ray replaces."""
+    minutes = job.resources.minutes
+    if minutes is None:
+        yield math.inf
+        return
+
+    def give_up() -> None:
+        try:
+            message = f"hung: not over after twice the limit of {minutes:g} minutes"
+            _store(config, job, _failure(config, "failed", message), [])
+        finally:
+            os._exit(1)
+
+    watchdog = threading.Timer(2 * 60 * minutes, give_up)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield time.monotonic() + 60 * minutes
+    finally:
+        watchdog.cancel()
+
+
+@cache
+def _versions() -> str:
+    """Versions of what decides a result as JSON, with the commit if this is a source checkout."""
+    versions = {"python": platform.python_version()}
+    versions |= {name: version(name) for name in ("switchbench", "torch", "numpy")}
+    if _git("ls-files", "--error-unmatch", __file__):
+        versions["commit"] = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    return json.dumps(versions)
+
+
+def _git(*arguments: str) -> str:
+    """What git says of the folder of this file; nothing where there is no git or no checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

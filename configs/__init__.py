@@ -1,0 +1,1 @@
+"""Shipped specs, by name: `switchbench run NAME`."""

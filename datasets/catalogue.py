@@ -1,0 +1,69 @@
+"""What a data set is, and the names under which they are known."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from torch import Tensor
+
+
+class MissingData(Exception):
+    """A data set is not on this machine, or its files cannot be read; says what to do."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images: ``images`` uint8 (n, channels, height, width), ``labels`` int64 (n,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set with its official division into training and test images."""
+
+    train: Images
+    test: Images
+    classes: int
+
+
+Loader = Callable[[Path], Data]
+
+DATASETS: dict[str, Loader] = {}
+"""Every registered loader by name. A loader gets the local data folder and returns the data;
+it raises :class:`MissingData` with one line that says where it looked and how to get it."""
+
+
+def register(name: str, version: int = 1) -> Callable[[Loader], Loader]:
+    """Decorator: make a loader known under ``name``. Raise ``version`` when its images, labels or
+    division into training and test change: stored results of older versions are then not reused.
+
+    Raises ValueError if another loader holds the name or the function has no docstring, whose
+    first line is the data set's description.
+    """
+
+    def decorate(loader: Loader) -> Loader:
+        if not loader.__doc__:
+            raise ValueError(f"data set {name!r} needs a docstring: its first line describes it")
+        holder = DATASETS.get(name, loader)
+        if (holder.__module__, holder.__qualname__) != (loader.__module__, loader.__qualname__):
+            raise ValueError(f"the data set name {name!r} is taken by {holder.__module__}")
+        loader.version = version  # type: ignore[attr-defined]
+        DATASETS[name] = loader
+        return loader
+
+    return decorate
+
+
+def data_folder() -> Path:
+    """The local data folder: ``$SWITCHBENCH_DATA``, or ``~/.cache/switchbench``."""
+    return Path(os.environ.get("SWITCHBENCH_DATA") or "~/.cache/switchbench").expanduser().resolve()
+
+
+@lru_cache(maxsize=2)
+def load(name: str, folder: Path | None = None) -> Data:
+    """Load a registered data set, once per process."""
+    return DATASETS[name](folder or data_folder())

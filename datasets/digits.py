@@ -1,0 +1,28 @@
+"""The embedded default: small, real, and always there."""
+
+from pathlib import Path
+
+import torch
+
+from switchbench.datasets.catalogue import Data, Images, register
+
+TEST_EVERY = 5
+
+
+@register("digits")
+def digits(folder: Path) -> Data:
+    """1,797 handwritten digits of 8×8 pixels, bundled with scikit-learn.
+
+    Alpaydin & Kaynak 1998, *Optical Recognition of Handwritten Digits*. There is no official
+    test set in the bundle: every fifth image is test (360), the others train (1,437), the same
+    for every seed.
+    """
+    from sklearn.datasets import load_digits
+
+    bundle = load_digits()
+    images = torch.from_numpy(bundle.images).to(torch.uint8)[:, None]
+    labels = torch.from_numpy(bundle.target).to(torch.int64)
+    test = torch.arange(len(labels)) % TEST_EVERY == 0
+    return Data(
+        train=Images(images[~test], labels[~test]), test=Images(images[test], labels[test]), classes=10
+    )

@@ -1,0 +1,57 @@
+"""Budgets: how many connections a density leaves, in all and in each layer."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor
+
+Distribution = Literal["global", "uniform", "erk"]
+"""``global``: layers compete; ``uniform``: the same density in each; ``erk``: Erdős–Rényi–Kernel."""
+
+
+def connections(weights: Mapping[str, Tensor], density: float) -> int:
+    """Number of connections that ``density`` leaves over all layers, at least one."""
+    return max(1, round(density * sum(weight.numel() for weight in weights.values())))
+
+
+def keep(weights: Mapping[str, Tensor], density: float, distribution: Distribution) -> int | dict[str, int]:
+    """The budget in the form that ``masks.keep_top`` takes."""
+    if distribution == "global":
+        return connections(weights, density)
+    return per_layer(weights, density, distribution)
+
+
+def per_layer(
+    weights: Mapping[str, Tensor], density: float, distribution: Literal["uniform", "erk"]
+) -> dict[str, int]:
+    """Connections of each layer; they add up to exactly :func:`connections`.
+
+    ``erk`` (Mocanu et al. 2018; Evci et al. 2020) gives a layer of shape (n_out, n_in, *kernel)
+    a density in proportion to the sum of its sides over their product; a layer that would need
+    more than all its connections is dense and the others share the rest.
+    """
+    sizes = {name: weight.numel() for name, weight in weights.items()}
+    total = connections(weights, density)
+    if distribution == "uniform":
+        return _round_to_total({name: density * size for name, size in sizes.items()}, sizes, total)
+    sides = {name: float(sum(weight.shape)) for name, weight in weights.items()}
+    full: set[str] = set()
+    while True:
+        free = [name for name in sizes if name not in full]
+        rest = total - sum(sizes[name] for name in full)
+        scale = rest / sum(sides[name] for name in free) if free else 0.0
+        over = {name for name in free if scale * sides[name] > sizes[name]}
+        if not over:
+            shares = {name: float(sizes[name]) if name in full else scale * sides[name] for name in sizes}
+            return _round_to_total(shares, sizes, total)
+        full |= over
+
+
+def _round_to_total(shares: dict[str, float], sizes: dict[str, int], total: int) -> dict[str, int]:
+    """Largest remainders: whole numbers near ``shares``, within ``sizes``, that sum to ``total``."""
+    counts = {name: min(int(share), sizes[name]) for name, share in shares.items()}
+    while (missing := total - sum(counts.values())) > 0:
+        order = sorted(counts, key=lambda name: counts[name] - shares[name])
+        for name in [name for name in order if counts[name] < sizes[name]][:missing]:
+            counts[name] += 1
+    return counts

@@ -1,0 +1,55 @@
+"""Masks: exact selections of connections. Pure functions of scores; no training state.
+
+A mask is a 0/1 tensor of the weight's shape and dtype. Scores and masks are dicts by layer
+name. Higher scores are kept.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+
+
+def keep_top(scores: Tensors, keep: int | dict[str, int]) -> Tensors:
+    """Keep exactly the ``keep`` highest scores: one number ranks all layers together, a number
+    per layer ranks each layer alone. Ties are broken, never kept in excess.
+
+    Raises ValueError if more entries are to be kept than there are, or if a score is NaN.
+    """
+    if isinstance(keep, dict):
+        return {name: _top(score.flatten(), keep[name]).view_as(score) for name, score in scores.items()}
+    return split(_top(flat(scores), keep), scores)
+
+
+def random_masks(like: Mapping[str, Tensor], keep: dict[str, int], generator: torch.Generator) -> Tensors:
+    """Keep ``keep[name]`` entries of each layer, drawn without replacement on the generator."""
+    draws = {
+        name: torch.rand(tensor.shape, generator=generator, device=generator.device).to(tensor.device)
+        for name, tensor in like.items()
+    }
+    return {name: mask.to(like[name].dtype) for name, mask in keep_top(draws, keep).items()}
+
+
+def flat(tensors: Tensors) -> Tensor:
+    """All entries of all layers in one vector."""
+    return torch.cat([tensor.flatten() for tensor in tensors.values()])
+
+
+def split(vector: Tensor, like: Mapping[str, Tensor]) -> Tensors:
+    """Undo :func:`flat`."""
+    parts = vector.split([tensor.numel() for tensor in like.values()])
+    return {name: part.view_as(tensor) for (name, tensor), part in zip(like.items(), parts, strict=True)}
+
+
+def _top(scores: Tensor, keep: int) -> Tensor:
+    if not 0 <= keep <= scores.numel():
+        raise ValueError(f"cannot keep {keep} of {scores.numel()} entries")
+    if scores.isnan().any():
+        raise ValueError("scores are not numbers (NaN): no mask follows from them")
+    if 2 * keep > scores.numel():  # the smaller side is the cheaper one to find
+        return torch.ones_like(scores).index_fill_(
+            0, scores.topk(scores.numel() - keep, largest=False, sorted=False).indices, 0
+        )
+    return torch.zeros_like(scores).index_fill_(0, scores.topk(keep, sorted=False).indices, 1)

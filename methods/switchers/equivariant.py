@@ -1,0 +1,51 @@
+"""A cheap reader whose output follows any reordering of neurons."""
+
+import torch
+from torch import Tensor, nn
+
+TINY = 1e-12
+
+
+class EquivariantReader(nn.Module):
+    """Reads weight matrices and scores every connection; one small network for all layers.
+
+    score_ij = log |w_ij| + a(r_i) + b(c_j) + u(r_i)·v(c_j), where r_i and c_j are statistics of
+    output neuron i's row and input j's column: log root mean square of all weights, the same of
+    those switched on, and the share switched on. The correction (a, b, u, v: one MLP for rows
+    and one for columns) starts at zero, so that the reader starts as magnitude pruning and
+    learns where to depart from it. Its size does not depend on the layers'; permuting neurons
+    permutes the scores.
+    """
+
+    def __init__(self, hidden: int, rank: int) -> None:
+        super().__init__()
+        self.rows = _mlp(hidden, rank + 1, silent=rank + 1)  # a and u start at zero
+        self.columns = _mlp(hidden, rank + 1, silent=1)  # b starts at zero; v does not, so that u can learn
+
+    def forward(self, weight: Tensor, gate: Tensor) -> Tensor:
+        """Scores of a (outputs × inputs) weight under its present 0/1 gate, in its shape."""
+        square = weight.detach().square()
+        switched = square * gate
+        row = self.rows(_statistics(square, switched, gate, dim=1))
+        column = self.columns(_statistics(square, switched, gate, dim=0))
+        correction = row[:, :1] + column[:, :1].T + row[:, 1:] @ column[:, 1:].T
+        scores: Tensor = 0.5 * (square + TINY).log() + correction
+        return scores
+
+
+def _statistics(square: Tensor, switched: Tensor, gate: Tensor, dim: int) -> Tensor:
+    features = [
+        0.5 * (square.mean(dim) + TINY).log(),
+        0.5 * (switched.mean(dim) + TINY).log(),
+        gate.mean(dim),
+    ]
+    stacked = torch.stack(features, dim=1)
+    return (stacked - stacked.mean(0)) / (stacked.std(0, correction=0) + 1e-3)
+
+
+def _mlp(hidden: int, outputs: int, silent: int) -> nn.Sequential:
+    """From three statistics to ``outputs`` numbers, the first ``silent`` of which start at zero."""
+    last = nn.Linear(hidden, outputs, bias=False)
+    with torch.no_grad():
+        last.weight[:silent] = 0
+    return nn.Sequential(nn.Linear(3, hidden), nn.GELU(), last)

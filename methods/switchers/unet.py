@@ -1,0 +1,80 @@
+"""The paper's reader: a U-Net that sees a weight matrix as a one-channel image.
+
+Han, Liu, Hai & Li 2021, *Explore the Knowledge contained in Network Weights to Obtain Sparse
+Neural Networks* (arXiv 2103.15590); layer widths and initialisation as in the first author's
+published code.
+"""
+
+import torch
+from torch import Tensor, nn
+
+WIDTHS = (8, 16, 32, 64, 128, 256)
+"""Channels of the encoder's levels, from the full image down."""
+NARROWEST = 8
+"""A side shorter than this is not halved any more."""
+
+
+class UNet(nn.Module):
+    """U-Net reader of one (rows × columns) matrix; the output has the same shape, before ReLU.
+
+    Each level is a 3×3 convolution, batch norm and ReLU; 2×2 max pooling between levels;
+    transposed convolutions and skip connections on the way up; a last 3×3 convolution to one
+    channel and a batch norm. No biases; Kaiming-normal (fan-out) initialisation. Small
+    matrices get fewer levels, as in the published code: 784×300 six, 300×100 and 100×10 five.
+    """
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        strides = pooling(rows, columns)
+        widths = WIDTHS[: len(strides) + 1]
+        pairs = list(zip(widths, widths[1:], strides, strict=False))
+        self.first = _block(1, widths[0])
+        self.down = nn.ModuleList(
+            nn.Sequential(nn.MaxPool2d(stride, stride), _block(narrow, wide))
+            for narrow, wide, stride in pairs
+        )
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(wide, narrow, stride, stride, bias=False)
+            for narrow, wide, stride in reversed(pairs)
+        )
+        self.merge = nn.ModuleList(_block(2 * narrow, narrow) for narrow in widths[-2::-1])
+        self.last = nn.Sequential(nn.Conv2d(widths[0], 1, 3, padding=1, bias=False), nn.BatchNorm2d(1))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Read a (rows × columns) matrix; return a matrix of the same shape."""
+        levels = [self.first(weight[None, None])]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        image = levels.pop()
+        for up, merge in zip(self.up, self.merge, strict=True):
+            skip = levels.pop()
+            grown = up(image, output_size=skip.shape[-2:])
+            image = merge(torch.cat([skip, grown], dim=1))
+        gates: Tensor = self.last(image)[0, 0]
+        return gates
+
+
+def pooling(rows: int, columns: int) -> list[tuple[int, int]]:
+    """Strides of the poolings between levels.
+
+    Five where the shorter side has 128 or more entries, else four as far as the longer side
+    allows; a side below :data:`NARROWEST` keeps its length (the published code also halves the
+    output layer's short side less often than its long one).
+    """
+    short, long = sorted((rows, columns))
+    depth = max(min(5, short.bit_length() - 3), min(4, long.bit_length() - 3), 0)
+    strides = []
+    for _ in range(depth):
+        stride = (2 if rows >= NARROWEST else 1, 2 if columns >= NARROWEST else 1)
+        rows, columns = rows // stride[0], columns // stride[1]
+        strides.append(stride)
+    return strides
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )

@@ -1,0 +1,26 @@
+"""Tables and figures from stored results alone; knows nothing of methods or training.
+
+``results`` is the ledger's table throughout: one row per planned trial, with status ``ok``
+where there is a measurement.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from switchbench.reports.figures import accuracy_figure
+from switchbench.reports.render import csv, latex, markdown, terminal
+from switchbench.reports.tables import Report, build
+
+__all__ = ["Report", "build", "terminal", "write"]
+
+
+def write(results: pd.DataFrame, folder: Path, title: str) -> Report:
+    """Write ``table.md``, ``table.csv``, ``table.tex`` and the figure ``accuracy`` (svg, png)."""
+    report = build(results, title)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.md").write_text(markdown(report), encoding="utf-8")
+    (folder / "table.csv").write_text(csv(report), encoding="utf-8")
+    (folder / "table.tex").write_text(latex(report), encoding="utf-8")
+    accuracy_figure(report, folder / "accuracy")
+    return report

@@ -1,0 +1,198 @@
+"""A report as Markdown, CSV, LaTeX, and on the terminal."""
+
+import io
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from switchbench.reports.tables import Cell, Report, Task
+
+CAPTION = (
+    "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
+    "no interval for n = 1. Columns are target densities of the layers in scope; @ gives the density "
+    "reached where that is another."
+)
+COST_CAPTION = (
+    "What was achieved and what it cost, means over seeds. Density recounted from the finished weights: in "
+    "scope, of all linear and convolution weights, of all parameters. MACs per image with non-zero weights; "
+    "speedup is theoretical. Time is wall-clock training time over the dense control's of the same seed, "
+    "lowest to highest over seeds: whatever else the machines did is in it."
+)
+OWN_COLUMN = "own density"
+MISSED = 0.01
+"""A density this far from its target, relative to it, is shown beside the accuracy."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as text: what every renderer shares."""
+
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def grids(task: Task) -> list[Grid]:
+    """The accuracy table of a task, and its table of densities and costs."""
+    return [_accuracy_grid(task), _cost_grid(task)]
+
+
+def markdown(report: Report) -> str:
+    """The report in Markdown."""
+    lines = [f"# {report.title}", ""]
+    for task in report.tasks:
+        lines += [f"## {task.title}", ""]
+        for grid in grids(task):
+            lines += [_markdown_row(grid.header), "|---" + "|---:" * (len(grid.header) - 1) + "|"]
+            lines += [_markdown_row(row) for row in grid.rows]
+            lines += ["", grid.caption, ""]
+    return "\n".join([*lines, *_problem_lines(report)]) + "\n"
+
+
+def latex(report: Report) -> str:
+    """The accuracy tables in LaTeX, for the package booktabs."""
+    lines = ["% Needs \\usepackage{booktabs}."]
+    for task in report.tasks:
+        grid = _accuracy_grid(task)
+        lines += [
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{_tex(task.title)}. {_tex(grid.caption)}}}",
+            f"\\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
+            "\\toprule",
+            " & ".join(_tex(cell) for cell in grid.header) + " \\\\",
+            "\\midrule",
+            *(" & ".join(_tex(cell) for cell in row) + " \\\\" for row in grid.rows),
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{table}",
+        ]
+    return "\n".join([*lines, *(f"% {line}" for line in _problem_lines(report) if line)]) + "\n"
+
+
+def csv(report: Report) -> str:
+    """One line per task, method and target density with every number, in full precision."""
+    rows = [
+        {
+            "network": task.network,
+            "dataset": task.dataset,
+            "scope": task.scope,
+            "label": cell.label,
+            "target_density": cell.target,
+            "n": cell.accuracy.n,
+            "planned": cell.planned,
+            "test_accuracy_mean": cell.accuracy.mean,
+            "test_accuracy_ci95": cell.accuracy.interval,
+            "test_accuracy_std": cell.accuracy.std,
+            **{f"{name}_mean": value for name, value in cell.means.items()},
+            "time_over_dense_min": min(cell.slowdowns, default=math.nan),
+            "time_over_dense_max": max(cell.slowdowns, default=math.nan),
+        }
+        for task in report.tasks
+        for cell in task.cells.values()
+    ]
+    stream = io.StringIO()
+    pd.DataFrame(rows).to_csv(stream, index=False)
+    return stream.getvalue()
+
+
+def terminal(report: Report, console: Console) -> None:
+    """Print the accuracy tables and the trials without a measurement."""
+    for task in report.tasks:
+        grid = _accuracy_grid(task)
+        title, caption = Text(task.title), Text(grid.caption)
+        table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+        for index, name in enumerate(grid.header):
+            table.add_column(Text(name), justify="right" if index else "left", no_wrap=True)
+        for row in grid.rows:
+            table.add_row(*map(Text, row))
+        # Numbers are never cut: a table wider than the terminal runs over its edge.
+        needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
+        width = max(needed, console.width)
+        Console(file=console.file, width=width, force_terminal=console.is_terminal).print(table)
+    for line in _problem_lines(report):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _accuracy_grid(task: Task) -> Grid:
+    own = any(not cell.takes_target for cell in task.cells.values())
+    targets = [f"{density:g}" for density in task.densities]
+    header = ["method", *targets, *([OWN_COLUMN] if own else []), "n"]
+    rows = []
+    for label in task.labels:
+        cells = [task.cells.get((label, density)) for density in task.densities]
+        free = task.cells.get((label, None))
+        texts = [_accuracy(cell) for cell in cells]
+        if own:
+            texts.append(_accuracy(free))
+        counts = {cell.accuracy.n for cell in [*cells, free] if cell}
+        rows.append([label, *texts, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
+    return Grid(CAPTION, header, rows)
+
+
+def _cost_grid(task: Task) -> Grid:
+    header = ["method", "target", "density", "of prunable", "of network", "MACs", "speedup"]
+    header += ["steps", "added parameters", "time"]
+    rows = []
+    for cell in task.cells.values():
+        if not cell.accuracy.n:
+            continue
+        means = cell.means
+        speedup = means["macs_dense"] / means["macs"] if means["macs"] else math.inf
+        rows.append(
+            [
+                cell.label,
+                f"{cell.target:g}" if cell.takes_target else "–",
+                *(f"{means[name]:.3%}" for name in ("density", "density_prunable", "density_network")),
+                f"{means['macs']:,.0f}",
+                f"{speedup:.1f}×",
+                f"{means['steps']:,.0f}",
+                f"{means['method_parameters']:,.0f}",
+                _range(cell.slowdowns),
+            ]
+        )
+    return Grid(COST_CAPTION, header, rows)
+
+
+def _accuracy(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    summary = cell.accuracy
+    if not summary.n:
+        return "none measured"
+    interval = "" if math.isnan(summary.interval) else f" ± {100 * summary.interval:.2f}"
+    short = f" ({summary.n} of {cell.planned})" if summary.n < cell.planned else ""
+    missed = cell.takes_target and abs(cell.means["density"] / cell.target - 1) > MISSED
+    found = f" @ {cell.means['density']:.2%}" if missed or not cell.takes_target else ""
+    return f"{100 * summary.mean:.2f}{interval}{short}{found}"
+
+
+def _range(ratios: list[float]) -> str:
+    ends = dict.fromkeys(f"{ratio:.1f}" for ratio in (min(ratios), max(ratios))) if ratios else {}
+    return f"{'–'.join(ends)}×" if ends else "–"
+
+
+def _problem_lines(report: Report) -> list[str]:
+    if not report.problems:
+        return []
+    return ["Trials without a measurement:", "", *(f"- {problem}" for problem in report.problems)]
+
+
+def _markdown_row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+TEX = {
+    "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_", "{": "\\{",
+    "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "×": "$\\times$",
+    "–": "--",
+}  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return "".join(TEX.get(character, character) for character in text)

@@ -1,0 +1,66 @@
+"""Counting against layers worked out by hand and against PyTorch's own FLOP counter."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from switchbench import accounting
+
+
+class Reused(nn.Module):
+    """Grouped, strided and padded convolutions, a layer used twice, a norm, biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grouped = nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2)
+        self.norm = nn.BatchNorm2d(8)
+        self.twice = nn.Conv2d(8, 8, 1, bias=False)
+        self.out = nn.Linear(8 * 16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.twice(self.twice(self.norm(self.grouped(x))))
+        out: torch.Tensor = self.out(x.flatten(1))
+        return out
+
+
+def test_by_hand() -> None:
+    network = Reused()
+    count = accounting.count(network, "fc", torch.zeros(1, 4, 8, 8))
+    weights = {"grouped": 8 * 2 * 9, "twice": 64, "out": 640}
+    positions = {"grouped": 16, "twice": 2 * 16, "out": 1}
+    assert count.macs == count.macs_dense == sum(weights[name] * positions[name] for name in weights)
+    assert count.parameters == sum(weights.values()) + 8 + 16 + 5
+    assert (count.density, count.density_prunable) == (1, 1)
+    assert count.density_network == (count.parameters - 8) / count.parameters  # the norm's bias is zero
+
+
+def test_densities_by_scope() -> None:
+    network = Reused()
+    with torch.no_grad():
+        network.out.weight[:, 64:] = 0
+        network.grouped.weight[0] = 0
+    image = torch.zeros(1, 4, 8, 8)
+    fc, everything = (accounting.count(network, scope, image) for scope in ("fc", "all"))
+    assert fc.density == 0.5
+    assert everything.density == fc.density_prunable == (640 / 2 + 64 + 7 / 8 * 144) / (640 + 64 + 144)
+    assert fc.density_layers == {"grouped": 7 / 8, "twice": 1.0, "out": 0.5}
+    assert fc.macs == 126 * 16 + 64 * 32 + 320
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (1, 4, 8)])
+def test_against_the_flop_counter_of_pytorch(shape: tuple[int, ...]) -> None:
+    flat = nn.Sequential(nn.Conv1d(4, 6, 3), nn.Flatten(), nn.Linear(36, 2))
+    network, image = Reused() if len(shape) == 4 else flat, torch.zeros(shape)
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(image)
+    assert accounting.count(network, "all", image).macs_dense * 2 == counter.get_total_flops()
+
+
+def test_counting_changes_nothing() -> None:
+    network = Reused().train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    accounting.count(network, "all", torch.randn(1, 4, 8, 8))
+    assert network.training
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not network.out._forward_hooks

@@ -1,0 +1,256 @@
+"""The command line: bad input is one clear line with exit code 2, and writes nothing."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from switchbench import cli, datasets
+from switchbench.datasets import DATASETS, MissingData
+
+GOOD = """
+name: small
+networks: [{network: mlp, hidden: [20]}]
+datasets: [digits]
+methods: [dense, magnitude]
+densities: [0.2, 0.1]
+seeds: 2
+training: {steps: 20}
+"""
+
+
+class Outcome:
+    """What a command printed and how it ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def switchbench(monkeypatch: Any, capsys: Any, tmp_path: Path) -> Any:
+    """Run the command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["switchbench", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+BAD = {
+    "unknown method": (
+        "methods: [dense, magnitud]",
+        ["methods[1]", "'magnitud'", "did you mean 'magnitude'?"],
+    ),
+    "unknown network": ("networks: [lenet-300-10]", ["networks[0]", "did you mean 'lenet-300-100'?", "mlp"]),
+    "unknown data set": ("datasets: [digit]", ["datasets[0]", "did you mean 'digits'?", "fashion-mnist"]),
+    "misspelt key": ("densites: [0.1]", ["'densites'", "did you mean 'densities'?"]),
+    "misspelt inner key": (
+        "training: {epoch: 3}",
+        ["training: unknown key 'epoch'", "did you mean 'epochs'?"],
+    ),
+    "misspelt option": (
+        "methods: [{method: l1, strenght: 1}]",
+        ["methods[0]", "method 'l1'", "'strenght'", "did you mean 'strength'?"],
+    ),
+    "option out of range": ("methods: [{method: magnitude, end: 2}]", ["methods[0]", "end", "2", "1"]),
+    "options out of order": ("methods: [{method: magnitude, begin: 0.7}]", ["begin 0.7", "before end 0.6"]),
+    "density 0": ("densities: [0.1, 0]", ["densities[1]", "0", "greater than 0"]),
+    "density 1.5": ("densities: [1.5]", ["densities[0]", "1.5", "less than or equal to 1"]),
+    "density twice": ("densities: [0.1, 0.1]", ["densities", "0.1", "twice"]),
+    "negative seed count": ("seeds: -1", ["seeds", "-1", "from 1"]),
+    "negative seed": ("seeds: [0, -1]", ["seeds[1]", "-1", "greater than or equal to 0"]),
+    "empty method list": ("methods: []", ["methods", "at least 1"]),
+    "same label twice": (
+        "methods: [magnitude, {method: magnitude, end: 0.5}]",
+        ["methods", "'magnitude'", "twice"],
+    ),
+    "same method twice": (
+        "methods: [l1, {method: l1, label: b}]",
+        ["'l1' on 'mlp'", "'b' on 'mlp'", "the same"],
+    ),
+    "not a mapping": ("training: 3", ["training", "3"]),
+    "no length": ("training: {lr: 0.1}", ["training", "epochs or steps"]),
+    "bad scope": ("scope: conv", ["scope", "'conv'", "'fc' or 'all'"]),
+    "bad optimizer": ("training: {steps: 1, optimizer: adm}", ["training.optimizer", "'adm'", "'adam'"]),
+    "name that is no text": ("methods: [{method: [l1]}]", ["methods[0]", "unknown method ['l1']"]),
+    "seed too large": ("seeds: [100000000000000000000]", ["seeds[0]", "less than"]),
+    "part of two GPUs": ("resources: {gpus: 1.5}", ["resources.gpus", "1.5", "whole number"]),
+    "infinite": ("training: {steps: 1, lr: .inf}", ["training.lr", "inf", "finite"]),
+    "empty label": ("methods: [{method: dense, label: ''}]", ["methods[0].label", "''"]),
+    "label of two lines": ('methods: [{method: dense, label: "a\\nb"}]', ["methods[0].label"]),
+    "bad name": ("name: a/b", ["name", "a/b"]),
+    "key twice": ("seeds: 2\nseeds: 3", ["not YAML", "duplicate key"]),
+    "not YAML": ("methods: [dense", ["not YAML", "line"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_specs(case: str, switchbench: Any, tmp_path: Path) -> None:
+    line, parts = BAD[case]
+    key = line.split(":")[0]
+    kept = [text for text in GOOD.strip().splitlines() if not text.startswith(f"{key}:")]
+    (tmp_path / "bad.yaml").write_text("\n".join([*kept, line]) + "\n")
+    outcome = switchbench("run", "bad.yaml", "--out", "out")
+    assert outcome.code == 2
+    assert outcome.err.startswith("switchbench: bad.yaml: ") or case == "same method twice"
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in parts:
+        assert part in outcome.err
+    assert not (tmp_path / "out").exists()
+    assert outcome.out == ""
+
+
+def one_line(outcome: Outcome, *parts: str) -> None:
+    assert outcome.code == 2, outcome.err
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.startswith("switchbench: ")
+    for part in parts:
+        assert part in outcome.err
+
+
+def test_missing_file_and_near_misses(switchbench: Any, tmp_path: Path) -> None:
+    one_line(switchbench("run", "nowhere.yaml"), "nowhere.yaml: No such file", "shipped specs: ")
+    one_line(switchbench("run", "quikstart"), "did you mean 'quickstart'?")
+    one_line(switchbench("run", "."), ".: Is a directory")
+    (tmp_path / "text.yaml").write_text("just words")
+    one_line(switchbench("run", "text.yaml"), "text.yaml: not a spec")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    one_line(switchbench("run", "binary.yaml"), "binary.yaml: not YAML")
+    assert not (tmp_path / "results").exists()
+
+
+def test_bad_changes(switchbench: Any, tmp_path: Path) -> None:
+    one_line(switchbench("run", "quickstart", "--set", "training.epochs"), "expected key.key=value")
+    one_line(switchbench("run", "quickstart", "--set", "training.epoch=3"), "did you mean 'epochs'?")
+    one_line(switchbench("run", "quickstart", "--set", "name.x=3"), "--set name.x=3", "'name' holds no keys")
+    one_line(switchbench("run", "quickstart", "--set", "seeds=[1"), "not YAML")
+    assert not (tmp_path / "results").exists()
+
+
+def test_unwritable_output_folder(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "file").touch()
+    one_line(
+        switchbench("run", "good.yaml", "--out", "file/out"), "output folder", "file/out", "Not a directory"
+    )
+    one_line(switchbench("run", "good.yaml", "--out", "/proc/nowhere"), "output folder /proc/nowhere")
+
+
+def test_folders_that_may_not_be_read(switchbench: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    def denied(*_: Any, **__: Any) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "good.yaml").write_text(GOOD)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", denied)
+        one_line(switchbench("run", "good.yaml", "--out", "out"), "output folder", "out: Permission denied")
+    monkeypatch.setattr(Path, "is_file", denied)
+    one_line(switchbench("run", "good.yaml"), "good.yaml: Permission denied")
+
+
+def test_a_url_is_no_folder(switchbench: Any, tmp_path: Path) -> None:
+    one_line(switchbench("run", "quickstart", "--out", "s3://bucket/x"), "s3:/bucket/x", "not a URL")
+    assert not (tmp_path / "s3:").exists()
+
+
+def test_a_validation_split_without_images(switchbench: Any, tmp_path: Path) -> None:
+    change = "validation=1e-6"
+    one_line(switchbench("run", "quickstart", "--set", change, "--out", "out"), "1437 images", "empty")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_data_set(switchbench: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    @datasets.register("elsewhere")
+    def loader(folder: Path) -> Any:
+        """Not here."""
+        raise MissingData("data set 'digits' is not here: looked in X; get it from Y")
+
+    monkeypatch.delitem(DATASETS, "elsewhere")
+    monkeypatch.setitem(DATASETS, "digits", loader)
+    datasets.load.cache_clear()
+    (tmp_path / "good.yaml").write_text(GOOD)
+    one_line(
+        switchbench("run", "good.yaml", "--out", "out"), "'digits' is not here: looked in X; get it from Y"
+    )
+    assert not (tmp_path / "out").exists()
+    datasets.load.cache_clear()
+
+
+def test_bad_plugins(switchbench: Any, tmp_path: Path) -> None:
+    one_line(switchbench("run", "quickstart", "--plugin", "none.py"), "plug-in", "none.py")
+    (tmp_path / "taken.py").write_text(
+        "from switchbench import Method, register\n@register('dense')\nclass Mine(Method):\n    '''Mine.'''\n"
+    )
+    one_line(switchbench("run", "quickstart", "--plugin", "taken.py"), "the method name 'dense' is taken")
+    (tmp_path / "wordy.py").write_text("raise ValueError('two\\nlines')")
+    one_line(switchbench("run", "quickstart", "--plugin", "wordy.py"), "ValueError: two lines")
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_edited_plugin_is_another_method(switchbench: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    from switchbench.methods import METHODS
+
+    ids = []
+    for comment in ("one", "two", "one"):
+        (tmp_path / "mine.py").write_text(
+            "from switchbench.methods import Magnitude, register\n"
+            f"@register('mine')\nclass Mine(Magnitude):\n    'Mine.'  # {comment}\n"
+        )
+        arguments = ("--plugin", "mine.py", "--set", "methods=[mine]", "--dry-run")
+        ids.append(switchbench("run", "quickstart", *arguments).out.split("to run")[0])
+        monkeypatch.delitem(METHODS, "mine")
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_reports_and_mirrors_need_results(switchbench: Any, tmp_path: Path) -> None:
+    one_line(switchbench("report", "nowhere"), "nowhere: holds no comparison")
+    one_line(switchbench("sync", "nowhere"), "nowhere: holds no comparison")
+    one_line(switchbench("sync", "nowhere", "--mlflow-uri", "none"), "--mlflow-uri none")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    outcome = switchbench("run", "good.yaml", "--out", "out", "--dry-run", "--set", "seeds=3")
+    assert outcome.code == 0
+    assert "small: 9 trials, 0 done, 9 to run" in outcome.out
+    rows = [line for line in outcome.out.splitlines() if "to run" in line]
+    assert len(rows) == 9 + 1
+    assert sum(" dense " in row for row in rows) == 3  # dense runs once per seed
+    assert not (tmp_path / "out").exists()
+
+
+def test_list(switchbench: Any) -> None:
+    everything = switchbench("list").out
+    for name in ("magnitude", "switcher-paper", "lenet-300-100", "fashion-mnist", "quickstart"):
+        assert name in everything
+    assert "lenet" not in switchbench("list", "methods").out
+    options = switchbench("list", "magnitude").out
+    for part in ("schedule", "cubic | one-shot", "begin", "float", "0.1", "0 to 0.3", "≥ 0 < 1"):
+        assert part in options
+    assert "methods: [dense, random" in switchbench("list", "quickstart").out
+    both = switchbench("list", "fashion-mnist").out
+    assert "60,000 + 10,000 pictures" in both
+    assert "magnitude-one-shot" in both
+    assert switchbench("--version").out.count(".") == 2
+    one_line(switchbench("list", "magnitud"), "did you mean 'magnitude'?")
+
+
+def test_shipped_specs_are_valid(switchbench: Any) -> None:
+    assert "quickstart: 42 trials" in switchbench("run", "quickstart", "--dry-run").out
+    assert "fashion-mnist: 42 trials" in switchbench("run", "fashion-mnist", "--dry-run").out
+
+
+def test_help_names_every_command(switchbench: Any) -> None:
+    outcome = switchbench("--help")
+    assert all(command in outcome.out for command in ("run", "report", "sync", "list"))

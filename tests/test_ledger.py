@@ -1,0 +1,116 @@
+"""A row exists whole or not at all, and the ledger knows what it holds."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from switchbench import specfile as specs
+from switchbench.errors import InputError
+from switchbench.ledger import ROW, Ledger
+
+
+@pytest.fixture
+def filled(tmp_path: Path, spec: dict[str, Any]) -> tuple[Ledger, list[Any]]:
+    ledger, resolved = Ledger(tmp_path / "out"), specs.parse(spec)
+    plan = resolved.trials()
+    ledger.create(resolved, plan)
+    for status, config in zip(("ok", "failed", "diverged", "skipped"), plan, strict=False):
+        ledger.write(config.columns() | {"status": status, "test_accuracy": 0.5}, [{"epoch": 0, "loss": 1.5}])
+    return ledger, plan
+
+
+def test_rows_come_back_as_written(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, plan = filled
+    row = ledger.row(plan[0].trial_id)
+    assert row is not None
+    assert {key: row[key] for key in plan[0].columns()} == plan[0].columns()
+    assert row["test_accuracy"] == 0.5
+    assert row["macs"] is None
+    assert set(row) == set(ROW.names)
+    assert ledger.curves(plan[0].trial_id) == [{"epoch": 0, "loss": 1.5}]
+    assert ledger.row("unknown") is None
+    assert ledger.curves("unknown") == []
+
+
+def test_failures_are_never_done(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, plan = filled
+    assert [ledger.done(config.trial_id) for config in plan[:5]] == [True, False, True, True, False]
+
+
+def test_results_are_the_plan_with_what_is_missing(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, plan = filled
+    results = ledger.results()
+    assert results["trial_id"].tolist() == [config.trial_id for config in plan]
+    assert results["status"].tolist() == ["ok", "failed", "diverged", "skipped"] + ["missing"] * (
+        len(plan) - 4
+    )
+
+
+def test_trials_of_an_earlier_plan_stay_out_of_the_results(
+    filled: tuple[Ledger, list[Any]], spec: dict[str, Any]
+) -> None:
+    ledger, plan = filled
+    smaller = specs.parse(spec | {"methods": ["dense"]})
+    ledger.create(smaller, smaller.trials())
+    assert len(ledger.results()) == 2
+    assert ledger.row(plan[1].trial_id) is not None
+
+
+def test_the_spec_is_stored_resolved(filled: tuple[Ledger, list[Any]], spec: dict[str, Any]) -> None:
+    ledger, _ = filled
+    stored = specs.load(ledger.folder / "spec.yaml")
+    assert stored == specs.parse(spec)
+    assert "updates: 100" in (ledger.folder / "spec.yaml").read_text()
+    assert ledger.name() == "small"
+
+
+def test_a_row_is_never_half_there(filled: tuple[Ledger, list[Any]]) -> None:
+    """Readers see no row or a whole one while writers rewrite it all the time."""
+    ledger, plan = filled
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            ledger.write(plan[0].columns() | {"status": "ok", "versions": "x" * 100_000}, [])
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(200):
+            row = ledger.row(plan[0].trial_id)
+            assert row is not None
+            assert row["versions"] in (None, "x" * 100_000)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert not list(ledger.folder.rglob("*.part"))
+
+
+def test_a_failed_write_leaves_nothing(filled: tuple[Ledger, list[Any]], monkeypatch: Any) -> None:
+    ledger, plan = filled
+
+    def full(descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        ledger.write(plan[5].columns() | {"status": "ok"}, [])
+    assert ledger.row(plan[5].trial_id) is None
+    assert not list(ledger.folder.rglob("*.part"))
+
+
+def test_a_broken_file_is_a_trial_to_run(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, plan = filled
+    (ledger.folder / "trials" / f"{plan[0].trial_id}.parquet").write_bytes(b"PAR1")
+    assert not ledger.done(plan[0].trial_id)
+    assert ledger.results()["status"].iloc[0] == "missing"
+
+
+def test_a_folder_without_a_comparison(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no comparison"):
+        Ledger(tmp_path).results()

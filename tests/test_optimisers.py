@@ -1,0 +1,94 @@
+"""Schedules, groups that rest, and step sizes, against PyTorch and by hand."""
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from switchbench.methods import ParameterGroup
+from switchbench.optimisers import Optimisers, TrainingConfig
+
+
+def test_schedules() -> None:
+    def factors(**fields: Any) -> list[float]:
+        config = TrainingConfig(epochs=1, **fields)
+        return [config.lr_factor(passed) for passed in (0.0, 0.25, 0.5, 0.75, 0.9)]
+
+    assert factors(schedule="constant") == [1] * 5
+    assert factors(schedule="cosine") == pytest.approx([1, 0.853553, 0.5, 0.146447, 0.024472], abs=1e-6)
+    assert factors(schedule="linear", decay=0.5) == pytest.approx([1, 1, 1, 0.5, 0.2])
+    assert factors(schedule="step") == pytest.approx([1, 1, 0.1, 0.01, 0.01])
+
+
+def test_length() -> None:
+    assert TrainingConfig(epochs=3, batch_size=128).length(1293) == (33, 11)
+    assert TrainingConfig(steps=40, batch_size=128).length(1293) == (40, 11)
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"epochs": 1, "steps": 1}, {"epochs": 1, "momentum": 0.9}, {"epochs": 0}]
+)
+def test_bad_training(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TrainingConfig(**fields)
+
+
+def three(**fields: Any) -> tuple[Optimisers, dict[str, nn.Parameter]]:
+    parameters = {name: nn.Parameter(torch.ones(3)) for name in ("weights", "others", "reader")}
+    own = {name: [parameters[name]] for name in ("weights", "others")}
+    extra = [ParameterGroup("reader", [parameters["reader"]], "sgd", 0.25)]
+    return Optimisers(TrainingConfig(epochs=1, **fields), own, extra), parameters
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_resting_groups_do_not_move(optimizer: str) -> None:
+    optimisers, parameters = three(optimizer=optimizer, lr=0.1)
+    for learning in ({"weights", "others"}, {"reader"}, {"weights"}, None):
+        before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        optimisers.select(learning)
+        sum((p.square().sum() for p in parameters.values()), torch.zeros(())).backward()
+        optimisers.step(1.0)
+        moved = {name for name, parameter in parameters.items() if not torch.equal(parameter, before[name])}
+        assert moved == (learning or set(parameters))
+        assert all(parameter.grad is None for parameter in parameters.values())
+
+
+def test_unknown_and_doubled_groups_are_refused() -> None:
+    optimisers, _ = three()
+    with pytest.raises(ValueError, match=r"no parameter group \['gates'\]"):
+        optimisers.select({"gates"})
+    with pytest.raises(ValueError, match="names of their own"):
+        Optimisers(
+            TrainingConfig(epochs=1),
+            {"weights": [nn.Parameter(torch.ones(1))]},
+            [ParameterGroup("weights", [], "sgd", 0.1)],
+        )
+
+
+def test_momentum_and_weight_decay_of_the_network_are_not_the_methods() -> None:
+    optimisers, parameters = three(optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=0.5)
+    for parameter in parameters.values():
+        parameter.grad = torch.zeros(3)
+    optimisers.step(1.0)
+    assert not torch.equal(parameters["weights"], torch.ones(3))
+    assert torch.equal(parameters["reader"], torch.ones(3))
+
+
+def test_step_size_of_adam_is_the_step_over_the_gradient_estimate() -> None:
+    optimisers, parameters = three(optimizer="adam", lr=0.1)
+    weight = parameters["weights"]
+    for gradient in (torch.tensor([1.0, 2.0, 4.0]), torch.tensor([3.0, -1.0, 0.5])):
+        before = weight.detach().clone()
+        weight.grad = gradient.clone()
+        optimisers.step(0.5)
+    mean = (0.1 * 0.9 * torch.tensor([1.0, 2.0, 4.0]) + 0.1 * gradient) / (1 - 0.9**2)
+    assert torch.allclose(before - weight, optimisers.step_size(weight) * mean, rtol=1e-4)
+
+
+def test_step_size_of_sgd_is_the_learning_rate() -> None:
+    optimisers, parameters = three(optimizer="sgd", lr=0.1)
+    parameters["weights"].grad = torch.ones(3)
+    optimisers.step(0.5)
+    assert optimisers.step_size(parameters["weights"]) == pytest.approx(0.05)

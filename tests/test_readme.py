@@ -1,0 +1,73 @@
+"""The README keeps its word: its snippet runs, its spec is valid, its table is the stored one."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from switchbench import reports, specfile
+from switchbench.ledger import Ledger
+from switchbench.reports.render import markdown
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """Contents of the code blocks of a language, or of none."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return [content for name, content in fences if name == language]
+
+
+def test_a_method_in_ten_lines(tmp_path: Path) -> None:
+    (snippet,) = blocks("python")
+    assert len([line for line in snippet.splitlines() if line.strip()]) <= 10
+    (tmp_path / "travelled.py").write_text(snippet)
+    (command,) = [block for block in blocks("sh") if "--plugin travelled.py" in block]
+    words = shlex.split(command)
+    assert words[0] == "switchbench"
+    short = ["--set", "training.epochs=4", "--set", "seeds=1", "--mlflow-uri", "none"]
+    done = subprocess.run(
+        [sys.executable, "-m", *words, *short],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = Ledger(tmp_path / "results" / "travelled").results()
+    mine = results[results["label"] == "travelled"]
+    assert mine["status"].tolist() == ["ok"] * 3
+    assert mine["density"].tolist() == pytest.approx([0.1, 0.05, 0.02], abs=1e-4)
+    assert "| travelled |" in (tmp_path / "results" / "travelled" / "report" / "table.md").read_text()
+
+
+def test_the_spec_is_valid() -> None:
+    (text,) = blocks("yaml")
+    assert len(specfile.parse(YAML(typ="safe").load(text)).trials()) == 2 * 5 * (
+        2 + 2 * 5
+    )  # two take no target
+
+
+def test_tables_are_the_stored_ones() -> None:
+    tables = re.findall(r"<!-- table: (\S+) -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+    assert tables
+    for folder, table in tables:
+        ledger = Ledger(ROOT / folder)
+        drawn = markdown(reports.build(ledger.results(), ledger.name()))
+        assert table.strip() in drawn
+
+
+def test_the_layout_names_the_folders_that_are_there() -> None:
+    (layout,) = blocks("")
+    named = {line.split("/")[0] for line in layout.splitlines() if not line.startswith(" ")}
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("not a git checkout")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert named == {line.split("/")[0] for line in tracked.splitlines() if "/" in line} - {".ci"}

@@ -1,0 +1,136 @@
+"""Tables say what was measured, with n, and what was not."""
+
+import io
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from switchbench import reports
+from switchbench.ledger import ROW
+
+
+def rows() -> pd.DataFrame:
+    """Two densities, three seeds: one trial failed, one is missing, one method has one seed."""
+    records: list[dict[str, Any]] = []
+
+    def add(label: str, seed: int, target: float, accuracy: float, **more: Any) -> None:
+        density = 1.0 if np.isnan(target) else target
+        record = dict.fromkeys(ROW.names) | {
+            "trial_id": f"{label}-{seed}-{target}", "label": label, "method": more.pop("method", label),
+            "network": "net_a", "dataset": "data", "scope": "fc", "seed": seed, "target_density": target,
+            "status": "ok", "test_accuracy": accuracy, "density": density, "density_prunable": density,
+            "density_network": density, "macs": int(1000 * density), "macs_dense": 1000, "train_seconds": 2.0,
+            "steps": 10, "parameters": 1000, "method_parameters": 0, "test_top5": 1.0, "test_loss": 0.1,
+            "val_accuracy": 0.9,
+        } | more  # fmt: skip
+        records.append(record)
+
+    for seed, accuracy in enumerate((0.90, 0.92, 0.94)):
+        add("dense", seed, float("nan"), accuracy, train_seconds=1.0)
+        add("prune", seed, 0.1, accuracy - 0.1)
+        status = {2: {"status": "failed", "error": "Boom: 100% & _more_", "test_accuracy": None}}.get(
+            seed, {}
+        )
+        add("prune", seed, 0.05, accuracy - 0.2, **status)
+    add("once", 0, 0.1, 0.5)
+    add("once", 0, 0.05, 0.4, status="missing", test_accuracy=None)
+    return pd.DataFrame(records)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    reports.write(rows(), tmp_path, "title")
+    return tmp_path
+
+
+def test_markdown(written: Path) -> None:
+    text = (written / "table.md").read_text()
+    lines = [line.replace(" ", "") for line in text.splitlines()]
+    assert "|method|0.1|0.05|owndensity|n|" in lines
+    assert "|dense|||92.00±4.97@100.00%|3|" in lines
+    assert "|prune|82.00±4.97|71.00±12.71(2of3)||2–3|" in lines
+    assert "|once|50.00|nonemeasured||0–1|" in lines  # one seed: no interval
+    assert (
+        "- failed: prune at density 0.05, net_a on data, seed 2 (trial prune-2-0.05): Boom: 100% & _more_"
+        in text
+    )
+    assert "- missing: once at density 0.05, net_a on data, seed 0" in text
+
+
+def test_cost_table(written: Path) -> None:
+    text = (written / "table.md").read_text().replace(" ", "")
+    assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|10|0|2.0×|" in text
+
+
+def test_csv_has_every_number(written: Path) -> None:
+    table = pd.read_csv(written / "table.csv").set_index(["label", "target_density"])
+    prune = table.loc[("prune", 0.1)]
+    assert prune["test_accuracy_mean"] == pytest.approx(0.82)
+    assert prune["test_accuracy_ci95"] == pytest.approx(4.302653 * 0.02 / 3**0.5)
+    assert (prune["n"], prune["planned"]) == (3, 3)
+    assert (prune["time_over_dense_min"], prune["time_over_dense_max"]) == (2, 2)
+    assert np.isnan(table.loc[("once", 0.1), "test_accuracy_ci95"])
+    assert len(table) == 5
+
+
+def test_latex_is_escaped_and_balanced(written: Path) -> None:
+    text = (written / "table.tex").read_text()
+    assert "net\\_a on data" in text
+    assert "prune & 82.00 $\\pm$ 4.97 & 71.00 $\\pm$ 12.71 (2 of 3) &  & 2--3 \\\\" in text
+    assert text.count("\\begin{") == text.count("\\end{") == 2
+    body = [line for line in text.splitlines() if line and not line.startswith("%")]
+    assert not any("%" in line.replace("\\%", "") for line in body)
+
+
+def test_figures(written: Path) -> None:
+    svg = ElementTree.parse(written / "accuracy.svg").getroot()
+    assert svg.tag.endswith("svg")
+    assert (written / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_results_draw_the_same_bytes(written: Path, tmp_path: Path) -> None:
+    reports.write(rows(), tmp_path / "again", "title")
+    for name in ("table.md", "table.csv", "table.tex", "accuracy.svg"):
+        assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes()
+
+
+def test_numbers_are_never_cut_on_a_narrow_terminal() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=30)
+    reports.terminal(reports.build(rows(), "title"), console)
+    assert "92.00 ± 4.97 @ 100.00%" in stream.getvalue()
+    assert "…" not in stream.getvalue()
+    assert "Boom: 100% & _more_" in stream.getvalue()
+
+
+def test_brackets_are_text(tmp_path: Path) -> None:
+    table = rows().replace({"label": {"prune": "prune [strong] x[/x]"}})
+    stream = io.StringIO()
+    reports.terminal(reports.write(table, tmp_path, "title"), Console(file=stream, width=200))
+    assert "prune [strong] x[/x]" in stream.getvalue()
+
+
+def test_every_connection_off_is_said_in_the_figure(tmp_path: Path) -> None:
+    table = rows()
+    table.loc[table["label"] == "once", ["density", "macs"]] = 0
+    reports.write(table, tmp_path, "title")
+    assert (tmp_path / "accuracy.svg").exists()
+    assert "inf×" in (tmp_path / "table.md").read_text()
+
+
+def test_a_missed_target_is_marked(tmp_path: Path) -> None:
+    table = rows()
+    table.loc[(table["label"] == "prune") & (table["target_density"] == 0.1), "density"] = 1.0
+    reports.write(table, tmp_path, "title")
+    assert "| prune | 82.00 ± 4.97 @ 100.00% | 71.00" in (tmp_path / "table.md").read_text()
+
+
+def test_reports_of_nothing_but_failures(tmp_path: Path) -> None:
+    table = rows().assign(status="failed", error="no", test_accuracy=None)
+    reports.write(table, tmp_path, "title")
+    assert "none measured" in (tmp_path / "table.md").read_text()

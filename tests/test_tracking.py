@@ -1,0 +1,75 @@
+"""The mirror when MLflow misbehaves."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from switchbench import tracking
+from switchbench.ledger import Ledger
+from switchbench.tracking import Experiment, Mirror
+
+
+class Flaky(Experiment):
+    """An experiment whose server refuses some rows."""
+
+    refused: frozenset[int] = frozenset()
+
+    def __init__(self, *_: Any) -> None:
+        self.got: list[int] = []
+
+    def send(self, row: dict[str, Any]) -> bool:
+        if row["number"] in self.refused:
+            raise ConnectionError(f"row {row['number']}\nrefused")
+        self.got.append(row["number"])
+        return True
+
+    def send_report(self) -> None:
+        pass
+
+
+def test_an_odd_row_stops_no_other() -> None:
+    flaky = Flaky()
+    flaky.refused = frozenset({1, 3})
+    sent, problem = flaky.send_all({"number": number} for number in range(6))
+    assert flaky.got == [0, 2, 4, 5]
+    assert sent == 4
+    assert str(problem) == "row 3\nrefused"
+
+
+def test_a_server_that_is_gone_is_not_asked_for_every_row() -> None:
+    flaky = Flaky()
+    flaky.refused = frozenset(range(2, 100))
+    asked = []
+    flaky.send_all(asked.append(number) or {"number": number} for number in range(100))
+    assert asked == [0, 1, 2, 3]
+
+
+def test_a_silent_server_holds_nobody_up(tmp_path: Path, monkeypatch: Any) -> None:
+    def hang(*_: Any) -> None:
+        time.sleep(60)
+
+    monkeypatch.setattr(tracking, "Experiment", hang)
+    monkeypatch.setattr(tracking, "PATIENCE_SECONDS", 0.3)
+    mirror = Mirror(Ledger(tmp_path), "http://nowhere")
+    mirror.start()
+    started = time.monotonic()
+    mirror.finished({"number": 1})
+    mirror.close()
+    assert time.monotonic() - started < 5
+    assert mirror.problem == "no answer within 0.3 seconds"
+
+
+@pytest.mark.parametrize("refused", [frozenset(), frozenset({1})])
+def test_the_mirror_keeps_the_last_problem(refused: frozenset[int], tmp_path: Path, monkeypatch: Any) -> None:
+    ledger = Ledger(tmp_path)
+    monkeypatch.setattr(ledger, "rows", lambda: iter([{"number": 0}]))
+    monkeypatch.setattr(Flaky, "refused", refused)
+    monkeypatch.setattr(tracking, "Experiment", Flaky)
+    mirror = Mirror(ledger, None)
+    mirror.start()
+    for number in (1, 2):
+        mirror.finished({"number": number})
+    mirror.close()
+    assert mirror.problem == ("ConnectionError: row 1" if refused else None)

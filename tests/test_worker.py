@@ -1,0 +1,88 @@
+"""What a worker records, and the display that shows it."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from switchbench import specfile as specs
+from switchbench import worker
+from switchbench.ledger import Ledger
+from switchbench.progress import Display
+from switchbench.spec import Resources
+from switchbench.worker import Job, execute
+
+
+def prepare(tmp_path: Path, spec: dict[str, Any], run: str = "one") -> tuple[Job, list[Any]]:
+    resolved = specs.parse(spec)
+    plan = resolved.trials()
+    Ledger(tmp_path).create(resolved, plan)
+    return Job(tmp_path, tmp_path, Resources(), run), plan
+
+
+def test_without_git_no_result_is_lost(tmp_path: Path, spec: dict[str, Any], monkeypatch: Any) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    worker._versions.cache_clear()
+    job, plan = prepare(tmp_path, spec)
+    row = execute(plan[0], job)
+    assert row["status"] == "ok"
+    assert "commit" not in json.loads(row["versions"])
+    assert (
+        Ledger(tmp_path).row(plan[0].trial_id)
+        == dict.fromkeys(Ledger(tmp_path).row(plan[0].trial_id) or {}) | row
+    )
+    worker._versions.cache_clear()
+
+
+def test_a_failure_is_tried_once_a_run_and_a_measurement_once(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: Any
+) -> None:
+    calls: list[str] = []
+
+    def fail(config: Any, *_: Any) -> Any:
+        calls.append(config.trial_id)
+        raise ValueError("no")
+
+    job, plan = prepare(tmp_path, spec)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "run_trial", fail)
+        assert [execute(plan[0], job)["status"] for _ in range(2)] == ["failed"] * 2
+        assert len(calls) == 1
+        job, _ = prepare(tmp_path, spec, run="two")
+        execute(plan[0], job)
+        assert len(calls) == 2
+    job, _ = prepare(tmp_path, spec, run="three")
+    assert execute(plan[0], job)["status"] == "ok"
+    monkeypatch.setattr(worker, "run_trial", fail)
+    job, _ = prepare(tmp_path, spec, run="four")
+    assert execute(plan[0], job)["status"] == "ok"
+
+
+def test_the_display_prints_brackets_as_text(tmp_path: Path, spec: dict[str, Any]) -> None:
+    job, plan = prepare(tmp_path, spec)
+    row = execute(plan[0], job) | {"label": "a [b] c[/c]", "status": "failed", "error": "no file [/tmp/x]"}
+    for terminal in (False, True):
+        stream = io.StringIO()
+        with Display(Console(file=stream, width=150, force_terminal=terminal), total=3, done=1) as display:
+            display.running(1)
+            display.finished(row)
+            display._live.refresh()
+        assert "a [b] c[/c]" in stream.getvalue()
+        assert "no file [/tmp/x]" in stream.getvalue()
+        assert "2/3" in stream.getvalue()
+
+
+def test_a_lost_workers_reason_is_read_from_where_tune_has_just_written_it(tmp_path: Path) -> None:
+    """Tune copies that file to the storage folder later; until then its ``get_error()`` is None."""
+    from types import SimpleNamespace
+
+    from switchbench.distribution import _reason
+
+    error_file = tmp_path / "error.txt"
+    error_file.write_text("Failure # 3\nThe actor died unexpectedly before finishing this task.\n")
+    trial = SimpleNamespace(error_file=str(error_file), get_error=lambda: None)
+    assert _reason(trial) == "the worker process died"
+    error_file.write_text("Failure # 1\nKeyError: 'x'\n")
+    assert _reason(trial) == "KeyError: 'x'"
