@@ -23,7 +23,9 @@ os.environ.update(
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import logging
+import signal
 import socket
+import threading
 
 import ray
 from ray import cloudpickle, tune
@@ -102,21 +104,44 @@ def distribute(
             tune.with_parameters(TrialActor, job=job, extensions=components.extensions()),
             {"cpu": resources.cpus, "gpu": resources.gpus},
         )
-        tune.Tuner(
-            trainable,
-            param_space={"trial": tune.grid_search([config.model_dump_json() for config in configs])},
-            tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_dirname),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(scratch),
-                callbacks=[_Relay(job, observers)],
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=LOST_WORKER_RETRIES),
-                verbose=0,
-            ),
-        ).fit()
+        with _stubborn_interrupt() as interrupted:
+            tuner = tune.Tuner(
+                trainable,
+                param_space={"trial": tune.grid_search([config.model_dump_json() for config in configs])},
+                tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_dirname),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str(scratch),
+                    callbacks=[_Relay(job, observers, interrupted)],
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    failure_config=tune.FailureConfig(max_failures=LOST_WORKER_RETRIES),
+                    verbose=0,
+                ),
+            )
+            tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _stubborn_interrupt() -> Iterator[threading.Event]:
+    """Ctrl-C raises KeyboardInterrupt as ever and also sets the event: raised inside a finaliser or a
+    callback of C code the exception is lost, and whoever waits looks at the event."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # only the main thread may handle signals
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(*_: object) -> None:
+        event.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class TrialActor(tune.Trainable):
@@ -137,13 +162,18 @@ class TrialActor(tune.Trainable):
 class _Relay(tune.Callback):
     """Tells observers what Tune does, and gives trials whose worker died for good a row."""
 
-    def __init__(self, job: Job, observers: list[Observer]) -> None:
+    def __init__(self, job: Job, observers: list[Observer], interrupted: threading.Event) -> None:
         self._job = job
         self._observers = observers
+        self._interrupted = interrupted
         self._running: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune stores its callbacks with its state, which nobody restores
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.add(trial.trial_id)

@@ -6,6 +6,7 @@
     DIR/plan.parquet                 the planned trials with their labels
     DIR/trials/<trial id>.parquet    one finished trial, one row
     DIR/curves/<trial id>.parquet    its curves, one row per epoch
+    DIR/checkpoints/<trial id>.pt    the last checkpoint of a long trial that is not finished
     DIR/report/                      tables and figures, and results.parquet: all rows in one file
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
@@ -71,9 +72,13 @@ ROW = pa.schema(
                 "macs_dense": INTEGER,
                 "steps": INTEGER,
                 "examples": INTEGER,
+                "rounds": INTEGER,
                 "train_seconds": REAL,
+                "train_flops": REAL,
                 "parameters": INTEGER,
                 "method_parameters": INTEGER,
+                "method_seconds": REAL,
+                "method_flops": REAL,
                 "device": TEXT,
                 "threads": INTEGER,
                 "versions": TEXT,
@@ -138,6 +143,10 @@ class Ledger:
     def curves(self, trial_id: str) -> list[dict[str, float]]:
         """The stored curves of a trial, empty if there are none."""
         return _rows(self._curves / f"{trial_id}.parquet")
+
+    def checkpoint(self, trial_id: str) -> Path:
+        """Where a trial keeps its checkpoint while it runs."""
+        return self.folder / "checkpoints" / f"{trial_id}.pt"
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The stored row of every planned trial that has one."""

@@ -40,13 +40,15 @@ class MLP(Network, nn.Sequential):
     class Config(Network.Config):
         hidden: tuple[Width, ...] = option((300, 100), "widths of the hidden layers")
         bias: bool = option(True, "whether layers have biases")
+        batch_norm: bool = option(False, "whether hidden layers have a batch norm before their ReLU")
 
     def __init__(self, input_shape: InputShape, classes: int, config: Config) -> None:
-        widths = [math.prod(input_shape), *config.hidden, classes]
+        widths = [math.prod(input_shape), *config.hidden]
         modules: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in itertools.pairwise(widths):
-            modules += [nn.Linear(inputs, outputs, bias=config.bias), nn.ReLU()]
-        super().__init__(*modules[:-1])
+            norm = [nn.BatchNorm1d(outputs)] if config.batch_norm else []
+            modules += [nn.Linear(inputs, outputs, bias=config.bias), *norm, nn.ReLU()]
+        super().__init__(*modules, nn.Linear(widths[-1], classes, bias=config.bias))
 
 
 @register("lenet-300-100")

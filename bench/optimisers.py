@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -96,6 +96,15 @@ class Optimisers:
                 group["lr"] = factor * group["peak_lr"]
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """State of every optimiser, for a checkpoint."""
+        return [optimiser.state_dict() for optimiser in self._optimisers]
+
+    def load_state_dict(self, stored: list[dict[str, Any]]) -> None:
+        """Undo :meth:`state_dict`. Which groups learn is chosen at every step and not stored."""
+        for optimiser, state in zip(self._optimisers, stored, strict=True):
+            optimiser.load_state_dict(state)
 
     def step_size(self, parameter: Tensor) -> Tensor | float:
         """Step size that the last step applied to each entry of a parameter of the network."""

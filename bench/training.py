@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +13,13 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from switchbench import accounting, seeds
+from switchbench.checkpoint import Checkpoint
 from switchbench.datasets import Split, Splits
 from switchbench.evaluation import evaluate
 from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.optimisers import Optimisers, TrainingConfig
+from switchbench.yardstick import FlopCounter, StepFlops, Yardstick
 
 
 class Diverged(Exception):
@@ -27,11 +31,18 @@ class History:
     """What training took and how it went."""
 
     steps: int = 0
+    """Gradient steps of all rounds."""
     examples: int = 0
     train_seconds: float = 0.0
     """Seconds of training, everything that the method does included, evaluation left out."""
+    train_flops: float = 0.0
+    """FLOPs of matrix products and convolutions executed in training, estimated from a sample."""
     method_parameters: int = 0
     """Learnable parameters that the method added."""
+    method_seconds: float = 0.0
+    """``train_seconds`` beyond one round of plain steps, timed on a plain copy in the same run."""
+    method_flops: float = 0.0
+    """``train_flops`` beyond one round of plain steps."""
     curves: list[dict[str, float]] = field(default_factory=list)
     """One row per epoch."""
 
@@ -44,62 +55,168 @@ def train(
     config: TrainingConfig,
     seed: int,
     deadline: float = math.inf,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train a network with a method attached, in place; finalise the method at the end.
 
-    ``deadline`` is a value of ``time.monotonic()``. Raises TimeoutError past it and Diverged
-    when an epoch's loss is not finite.
+    ``deadline`` is a value of ``time.monotonic()``. Where a ``checkpoint`` holds one, training
+    goes on from there, to the same bits. Raises TimeoutError past the deadline and Diverged when
+    an epoch's loss is not finite.
     """
-    own = _own_groups(network, layers)
-    started = time.perf_counter()
-    method.attach(network, layers, splits.train.batch(slice(0, config.batch_size)))
-    network.zero_grad(set_to_none=True)  # what scoring at initialisation may have left
-    extra = method.parameter_groups()
-    optimisers = Optimisers(config, own, extra)
-    steps, _ = config.length(len(splits.train))
-    history = History(
-        method_parameters=sum(p.numel() for group in extra for p in group.parameters),
-        train_seconds=time.perf_counter() - started,
-    )
-    torch.manual_seed(seeds.derive(seed, "training"))
-    network.train()
-    for epoch, batches in enumerate(_epochs(splits.train, config, seed)):
-        started = time.perf_counter()
-        loss_sum = torch.zeros((), device=splits.train.labels.device)
-        seen = 0
-        factor = 1.0
+    return _Training(network, layers, method, splits, config, seed, deadline).run(checkpoint)
+
+
+class _Training:
+    """One run of the loop, and what a checkpoint of it holds."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: Layers,
+        method: Method,
+        splits: Splits,
+        config: TrainingConfig,
+        seed: int,
+        deadline: float,
+    ) -> None:
+        self.network, self.layers, self.method = network, layers, method
+        self.splits, self.config, self.seed, self.deadline = splits, config, seed, deadline
+        self.steps, _ = config.length(len(splits.train))
+        self.round = 0
+        self.step = 0
+        """Steps of the round's schedule that are over."""
+        self.history = History()
+        self.flops = StepFlops()
+        self.yardstick = Yardstick(network, config)
+        own = _own_groups(network, layers)
+        calibration = splits.train.batch(slice(0, config.batch_size))
+        with self._timed(), FlopCounter() as attaching:
+            method.attach(network, layers, calibration)
+        self.attach_flops = attaching.flops
+        network.zero_grad(set_to_none=True)  # what scoring at initialisation may have left
+        extra = method.parameter_groups()
+        self.history.method_parameters = sum(p.numel() for group in extra for p in group.parameters)
+        self._new_optimisers = lambda: Optimisers(config, own, extra)
+        self.optimisers = self._new_optimisers()
+        torch.manual_seed(seeds.derive(seed, "training"))
+
+    def run(self, checkpoint: Checkpoint | None) -> History:
+        if checkpoint and (stored := checkpoint.load(self.splits.train.labels.device)):
+            self._restore(stored)
+        self.network.train()
+        while True:
+            self._round(checkpoint)
+            if self.round + 1 == self.method.rounds:
+                break
+            with self._timed():
+                self.step = self.method.rewind()
+                self.optimisers.select(None)
+                self.optimisers = self._new_optimisers()
+            self.round += 1
+        self.optimisers.select(None)
+        self.network.eval()
+        with self._timed():
+            self.method.finalise()
+        return self._account()
+
+    def _round(self, checkpoint: Checkpoint | None) -> None:
+        for epoch, batches in _epochs(self.splits.train, self.config, self.seed, self.step):
+            if self.yardstick.due(self.history.steps + 1):
+                self.yardstick.measure(self.splits.train, batches[0])
+            with self._timed():
+                train_loss, lr = self._epoch(epoch, batches)
+            if not math.isfinite(train_loss):
+                where = f"in epoch {epoch}, step {self.step} of {self.steps}"
+                raise Diverged(f"training loss is {train_loss} {where}")
+            point = {"round": self.round, "epoch": epoch, "step": self.history.steps}
+            point |= {"lr": lr, "train_loss": train_loss}
+            self.history.curves.append(point | self._observe())
+            if checkpoint and checkpoint.due():
+                checkpoint.save(self._state())
+
+    def _epoch(self, epoch: int, batches: Sequence[Tensor]) -> tuple[float, float]:
+        """Train on the batches; return the mean task loss and the last learning rate."""
+        loss_sum = torch.zeros((), device=self.splits.train.labels.device)
+        seen, factor = 0, 1.0
         for index in batches:
-            factor = config.lr_factor(history.steps / steps)
-            history.steps += 1
-            progress = Progress(history.steps, steps, epoch, optimisers.step_size)
-            optimisers.select(method.learning(progress))
-            method.before_step(progress)
-            images, labels = splits.train.batch(index)
-            loss = F.cross_entropy(network(images), labels)
-            loss_sum += loss.detach() * len(labels)
-            penalty = method.penalty(progress)
-            (loss if penalty is None else loss + penalty).backward()
-            method.after_backward(progress)
-            optimisers.step(factor)
-            method.after_step(progress)
-            seen += len(labels)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"deadline passed at step {history.steps} of {steps}")
-        train_loss = loss_sum.item() / seen
-        history.train_seconds += time.perf_counter() - started
-        history.examples += seen
-        if not math.isfinite(train_loss):
-            raise Diverged(f"training loss is {train_loss} in epoch {epoch}, step {history.steps} of {steps}")
-        history.curves.append(
-            {"epoch": epoch, "step": history.steps, "lr": factor * config.lr, "train_loss": train_loss}
-            | _observe(network, layers, splits.validation)
-        )
-    optimisers.select(None)
-    network.eval()
-    started = time.perf_counter()
-    method.finalise()
-    history.train_seconds += time.perf_counter() - started
-    return history
+            factor = self.config.lr_factor(self.step / self.steps)
+            self.step += 1
+            progress = Progress(self.step, self.steps, epoch, self.optimisers.step_size)
+            learning = self.method.learning(progress)
+            self.optimisers.select(learning)
+            with self.flops.step(None if learning is None else frozenset(learning)):
+                loss_sum += self._step(progress, index, factor) * len(index)
+            seen += len(index)
+            self.history.steps += 1
+            if time.monotonic() > self.deadline:
+                raise TimeoutError(f"deadline passed at step {self.step} of {self.steps}")
+        self.history.examples += seen
+        return loss_sum.item() / seen, factor * self.config.lr
+
+    def _step(self, progress: Progress, index: Tensor, factor: float) -> Tensor:
+        """One gradient step; returns the batch's task loss."""
+        method = self.method
+        method.before_step(progress)
+        images, labels = self.splits.train.batch(index)
+        loss = F.cross_entropy(self.network(images), labels)
+        penalty = method.penalty(progress)
+        (loss if penalty is None else loss + penalty).backward()
+        method.after_backward(progress)
+        self.optimisers.step(factor)
+        method.after_step(progress)
+        return loss.detach()
+
+    def _observe(self) -> dict[str, float]:
+        """Validation metrics and density of the network as it stands; gates are computed once."""
+        self.network.eval()
+        with torch.no_grad(), parametrize.cached():
+            self.method.before_evaluation()
+            metrics = evaluate(self.network, self.splits.validation)
+            density = accounting.density(self.layers)
+        self.network.train()
+        return {"val_loss": metrics.loss, "val_accuracy": metrics.accuracy, "density": density}
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count the seconds inside as training."""
+        started = time.perf_counter()
+        yield
+        self.history.train_seconds += time.perf_counter() - started
+
+    def _account(self) -> History:
+        history = self.history
+        history.train_flops = self.attach_flops + self.flops.total
+        history.method_flops = history.train_flops - self.steps * self.yardstick.flops
+        history.method_seconds = history.train_seconds - self.steps * self.yardstick.step_seconds
+        return history
+
+    def _state(self) -> dict[str, Any]:
+        """All that a checkpoint needs, as tensors and plain values."""
+        cuda = torch.cuda.get_rng_state() if self.splits.train.labels.is_cuda else None
+        return {
+            "round": self.round,
+            "step": self.step,
+            "history": asdict(self.history),
+            "network": self.network.state_dict(),
+            "method": self.method.state_dict(),
+            "optimisers": self.optimisers.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": cuda,
+            "flops": self.flops.state_dict(),
+            "plain_seconds": self.yardstick.seconds,
+        }
+
+    def _restore(self, stored: dict[str, Any]) -> None:
+        self.round, self.step = stored["round"], stored["step"]
+        self.history = History(**stored["history"])
+        self.network.load_state_dict(stored["network"])
+        self.method.load_state_dict(stored["method"])
+        self.optimisers.load_state_dict(stored["optimisers"])
+        self.flops.load_state_dict(stored["flops"])
+        self.yardstick.seconds = stored["plain_seconds"]
+        torch.set_rng_state(stored["random"].cpu())
+        if stored["random_cuda"] is not None:
+            torch.cuda.set_rng_state(stored["random_cuda"].cpu())
 
 
 def _own_groups(network: nn.Module, layers: Layers) -> dict[str, list[nn.Parameter]]:
@@ -111,20 +228,16 @@ def _own_groups(network: nn.Module, layers: Layers) -> dict[str, list[nn.Paramet
     return groups
 
 
-def _epochs(split: Split, config: TrainingConfig, seed: int) -> Iterator[Iterator[Tensor]]:
-    """For each epoch the index tensors of its batches, in an order that only the seed decides."""
+def _epochs(
+    split: Split, config: TrainingConfig, seed: int, after: int
+) -> Iterator[tuple[int, Sequence[Tensor]]]:
+    """Number and batches (index tensors) of each epoch that is left after ``after`` steps, in an
+    order that only the seed decides."""
     order = seeds.generator(seed, "order")
     steps, per_epoch = config.length(len(split))
-    for start in range(0, steps, per_epoch):
-        shuffled = torch.randperm(len(split), generator=order).to(split.labels.device)
-        yield iter(shuffled.split(config.batch_size)[: steps - start])
-
-
-def _observe(network: nn.Module, layers: Layers, validation: Split) -> dict[str, float]:
-    """Validation metrics and density of the network as it stands; gates are computed once."""
-    network.eval()
-    with torch.no_grad(), parametrize.cached():
-        metrics = evaluate(network, validation)
-        density = accounting.density(layers)
-    network.train()
-    return {"val_loss": metrics.loss, "val_accuracy": metrics.accuracy, "density": density}
+    for epoch, start in enumerate(range(0, steps, per_epoch)):
+        shuffled = torch.randperm(len(split), generator=order)
+        if batches := shuffled.to(split.labels.device).split(config.batch_size)[: steps - start][
+            max(0, after - start) :
+        ]:
+            yield epoch, batches

@@ -15,6 +15,7 @@ from torch import nn
 
 from switchbench import accounting, datasets, seeds
 from switchbench.accounting import Scope
+from switchbench.checkpoint import Checkpoint
 from switchbench.components import DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.datasets import Splits
 from switchbench.errors import InputError, explain
@@ -110,11 +111,13 @@ def run_trial(
     threads: int = 1,
     data_folder: Path | None = None,
     deadline: float = math.inf,
+    checkpoint: Checkpoint | None = None,
 ) -> TrialResult:
     """Train and measure one network.
 
     Validation is read once an epoch and at the end, test once at the end. On a CPU the result
-    is the same bit for bit for the same config and number of ``threads``, alone or in a worker.
+    is the same bit for bit for the same config and number of ``threads``, alone or in a worker,
+    in one go or taken up from a ``checkpoint``.
     Raises Skipped, Diverged (training), TimeoutError (``deadline`` on ``time.monotonic()``) and
     MissingData.
     """
@@ -126,7 +129,7 @@ def run_trial(
         network = _network(config, splits).to(place)
         layers = accounting.layers_in(network, config.scope)
         method = _method(config, network, layers)
-        history = train(network, layers, method, splits, config.training, config.seed, deadline)
+        history = train(network, layers, method, splits, config.training, config.seed, deadline, checkpoint)
         count = accounting.count(network, config.scope, splits.test.batch(slice(0, 1))[0])
         validation = evaluate(network, splits.validation)
         if not math.isfinite(validation.loss):
@@ -146,8 +149,12 @@ def run_trial(
         "test_size": len(splits.test),
         "steps": history.steps,
         "examples": history.examples,
+        "rounds": method.rounds,
         "train_seconds": history.train_seconds,
+        "train_flops": history.train_flops,
         "method_parameters": history.method_parameters,
+        "method_seconds": history.method_seconds,
+        "method_flops": history.method_flops,
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else place.type,
         "threads": threads,
     }

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from switchbench.checkpoint import Checkpoint
 from switchbench.ledger import DONE, Ledger
 from switchbench.spec import Resources
 from switchbench.training import Diverged
@@ -45,10 +46,11 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
         return stored
     resources = job.resources
     device = "cuda" if resources.gpus and torch.cuda.is_available() else "cpu"
+    checkpoint = Checkpoint(Ledger(job.folder).checkpoint(config.trial_id), _versions())
     curves: list[dict[str, float]] = []
     try:
         with _time_limit(config, job) as deadline:
-            result = run_trial(config, device, resources.cpus, job.data_folder, deadline)
+            result = run_trial(config, device, resources.cpus, job.data_folder, deadline, checkpoint)
         row, curves = result.row, result.curves
     except Skipped as reason:
         row = _failure(config, "skipped", str(reason))
@@ -56,7 +58,9 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
         row = _failure(config, "diverged", str(reason))
     except Exception as error:  # whatever a method raises is its result, not the run's end
         row = _failure(config, "failed", f"{type(error).__name__}: {error} ({_place(error)})")
-    return _store(config, job, row, curves)
+    stored = _store(config, job, row, curves)
+    checkpoint.discard()  # a failed trial starts from the beginning as well
+    return stored
 
 
 def record_lost(config: TrialConfig, job: Job, error: str) -> dict[str, Any]:

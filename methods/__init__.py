@@ -4,6 +4,7 @@ Everything here needs torch and pydantic alone: a method never sees the training
 data sets, Ray or the ledger. Importing this package registers the methods that ship with it.
 """
 
+from switchbench.methods.continuous import ContinuousSparsification
 from switchbench.methods.contract import (
     METHODS,
     Layers,
@@ -15,27 +16,74 @@ from switchbench.methods.contract import (
     register,
 )
 from switchbench.methods.dense import Dense
-from switchbench.methods.l1 import L1
+from switchbench.methods.dynamic import SET, RigL
+from switchbench.methods.initialisation import SNIP, AtInitialisation, GraSP, SynFlow
+from switchbench.methods.l0 import L0
+from switchbench.methods.lamp import LAMP
+from switchbench.methods.lottery import LotteryTicket
 from switchbench.methods.magnitude import Magnitude
-from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.random import Random
-from switchbench.methods.switchers.budgeted import Switcher
-from switchbench.methods.switchers.paper import SwitcherPaper
+from switchbench.methods.masked import GatedMethod, MaskedMethod
+from switchbench.methods.movement import Movement
+from switchbench.methods.powerpropagation import Powerpropagation
+from switchbench.methods.random import Random, RandomLayerMatched, ShuffledMask
+from switchbench.methods.regularised import L1, DeepHoyer, GroupLasso, L1Subgradient, Regularised
+from switchbench.methods.structured import NM, NetworkSlimming, NeuronNorm
+from switchbench.methods.switchers.presets import (
+    SwitcherConstantInput,
+    SwitcherFreeGates,
+    SwitcherNeurons,
+    SwitcherPaper,
+    SwitcherShuffledWeights,
+)
+from switchbench.methods.switchers.switcher import Switcher
+from switchbench.methods.taylor import Taylor
+from switchbench.methods.thresholds import DST, STR
+from switchbench.methods.variational import VariationalDropout
 
 __all__ = [
+    "DST",
+    "L0",
     "L1",
+    "LAMP",
     "METHODS",
+    "NM",
+    "SET",
+    "SNIP",
+    "STR",
+    "AtInitialisation",
+    "ContinuousSparsification",
+    "DeepHoyer",
     "Dense",
+    "GatedMethod",
+    "GraSP",
+    "GroupLasso",
+    "L1Subgradient",
     "Layers",
+    "LotteryTicket",
     "Magnitude",
     "MaskedMethod",
     "Method",
+    "Movement",
+    "NetworkSlimming",
+    "NeuronNorm",
     "Options",
     "ParameterGroup",
+    "Powerpropagation",
     "Progress",
     "Random",
+    "RandomLayerMatched",
+    "Regularised",
+    "RigL",
+    "ShuffledMask",
     "Switcher",
+    "SwitcherConstantInput",
+    "SwitcherFreeGates",
+    "SwitcherNeurons",
     "SwitcherPaper",
+    "SwitcherShuffledWeights",
+    "SynFlow",
+    "Taylor",
+    "VariationalDropout",
     "option",
     "register",
 ]

@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
+PerLayer = Literal["erk", "uniform"]
 Distribution = Literal["global", "uniform", "erk"]
 """``global``: layers compete; ``uniform``: the same density in each; ``erk``: Erdős–Rényi–Kernel."""
 
@@ -21,9 +22,7 @@ def keep(weights: Mapping[str, Tensor], density: float, distribution: Distributi
     return per_layer(weights, density, distribution)
 
 
-def per_layer(
-    weights: Mapping[str, Tensor], density: float, distribution: Literal["uniform", "erk"]
-) -> dict[str, int]:
+def per_layer(weights: Mapping[str, Tensor], density: float, distribution: PerLayer) -> dict[str, int]:
     """Connections of each layer; they add up to exactly :func:`connections`.
 
     ``erk`` (Mocanu et al. 2018; Evci et al. 2020) gives a layer of shape (n_out, n_in, *kernel)

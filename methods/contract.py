@@ -14,10 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from switchbench.methods import state
 from switchbench.methods.registry import registrar
 
 Layers = dict[str, nn.Module]
 """The layers that a method may sparsify, by their name in the network; each has a ``weight``."""
+
+Granularity = Literal["connection", "neuron"]
 
 WEIGHTS = "weights"
 """Group of the weights in scope."""
@@ -94,7 +97,9 @@ class Method:
 
     The loop calls, in this order: :meth:`attach` once; at every step :meth:`learning`,
     :meth:`before_step`, forward, :meth:`penalty`, backward, :meth:`after_backward`, optimiser,
-    :meth:`after_step`; :meth:`finalise` once. All randomness comes from ``self.generator``.
+    :meth:`after_step`; after every epoch :meth:`before_evaluation`; :meth:`rewind` between rounds;
+    :meth:`finalise` once. Randomness comes from ``self.generator`` or, within a step, from torch's
+    global generator; both are seeded.
     """
 
     class Config(Options):
@@ -120,6 +125,12 @@ class Method:
     def takes_target(cls, config: Any) -> bool:
         """Whether the method meets a target density; otherwise it runs once per seed."""
         return True
+
+    @classmethod
+    def granularity(cls, config: Any) -> Granularity:
+        """What the method switches off: single connections, or neurons with all of theirs. A target
+        density is met exactly by connections, and not exceeded by neurons."""
+        return "connection"
 
     @classmethod
     def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
@@ -158,6 +169,32 @@ class Method:
     def after_step(self, progress: Progress) -> None:
         """Act after the optimiser, e.g. update masks, apply a proximal step."""
 
+    def before_evaluation(self) -> None:
+        """Act before the network is evaluated as it stands, in eval mode; training must not notice."""
+
+    @property
+    def rounds(self) -> int:
+        """How many times the whole training is gone through. More than one costs more than others
+        spend, which the report shows."""
+        return 1
+
+    def rewind(self) -> int:
+        """Act between two rounds, e.g. prune and put earlier weights back; optimisers start anew.
+
+        Returns the step of the schedule after which the next round begins, 0 for the start.
+        """
+        return 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the network: by default every attribute that is made of
+        tensors, modules, generators and plain values. Raises TypeError on any other."""
+        return state.capture({key: value for key, value in vars(self).items() if key not in _GIVEN})
+
+    def load_state_dict(self, stored: dict[str, Any]) -> None:
+        """Undo :meth:`state_dict` in a method that has just been attached in the same way."""
+        for key, value in stored.items():
+            setattr(self, key, state.restore(getattr(self, key, None), value))
+
     def finalise(self) -> None:
         """Leave a plain network behind: exact zeros in ordinary weights, nothing attached.
 
@@ -167,6 +204,9 @@ class Method:
             if parametrize.is_parametrized(layer, "weight"):
                 parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
 
+
+_GIVEN = ("config", "density", "network", "layers", "weights")
+"""Attributes that a method is given anew when training resumes."""
 
 METHODS: dict[str, type[Method]] = {}
 """Every registered method by name."""

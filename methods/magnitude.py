@@ -1,6 +1,6 @@
 """Magnitude pruning, gradual or one-shot: the baseline that is hard to beat."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -10,6 +10,7 @@ from switchbench.methods import budgets, schedules
 from switchbench.methods.contract import Method, Progress, option, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.masks import keep_top
+from switchbench.methods.scores import magnitudes
 
 
 @register("magnitude")
@@ -21,6 +22,9 @@ class Magnitude(MaskedMethod):
     criterion on the same schedule. What is pruned stays pruned, but for a connection at a time
     where rounding gives a layer one back (``uniform`` and ``erk`` budgets).
     """
+
+    revives: ClassVar[bool] = False
+    """Whether a pruned connection may come back when its score is high again."""
 
     class Config(Method.Config):
         schedule: Literal["cubic", "one-shot"] = option("cubic", "gradual, or all at `end`")
@@ -41,7 +45,7 @@ class Magnitude(MaskedMethod):
 
     def scores(self) -> dict[str, Tensor]:
         """Score of every connection, by layer name; the highest are kept."""
-        return {name: weight.abs() for name, weight in self.weights.items()}
+        return magnitudes(self.weights)
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
@@ -53,6 +57,11 @@ class Magnitude(MaskedMethod):
             return
         scores = self.scores()
         for name, mask in (self.masks or {}).items():
-            scores[name] = scores[name].masked_fill(mask == 0, -torch.inf)
+            if not self.revives:
+                scores[name] = scores[name].masked_fill(mask == 0, -torch.inf)
         density = schedules.cubic(progress.fraction, begin, c.end, self.density)
-        self.set_masks(keep_top(scores, budgets.keep(self.weights, density, c.distribution)))
+        self.set_masks(self.select(scores, density))
+
+    def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:
+        """Masks at a density, given the scores of what may stay."""
+        return keep_top(scores, budgets.keep(self.weights, density, self.config.distribution))

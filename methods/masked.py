@@ -1,9 +1,11 @@
-"""Methods that hold weights to a mask, without a parametrization: zeros are written in place."""
+"""Methods that hold weights to 0/1 masks: by zeros written in place, or by gates in front."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from switchbench.methods.contract import Method, Progress
+from switchbench.methods.contract import Layers, Method, Progress
+from switchbench.methods.gates import Gate
 
 
 class MaskedMethod(Method):
@@ -19,12 +21,36 @@ class MaskedMethod(Method):
     def set_masks(self, masks: dict[str, Tensor]) -> None:
         """Switch to new masks at once."""
         self.masks = masks
-        self._apply()
+        self.apply_masks()
 
     def after_step(self, progress: Progress) -> None:
-        self._apply()
+        self.apply_masks()
 
     @torch.no_grad()
-    def _apply(self) -> None:
+    def apply_masks(self) -> None:
+        """Hold the weights to the masks."""
         for name, mask in (self.masks or {}).items():
             self.weights[name].mul_(mask)
+
+
+class GatedMethod(MaskedMethod):
+    """Base of methods whose masked weights keep their values, so that they can come back.
+
+    The masks are gates (a parametrization), which also hand out the gradient that a masked weight
+    would have.
+    """
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.gates: dict[str, Gate] = {}
+        for name, weight in self.weights.items():
+            self.gates[name] = Gate(weight)
+            parametrize.register_parametrization(layers[name], "weight", self.gates[name])
+
+    def set_masks(self, masks: dict[str, Tensor]) -> None:
+        self.masks = masks
+        for name, mask in masks.items():
+            self.gates[name].gate = mask
+
+    def apply_masks(self) -> None:
+        """Gates hold by themselves."""

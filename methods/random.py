@@ -1,13 +1,15 @@
-"""Random sparsity: the baseline that any method must beat."""
+"""Random sparsity and its relatives: the controls that any method must beat."""
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-from switchbench.methods import budgets
+from switchbench.methods import budgets, scores
 from switchbench.methods.contract import Layers, Method, option, register
+from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import random_masks
+from switchbench.methods.masks import keep_top, random_masks
 
 
 @register("random")
@@ -15,7 +17,7 @@ class Random(MaskedMethod):
     """Control: a random mask fixed before training, by ERK or uniform in every layer."""
 
     class Config(Method.Config):
-        distribution: Literal["erk", "uniform"] = option("erk", "how density spreads over layers")
+        distribution: budgets.PerLayer = option("erk", "how density spreads over layers")
 
     config: Config
 
@@ -25,3 +27,51 @@ class Random(MaskedMethod):
         weights = {name: weight.detach() for name, weight in self.weights.items()}
         keep = budgets.per_layer(weights, self.density, self.config.distribution)
         self.set_masks(random_masks(weights, keep, self.generator))
+
+
+@register("random-layer-matched")
+class RandomLayerMatched(Magnitude):
+    """Control: at every event prunes as many connections per layer as magnitudes would, but at random.
+
+    What it lacks against ``magnitude`` is what the choice of connections within layers is worth;
+    what it gains on ``random`` is what layer densities and a dense start are worth.
+    """
+
+    def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:
+        keep = {name: int(mask.sum()) for name, mask in super().select(scores, density).items()}
+        alive = {name: torch.isfinite(score) for name, score in scores.items()}
+        draws = {
+            name: torch.rand(score.shape, generator=self.generator)
+            .to(score.device)
+            .masked_fill(~alive[name], -1)
+            for name, score in scores.items()
+        }
+        return keep_top(draws, keep)
+
+
+@register("shuffled-mask")
+class ShuffledMask(MaskedMethod):
+    """Control: a mask chosen before training, then shuffled within each layer.
+
+    Frankle et al. 2021, *Pruning Neural Networks at Initialization: Why Are We Missing the
+    Mark?*: if accuracy stays where it was, only the layers' densities mattered. ``score`` says
+    whose mask it is: SNIP's or that of the initial magnitudes.
+    """
+
+    class Config(Method.Config):
+        score: Literal["snip", "magnitude"] = option("snip", "what chooses the mask before it is shuffled")
+
+    config: Config
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        assert self.density is not None
+        if self.config.score == "snip":
+            found = scores.gradients(network, self.weights, batch)
+            worth = scores.saliencies(self.weights, dict(zip(self.weights, found, strict=True)))
+        else:
+            worth = scores.magnitudes(self.weights)
+        masks = keep_top(worth, budgets.connections(self.weights, self.density))
+        self.set_masks(
+            random_masks(masks, {name: int(mask.sum()) for name, mask in masks.items()}, self.generator)
+        )

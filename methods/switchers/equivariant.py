@@ -9,27 +9,30 @@ TINY = 1e-12
 class EquivariantReader(nn.Module):
     """Reads weight matrices and scores every connection; one small network for all layers.
 
-    score_ij = log |w_ij| + a(r_i) + b(c_j) + u(r_i)·v(c_j), where r_i and c_j are statistics of
-    output neuron i's row and input j's column: log root mean square of all weights, the same of
-    those switched on, and the share switched on. The correction (a, b, u, v: one MLP for rows
-    and one for columns) starts at zero, so that the reader starts as magnitude pruning and
-    learns where to depart from it. Its size does not depend on the layers'; permuting neurons
-    permutes the scores.
+    score_ij = a(r_i) + b(c_j) + u(r_i)·v(c_j), where r_i and c_j are statistics of output neuron
+    i's row and input j's column: log root mean square of all weights, the same of those switched
+    on, and the share switched on (a, b, u, v: one MLP for rows and one for columns). Its size
+    does not depend on the layers'; permuting neurons permutes the scores. With ``units`` it
+    scores whole inputs, by b(c_j).
     """
 
-    def __init__(self, hidden: int, rank: int) -> None:
+    def __init__(self, hidden: int, rank: int, units: bool = False, silent: bool = True) -> None:
+        """``silent``: the output starts at zero."""
         super().__init__()
-        self.rows = _mlp(hidden, rank + 1, silent=rank + 1)  # a and u start at zero
-        self.columns = _mlp(hidden, rank + 1, silent=1)  # b starts at zero; v does not, so that u can learn
+        self.rows = None if units else _mlp(hidden, rank + 1, silent=rank + 1 if silent else 0)
+        # b starts at zero; v does not, so that u can learn
+        self.columns = _mlp(hidden, 1 if units else rank + 1, silent=1 if silent else 0)
 
     def forward(self, weight: Tensor, gate: Tensor) -> Tensor:
-        """Scores of a (outputs × inputs) weight under its present 0/1 gate, in its shape."""
-        square = weight.detach().square()
+        """Scores (outputs × inputs), or (inputs,) with ``units``, of an (outputs × inputs) weight
+        under its present gate."""
+        square = weight.square()
         switched = square * gate
-        row = self.rows(_statistics(square, switched, gate, dim=1))
         column = self.columns(_statistics(square, switched, gate, dim=0))
-        correction = row[:, :1] + column[:, :1].T + row[:, 1:] @ column[:, 1:].T
-        scores: Tensor = 0.5 * (square + TINY).log() + correction
+        if self.rows is None:
+            return column[:, 0]
+        row = self.rows(_statistics(square, switched, gate, dim=1))
+        scores: Tensor = row[:, :1] + column[:, :1].T + row[:, 1:] @ column[:, 1:].T
         return scores
 
 

@@ -1,54 +1,95 @@
-"""Gates: switches in front of weights, and a gradient that respects a budget."""
+"""How logits become gates, and gradients that respect a budget.
 
-from typing import Any
+Each function takes logits and either ``on`` (a 0/1 tensor: a budget has chosen which gates are
+open) or None (a gate opens by itself where its logit is above zero), and returns gates that are
+exactly zero where closed.
+"""
+
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from switchbench.methods import concrete
+
+GateKind = Literal["binary", "relu", "hard_concrete"]
+BARELY = 1e-3
+"""Smallest gate of a connection that a budget has chosen."""
 
 
-class Gate(nn.Module):
-    """Parametrization W ↦ W ⊙ gate, where the method sets ``gate`` when it changes.
+def gates(kind: GateKind, logits: Tensor, on: Tensor | None, temperature: float, noisy: bool) -> Tensor:
+    """Gates of a vector of logits. ``noisy``: sample hard concrete gates, as in training."""
+    if kind == "binary":
+        return binary(logits, on, temperature)
+    if on is not None:
+        logits = logits - threshold(logits.detach(), on)
+    if kind == "relu":
+        opened = logits.relu()
+    elif on is None:
+        opened = concrete.sample(logits) if noisy else concrete.mean(logits)
+    else:
+        shifted = logits / temperature + concrete.CLOSED
+        opened = concrete.sample(shifted) if noisy else concrete.mean(shifted)
+    return opened if on is None else opened.clamp_min(BARELY) * on
 
-    A switched-off weight gets no gradient but is not set to zero, so that it can be switched on
-    again (an optimiser's momentum or weight decay may still move it).
-    """
 
-    gate: Tensor
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("gate", torch.ones_like(weight, requires_grad=False))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight * self.gate
+def openness(kind: GateKind, logits: Tensor, temperature: float) -> Tensor:
+    """Mean of what a sparsity penalty weighs: gates (relu), or their probability to be open."""
+    if kind == "relu":
+        return logits.relu().mean()
+    if kind == "binary":
+        return (logits / temperature).sigmoid().mean()
+    return concrete.open_probability(logits).mean()
 
 
-class BudgetedTopK(torch.autograd.Function):
-    """Exact top-k in front, a soft top-k of constant density behind.
+def threshold(logits: Tensor, on: Tensor) -> Tensor:
+    """Middle between the lowest logit that is on and the highest that is off."""
+    lowest = logits.masked_fill(on == 0, torch.inf).min()
+    highest = logits.masked_fill(on != 0, -torch.inf).max()
+    return torch.where(highest.isfinite(), (lowest + highest) / 2, lowest - 1)
 
-    Forward: a 0/1 mask of the k highest logits. Backward: the gradient of σ((z − τ)/T) where
-    the threshold τ moves so that Σσ stays; for s = σ'((z − τ)/T), ∂L/∂z = s·(g − Σ s·g / Σ s)
-    up to the constant 1/T. A connection gains only what it is worth above the ones at the
-    threshold, where the plain straight-through gradient ignores the budget.
+
+def binary(logits: Tensor, on: Tensor | None, temperature: float) -> Tensor:
+    """0/1 gates with a straight-through gradient; with a budget, one that respects it."""
+    gate: Tensor = (
+        Budgeted.apply(logits, on, temperature) if on is not None else Step.apply(logits, temperature)
+    )
+    return gate
+
+
+class Step(torch.autograd.Function):
+    """[z > 0] in front, the gradient of σ(z / T) behind (up to the constant 1 / T)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, temperature: float) -> Tensor:
+        soft = torch.sigmoid(logits / temperature)
+        ctx.save_for_backward(soft * (1 - soft))
+        return (logits > 0).to(logits.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * gradient, None
+
+
+class Budgeted(torch.autograd.Function):
+    """A budget's choice in front, a soft choice of constant size behind.
+
+    Backward: the gradient of σ((z − τ)/T) where the threshold τ moves so that Σσ stays; for
+    s = σ'((z − τ)/T), ∂L/∂z = s·(g − Σ s·g / Σ s) up to the constant 1/T. A connection gains only
+    what it is worth above the ones at the threshold, where the plain straight-through gradient
+    ignores the budget.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, keep: int, temperature: float) -> Tensor:
-        top = logits.topk(keep, sorted=False)
-        on = torch.sigmoid((logits - top.values.min()) / temperature)
-        ctx.save_for_backward(on * (1 - on))
-        mask = torch.zeros_like(logits)
-        mask[top.indices] = 1
-        return mask
+    def forward(ctx: Any, logits: Tensor, on: Tensor, temperature: float) -> Tensor:
+        lowest = logits.masked_fill(on == 0, torch.inf).min()
+        soft = torch.sigmoid((logits - lowest) / temperature)
+        ctx.save_for_backward(soft * (1 - soft))
+        return on.clone()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         mean = (slope * gradient).sum() / slope.sum().clamp_min(torch.finfo(slope.dtype).tiny)
         return slope * (gradient - mean), None, None
-
-
-def budgeted_top_k(logits: Tensor, keep: int, temperature: float) -> Tensor:
-    """Mask of the ``keep`` highest entries of a vector; see :class:`BudgetedTopK`."""
-    mask: Tensor = BudgetedTopK.apply(logits, keep, temperature)
-    return mask

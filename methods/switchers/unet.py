@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 WIDTHS = (8, 16, 32, 64, 128, 256)
 """Channels of the encoder's levels, from the full image down."""
+HEADS = 32
+"""Row convolutions that turn a map of gates into gates of whole inputs."""
 NARROWEST = 8
 """A side shorter than this is not halved any more."""
 
@@ -18,9 +20,10 @@ class UNet(nn.Module):
     """U-Net reader of one (rows × columns) matrix; the output has the same shape, before ReLU.
 
     Each level is a 3×3 convolution, batch norm and ReLU; 2×2 max pooling between levels;
-    transposed convolutions and skip connections on the way up; a last 3×3 convolution to one
-    channel and a batch norm. No biases; Kaiming-normal (fan-out) initialisation. Small
-    matrices get fewer levels, as in the published code: 784×300 six, 300×100 and 100×10 five.
+    transposed convolutions (with batch norm and ReLU) and skip connections on the way up; a last
+    3×3 convolution to one channel and a batch norm. No biases; Kaiming-normal (fan-out)
+    initialisation. Small matrices get fewer levels, as in the published code: 784×300 six, 300×100
+    and 100×10 five.
     """
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -37,11 +40,12 @@ class UNet(nn.Module):
             nn.ConvTranspose2d(wide, narrow, stride, stride, bias=False)
             for narrow, wide, stride in reversed(pairs)
         )
+        self.grown = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(narrow), nn.ReLU()) for narrow, _, _ in reversed(pairs)
+        )
         self.merge = nn.ModuleList(_block(2 * narrow, narrow) for narrow in widths[-2::-1])
         self.last = nn.Sequential(nn.Conv2d(widths[0], 1, 3, padding=1, bias=False), nn.BatchNorm2d(1))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        _initialise(self)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Read a (rows × columns) matrix; return a matrix of the same shape."""
@@ -49,12 +53,46 @@ class UNet(nn.Module):
         for down in self.down:
             levels.append(down(levels[-1]))
         image = levels.pop()
-        for up, merge in zip(self.up, self.merge, strict=True):
+        for up, norm, merge in zip(self.up, self.grown, self.merge, strict=True):
             skip = levels.pop()
-            grown = up(image, output_size=skip.shape[-2:])
+            grown = norm(up(image, output_size=skip.shape[-2:]))
             image = merge(torch.cat([skip, grown], dim=1))
         gates: Tensor = self.last(image)[0, 0]
         return gates
+
+
+class UNetReader(nn.Module):
+    """A U-Net as a switcher's reader of one layer: it sees (inputs × outputs), as published.
+
+    With ``units`` its map of gates (after ReLU) is read by 32 convolutions over whole rows, batch
+    norm and ReLU, and a 1×1 convolution and batch norm, which gives one logit per input.
+    """
+
+    def __init__(self, outputs: int, inputs: int, units: bool = False) -> None:
+        super().__init__()
+        self.unet = UNet(inputs, outputs)
+        self.head = None
+        if units:
+            self.head = nn.Sequential(
+                nn.ReLU(),
+                nn.Conv2d(1, HEADS, (1, outputs), bias=False),
+                nn.BatchNorm2d(HEADS),
+                nn.ReLU(),
+                nn.Conv2d(HEADS, 1, 1, bias=False),
+                nn.BatchNorm2d(1),
+            )
+            _initialise(self.head)
+
+    def forward(self, weight: Tensor, gate: Tensor) -> Tensor:
+        """Logits (outputs × inputs), or (inputs,) with ``units``; the present gate is not looked at."""
+        image: Tensor = self.unet(weight.T)
+        return image.T if self.head is None else self.head(image[None, None])[0, 0, :, 0]
+
+
+def _initialise(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
 
 def pooling(rows: int, columns: int) -> list[tuple[int, int]]:

@@ -1,0 +1,76 @@
+"""Continuous sparsification: sigmoid gates that harden into a mask."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, option, register
+
+
+class SigmoidGate(nn.Module):
+    """Parametrization W ↦ W ⊙ σ(βs), or W ⊙ [s > 0] once it is hard and in evaluation."""
+
+    def __init__(self, weight: Tensor, start: float) -> None:
+        super().__init__()
+        self.s = nn.Parameter(torch.full_like(weight, start))
+        self.beta = 1.0
+        self.hard = False
+        self.gate: Tensor | None = None
+        """The gates of the last forward pass in training."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.hard or not self.training:
+            return weight * (self.s > 0)
+        self.gate = (self.beta * self.s).sigmoid()
+        return weight * self.gate
+
+
+@register("continuous-sparsification")
+class ContinuousSparsification(Method):
+    """Continuous sparsification: one gate σ(βs) per weight, β growing exponentially; learns its density.
+
+    Savarese, Silva & Maire 2020, *Winning the Lottery with Continuous Sparsification*, in one
+    round: gates learn with the weights, with strength · Σσ(βs) in the loss, while β grows from 1
+    to ``hardness``; at ``end`` the mask is [s > 0] and the weights alone learn on.
+    """
+
+    class Config(Method.Config):
+        start: float = option(0.05, "s of every gate at the start: lower is sparser", search=(-0.3, 0.3))
+        strength: float = option(
+            1e-7, "weight of the sum of gates in the loss", search=(1e-9, 1e-4), log=True, ge=0
+        )
+        hardness: float = option(200.0, "β at the end", search=(50, 1000), log=True, gt=1)
+        end: float = option(
+            0.8, "share of training after which the mask stands", search=(0.5, 1.0), gt=0, le=1
+        )
+        gate_lr: float = option(1e-2, "the gates' learning rate (adam)", search=(1e-4, 1e-1), log=True, gt=0)
+
+    config: Config
+
+    @classmethod
+    def takes_target(cls, config: Any) -> bool:
+        return False
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.gates: dict[str, SigmoidGate] = {}
+        for name, weight in self.weights.items():
+            self.gates[name] = SigmoidGate(weight.detach(), self.config.start)
+            parametrize.register_parametrization(layers[name], "weight", self.gates[name])
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [
+            ParameterGroup("gates", [gate.s for gate in self.gates.values()], "adam", self.config.gate_lr)
+        ]
+
+    def before_step(self, progress: Progress) -> None:
+        passed = progress.fraction / self.config.end
+        for gate in self.gates.values():
+            gate.hard = passed >= 1
+            gate.beta = self.config.hardness ** min(1.0, passed)
+
+    def penalty(self, progress: Progress) -> Tensor | None:
+        gates = [gate.gate for gate in self.gates.values() if gate.gate is not None and not gate.hard]
+        return self.config.strength * torch.stack([gate.sum() for gate in gates]).sum() if gates else None

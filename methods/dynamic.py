@@ -1,0 +1,98 @@
+"""Dynamic sparse training: sparse from start to end, with connections that move."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from switchbench.methods import budgets
+from switchbench.methods.contract import Layers, Method, Progress, option, register
+from switchbench.methods.masked import MaskedMethod
+from switchbench.methods.masks import keep_top, random_masks
+from switchbench.methods.scores import magnitudes
+
+
+@register("set")
+class SET(MaskedMethod):
+    """Sparse evolutionary training: now and then drop the smallest weights, grow others at random.
+
+    Mocanu et al. 2018, *Scalable training of artificial neural networks with adaptive sparse
+    connectivity*: a random mask (ERK) to begin with; every ``every`` steps up to ``end`` a share
+    of each layer's connections moves, ``fraction`` at first and less along a cosine (the decay
+    of Evci et al. 2020). Grown weights start at zero. Each layer keeps its density.
+    """
+
+    class Config(Method.Config):
+        every: int = option(100, "steps between two moves", search=(10, 1000), log=True, ge=1)
+        fraction: float = option(
+            0.3, "share of connections that move at first", search=(0.05, 0.7), gt=0, lt=1
+        )
+        end: float = option(
+            0.75, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
+        )
+        distribution: budgets.PerLayer = option("erk", "how density spreads over layers")
+
+    config: Config
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        assert self.density is not None
+        weights = {name: weight.detach() for name, weight in self.weights.items()}
+        keep = budgets.per_layer(weights, self.density, self.config.distribution)
+        self.set_masks(random_masks(weights, keep, self.generator))
+
+    def growth(self) -> dict[str, Tensor]:
+        """Score of every connection that is off; the highest grow."""
+        return {
+            name: torch.rand(weight.shape, generator=self.generator).to(weight.device)
+            for name, weight in self.weights.items()
+        }
+
+    @torch.no_grad()
+    def after_backward(self, progress: Progress) -> None:
+        """Read what growth needs before the step; then switched-off weights have no gradient, so
+        that an optimiser remembers nothing of them."""
+        assert self.masks is not None
+        self.scores = self.growth() if self._moves(progress) else {}
+        for name, weight in self.weights.items():
+            if weight.grad is not None:
+                weight.grad.mul_(self.masks[name])
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        super().after_step(progress)
+        if self._moves(progress):
+            self.set_masks(self._moved(self.scores, self._share(progress)))
+
+    def _moves(self, progress: Progress) -> bool:
+        return progress.fraction < self.config.end and progress.step % self.config.every == 0
+
+    def _share(self, progress: Progress) -> float:
+        return self.config.fraction * 0.5 * (1 + math.cos(math.pi * progress.fraction / self.config.end))
+
+    def _moved(self, growth: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+        """Masks after dropping the smallest share of each layer and growing as many others."""
+        assert self.masks is not None
+        moved = {}
+        for name, magnitude in magnitudes(self.weights).items():
+            mask = self.masks[name]
+            size = int(mask.sum())
+            number = min(int(share * size), mask.numel() - size)
+            kept = keep_top({name: magnitude.masked_fill(mask == 0, -1)}, {name: size - number})[name]
+            grown = keep_top({name: growth[name].masked_fill(mask != 0, -torch.inf)}, {name: number})[name]
+            moved[name] = kept + grown
+        return moved
+
+
+@register("rigl")
+class RigL(SET):
+    """The rigged lottery: like SET, but grow where the gradient is largest.
+
+    Evci et al. 2020, *Rigging the Lottery: Making All Tickets Winners*.
+    """
+
+    def growth(self) -> dict[str, Tensor]:
+        return {
+            name: torch.zeros_like(weight) if weight.grad is None else weight.grad.abs()
+            for name, weight in self.weights.items()
+        }

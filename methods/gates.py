@@ -1,0 +1,30 @@
+"""Gates in front of weights, as a parametrization."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Gate(nn.Module):
+    """Parametrization W ↦ W ⊙ gate, where the method sets ``gate`` when it changes.
+
+    ``gate`` has the weight's shape, or one that broadcasts to it. A switched-off weight gets no
+    gradient but is not set to zero, so that it can be switched on again (an optimiser's momentum
+    or weight decay may still move it).
+    """
+
+    gate: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("gate", torch.ones_like(weight, requires_grad=False))
+        self.gradient: Tensor | None = None
+        """Gradient of the loss by W ⊙ gate in the last backward pass, switched-off entries included."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        gated = weight * self.gate
+        if gated.requires_grad:
+            gated.register_hook(self._keep)
+        return gated
+
+    def _keep(self, gradient: Tensor) -> None:
+        self.gradient = gradient.detach()

@@ -1,0 +1,117 @@
+"""Pruning at initialisation: one mask before the first step, then plain training."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from switchbench.methods import budgets, scores
+from switchbench.methods.contract import Layers, Method, option, register
+from switchbench.methods.masked import MaskedMethod
+from switchbench.methods.masks import keep_top
+
+Batch = tuple[Tensor, Tensor]
+
+
+class AtInitialisation(MaskedMethod):
+    """Base: masks from scores on the calibration batch, ranked over all layers together."""
+
+    @abstractmethod
+    def scores(self, batch: Batch) -> dict[str, Tensor]:
+        """Score of every connection of the untrained network."""
+
+    def attach(self, network: nn.Module, layers: Layers, batch: Batch) -> None:
+        super().attach(network, layers, batch)
+        assert self.density is not None
+        self.set_masks(keep_top(self.scores(batch), budgets.connections(self.weights, self.density)))
+
+
+@register("snip")
+class SNIP(AtInitialisation):
+    """Prune at initialisation by connection sensitivity |weight × gradient| on one batch.
+
+    Lee, Ajanthan & Torr 2019, *SNIP: Single-shot Network Pruning based on Connection
+    Sensitivity*. It has no hyperparameters.
+    """
+
+    def scores(self, batch: Batch) -> dict[str, Tensor]:
+        found = scores.gradients(self.network, self.weights, batch)
+        return scores.saliencies(self.weights, dict(zip(self.weights, found, strict=True)))
+
+
+@register("grasp")
+class GraSP(AtInitialisation):
+    """Prune at initialisation what the flow of gradients needs least: keep large w · Hg.
+
+    Wang, Zhang & Grosse 2020, *Picking Winning Tickets Before Training by Preserving Gradient
+    Flow*: g and H are the gradient and the Hessian of the loss on one batch, with logits
+    divided by ``temperature``.
+    """
+
+    class Config(Method.Config):
+        temperature: float = option(200.0, "divisor of the logits", search=(1, 1000), log=True, gt=0)
+
+    config: Config
+
+    def scores(self, batch: Batch) -> dict[str, Tensor]:
+        weights = list(self.weights.values())
+        g = scores.gradients(self.network, self.weights, batch, self.config.temperature)
+        half_flow = sum((part * part.detach()).sum() for part in g)  # its gradient is Hg
+        hessian_g = torch.autograd.grad(half_flow, weights)
+        return {
+            name: weight.detach() * product
+            for (name, weight), product in zip(self.weights.items(), hessian_g, strict=True)
+        }
+
+
+@register("synflow")
+class SynFlow(AtInitialisation):
+    """Prune at initialisation, without data, by each connection's share of the synaptic flow.
+
+    Tanaka et al. 2020, *Pruning neural networks without any data by iteratively conserving
+    synaptic flow*: R sums the outputs for an input of ones in the network of absolute weights
+    (no biases, norms as they start); a connection scores |w| · ∂R/∂|w|. Density falls
+    exponentially in ``iterations`` steps, so that no layer is emptied.
+    """
+
+    class Config(Method.Config):
+        iterations: int = option(
+            100, "pruning steps on the way to the target", search=(10, 200), log=True, ge=1
+        )
+
+    config: Config
+
+    def scores(self, batch: Batch) -> dict[str, Tensor]:
+        ones = torch.ones_like(batch[0][:1], dtype=torch.float64)
+        assert self.density is not None
+        training = self.network.training
+        self.network.eval()
+        masks = {name: torch.ones_like(weight) for name, weight in self.weights.items()}
+        for step in range(1, self.config.iterations + 1):
+            flow = self._flow(masks, ones)
+            alive = {name: score.masked_fill(masks[name] == 0, -1) for name, score in flow.items()}
+            density = self.density ** (step / self.config.iterations)
+            masks = keep_top(alive, budgets.connections(self.weights, density))
+        self.network.train(training)
+        return masks
+
+    def _flow(self, masks: dict[str, Tensor], ones: Tensor) -> dict[str, Tensor]:
+        """|w| · ∂R/∂|w| of every connection, in double precision: products over layers are small."""
+        scoped = {f"{name}.weight": name for name in self.layers}
+        state = {}
+        for name, tensor in (
+            dict(self.network.named_parameters()) | dict(self.network.named_buffers())
+        ).items():
+            value = tensor.detach().double() if tensor.is_floating_point() else tensor
+            if name in scoped:
+                value = (value.abs() * masks[scoped[name]]).requires_grad_()
+            elif isinstance(tensor, nn.Parameter):
+                value = value.new_zeros(value.shape) if name.endswith("bias") else value.abs()
+            state[name] = value
+        total = functional_call(self.network, state, (ones,)).sum()
+        found = torch.autograd.grad(total, [state[name] for name in scoped])
+        return {
+            layer: (state[name].detach() * gradient)
+            for (name, layer), gradient in zip(scoped.items(), found, strict=True)
+        }

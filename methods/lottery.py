@@ -1,0 +1,58 @@
+"""The lottery ticket: train, prune, rewind, train again."""
+
+import torch
+from torch import Tensor, nn
+
+from switchbench.methods import budgets
+from switchbench.methods.contract import Layers, Method, Progress, option, register
+from switchbench.methods.masked import MaskedMethod
+from switchbench.methods.masks import keep_top
+from switchbench.methods.scores import magnitudes
+
+
+@register("lottery-ticket")
+class LotteryTicket(MaskedMethod):
+    """Iterative magnitude pruning with rewinding: every round is a whole training.
+
+    Frankle & Carbin 2019, *The Lottery Ticket Hypothesis*, with rewinding to an early step as in
+    Frankle et al. 2020, *Linear Mode Connectivity*. Each of ``prunings`` rounds trains to the
+    end, keeps the same share of the largest weights and puts the whole network back to where it
+    stood at the rewinding step; the last round trains the ticket. It takes ``prunings`` + 1
+    times the steps of other methods.
+    """
+
+    class Config(Method.Config):
+        prunings: int = option(5, "rounds that end in pruning", search=(2, 10), ge=1)
+        rewind: float = option(
+            0.02, "share of training to which the network is put back", search=(0.0, 0.1), ge=0, lt=1
+        )
+
+    config: Config
+
+    @property
+    def rounds(self) -> int:
+        return self.config.prunings + 1
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.pruned = 0
+        self._remember(0)
+
+    def after_step(self, progress: Progress) -> None:
+        super().after_step(progress)
+        if not self.pruned and progress.step == round(self.config.rewind * progress.steps):
+            self._remember(progress.step)
+
+    @torch.no_grad()
+    def rewind(self) -> int:
+        assert self.density is not None
+        self.pruned += 1
+        density = self.density ** (self.pruned / self.config.prunings)
+        masks = keep_top(magnitudes(self.weights), budgets.connections(self.weights, density))
+        self.network.load_state_dict(self.early)
+        self.set_masks(masks)
+        return self.early_step
+
+    def _remember(self, step: int) -> None:
+        self.early_step = step
+        self.early = {name: value.detach().clone() for name, value in self.network.state_dict().items()}

@@ -1,0 +1,36 @@
+"""Movement pruning: keep the weights that move away from zero."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from switchbench.methods.contract import Layers, Progress, register
+from switchbench.methods.magnitude import Magnitude
+from switchbench.methods.masked import GatedMethod
+
+
+@register("movement")
+class Movement(GatedMethod, Magnitude):
+    """Gradual pruning by accumulated −weight × gradient; what was pruned can come back.
+
+    Sanh, Wolf & Rush 2020, *Movement Pruning: Adaptive Sparsity by Fine-Tuning*: scores learn by
+    plain gradient descent with a straight-through mask, which sums −w · ∂L/∂(w ⊙ mask) over all
+    steps. Pruned weights stand still and keep their value.
+    """
+
+    revives: ClassVar[bool] = True
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.movement = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+
+    @torch.no_grad()
+    def after_backward(self, progress: Progress) -> None:
+        for name, weight in self.weights.items():
+            gradient = self.gates[name].gradient
+            if gradient is not None:
+                self.movement[name].addcmul_(weight, gradient, value=-1)
+
+    def scores(self) -> dict[str, Tensor]:
+        return dict(self.movement)

@@ -1,0 +1,131 @@
+"""Neurons: masks over whole units, with the connections that then lead nowhere removed as well.
+
+A unit is one input of a layer: a pixel or a neuron of the layer before. Its group is the
+weights that read it: a column of a linear layer, an input channel of a convolution.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from switchbench.methods import budgets
+from switchbench.methods.contract import Layers
+
+TRANSPARENT = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
+    nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Identity,
+)  # fmt: skip
+"""Leaf modules through which a positive signal stays positive, so that paths can be followed."""
+
+Masks = dict[str, Tensor]
+
+
+def columns(weight: Tensor) -> Tensor:
+    """A weight as (units, weights that read each unit)."""
+    return weight.transpose(0, 1).flatten(1)
+
+
+def per_input(values: Tensor, weight: Tensor) -> Tensor:
+    """A value per input unit as a tensor that broadcasts over the weight."""
+    return values.view(1, -1, *(1,) * (weight.dim() - 2))
+
+
+def per_output(values: Tensor, weight: Tensor) -> Tensor:
+    """A value per output unit as a tensor that broadcasts over the weight."""
+    return values.view(-1, *(1,) * (weight.dim() - 1))
+
+
+def root_mean_squares(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Root mean square of the weights that read each unit, by layer."""
+    return {name: columns(weight.detach()).square().mean(1).sqrt() for name, weight in weights.items()}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Follows the paths from a network's input to its output through masked layers.
+
+    A positive signal runs through a copy of the network in which every weight is positive where
+    its mask is; a connection is alive exactly if the output changes with it. Removing dead ones
+    changes no output. In networks with other modules than :data:`TRANSPARENT` paths cannot be
+    followed and every connection counts as alive.
+    """
+
+    network: nn.Module
+    images: Tensor
+    """Any batch of inputs; only its shape and device matter."""
+
+    @torch.enable_grad()
+    def alive(self, masks: Masks, silent: Mapping[str, Tensor] | None = None) -> Masks:
+        """The masks without connections that lead nowhere or carry nothing. ``silent`` gives
+        parameters, by name, that are to be followed with these values instead of ones."""
+        leaves = [module for module in self.network.modules() if not [*module.children()]]
+        if not all(isinstance(leaf, TRANSPARENT) for leaf in leaves):
+            return masks
+        state: dict[str, Tensor] = {}
+        for name, parameter in self.network.named_parameters():
+            state[name] = torch.ones_like(parameter) / parameter[0].numel()
+        for name, buffer in self.network.named_buffers():
+            state[name] = torch.zeros_like(buffer) if name.endswith("mean") else torch.ones_like(buffer)
+        state |= silent or {}
+        scaled = {name: (mask / mask[0].numel()).requires_grad_() for name, mask in masks.items()}
+        state |= {f"{name}.weight": mask for name, mask in scaled.items()}
+        training = self.network.training
+        try:
+            total = functional_call(self.network.eval(), state, (torch.ones_like(self.images[:1]),)).sum()
+        finally:
+            self.network.train(training)
+        found = torch.autograd.grad(total, list(scaled.values()))
+        return {
+            name: mask * (gradient > 0).to(mask.dtype)
+            for (name, mask), gradient in zip(masks.items(), found, strict=True)
+        }
+
+    def drop_dead(self, layers: Layers) -> None:
+        """Zero every weight on no path, in plain layers."""
+        weights = {name: layer.weight for name, layer in layers.items()}
+        with torch.no_grad():
+            masks = {name: (weight != 0).to(weight.dtype) for name, weight in weights.items()}  # type: ignore[union-attr,operator,arg-type]
+            for name, mask in self.alive(masks).items():
+                weights[name].mul_(mask)  # type: ignore[union-attr,operator]
+
+    def best_units(
+        self, scores: Mapping[str, Tensor], weights: Mapping[str, Tensor], density: float
+    ) -> Masks:
+        """Masks that keep as many of the highest-scoring units as fit into the budget of
+        connections, dead ones not counted. Each layer keeps its best unit, whatever the budget.
+
+        ``scores`` has one value per unit and layer; ``weights`` gives shapes.
+        """
+        ranked = {name: score.clone() for name, score in scores.items()}
+        for score in ranked.values():
+            score[score.argmax()] = torch.inf
+        order = torch.cat(list(ranked.values())).argsort(descending=True, stable=True)
+        sizes = [len(score) for score in ranked.values()]
+
+        def keeping(number: int) -> Masks:
+            units = torch.zeros(len(order), device=order.device).index_fill_(0, order[:number], 1)
+            return self.alive(
+                {
+                    name: per_input(part, weights[name]).expand_as(weights[name])
+                    for name, part in zip(ranked, units.split(sizes), strict=True)
+                }
+            )
+
+        return keeping(most(keeping, len(sizes), len(order), budgets.connections(weights, density)))
+
+
+def most(keeping: Callable[[int], Masks], fewest: int, units: int, budget: int) -> int:
+    """The largest n from ``fewest`` to ``units`` for which ``keeping(n)`` has no more than ``budget``
+    connections; ``fewest`` if there is none."""
+    low, high = fewest, units + 1
+    while high - low > 1:  # more units never make fewer connections
+        middle = (low + high) // 2
+        if sum(int(mask.sum()) for mask in keeping(middle).values()) <= budget:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,174 @@
+"""Regularisers that push weights towards zero, and what all of them share: cut, then fine-tune."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from switchbench.methods import budgets
+from switchbench.methods.contract import Granularity, Layers, Method, Progress, option, register
+from switchbench.methods.masked import MaskedMethod
+from switchbench.methods.masks import flat, keep_top
+from switchbench.methods.neurons import Paths, columns, per_input, root_mean_squares
+from switchbench.methods.scores import magnitudes
+
+
+class Regularised(MaskedMethod):
+    """Base: regularise up to ``end``, keep the largest weights at the target density, fine-tune
+    them without regulariser. With ``meet_target`` off it acts to the end, then weights up to
+    ``threshold`` become zero and the density is what emerges.
+    """
+
+    class Config(Method.Config):
+        strength: float = option(
+            1e-4, "weight of the regulariser in the loss", search=(1e-6, 1e-2), log=True, ge=0
+        )
+        end: float = option(
+            0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+        meet_target: bool = option(True, "meet the target density instead of learning a density")
+        threshold: float = option(1e-3, "without target: weights up to this size become zero", ge=0)
+
+    config: Config
+
+    @classmethod
+    def takes_target(cls, config: Any) -> bool:
+        return bool(config.meet_target)
+
+    @property
+    def regularising(self) -> bool:
+        """Whether the regulariser still acts."""
+        return self.masks is None
+
+    def cut(self) -> dict[str, Tensor]:
+        """Masks at the target density."""
+        assert self.density is not None
+        return keep_top(magnitudes(self.weights), budgets.connections(self.weights, self.density))
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        if self.regularising and self.density is not None and progress.fraction >= self.config.end:
+            self.set_masks(self.cut())
+        super().after_step(progress)
+
+    @torch.no_grad()
+    def finalise(self) -> None:
+        super().finalise()
+        if self.density is None:
+            for weight in self.weights.values():
+                weight.masked_fill_(weight.abs() <= self.config.threshold, 0)
+
+
+@register("l1")
+class L1(Regularised):
+    """L1 penalty by proximal (soft-threshold) steps, cut to the target density, then fine-tuned.
+
+    After each optimiser step a weight shrinks by strength × its step size and stops at zero,
+    which minimises loss + strength · Σ|w| under the optimiser's own metric (ISTA for SGD;
+    Yun, Lozano & Yang 2021, *Adaptive proximal gradient methods*, for Adam). With
+    ``meet_target`` shrinking pauses while no more weights than the target are left; at ``end``
+    the largest weights are kept and learn on without penalty, which also undoes the shrinkage
+    bias. Without it the penalty acts to the end and the density is what emerges.
+    """
+
+    class Config(Regularised.Config):
+        threshold: float = option(0.0, "without target: weights up to this size become zero", ge=0)
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        if self.regularising and (self.density is None or progress.fraction < self.config.end):
+            self._shrink(progress)
+        super().after_step(progress)
+
+    def _shrink(self, progress: Progress) -> None:
+        if self.density is not None:
+            left = int(flat(magnitudes(self.weights)).count_nonzero())
+            if left <= budgets.connections(self.weights, self.density):
+                return
+        for weight in self.weights.values():
+            threshold = self.config.strength * progress.step_size(weight)
+            weight.copy_(weight.sign() * (weight.abs() - threshold).clamp_min_(0))
+
+
+@register("l1-subgradient")
+class L1Subgradient(Regularised):
+    """L1 penalty in the loss, as most code has it: no weight reaches zero until it is cut off.
+
+    Tibshirani 1996, *Regression Shrinkage and Selection via the Lasso*; Han et al. 2015.
+    """
+
+    def penalty(self, progress: Progress) -> Tensor | None:
+        if not self.regularising:
+            return None
+        return (
+            self.config.strength * torch.stack([weight.abs().sum() for weight in self.weights.values()]).sum()
+        )
+
+
+@register("deep-hoyer")
+class DeepHoyer(Regularised):
+    """Hoyer-square regulariser (Σ|w|)² / Σw² per layer: sparse, and indifferent to scale.
+
+    Yang, Wen & Li 2020, *DeepHoyer: Learning Sparser Neural Network with Differentiable
+    Scale-Invariant Sparsity Measures*.
+    """
+
+    def penalty(self, progress: Progress) -> Tensor | None:
+        if not self.regularising:
+            return None
+        return (
+            self.config.strength
+            * torch.stack([hoyer_square(weight) for weight in self.weights.values()]).sum()
+        )
+
+
+def hoyer_square(weight: Tensor) -> Tensor:
+    """(Σ|w|)² / Σw²: between 1 (one weight) and the number of weights (all of one size)."""
+    return weight.abs().sum().square() / weight.square().sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+@register("group-lasso")
+class GroupLasso(Regularised):
+    """Group lasso over neurons by proximal steps: whole neurons and inputs go, then fine-tuning.
+
+    A group is the weights that read one unit (Wen et al. 2016, *Learning Structured Sparsity*;
+    Scardapane et al. 2017, *Group sparse regularization for deep neural networks*); its norm
+    shrinks by strength × √size × the mean step size of its weights. Neurons that nobody reads any
+    more lose their own inputs too.
+    """
+
+    class Config(Regularised.Config):
+        threshold: float = option(0.0, "without target: weights up to this size become zero", ge=0)
+
+    @classmethod
+    def granularity(cls, config: Any) -> Granularity:
+        return "neuron"
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.paths = Paths(network, batch[0])
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        if self.regularising and (self.density is None or progress.fraction < self.config.end):
+            for weight in self.weights.values():
+                self._shrink(weight, progress.step_size(weight))
+        super().after_step(progress)
+
+    def _shrink(self, weight: Tensor, step_size: Tensor | float) -> None:
+        groups = columns(weight)
+        size = groups.shape[1]
+        if isinstance(step_size, Tensor):
+            step_size = columns(step_size).mean(1)
+        threshold = self.config.strength * size**0.5 * step_size
+        norms = groups.norm(dim=1).clamp_min(torch.finfo(weight.dtype).tiny)
+        scale = (1 - threshold / norms).clamp_min(0)
+        weight.mul_(per_input(scale, weight))
+
+    def cut(self) -> dict[str, Tensor]:
+        assert self.density is not None
+        return self.paths.best_units(root_mean_squares(self.weights), self.weights, self.density)
+
+    def finalise(self) -> None:
+        super().finalise()
+        self.paths.drop_dead(self.layers)

@@ -1,0 +1,214 @@
+"""Structured sparsity: whole neurons, channels by their batch norm, and N:M patterns."""
+
+from itertools import pairwise
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from switchbench.methods import budgets, schedules
+from switchbench.methods.contract import Granularity, Layers, Method, Progress, option, register
+from switchbench.methods.masked import GatedMethod, MaskedMethod
+from switchbench.methods.neurons import Masks, Paths, most, per_output, root_mean_squares
+from switchbench.methods.scores import magnitudes
+
+
+@register("neuron-norm")
+class NeuronNorm(MaskedMethod):
+    """Prune whole neurons and inputs by the norm of the weights that read them, gradually.
+
+    Li et al. 2017, *Pruning Filters for Efficient ConvNets*, with the norm over a unit's
+    outgoing weights, so that pixels and neurons are treated alike. Connections that then lead
+    nowhere go too. The density is the closest one below the target.
+    """
+
+    class Config(Method.Config):
+        scale: Literal["layer", "global"] = option(
+            "layer", "compare norms relative to their layer's mean, or as they are"
+        )
+        begin: float = option(0.1, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1)
+        end: float = option(
+            0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+        updates: int = option(20, "number of pruning events between begin and end", ge=1)
+
+        @model_validator(mode="after")
+        def _in_order(self) -> Self:
+            if self.begin >= self.end:
+                raise ValueError(f"begin {self.begin:g} must come before end {self.end:g}")
+            return self
+
+    config: Config
+
+    @classmethod
+    def granularity(cls, config: Any) -> Granularity:
+        return "neuron"
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.paths = Paths(network, batch[0])
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        c = self.config
+        if schedules.due(progress.step, progress.steps, c.begin, c.end, c.updates):
+            assert self.density is not None
+            norms = root_mean_squares(self.weights)
+            if c.scale == "layer":
+                norms = {name: norm / norm.mean().clamp_min(1e-12) for name, norm in norms.items()}
+            density = schedules.cubic(progress.fraction, c.begin, c.end, self.density)
+            self.set_masks(self.paths.best_units(norms, self.weights, density))
+        super().after_step(progress)
+
+
+@register("network-slimming")
+class NetworkSlimming(MaskedMethod):
+    """Prune channels whose batch-norm scale an L1 penalty has made small, then fine-tune.
+
+    Liu et al. 2017, *Learning Efficient Convolutional Networks through Network Slimming*. A
+    channel of a batch norm right behind a layer in scope goes with its scale, its shift, and the
+    weights that make and read it; channels go in the order of their scales until the density is
+    the closest one below the target. Where all other weights exceed the target, the density
+    found is above it.
+    """
+
+    class Config(Method.Config):
+        strength: float = option(
+            1e-4, "weight of the L1 norm of the scales", search=(1e-6, 1e-2), log=True, ge=0
+        )
+        end: float = option(
+            0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+
+    config: Config
+
+    @classmethod
+    def granularity(cls, config: Any) -> Granularity:
+        return "neuron"
+
+    @classmethod
+    def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
+        return (
+            None if _norms_behind(network, layers) else "needs batch norms right behind the layers in scope"
+        )
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.paths = Paths(network, batch[0])
+        self.norms = _norms_behind(network, layers)
+        self.channels: dict[str, Tensor] = {}
+        """1 for each channel that is kept, by layer, once channels are pruned."""
+
+    def penalty(self, progress: Progress) -> Tensor | None:
+        return None if self.channels else self.config.strength * self._scales().abs().sum()
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        if not self.channels and progress.fraction >= self.config.end:
+            self._slim()
+        for name, kept in self.channels.items():
+            for parameter in self._affine(name).values():
+                parameter.mul_(kept)
+        super().after_step(progress)
+
+    def _slim(self) -> None:
+        assert self.density is not None
+        sizes = [len(self.weights[name]) for name in self.norms]
+        order = self._scales().abs().argsort(descending=True, stable=True)
+
+        def channels(number: int) -> dict[str, Tensor]:
+            kept = torch.zeros(len(order), device=order.device).index_fill_(0, order[:number], 1)
+            return dict(zip(self.norms, kept.split(sizes), strict=True))
+
+        def masks(number: int) -> Masks:
+            kept, silent = channels(number), {}
+            found = {name: torch.ones_like(weight) for name, weight in self.weights.items()}
+            for name, values in kept.items():
+                found[name] = found[name] * per_output(values, found[name])
+                silent |= dict.fromkeys(self._affine(name), values)
+            return self.paths.alive(found, silent)
+
+        number = most(masks, 1, len(order), budgets.connections(self.weights, self.density))
+        self.set_masks(masks(number))
+        self.channels = channels(number)
+
+    def _scales(self) -> Tensor:
+        return torch.cat([next(iter(self._affine(name).values())) for name in self.norms])
+
+    def _affine(self, layer: str) -> dict[str, nn.Parameter]:
+        """Scale and shift of the norm behind a layer, by their names in the network."""
+        prefix = self.norms[layer]
+        norm = self.network.get_submodule(prefix)
+        return {f"{prefix}.{name}": parameter for name, parameter in norm.named_parameters(recurse=False)}
+
+
+def _norms_behind(network: nn.Module, layers: Layers) -> dict[str, str]:
+    """Name of the batch norm that comes right behind each layer in scope, in module order."""
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    leaves = [(name, module) for name, module in network.named_modules() if not [*module.children()]]
+    return {
+        name: behind
+        for (name, _), (behind, norm) in pairwise(leaves)
+        if name in layers and isinstance(norm, kinds) and norm.affine
+    }
+
+
+@register("n-m")
+class NM(GatedMethod):
+    """N:M sparsity (2:4 unless told otherwise): of every M weights in a row the N largest stay.
+
+    Zhou et al. 2021, *Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch*:
+    masks are chosen anew every ``every`` steps up to ``end``, gradients go straight through
+    (SR-STE), and weights that are masked decay by ``refine``. From then on the mask stands. The
+    density follows from N and M; a last group of fewer than M weights keeps up to N.
+    """
+
+    class Config(Method.Config):
+        n: int = option(2, "weights kept of each group", ge=1)
+        m: int = option(4, "weights in a group", ge=2)
+        every: int = option(10, "steps between two choices of the masks", search=(1, 100), log=True, ge=1)
+        end: float = option(0.75, "share of training after which masks stand", search=(0.3, 1.0), gt=0, le=1)
+        refine: float = option(2e-4, "decay of masked weights", search=(1e-6, 1e-2), log=True, ge=0)
+
+        @model_validator(mode="after")
+        def _fewer(self) -> Self:
+            if self.n >= self.m:
+                raise ValueError(f"n {self.n} must be smaller than m {self.m}")
+            return self
+
+    config: Config
+
+    @classmethod
+    def takes_target(cls, config: Any) -> bool:
+        return False
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self._choose()
+
+    @torch.no_grad()
+    def after_backward(self, progress: Progress) -> None:
+        if progress.fraction >= self.config.end:
+            return
+        for name, weight in self.weights.items():
+            gradient, gate = self.gates[name].gradient, self.gates[name].gate
+            if gradient is not None and weight.grad is not None:
+                weight.grad.copy_(gradient).add_(weight * (1 - gate), alpha=self.config.refine)
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        if progress.fraction < self.config.end and progress.step % self.config.every == 0:
+            self._choose()
+
+    def _choose(self) -> None:
+        self.set_masks({name: self._mask(score) for name, score in magnitudes(self.weights).items()})
+
+    def _mask(self, score: Tensor) -> Tensor:
+        """N largest of every M entries of each row (a filter is a row); padding is never kept."""
+        c = self.config
+        rows = score.flatten(1)
+        groups = F.pad(rows, (0, -rows.shape[1] % c.m), value=-1.0).unflatten(1, (-1, c.m))
+        mask = torch.zeros_like(groups).scatter_(2, groups.topk(c.n, dim=2).indices, 1)
+        return mask.flatten(1)[:, : rows.shape[1]].reshape(score.shape)

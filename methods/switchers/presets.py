@@ -1,0 +1,86 @@
+"""Named settings of the switcher: the papers' methods, and the controls of any switcher."""
+
+from typing import Literal
+
+from switchbench.methods.contract import Granularity, option, register
+from switchbench.methods.switchers.gates import GateKind
+from switchbench.methods.switchers.switcher import Switcher
+
+
+@register("switcher-paper")
+class SwitcherPaper(Switcher):
+    """The paper's switcher: U-Net readers gate every connection; density is what emerges.
+
+    Han et al. 2021 (arXiv 2103.15590), details from the first author's published code: ReLU gates,
+    cross-entropy alone, turns by epoch, plain SGD for the readers, which see the raw weights and
+    let the weights' gradient through. Gates are recomputed at every step, which is faithful and
+    costly. After training the gates (with batch norm's running statistics) are folded into the
+    weights and the readers are gone.
+    """
+
+    version = 2
+
+    class Config(Switcher.Config):
+        reader: Literal["equivariant", "row", "unet", "free"] = option(
+            "unet", "the network that reads weights"
+        )
+        prior: Literal["magnitude", "none"] = option("none", "what the reader's output is added to: log |w|")
+        detach: bool = option(False, "keep the weights' gradient from flowing through the reader")
+        gate: GateKind = option("relu", "how logits become gates")
+        schedule: Literal["steps", "epochs"] = option("epochs", "how the networks take turns")
+        sparsity: Literal["target", "penalty", "none"] = option("none", "what decides the density")
+        begin: float = option(
+            0.0, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
+        )
+        end: float = option(
+            1.0, "share of training in which the networks take turns", search=(0.4, 1.0), gt=0, le=1
+        )
+        reader_optimizer: Literal["adam", "sgd"] = option("sgd", "the readers' optimiser")
+        reader_lr: float = option(0.1, "the readers' learning rate", search=(1e-4, 1.0), log=True, gt=0)
+
+
+@register("switcher-neurons")
+class SwitcherNeurons(SwitcherPaper):
+    """The follow-up paper's switcher: U-Net readers gate the inputs of every layer, neurons included.
+
+    Han et al. 2021 (arXiv 2110.05954): convolutions over whole rows of the U-Net's map give one
+    ReLU gate per input unit; all else as in ``switcher-paper``. Connections that then lead
+    nowhere are removed, which changes no output.
+    """
+
+    class Config(SwitcherPaper.Config):
+        units: Granularity = option("neuron", "what one gate switches")
+
+
+@register("switcher-free-gates")
+class SwitcherFreeGates(Switcher):
+    """Control: the switcher's gates, schedule and budget, but free logits instead of a reader.
+
+    If it ties with ``switcher``, reading weights was worth nothing.
+    """
+
+    class Config(Switcher.Config):
+        reader: Literal["equivariant", "row", "unet", "free"] = option("free", "one learnable logit per gate")
+        reader_lr: float = option(1e-2, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
+
+
+@register("switcher-shuffled-weights")
+class SwitcherShuffledWeights(Switcher):
+    """Control: the switcher, but its reader sees each layer's weights in a shuffled order.
+
+    If it ties with ``switcher``, where a weight stands told the reader nothing.
+    """
+
+    class Config(Switcher.Config):
+        sees: Literal["weights", "shuffled", "constant"] = option("shuffled", "what the reader is shown")
+
+
+@register("switcher-constant-input")
+class SwitcherConstantInput(Switcher):
+    """Control: the switcher, but its reader sees constants; fixed noise breaks ties.
+
+    If it ties with ``switcher``, the weights told the reader nothing.
+    """
+
+    class Config(Switcher.Config):
+        sees: Literal["weights", "shuffled", "constant"] = option("constant", "what the reader is shown")

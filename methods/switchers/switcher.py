@@ -1,0 +1,285 @@
+"""The switcher family: a reader sees the weights and switches connections; both learn in turn."""
+
+from collections.abc import Collection
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from switchbench.methods import budgets, schedules
+from switchbench.methods.contract import (
+    OTHERS,
+    WEIGHTS,
+    Granularity,
+    Layers,
+    Method,
+    ParameterGroup,
+    Progress,
+    option,
+    register,
+)
+from switchbench.methods.gates import Gate
+from switchbench.methods.masks import flat, keep_top, split
+from switchbench.methods.neurons import Paths, columns, per_input
+from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
+from switchbench.methods.switchers.gates import GateKind, gates, openness
+from switchbench.methods.switchers.row import FreeLogits, RowReader
+from switchbench.methods.switchers.unet import UNetReader
+
+READER = "reader"
+READER_NORMS = "reader-norms"
+JITTER = 1e-3
+"""Fixed noise that breaks ties where a reader sees the same everywhere."""
+
+
+@register("switcher")
+class Switcher(Method):
+    """Cheap switcher: one equivariant reader, binary gates, a target density met exactly.
+
+    A family with orthogonal parts. In the ``steps`` schedule every ``every``-th step belongs to
+    the reader: the weights are frozen while the reader learns through the gates' gradient; gates
+    stand between its steps. In the ``epochs`` schedule (the paper's) gates are recomputed at every
+    step, epochs 0, 2, … train the weights and 1, 3, … the reader; batch norms and ungated
+    parameters learn throughout. Density falls on the cubic schedule, like gradual magnitude
+    pruning, so that the methods differ in the choice alone. For the last part of training gates
+    are fixed and only weights learn.
+    """
+
+    version = 2
+
+    class Config(Method.Config):
+        reader: Literal["equivariant", "row", "unet", "free"] = option(
+            "equivariant", "the network that reads weights; free: none, one learnable logit per gate"
+        )
+        sees: Literal["weights", "shuffled", "constant"] = option(
+            "weights", "what the reader is shown; shuffled and constant are controls"
+        )
+        prior: Literal["magnitude", "none"] = option(
+            "magnitude", "what the reader's output is added to: log |w|"
+        )
+        normalise: bool = option(False, "show the reader each layer's weights over their root mean square")
+        detach: bool = option(True, "keep the weights' gradient from flowing through the reader")
+        gate: GateKind = option("binary", "how logits become gates")
+        units: Granularity = option("connection", "what one gate switches")
+        schedule: Literal["steps", "epochs"] = option("steps", "how the networks take turns")
+        every: int = option(
+            25, "steps schedule: one in this many trains the reader", search=(5, 100), log=True, ge=2
+        )
+        sparsity: Literal["target", "penalty", "none"] = option(
+            "target", "meet a target density, weigh open gates in the loss, or take what emerges"
+        )
+        strength: float = option(
+            0.1, "weight of the mean open gate in the loss, for penalty", search=(1e-3, 10), log=True, ge=0
+        )
+        begin: float = option(
+            0.1, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
+        )
+        end: float = option(
+            0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+        updates: int = option(100, "number of density steps between begin and end", ge=1)
+        linger: float = option(
+            0.25, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
+        )
+        reader_optimizer: Literal["adam", "sgd"] = option("adam", "the reader's optimiser")
+        reader_lr: float = option(3e-4, "the reader's learning rate", search=(1e-5, 1e-2), log=True, gt=0)
+        temperature: float = option(
+            2.0, "width of the soft threshold of gates, in logits", search=(0.1, 10), log=True, gt=0
+        )
+        hidden: int = option(
+            16, "width of the reader's hidden layers (equivariant, row)", search=(4, 64), log=True, ge=1
+        )
+        rank: int = option(
+            4, "rank of the row-column interaction (equivariant)", search=(1, 16), log=True, ge=1
+        )
+
+        @model_validator(mode="after")
+        def _in_order(self) -> Self:
+            if self.begin >= self.end:
+                raise ValueError(f"begin {self.begin:g} must come before end {self.end:g}")
+            return self
+
+    config: Config
+
+    @classmethod
+    def takes_target(cls, config: Any) -> bool:
+        return bool(config.sparsity == "target")
+
+    @classmethod
+    def granularity(cls, config: Any) -> Granularity:
+        units: Granularity = config.units
+        return units
+
+    @classmethod
+    def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
+        odd = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear)]
+        if config.reader == "unet" and odd:
+            return f"the unet reader reads fully connected layers only, not {odd[0]}"
+        return None
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.paths = Paths(network, batch[0])
+        self.shown = {name: self._order(weight) for name, weight in self.weights.items()}
+        self.jitter = {name: self._draw(weight) for name, weight in self.weights.items()}
+        self.readers = self._build().to(batch[0].device)
+        self.gates: dict[str, Gate] = {}
+        self.norms = [group.name for group in self.parameter_groups() if group.name == READER_NORMS]
+        self.live = False
+        """Whether gates are recomputed at every step now."""
+        self.fraction = 0.0
+        self.open: Tensor | None = None
+        """Mean open gate of this step, for the penalty."""
+        for name, weight in self.weights.items():
+            self.gates[name] = Gate(weight)
+            parametrize.register_parametrization(layers[name], "weight", self.gates[name])
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        named: dict[str, list[nn.Parameter]] = {READER: [], READER_NORMS: []}
+        for module in self.readers.modules():
+            group = READER_NORMS if isinstance(module, nn.BatchNorm2d) else READER
+            named[group] += list(module.parameters(recurse=False))
+        settings = self.config.reader_optimizer, self.config.reader_lr
+        return [ParameterGroup(name, found, *settings) for name, found in named.items() if found]
+
+    def learning(self, progress: Progress) -> Collection[str]:
+        if self.config.schedule == "steps":
+            return {READER, *self.norms} if self._reads(progress) else {WEIGHTS, OTHERS}
+        if not self._within(progress):
+            return {WEIGHTS, OTHERS}
+        return {OTHERS, *self.norms, WEIGHTS if progress.epoch % 2 == 0 else READER}
+
+    def before_step(self, progress: Progress) -> None:
+        self.live = self.config.schedule == "epochs" and self._within(progress)
+        if self.live or self._reads(progress):
+            self._switch(progress.fraction, noisy=True)
+
+    def penalty(self, progress: Progress) -> Tensor | None:
+        return None if self.open is None else self.config.strength * self.open
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        c = self.config
+        self.open = None
+        self.fraction = progress.fraction
+        pruned = (
+            c.sparsity == "target"
+            and c.schedule == "steps"
+            and schedules.due(progress.step, progress.steps, c.begin, c.end, c.updates)
+        )
+        last = self.live and progress.fraction >= self._last
+        if pruned or last or self._reads(progress):
+            self._switch(progress.fraction, noisy=False)
+        self.live = self.live and not last
+
+    @torch.no_grad()
+    def before_evaluation(self) -> None:
+        if self.live:
+            self._switch(self.fraction, noisy=False)
+
+    def finalise(self) -> None:
+        super().finalise()
+        if self.config.units == "neuron":
+            self.paths.drop_dead(self.layers)
+
+    @property
+    def _last(self) -> float:
+        """Share of training after which gates stand."""
+        return self.config.end + self.config.linger * (1 - self.config.end)
+
+    def _within(self, progress: Progress) -> bool:
+        return self.config.begin < progress.fraction <= self._last
+
+    def _reads(self, progress: Progress) -> bool:
+        """Whether this step is the reader's, in the steps schedule."""
+        c = self.config
+        return c.schedule == "steps" and self._within(progress) and progress.step % c.every == 0
+
+    def _switch(self, fraction: float, noisy: bool) -> None:
+        """Set the gates to the reader's choice. ``noisy``: as in training, with batch norm's batch
+        statistics and sampled gates; the gates then carry a gradient unless it is off."""
+        c = self.config
+        self.readers.train(noisy)
+        logits = {name: self._logits(name) for name in self.weights}
+        vector = flat(logits)
+        on = None
+        if self.density is not None:
+            density = schedules.cubic(fraction, c.begin, c.end, self.density)
+            on = self._choose({name: logit.detach() for name, logit in logits.items()}, density)
+        values = split(gates(c.gate, vector, on, c.temperature, noisy), logits)
+        if c.sparsity == "penalty" and noisy:
+            self.open = openness(c.gate, vector, c.temperature)
+        for name, weight in self.weights.items():
+            value = values[name]
+            self.gates[name].gate = per_input(value, weight) if value.dim() == 1 else value.view_as(weight)
+
+    def _choose(self, logits: dict[str, Tensor], density: float) -> Tensor:
+        """0/1 for each logit: the highest that fit into the budget of connections."""
+        if self.config.units == "connection":
+            return flat(keep_top(logits, budgets.connections(self.weights, density)))
+        masks = self.paths.best_units(logits, self.weights, density)
+        return torch.cat([(columns(mask).sum(1) > 0).to(mask.dtype) for mask in masks.values()])
+
+    def _logits(self, name: str) -> Tensor:
+        """Logits of a layer's gates: (outputs × inputs), or (inputs,) for neurons."""
+        weight = self.weights[name].flatten(1)
+        seen = self._see(name, weight.detach() if self.config.detach else weight)
+        gate = self.gates[name].gate.detach().expand_as(self.weights[name]).flatten(1)
+        logits: Tensor = self.readers[self.indices[name]](seen, self._see(name, gate, keep=True))
+        if self.config.reader != "free" and self.config.prior == "magnitude":
+            logits = logits + self._prior(seen)
+        return logits + self.jitter[name] if self.config.sees == "constant" else logits
+
+    def _see(self, name: str, values: Tensor, keep: bool = False) -> Tensor:
+        """What the reader is shown of a matrix; ``keep``: do not normalise."""
+        if self.config.sees == "constant":
+            return torch.ones_like(values)
+        if self.config.sees == "shuffled":
+            values = values.flatten()[self.shown[name]].view_as(values)
+        if self.config.normalise and not keep:
+            values = values / values.square().mean().sqrt().clamp_min(TINY)
+        return values
+
+    def _prior(self, seen: Tensor) -> Tensor:
+        """log |w|, or log root mean square of a unit's weights; without a target, standardised, so
+        that about half the gates are open."""
+        squares = seen.square() if self.config.units == "connection" else seen.square().mean(0)
+        prior = 0.5 * (squares + TINY).log()
+        if self.config.sparsity == "target":
+            return prior
+        return (prior - prior.mean()) / prior.std().clamp_min(TINY)
+
+    def _build(self) -> nn.ModuleList:
+        """The readers, one per layer or one for all; ``indices`` says which reads a layer."""
+        c = self.config
+        units, silent = c.units == "neuron", c.prior == "magnitude"
+        shapes = {name: weight.flatten(1).shape for name, weight in self.weights.items()}
+        self.indices = {name: 0 if c.reader == "equivariant" else i for i, name in enumerate(shapes)}
+        if c.reader == "equivariant":
+            return nn.ModuleList([EquivariantReader(c.hidden, c.rank, units, silent)])
+        if c.reader == "row":
+            return nn.ModuleList(RowReader(*shape, c.hidden, units, silent) for shape in shapes.values())
+        if c.reader == "unet":
+            return nn.ModuleList(UNetReader(*shape, units) for shape in shapes.values())
+        return nn.ModuleList(FreeLogits(self._first_logits(weight)) for weight in self.weights.values())
+
+    def _first_logits(self, weight: Tensor) -> Tensor:
+        prior = self._prior(weight.detach().flatten(1))
+        if self.config.prior == "magnitude":
+            return prior
+        return torch.randn(prior.shape, generator=self.generator).to(weight.device)
+
+    def _order(self, weight: Tensor) -> Tensor:
+        """A fixed shuffle of a layer's weights, for the control that is shown it."""
+        if self.config.sees != "shuffled":
+            return torch.empty(0, dtype=torch.int64)
+        return torch.randperm(weight.numel(), generator=self.generator).to(weight.device)
+
+    def _draw(self, weight: Tensor) -> Tensor:
+        """Fixed noise that breaks ties, for the control that is shown constants."""
+        if self.config.sees != "constant":
+            return torch.empty(0)
+        shape = weight.flatten(1).shape if self.config.units == "connection" else weight.shape[1:2]
+        return JITTER * torch.randn(shape, generator=self.generator).to(weight.device)

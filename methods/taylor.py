@@ -1,0 +1,37 @@
+"""Taylor pruning: remove what the loss would miss least, to first order."""
+
+import torch
+from torch import Tensor, nn
+
+from switchbench.methods.contract import Layers, Progress, option, register
+from switchbench.methods.magnitude import Magnitude
+
+
+@register("taylor")
+class Taylor(Magnitude):
+    """Gradual pruning by a running mean of |weight × gradient| over training steps.
+
+    Molchanov et al. 2017, *Pruning Convolutional Neural Networks for Resource Efficient
+    Inference*, for single connections.
+    """
+
+    class Config(Magnitude.Config):
+        memory: float = option(
+            0.99, "share of the running mean kept at each step", search=(0.9, 0.999), ge=0, lt=1
+        )
+
+    config: Config
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.saliency = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+
+    @torch.no_grad()
+    def after_backward(self, progress: Progress) -> None:
+        for name, weight in self.weights.items():
+            if weight.grad is not None:
+                current = (weight * weight.grad).abs_()
+                self.saliency[name].lerp_(current, 1 - self.config.memory)
+
+    def scores(self) -> dict[str, Tensor]:
+        return dict(self.saliency)

@@ -1,0 +1,141 @@
+"""Learned thresholds: a weight is off while it is smaller than a threshold that learns as well."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, option, register
+from switchbench.methods.neurons import per_output
+
+
+class SoftThreshold(nn.Module):
+    """Parametrization w ↦ sign(w) · relu(|w| − σ(s)) with one s per layer."""
+
+    def __init__(self, weight: Tensor, start: float) -> None:
+        super().__init__()
+        self.s = nn.Parameter(weight.new_full((), start))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        threshold = self.s.sigmoid()
+        return weight - torch.clamp(weight, -threshold, threshold)
+
+
+@register("str")
+class STR(Method):
+    """Soft threshold reparametrisation: one learned threshold per layer, driven by weight decay.
+
+    Kusupati et al. 2020, *Soft Threshold Weight Reparameterization for Learnable Sparsity*: a
+    weight is sign(w) · relu(|w| − σ(s)); decay pulls s up from its negative start, gradients of
+    the loss push it back. It learns its density.
+    """
+
+    class Config(Method.Config):
+        start: float = option(-5.0, "s at the start; its sigmoid is the threshold", search=(-9, -3), lt=0)
+        strength: float = option(1e-2, "weight decay of s", search=(1e-4, 1.0), log=True, ge=0)
+        threshold_lr: float = option(0.1, "learning rate of s (sgd)", search=(1e-3, 10.0), log=True, gt=0)
+
+    config: Config
+
+    @classmethod
+    def takes_target(cls, config: Any) -> bool:
+        return False
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.thresholds: dict[str, SoftThreshold] = {}
+        for name, weight in self.weights.items():
+            self.thresholds[name] = SoftThreshold(weight.detach(), self.config.start)
+            parametrize.register_parametrization(layers[name], "weight", self.thresholds[name])
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        c = self.config
+        parameters = [threshold.s for threshold in self.thresholds.values()]
+        return [ParameterGroup("thresholds", parameters, "sgd", c.threshold_lr, weight_decay=c.strength)]
+
+
+class Masking(torch.autograd.Function):
+    """w · [|w| > t] with the long-tailed estimator of the step's derivative (Liu et al. 2020)."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, threshold: Tensor) -> Tensor:
+        """``threshold`` broadcasts over the weight."""
+        ctx.save_for_backward(weight, threshold)
+        return weight * (weight.abs() > threshold)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        weight, threshold = ctx.saved_tensors
+        size = weight.abs()
+        distance = size - threshold
+        by_distance = gradient * weight * long_tail(distance)
+        by_weight = gradient * (distance > 0) + by_distance * weight.sign()
+        return by_weight, -by_distance.sum_to_size(threshold.shape)
+
+
+def long_tail(distance: Tensor) -> Tensor:
+    """Estimated derivative of the unit step: 2 − 4|x| up to 0.4, then 0.4 up to 1, then 0."""
+    size = distance.abs()
+    return torch.where(size <= 0.4, 2 - 4 * size, 0.4 * (size <= 1))
+
+
+class TrainableThreshold(nn.Module):
+    """Parametrization w ↦ w · [|w| > t] with one t per output neuron or filter."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.t = nn.Parameter(weight.new_zeros(len(weight)))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        masked: Tensor = Masking.apply(weight, per_output(self.t, weight))
+        return masked
+
+
+@register("dst")
+class DST(Method):
+    """Dynamic sparse training with a trainable threshold per neuron; learns its density.
+
+    Liu et al. 2020, *Dynamic Sparse Training: Find Efficient Sparse Network From Scratch With
+    Trainable Masked Layers*: the loss contains strength · Σ exp(−t), and a layer with under 1 %
+    of its weights left gets its thresholds back to zero.
+    """
+
+    class Config(Method.Config):
+        strength: float = option(
+            1e-4, "weight of Σ exp(−threshold) in the loss", search=(1e-6, 1e-2), log=True, ge=0
+        )
+        threshold_lr: float = option(
+            1e-3, "the thresholds' learning rate (adam)", search=(1e-5, 1e-1), log=True, gt=0
+        )
+        floor: float = option(0.01, "a layer with a smaller share of weights left starts anew", ge=0, lt=1)
+        every: int = option(100, "steps between two looks at the floor", ge=1)
+
+    config: Config
+
+    @classmethod
+    def takes_target(cls, config: Any) -> bool:
+        return False
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.thresholds: dict[str, TrainableThreshold] = {}
+        for name, weight in self.weights.items():
+            self.thresholds[name] = TrainableThreshold(weight.detach())
+            parametrize.register_parametrization(layers[name], "weight", self.thresholds[name])
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        parameters = [threshold.t for threshold in self.thresholds.values()]
+        return [ParameterGroup("thresholds", parameters, "adam", self.config.threshold_lr)]
+
+    def penalty(self, progress: Progress) -> Tensor:
+        return self.config.strength * torch.cat([(-each.t).exp() for each in self.thresholds.values()]).sum()
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        if progress.step % self.config.every:
+            return
+        for name, weight in self.weights.items():
+            t = self.thresholds[name].t
+            if (weight.abs() > per_output(t, weight)).float().mean() < self.config.floor:
+                t.zero_()

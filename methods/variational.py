@@ -1,0 +1,136 @@
+"""Sparse variational dropout: weights that are mostly noise are dropped."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from torch.utils.hooks import RemovableHandle
+
+from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, option, register
+
+K1, K2, K3 = 0.63576, 1.87320, 1.48695
+"""Constants of the approximated Kullback-Leibler divergence (Molchanov et al. 2017, eq. 14)."""
+TINY = 1e-8
+
+
+class Noise(nn.Module):
+    """Parametrization that leaves a weight alone in training (its noise is added to the layer's
+    output) and drops it in evaluation where log α is above a threshold."""
+
+    def __init__(self, weight: Tensor, start: float, threshold: float) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(torch.full_like(weight, start))
+        self.threshold = threshold
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.training:
+            return weight
+        return weight * (log_alpha(weight, self.log_variance) <= self.threshold)
+
+    def perturb(self, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor | None:
+        """Forward hook: noise of variance Σ x² σ² on every output, drawn in training alone."""
+        if not self.training:
+            return None
+        variances = self.log_variance.exp()
+        if isinstance(layer, nn.Conv2d):
+            spread = layer._conv_forward(inputs[0].square(), variances, None)
+        else:
+            spread = F.linear(inputs[0].square(), variances)
+        return output + (spread + TINY).sqrt() * torch.randn_like(output)
+
+
+class Divergence(torch.autograd.Function):
+    """Σ KL(q(w) ‖ log-uniform prior) by the approximation of Molchanov et al. 2017, eq. 14.
+
+    With its gradient computed in the forward pass, which takes a few passes over the weights
+    where autograd would take twenty.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, log_variance: Tensor) -> Tensor:
+        square = weight.square().add_(TINY)
+        alpha = log_variance - square.log()
+        bell = torch.sigmoid(K2 + K3 * alpha)
+        slope = (-alpha).sigmoid_()  # log1p(1/α) = −log(1 − slope)
+        divergence = K1 * weight.numel() - K1 * bell.sum() - 0.5 * (-slope).log1p_().sum()
+        by_alpha = (bell * (bell - 1)).mul_(K1 * K3).sub_(slope, alpha=0.5)
+        ctx.save_for_backward(by_alpha * (-2 * weight / square), by_alpha)
+        return divergence
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        by_weight, by_variance = ctx.saved_tensors
+        return gradient * by_weight, gradient * by_variance
+
+
+def log_alpha(weight: Tensor, log_variance: Tensor) -> Tensor:
+    """log(σ² / w²): how much of a weight is noise."""
+    return log_variance - (weight.square() + TINY).log()
+
+
+@register("variational-dropout")
+class VariationalDropout(Method):
+    """Sparse variational dropout: Gaussian noise of a learned size on every weight.
+
+    Molchanov, Ashukha & Vetrov 2017, *Variational Dropout Sparsifies Deep Neural Networks*, with
+    its additive noise and local reparametrisation: a layer's outputs get the noise that its
+    weights' would make. The divergence from the log-uniform prior, faded in over ``fade`` of
+    training, is part of the loss; weights with log α above ``threshold`` end as zeros. It learns
+    its density.
+    """
+
+    class Config(Method.Config):
+        strength: float = option(
+            2e-5,
+            "weight of the divergence in the loss; 1 / training images is the variational bound's",
+            search=(1e-6, 1e-3),
+            log=True,
+            ge=0,
+        )
+        fade: float = option(
+            0.3, "share of training over which the divergence fades in", search=(0.0, 0.7), ge=0, lt=1
+        )
+        start: float = option(-8.0, "log variance of the noise at the start", search=(-12, -5))
+        noise_lr: float = option(
+            1e-2, "the log variances' learning rate (adam)", search=(1e-4, 1e-1), log=True, gt=0
+        )
+        threshold: float = option(3.0, "log α above which a weight is dropped")
+
+    config: Config
+
+    @classmethod
+    def takes_target(cls, config: Any) -> bool:
+        return False
+
+    @classmethod
+    def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
+        odd = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear | nn.Conv2d)]
+        return f"adds noise to linear layers and 2D convolutions only, not {odd[0]}" if odd else None
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        super().attach(network, layers, batch)
+        self.noises: dict[str, Noise] = {}
+        self._handles: list[RemovableHandle] = []
+        for name, weight in self.weights.items():
+            noise = Noise(weight.detach(), self.config.start, self.config.threshold)
+            self.noises[name] = noise
+            parametrize.register_parametrization(layers[name], "weight", noise)
+            self._handles.append(layers[name].register_forward_hook(noise.perturb))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        variances = [noise.log_variance for noise in self.noises.values()]
+        return [ParameterGroup("noise", variances, optimizer="adam", lr=self.config.noise_lr)]
+
+    def penalty(self, progress: Progress) -> Tensor:
+        faded = min(1.0, progress.fraction / self.config.fade) if self.config.fade else 1.0
+        divergence = [
+            Divergence.apply(self.weights[name], noise.log_variance) for name, noise in self.noises.items()
+        ]
+        return self.config.strength * faded * torch.stack(divergence).sum()
+
+    def finalise(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        super().finalise()
