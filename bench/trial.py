@@ -24,7 +24,7 @@ from switchbench.methods import Layers, Method
 from switchbench.optimisers import TrainingConfig
 from switchbench.training import Diverged, train
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Part of every trial's identity: raise it when the engine changes what a config measures."""
 
 Density = Annotated[float, Field(gt=0, le=1)]
@@ -183,13 +183,19 @@ def _method(config: TrialConfig, network: nn.Module, layers: Layers) -> Method:
 @contextmanager
 def _reproducible(threads: int, device: torch.device) -> Iterator[None]:
     """Fix what a process may have set before (thread count, default dtype); put all of it back,
-    torch's global random state included."""
+    torch's global random state included.
+
+    Denormal numbers count as zero: gates and gradients of weights that are off shrink to them, and
+    processors compute with them many times slower.
+    """
     threads_before, dtype_before = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
+    torch.set_flush_denormal(True)
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
+        torch.set_flush_denormal(False)
         torch.set_num_threads(threads_before)
         torch.set_default_dtype(dtype_before)

@@ -4,6 +4,7 @@ Louizos, Welling & Kingma 2018, *Learning Sparse Neural Networks through L0 Regu
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,14 +12,56 @@ from torch import Tensor
 TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1
 """Of the binary concrete distribution, and the interval to which it is stretched: β, γ, ζ."""
 SHIFT = TEMPERATURE * math.log(-LOW / HIGH)
+PLACES = 1 << 20
+"""Places in a table of noise from which it can be read."""
 CLOSED = math.log(-LOW / HIGH)
 """A logit up to this one gives an exact zero without noise."""
 
 
-def sample(logits: Tensor) -> Tensor:
-    """Gates in [0, 1] with reparametrised noise from torch's global generator."""
-    uniform = torch.rand_like(logits).clamp_(1e-6, 1 - 1e-6)
-    return _stretch(((uniform.logit_() + logits) / TEMPERATURE).sigmoid())
+def logistic(like: Tensor) -> Tensor:
+    """Fresh logistic noise of a tensor's shape, from torch's global generator."""
+    return torch.rand_like(like).clamp_(1e-6, 1 - 1e-6).logit_()
+
+
+class Noise:
+    """Logistic noise: a table drawn once, read from a random place each time.
+
+    Drawing fresh noise for every weight would cost as much as half a dense step on a CPU (the
+    trick is that of Salimans et al. 2017, *Evolution Strategies as a Scalable Alternative*).
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.table = logistic(torch.empty(size + PLACES, device=device))
+
+    def draw(self, like: Tensor) -> Tensor:
+        """Noise of a tensor's shape, from a place that torch's global generator chooses."""
+        start = int(torch.randint(PLACES, ()))
+        return self.table[start : start + like.numel()].view(like.shape)
+
+
+def sample(logits: Tensor, noise: Tensor) -> Tensor:
+    """Gates in [0, 1] with reparametrised logistic noise."""
+    gate: Tensor = Sample.apply(logits, noise)
+    return gate
+
+
+class Sample(torch.autograd.Function):
+    """Stretched and clamped binary concrete variables, in few passes over the weights."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, noise: Tensor) -> Tensor:
+        concrete = (logits + noise).mul_(1 / TEMPERATURE).sigmoid_()
+        stretched = (concrete * (HIGH - LOW)).add_(LOW)
+        gate = stretched.clamp(0, 1)
+        inside = torch.eq(stretched, gate, out=stretched)  # 0 or 1 where the clamp acted
+        slope = concrete.addcmul_(concrete, concrete, value=-1).mul_((HIGH - LOW) / TEMPERATURE)
+        ctx.save_for_backward(slope.mul_(inside))
+        return gate
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return gradient * slope, None
 
 
 def mean(logits: Tensor) -> Tensor:
@@ -27,9 +70,31 @@ def mean(logits: Tensor) -> Tensor:
 
 
 def open_probability(logits: Tensor) -> Tensor:
-    """Probability that a sampled gate is not zero; its sum is the expected L0 norm."""
-    return (logits - SHIFT).sigmoid()
+    """Probability that a sampled gate is not zero."""
+    return (logits - SHIFT).sigmoid_()
+
+
+def expected_open(logits: Tensor) -> Tensor:
+    """Expected number of open gates: the differentiable L0 norm."""
+    expected: Tensor = ExpectedOpen.apply(logits)
+    return expected
+
+
+class ExpectedOpen(torch.autograd.Function):
+    """Sum of open probabilities, in few passes over the logits."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        probability = (logits - SHIFT).sigmoid_()
+        total = probability.sum()
+        ctx.save_for_backward(probability.addcmul_(probability, probability, value=-1))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (slope,) = ctx.saved_tensors
+        return slope * gradient
 
 
 def _stretch(concrete: Tensor) -> Tensor:
-    return (concrete * (HIGH - LOW) + LOW).clamp(0, 1)
+    return (concrete * (HIGH - LOW)).add_(LOW).clamp_(0, 1)

@@ -9,6 +9,24 @@ from torch.nn.utils import parametrize
 from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, option, register
 
 
+class Sigmoid(torch.autograd.Function):
+    """W ⊙ σ(βs) and Σσ(βs), with gradients in few passes over the weights."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, s: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+        gate = (beta * s).sigmoid_()
+        ctx.save_for_backward(weight, gate)
+        ctx.beta = beta
+        return weight * gate, gate.sum()
+
+    @staticmethod
+    def backward(ctx: Any, by_gated: Tensor, by_sum: Tensor) -> tuple[Tensor, Tensor, None]:
+        weight, gate = ctx.saved_tensors
+        slope = (1 - gate).mul_(gate).mul_(ctx.beta)
+        by_s = (by_gated * weight).add_(by_sum).mul_(slope)
+        return by_gated * gate, by_s, None
+
+
 class SigmoidGate(nn.Module):
     """Parametrization W ↦ W ⊙ σ(βs), or W ⊙ [s > 0] once it is hard and in evaluation."""
 
@@ -17,14 +35,14 @@ class SigmoidGate(nn.Module):
         self.s = nn.Parameter(torch.full_like(weight, start))
         self.beta = 1.0
         self.hard = False
-        self.gate: Tensor | None = None
-        """The gates of the last forward pass in training."""
+        self.total: Tensor | None = None
+        """Sum of the gates in the last forward pass of training."""
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.hard or not self.training:
             return weight * (self.s > 0)
-        self.gate = (self.beta * self.s).sigmoid()
-        return weight * self.gate
+        gated, self.total = Sigmoid.apply(weight, self.s, self.beta)
+        return gated  # type: ignore[no-any-return]
 
 
 @register("continuous-sparsification")
@@ -72,5 +90,5 @@ class ContinuousSparsification(Method):
             gate.beta = self.config.hardness ** min(1.0, passed)
 
     def penalty(self, progress: Progress) -> Tensor | None:
-        gates = [gate.gate for gate in self.gates.values() if gate.gate is not None and not gate.hard]
-        return self.config.strength * torch.stack([gate.sum() for gate in gates]).sum() if gates else None
+        totals = [gate.total for gate in self.gates.values() if gate.total is not None and not gate.hard]
+        return self.config.strength * torch.stack(totals).sum() if totals else None

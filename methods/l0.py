@@ -1,6 +1,7 @@
 """L0 regularisation: the expected number of open gates is part of the loss."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch.nn.utils import parametrize
 
 from switchbench.methods import concrete
 from switchbench.methods.contract import (
+    OTHERS,
+    WEIGHTS,
     Granularity,
     Layers,
     Method,
@@ -19,16 +22,28 @@ from switchbench.methods.contract import (
 )
 from switchbench.methods.neurons import Paths, per_input
 
+GATES = "gates"
+
 
 class HardConcreteGate(nn.Module):
     """Parametrization W ↦ W ⊙ gate: sampled in training, without noise in evaluation."""
 
-    def __init__(self, logits: Tensor) -> None:
+    held: Tensor
+
+    def __init__(self, logits: Tensor, noise: concrete.Noise) -> None:
         super().__init__()
         self.logits = nn.Parameter(logits)
+        self.noise = noise
+        self.resample = True
+        self.register_buffer("held", torch.ones_like(logits))
 
     def forward(self, weight: Tensor) -> Tensor:
-        gate = concrete.sample(self.logits) if self.training else concrete.mean(self.logits)
+        if not self.training:
+            return weight * concrete.mean(self.logits)
+        if not self.resample:
+            return weight * self.held
+        gate = concrete.sample(self.logits, self.noise.draw(self.logits))
+        self.held = gate.detach()
         return weight * gate
 
 
@@ -37,7 +52,7 @@ class L0(Method):
     """L0 regularisation by hard concrete gates, one per weight or per neuron; learns its density.
 
     Louizos, Welling & Kingma 2018, *Learning Sparse Neural Networks through L0 Regularization*.
-    One sample of gates serves a batch. Per neuron, a gate switches the weights that read one unit,
+    One sample of gates serves ``every`` batches, and the gates learn in the first of them. Per neuron, a gate switches the weights that read one unit,
     and connections that then lead nowhere go too.
     """
 
@@ -53,6 +68,7 @@ class L0(Method):
         start: float = option(
             0.5, "share to which gates are open at the start", search=(0.2, 0.9), gt=0, lt=1
         )
+        every: int = option(2, "steps that share a sample of gates; 1 is the paper's, and dearer", ge=1)
         gate_lr: float = option(1e-3, "the gates' learning rate (adam)", search=(1e-4, 1e-1), log=True, gt=0)
 
     config: Config
@@ -69,24 +85,35 @@ class L0(Method):
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
         self.paths = Paths(network, batch[0])
+        largest = max(weight.numel() for weight in self.weights.values())
+        table = concrete.Noise(largest, batch[0].device)
         self.gates: dict[str, HardConcreteGate] = {}
         for name, weight in self.weights.items():
             units = weight.shape if self.config.units == "connection" else weight.shape[1:2]
             noise = 0.01 * torch.randn(units, generator=self.generator).to(weight.device)
             logits = noise + math.log(self.config.start / (1 - self.config.start))
-            self.gates[name] = HardConcreteGate(
-                logits if self.config.units == "connection" else per_input(logits, weight)
-            )
+            if self.config.units == "neuron":
+                logits = per_input(logits, weight)
+            self.gates[name] = HardConcreteGate(logits, table)
             parametrize.register_parametrization(layers[name], "weight", self.gates[name])
 
     def parameter_groups(self) -> list[ParameterGroup]:
         logits = [gate.logits for gate in self.gates.values()]
-        return [ParameterGroup("gates", logits, optimizer="adam", lr=self.config.gate_lr)]
+        return [ParameterGroup(GATES, logits, optimizer="adam", lr=self.config.gate_lr)]
 
-    def penalty(self, progress: Progress) -> Tensor:
+    def learning(self, progress: Progress) -> Collection[str]:
+        return {WEIGHTS, OTHERS, GATES} if progress.step % self.config.every == 0 else {WEIGHTS, OTHERS}
+
+    def before_step(self, progress: Progress) -> None:
+        for gate in self.gates.values():
+            gate.resample = progress.step % self.config.every == 0
+
+    def penalty(self, progress: Progress) -> Tensor | None:
         """Expected number of open weights: a neuron's gate counts for all of its weights."""
+        if progress.step % self.config.every:
+            return None
         expected = [
-            concrete.open_probability(gate.logits).sum() * (self.weights[name].numel() // gate.logits.numel())
+            concrete.expected_open(gate.logits) * (self.weights[name].numel() // gate.logits.numel())
             for name, gate in self.gates.items()
         ]
         return self.config.strength * torch.stack(expected).sum()

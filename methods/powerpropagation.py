@@ -1,5 +1,7 @@
 """Powerpropagation: a reparametrisation under which large weights grow and small ones stay small."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -7,8 +9,21 @@ from torch.nn.utils import parametrize
 from switchbench.methods.contract import Layers, option, register
 from switchbench.methods.magnitude import Magnitude
 
-TINY = 1e-12
-"""Keeps the gradient at a weight of zero finite, and zero, whatever the exponent."""
+
+class Powered(torch.autograd.Function):
+    """θ · |θ|^(exponent − 1); its gradient exponent · |θ|^(exponent − 1) is zero at zero."""
+
+    @staticmethod
+    def forward(ctx: Any, theta: Tensor, exponent: float) -> Tensor:
+        factor = theta.abs() if exponent == 2 else theta.abs().pow_(exponent - 1)
+        ctx.save_for_backward(factor)
+        ctx.exponent = exponent
+        return theta * factor
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        return (gradient * factor).mul_(ctx.exponent), None
 
 
 class Power(nn.Module):
@@ -19,7 +34,8 @@ class Power(nn.Module):
         self.exponent = exponent
 
     def forward(self, theta: Tensor) -> Tensor:
-        return theta * theta.abs().clamp_min(TINY).pow(self.exponent - 1)
+        weight: Tensor = Powered.apply(theta, self.exponent)
+        return weight
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """The θ of a weight, so that training starts from the same function."""

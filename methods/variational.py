@@ -1,5 +1,6 @@
 """Sparse variational dropout: weights that are mostly noise are dropped."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -8,7 +9,18 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.utils.hooks import RemovableHandle
 
-from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, option, register
+from switchbench.methods.contract import (
+    OTHERS,
+    WEIGHTS,
+    Layers,
+    Method,
+    ParameterGroup,
+    Progress,
+    option,
+    register,
+)
+
+NOISE = "noise"
 
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
 """Constants of the approximated Kullback-Leibler divergence (Molchanov et al. 2017, eq. 14)."""
@@ -42,27 +54,26 @@ class Noise(nn.Module):
 
 
 class Divergence(torch.autograd.Function):
-    """Σ KL(q(w) ‖ log-uniform prior) by the approximation of Molchanov et al. 2017, eq. 14.
-
-    With its gradient computed in the forward pass, which takes a few passes over the weights
-    where autograd would take twenty.
-    """
+    """Σ KL(q(w) ‖ log-uniform prior) by the approximation of Molchanov et al. 2017, eq. 14, with
+    its gradient computed in the forward pass, in few passes over the weights."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, log_variance: Tensor) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, log_variance: Tensor, factor: float = 1.0) -> Tensor:
+        """``factor`` multiplies the gradient by the weight."""
         square = weight.square().add_(TINY)
         alpha = log_variance - square.log()
-        bell = torch.sigmoid(K2 + K3 * alpha)
-        slope = (-alpha).sigmoid_()  # log1p(1/α) = −log(1 − slope)
-        divergence = K1 * weight.numel() - K1 * bell.sum() - 0.5 * (-slope).log1p_().sum()
-        by_alpha = (bell * (bell - 1)).mul_(K1 * K3).sub_(slope, alpha=0.5)
-        ctx.save_for_backward(by_alpha * (-2 * weight / square), by_alpha)
+        slope = (-alpha).sigmoid_()  # log(1 + 1/α) = −log(1 − slope)
+        bell = alpha.mul_(K3).add_(K2).sigmoid_()
+        divergence = K1 * (weight.numel() - bell.sum()) - 0.5 * (-slope).log1p_().sum()
+        by_alpha = slope.mul_(-0.5).addcmul_(bell, bell - 1, value=K1 * K3)
+        by_weight = (weight / square).mul_(by_alpha).mul_(-2 * factor)
+        ctx.save_for_backward(by_weight, by_alpha)
         return divergence
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        by_weight, by_variance = ctx.saved_tensors
-        return gradient * by_weight, gradient * by_variance
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        by_weight, by_alpha = ctx.saved_tensors
+        return gradient * by_weight, gradient * by_alpha, None
 
 
 def log_alpha(weight: Tensor, log_variance: Tensor) -> Tensor:
@@ -77,8 +88,9 @@ class VariationalDropout(Method):
     Molchanov, Ashukha & Vetrov 2017, *Variational Dropout Sparsifies Deep Neural Networks*, with
     its additive noise and local reparametrisation: a layer's outputs get the noise that its
     weights' would make. The divergence from the log-uniform prior, faded in over ``fade`` of
-    training, is part of the loss; weights with log α above ``threshold`` end as zeros. It learns
-    its density.
+    training, is part of the loss; weights with log α above ``threshold`` end as zeros. The
+    noise's size learns in one step of ``every``, in which alone the divergence weighs on the weights
+    too, that many times as much. It learns its density.
     """
 
     class Config(Method.Config):
@@ -88,6 +100,9 @@ class VariationalDropout(Method):
             search=(1e-6, 1e-3),
             log=True,
             ge=0,
+        )
+        every: int = option(
+            4, "steps between two steps that weigh the divergence, that many times as much", ge=1
         )
         fade: float = option(
             0.3, "share of training over which the divergence fades in", search=(0.0, 0.7), ge=0, lt=1
@@ -121,12 +136,18 @@ class VariationalDropout(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         variances = [noise.log_variance for noise in self.noises.values()]
-        return [ParameterGroup("noise", variances, optimizer="adam", lr=self.config.noise_lr)]
+        return [ParameterGroup(NOISE, variances, optimizer="adam", lr=self.config.noise_lr)]
 
-    def penalty(self, progress: Progress) -> Tensor:
+    def learning(self, progress: Progress) -> Collection[str]:
+        return {WEIGHTS, OTHERS, NOISE} if progress.step % self.config.every == 0 else {WEIGHTS, OTHERS}
+
+    def penalty(self, progress: Progress) -> Tensor | None:
+        if progress.step % self.config.every:
+            return None
         faded = min(1.0, progress.fraction / self.config.fade) if self.config.fade else 1.0
         divergence = [
-            Divergence.apply(self.weights[name], noise.log_variance) for name, noise in self.noises.items()
+            Divergence.apply(self.weights[name], noise.log_variance, self.config.every)
+            for name, noise in self.noises.items()
         ]
         return self.config.strength * faded * torch.stack(divergence).sum()
 

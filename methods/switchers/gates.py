@@ -26,11 +26,14 @@ def gates(kind: GateKind, logits: Tensor, on: Tensor | None, temperature: float,
     if kind == "relu":
         opened = logits.relu()
     elif on is None:
-        opened = concrete.sample(logits) if noisy else concrete.mean(logits)
+        opened = _concrete(logits, noisy)
     else:
-        shifted = logits / temperature + concrete.CLOSED
-        opened = concrete.sample(shifted) if noisy else concrete.mean(shifted)
+        opened = _concrete(logits / temperature + concrete.CLOSED, noisy)
     return opened if on is None else opened.clamp_min(BARELY) * on
+
+
+def _concrete(logits: Tensor, noisy: bool) -> Tensor:
+    return concrete.sample(logits, concrete.logistic(logits)) if noisy else concrete.mean(logits)
 
 
 def openness(kind: GateKind, logits: Tensor, temperature: float) -> Tensor:
