@@ -93,6 +93,34 @@ def sync(
     typer.echo(f"{compare.sync(results, mlflow_uri)} trials sent")
 
 
+@app.command()
+def check(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A method's name, a module that registers methods (my_package.my_method), or a file."
+        ),
+    ],
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Check that methods keep the contract, on a tiny problem. Exit code 1 if one does not."""
+    from switchbench import conformance, plugins
+
+    plugins.load(plugin)
+    broken = False
+    for name in plugins.methods_of(what):
+        outcomes = conformance.check(name)
+        broken = broken or any(outcome.problem for outcome in outcomes)
+        table = Table(title=name, title_justify="left", box=None, show_header=False)
+        for outcome in outcomes:
+            table.add_row(
+                "[red]fails[/]" if outcome.problem else "passes", outcome.check, outcome.problem or ""
+            )
+        plain_console().print(table)
+    if broken:
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(
     what: Annotated[

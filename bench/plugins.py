@@ -15,7 +15,8 @@ from pathlib import Path
 from types import ModuleType
 
 from switchbench.components import extensions
-from switchbench.errors import InputError
+from switchbench.errors import InputError, unknown
+from switchbench.methods import METHODS
 
 GROUPS = ("switchbench.methods", "switchbench.networks", "switchbench.datasets")
 
@@ -32,6 +33,38 @@ def load(files: Iterable[str | Path] = ()) -> list[ModuleType]:
             except Exception as error:  # anything may go wrong in other people's code
                 raise InputError(f"plug-in {entry.value}: {type(error).__name__}: {error}") from error
     return [_load_file(Path(file).resolve()) for file in files]
+
+
+def methods_of(what: str) -> list[str]:
+    """Names of the methods that ``what`` stands for: a registered name, a module to import, or a file.
+
+    Raises InputError if it is none of them or registers no method.
+    """
+    if what in METHODS:
+        return [what]
+    if what.endswith(".py"):
+        module = _load_file(Path(what).resolve())
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            module = importlib.import_module(what)
+        except ModuleNotFoundError as error:
+            if what.split(".")[0] == (error.name or "").split(".")[0]:
+                known = unknown("method", what, METHODS)
+                raise InputError(f"{known}; nor is there such a module or file") from error
+            raise InputError(f"plug-in {what}: {error}") from error
+        except Exception as error:  # anything may go wrong in other people's code
+            raise InputError(f"plug-in {what}: {type(error).__name__}: {error}") from error
+        finally:
+            sys.path.pop(0)
+    names = [
+        name
+        for name, method in METHODS.items()
+        if f"{method.__module__}.".startswith(f"{module.__name__}.") or method in vars(module).values()
+    ]
+    if not names:
+        raise InputError(f"{what}: registers no method")
+    return names
 
 
 def _load_file(path: Path) -> ModuleType:

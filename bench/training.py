@@ -203,7 +203,7 @@ class _Training:
             "random": torch.get_rng_state(),
             "random_cuda": cuda,
             "flops": self.flops.state_dict(),
-            "plain_seconds": self.yardstick.seconds,
+            "plain": {"seconds": self.yardstick.seconds, "flops": self.yardstick.flops},
         }
 
     def _restore(self, stored: dict[str, Any]) -> None:
@@ -213,7 +213,7 @@ class _Training:
         self.method.load_state_dict(stored["method"])
         self.optimisers.load_state_dict(stored["optimisers"])
         self.flops.load_state_dict(stored["flops"])
-        self.yardstick.seconds = stored["plain_seconds"]
+        self.yardstick.seconds, self.yardstick.flops = stored["plain"]["seconds"], stored["plain"]["flops"]
         torch.set_rng_state(stored["random"].cpu())
         if stored["random_cuda"] is not None:
             torch.cuda.set_rng_state(stored["random_cuda"].cpu())

@@ -55,9 +55,9 @@ class ContinuousSparsification(Method):
     """
 
     class Config(Method.Config):
-        start: float = option(0.05, "s of every gate at the start: lower is sparser", search=(-0.3, 0.3))
+        start: float = option(0.0, "s of every gate at the start: lower is sparser", search=(-0.1, 0.1))
         strength: float = option(
-            1e-7, "weight of the sum of gates in the loss", search=(1e-9, 1e-4), log=True, ge=0
+            1e-5, "weight of the sum of gates in the loss", search=(1e-7, 1e-4), log=True, ge=0
         )
         hardness: float = option(200.0, "β at the end", search=(50, 1000), log=True, gt=1)
         end: float = option(

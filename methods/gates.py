@@ -14,15 +14,18 @@ class Gate(nn.Module):
 
     gate: Tensor
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, like: Tensor, watch: bool = False) -> None:
+        """All open at first; ``like`` gives the gates' shape and device. ``watch``: keep
+        :attr:`gradient`."""
         super().__init__()
-        self.register_buffer("gate", torch.ones_like(weight, requires_grad=False))
+        self.watch = watch
+        self.register_buffer("gate", torch.ones_like(like, requires_grad=False))
         self.gradient: Tensor | None = None
         """Gradient of the loss by W ⊙ gate in the last backward pass, switched-off entries included."""
 
     def forward(self, weight: Tensor) -> Tensor:
         gated = weight * self.gate
-        if gated.requires_grad:
+        if self.watch and gated.requires_grad:
             gated.register_hook(self._keep)
         return gated
 

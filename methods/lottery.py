@@ -22,7 +22,7 @@ class LotteryTicket(MaskedMethod):
     """
 
     class Config(Method.Config):
-        prunings: int = option(5, "rounds that end in pruning", search=(2, 10), ge=1)
+        prunings: int = option(5, "rounds that end in pruning", ge=1)
         rewind: float = option(
             0.02, "share of training to which the network is put back", search=(0.0, 0.1), ge=0, lt=1
         )

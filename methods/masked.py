@@ -44,7 +44,7 @@ class GatedMethod(MaskedMethod):
         super().attach(network, layers, batch)
         self.gates: dict[str, Gate] = {}
         for name, weight in self.weights.items():
-            self.gates[name] = Gate(weight)
+            self.gates[name] = Gate(weight, watch=True)
             parametrize.register_parametrization(layers[name], "weight", self.gates[name])
 
     def set_masks(self, masks: dict[str, Tensor]) -> None:

@@ -133,11 +133,16 @@ class GroupLasso(Regularised):
 
     A group is the weights that read one unit (Wen et al. 2016, *Learning Structured Sparsity*;
     Scardapane et al. 2017, *Group sparse regularization for deep neural networks*); its norm
-    shrinks by strength × √size × the mean step size of its weights. Neurons that nobody reads any
+    shrinks by strength × √size × the harmonic mean of its weights' step
+    sizes, as long as more is left than the
+    target. Neurons that nobody reads any
     more lose their own inputs too.
     """
 
     class Config(Regularised.Config):
+        strength: float = option(
+            1e-5, "weight of the sum of group norms × √size", search=(1e-7, 1e-3), log=True, ge=0
+        )
         threshold: float = option(0.0, "without target: weights up to this size become zero", ge=0)
 
     @classmethod
@@ -151,23 +156,29 @@ class GroupLasso(Regularised):
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
         if self.regularising and (self.density is None or progress.fraction < self.config.end):
-            for weight in self.weights.values():
-                self._shrink(weight, progress.step_size(weight))
+            self._shrink(progress)
         super().after_step(progress)
 
-    def _shrink(self, weight: Tensor, step_size: Tensor | float) -> None:
-        groups = columns(weight)
-        size = groups.shape[1]
-        if isinstance(step_size, Tensor):
-            step_size = columns(step_size).mean(1)
-        threshold = self.config.strength * size**0.5 * step_size
-        norms = groups.norm(dim=1).clamp_min(torch.finfo(weight.dtype).tiny)
-        scale = (1 - threshold / norms).clamp_min(0)
-        weight.mul_(per_input(scale, weight))
+    def _shrink(self, progress: Progress) -> None:
+        groups = {name: columns(weight) for name, weight in self.weights.items()}
+        norms = {name: group.norm(dim=1) for name, group in groups.items()}
+        if self.density is not None:
+            left = sum(int(norm.count_nonzero()) * groups[name].shape[1] for name, norm in norms.items())
+            if left <= budgets.connections(self.weights, self.density):
+                return
+        for name, weight in self.weights.items():
+            step_size = progress.step_size(weight)
+            if isinstance(step_size, Tensor):
+                step_size = 1 / columns(step_size).reciprocal().mean(1)  # Adam's are huge where v is 0
+            threshold = self.config.strength * groups[name].shape[1] ** 0.5 * step_size
+            scale = (1 - threshold / norms[name].clamp_min(torch.finfo(weight.dtype).tiny)).clamp_min(0)
+            weight.mul_(per_input(scale, weight))
 
     def cut(self) -> dict[str, Tensor]:
         assert self.density is not None
-        return self.paths.best_units(root_mean_squares(self.weights), self.weights, self.density)
+        norms = root_mean_squares(self.weights)
+        relative = {name: norm / norm.mean().clamp_min(1e-12) for name, norm in norms.items()}
+        return self.paths.best_units(relative, self.weights, self.density)
 
     def finalise(self) -> None:
         super().finalise()

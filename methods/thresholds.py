@@ -51,8 +51,8 @@ class STR(Method):
 
     class Config(Method.Config):
         start: float = option(-5.0, "s at the start; its sigmoid is the threshold", search=(-9, -3), lt=0)
-        strength: float = option(1e-2, "weight decay of s", search=(1e-4, 1.0), log=True, ge=0)
-        threshold_lr: float = option(0.1, "learning rate of s (sgd)", search=(1e-3, 10.0), log=True, gt=0)
+        strength: float = option(0.1, "weight decay of s", search=(1e-2, 1.0), log=True, ge=0)
+        threshold_lr: float = option(0.1, "learning rate of s (sgd)", search=(1e-2, 1.0), log=True, gt=0)
 
     config: Config
 
@@ -124,10 +124,10 @@ class DST(Method):
 
     class Config(Method.Config):
         strength: float = option(
-            1e-4, "weight of Σ exp(−threshold) in the loss", search=(1e-6, 1e-2), log=True, ge=0
+            1e-3, "weight of Σ exp(−threshold) in the loss", search=(1e-4, 1e-2), log=True, ge=0
         )
         threshold_lr: float = option(
-            1e-3, "the thresholds' learning rate (adam)", search=(1e-5, 1e-1), log=True, gt=0
+            1e-3, "the thresholds' learning rate (adam)", search=(1e-4, 1e-2), log=True, gt=0
         )
         floor: float = option(0.01, "a layer with a smaller share of weights left starts anew", ge=0, lt=1)
         every: int = option(100, "steps between two looks at the floor", ge=1)

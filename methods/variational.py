@@ -95,9 +95,9 @@ class VariationalDropout(Method):
 
     class Config(Method.Config):
         strength: float = option(
-            2e-5,
+            3e-5,
             "weight of the divergence in the loss; 1 / training images is the variational bound's",
-            search=(1e-6, 1e-3),
+            search=(1e-5, 1e-3),
             log=True,
             ge=0,
         )

@@ -13,12 +13,16 @@ from torch import Tensor
 from switchbench.methods import concrete
 
 GateKind = Literal["binary", "relu", "hard_concrete"]
+FAR = 1e30
+"""Above any logit."""
 BARELY = 1e-3
 """Smallest gate of a connection that a budget has chosen."""
 
 
 def gates(kind: GateKind, logits: Tensor, on: Tensor | None, temperature: float, noisy: bool) -> Tensor:
     """Gates of a vector of logits. ``noisy``: sample hard concrete gates, as in training."""
+    if kind == "binary" and on is not None and not torch.is_grad_enabled():
+        return on
     if kind == "binary":
         return binary(logits, on, temperature)
     if on is not None:
@@ -40,6 +44,8 @@ def openness(kind: GateKind, logits: Tensor, temperature: float) -> Tensor:
     """Mean of what a sparsity penalty weighs: gates (relu), or their probability to be open."""
     if kind == "relu":
         return logits.relu().mean()
+    if kind == "binary" and on is not None and not torch.is_grad_enabled():
+        return on
     if kind == "binary":
         return (logits / temperature).sigmoid().mean()
     return concrete.open_probability(logits).mean()
@@ -86,7 +92,7 @@ class Budgeted(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, on: Tensor, temperature: float) -> Tensor:
-        lowest = logits.masked_fill(on == 0, torch.inf).min()
+        lowest = (1 - on).mul_(FAR).add_(logits).min()
         soft = torch.sigmoid((logits - lowest) / temperature)
         ctx.save_for_backward(soft * (1 - soft))
         return on.clone()

@@ -133,7 +133,8 @@ class Switcher(Method):
         self.open: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
         for name, weight in self.weights.items():
-            self.gates[name] = Gate(weight)
+            units = per_input(weight.new_ones(weight.shape[1]), weight)
+            self.gates[name] = Gate(units if self.config.units == "neuron" else weight)
             parametrize.register_parametrization(layers[name], "weight", self.gates[name])
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -170,8 +171,12 @@ class Switcher(Method):
             and schedules.due(progress.step, progress.steps, c.begin, c.end, c.updates)
         )
         last = self.live and progress.fraction >= self._last
-        if pruned or last or self._reads(progress):
+        noisy = self._reads(progress) and (c.gate == "hard_concrete" or self.norms)
+        if pruned or last or noisy:
             self._switch(progress.fraction, noisy=False)
+        elif self._reads(progress):  # the reader's gates stand until it is asked again
+            for gate in self.gates.values():
+                gate.gate = gate.gate.detach()
         self.live = self.live and not last
 
     @torch.no_grad()
@@ -235,7 +240,7 @@ class Switcher(Method):
     def _see(self, name: str, values: Tensor, keep: bool = False) -> Tensor:
         """What the reader is shown of a matrix; ``keep``: do not normalise."""
         if self.config.sees == "constant":
-            return torch.ones_like(values)
+            return values.new_ones(()).expand_as(values)
         if self.config.sees == "shuffled":
             values = values.flatten()[self.shown[name]].view_as(values)
         if self.config.normalise and not keep:

@@ -1,0 +1,276 @@
+"""Does a method keep the contract? Checks that every method must pass, other people's included.
+
+Each check trains a small network on scikit-learn's digits for some steps and raises
+:class:`Broken` with one line that says what is wrong.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from switchbench import accounting
+from switchbench.checkpoint import Checkpoint
+from switchbench.methods import METHODS, Method
+from switchbench.networks import NETWORKS, Network
+from switchbench.trial import Skipped, TrialConfig, TrialResult, run_trial
+
+DENSITIES = (0.3, 0.07)
+STEPS, EPOCHS = 60, 3
+PLAIN = {"network": "mlp", "hidden": [20, 12]}
+NORMED = PLAIN | {"batch_norm": True}
+
+
+class Broken(Exception):
+    """The method breaks the contract; the message says how."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found."""
+
+    check: str
+    problem: str | None
+    """None: passed."""
+
+
+class Case:
+    """A registered method on its small problem."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.method: type[Method] = METHODS[name]
+        self.defaults: Any = self.method.Config()
+        self.takes_target = self.method.takes_target(self.defaults)
+
+    def config(self, density: float = 0.1, **changes: Any) -> TrialConfig:
+        """A trial of the method with its default options."""
+        fields: dict[str, Any] = {
+            "network": self.network,
+            "dataset": "digits",
+            "method": self.name,
+            "density": density if self.takes_target else None,
+            "training": {"steps": STEPS, "batch_size": 64},
+        }
+        return TrialConfig.of(**(fields | changes))
+
+    @cached_property
+    def network(self) -> dict[str, Any]:
+        """A plain network, or one with batch norms where the method skips that."""
+        choice = TrialConfig.of(
+            network=PLAIN, dataset="digits", method="dense", training={"steps": 1}
+        ).network
+        network = choice.registered((1, 8, 8), 10, choice.config)
+        reason = self.method.skip(self.defaults, network, accounting.layers_in(network, "fc"))
+        return NORMED if reason else PLAIN
+
+    @cached_property
+    def first(self) -> TrialResult:
+        """The method's first run, which others are compared with."""
+        return run_trial(self.config())
+
+
+def check(name: str) -> list[Outcome]:
+    """Run every check on a registered method."""
+    case = Case(name)
+    outcomes = []
+    for label, test in CHECKS.items():
+        try:
+            test(case)
+            outcomes.append(Outcome(label, None))
+        except Exception as error:  # whatever a method raises is what it does wrong
+            kind = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
+            outcomes.append(Outcome(label, " ".join(f"{kind}{error}".split())))
+    return outcomes
+
+
+def meets_its_target(case: Case) -> None:
+    """Connections: the target exactly. Neurons: no more than it. No target: a density is found."""
+    for density in DENSITIES if case.takes_target else DENSITIES[:1]:
+        row = run_trial(case.config(density)).row
+        layers = accounting.layers_in(_untrained(case), "fc")
+        total = sum(layer.weight.numel() for layer in layers.values())  # type: ignore[union-attr,operator,misc]
+        goal = round(density * total) / total
+        found = row["density"]
+        if not case.takes_target:
+            _require(0 < found <= 1, f"a density of {found} was found")
+        elif case.method.granularity(case.defaults) == "connection":
+            _require(found == goal, f"target {density:g} gave density {found:g} instead of {goal:g}")
+        else:
+            reachable = case.network is NORMED or 0 < found <= goal
+            _require(reachable, f"target {density:g} was exceeded: density {found:g}")
+
+
+def leaves_a_plain_network(case: Case) -> None:
+    """Same modules, same names, ordinary weights with exact zeros, and nothing attached."""
+    found, fresh = case.first.network, _untrained(case)
+    kinds = [type(module).__name__ for module in found.modules()]
+    _require(kinds == [type(module).__name__ for module in fresh.modules()], f"modules are {kinds}")
+    names = list(found.state_dict())
+    _require({*names} == {*fresh.state_dict()}, f"parameters are {', '.join(names)}")
+    _require(all(p.requires_grad for p in found.parameters()), "some parameters no longer learn")
+    hooked = [
+        name for name, module in found.named_modules() if module._forward_hooks or module._forward_pre_hooks
+    ]
+    _require(not hooked, f"hooks are left on {', '.join(hooked)}")
+    image = torch.rand(1, 1, 8, 8)
+    with torch.no_grad():
+        _require(bool(found.eval()(image).isfinite().all()), "the finished network's outputs are not finite")
+
+
+def repeats_itself(case: Case) -> None:
+    """The same seed gives the same bits, whatever ran before."""
+    first = case.first
+    torch.randn(7)  # the state of the caller's generator must not matter
+    _same(first, run_trial(case.config()), "a second run")
+
+
+def resumes_from_a_checkpoint(case: Case) -> None:
+    """Stopped half-way and taken up from its checkpoint, a training ends with the same bits."""
+    config = case.config(training={"epochs": EPOCHS, "batch_size": 64})
+    whole = run_trial(config)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trial.pt"
+        cut = _Cut(path, len(whole.curves) // 2)
+        try:
+            run_trial(config, checkpoint=cut)
+        except _Stop:
+            pass
+        _same(whole, run_trial(config, checkpoint=Checkpoint(path, "check")), "a resumed run")
+
+
+def takes_its_steps(case: Case) -> None:
+    """No more gradient steps than its rounds allow, and no fewer."""
+    row = case.first.row
+    least = STEPS if row["rounds"] == 1 else STEPS + row["rounds"] - 1
+    _require(
+        least <= row["steps"] <= STEPS * row["rounds"],
+        f"{row['steps']} steps in {row['rounds']} rounds of {STEPS}",
+    )
+
+
+def leaves_other_layers_alone(case: Case) -> None:
+    """A convolution outside the scope keeps all its weights."""
+    with _registered(_TwoKinds) as name:
+        try:
+            result = run_trial(case.config(network=name))
+        except Skipped:
+            return
+    kernel = result.network.get_parameter("conv.weight")
+    _require(bool(kernel.all()), f"{int((kernel == 0).sum())} weights of a layer out of scope are zero")
+
+
+def declares_its_options(case: Case) -> None:
+    """Every option says what it is; ranges hold the default and only valid values."""
+    for key, field in case.method.Config.model_fields.items():
+        extra = field.json_schema_extra
+        _require(isinstance(extra, dict) and bool(field.description), f"{key} is not declared with option()")
+        if isinstance(extra, dict) and "search" in extra:
+            low, high = extra["search"]  # type: ignore[misc]
+            inside = low <= field.default <= high  # type: ignore[operator]
+            _require(inside, f"{key}: the default {field.default} is outside its search range")
+            _require(not extra["log"] or low > 0, f"{key}: a logarithmic range starts at {low}")  # type: ignore[operator]
+            for end in (low, high):
+                value = round(end) if field.annotation is int else end  # type: ignore[arg-type]
+                case.method.Config(**{key: value})
+
+
+def refuses_unknown_options(case: Case) -> None:
+    """An option that does not exist is an error."""
+    try:
+        case.method.Config(no_such_option=1)
+    except ValidationError:
+        return
+    raise Broken("Config takes an unknown option: derive it from Method.Config")
+
+
+CHECKS: dict[str, Callable[[Case], None]] = {
+    test.__name__.replace("_", " "): test
+    for test in (
+        declares_its_options,
+        refuses_unknown_options,
+        meets_its_target,
+        leaves_a_plain_network,
+        leaves_other_layers_alone,
+        takes_its_steps,
+        repeats_itself,
+        resumes_from_a_checkpoint,
+    )
+}
+"""Every check by its name in words; its docstring says more."""
+
+TIMING = ("train_seconds", "method_seconds")
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise Broken(problem)
+
+
+def _same(first: TrialResult, again: TrialResult, who: str) -> None:
+    for key, tensor in first.network.state_dict().items():
+        _require(torch.equal(tensor, again.network.state_dict()[key]), f"{who} ended with another {key}")
+    differing = [k for k in first.row if k not in TIMING and first.row[k] != again.row[k]]
+    _require(not differing, f"{who} differs in {', '.join(differing)}")
+    _require(first.curves == again.curves, f"{who} has other curves")
+
+
+def _untrained(case: Case) -> nn.Module:
+    choice = case.config().network
+    network: nn.Module = choice.registered((1, 8, 8), 10, choice.config)
+    return network
+
+
+class _Stop(Exception):
+    """The training is cut off here."""
+
+
+class _Cut(Checkpoint):
+    """Saves at every epoch and ends the training after some of them, as a lost worker would."""
+
+    def __init__(self, path: Path, saves: int) -> None:
+        super().__init__(path, "check", seconds=0.0)
+        self._saves = max(1, saves)
+
+    def save(self, state: dict[str, Any]) -> None:
+        super().save(state)
+        self._saves -= 1
+        if not self._saves:
+            raise _Stop
+
+
+class _TwoKinds(Network, nn.Module):
+    """A convolution, out of scope, and two linear layers, in it."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.hidden = nn.Linear(4 * 36, 16)
+        self.hidden_norm = nn.BatchNorm1d(16)
+        self.out = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (batch, 10) of images (batch, 1, 8, 8)."""
+        x = self.norm(self.conv(x)).relu().flatten(1)
+        out: Tensor = self.out(self.hidden_norm(self.hidden(x)).relu())
+        return out
+
+
+@contextmanager
+def _registered(network: type[Network]) -> Iterator[str]:
+    """A network under a name of its own, for a moment."""
+    name = "conformance-two-kinds"
+    network.name = name
+    NETWORKS[name] = network
+    try:
+        yield name
+    finally:
+        del NETWORKS[name]

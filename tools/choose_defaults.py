@@ -1,0 +1,109 @@
+"""Choose every method's defaults on validation images of Fashion-MNIST, with equal effort.
+
+``make defaults`` runs it: each method with search ranges gets the same number of trials of the same
+length, at its present defaults and at points of a Halton sequence over its ranges. The trials
+are an ordinary comparison (``results/defaults``), so that a run that was stopped goes on, and
+its rows can be published and looked at. What it prints is decided by validation accuracy alone:
+
+- methods with a target density: the highest accuracy at that density;
+- methods that learn their density: the highest accuracy among points at or below ``CEILING``, or
+  the sparsest point if there is none.
+
+Defaults are then written into the methods by hand, where the winner beats them by more than seeds do.
+"""
+
+import argparse
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+from scipy.stats import qmc
+
+from switchbench import compare
+from switchbench.methods import METHODS, Method
+from switchbench.progress import plain_console
+
+DENSITY = 0.02
+CEILING = 0.05
+SEED = 1000
+"""No comparison that is shipped uses it."""
+SLOW = ("switcher-paper", "switcher-neurons")
+"""U-Nets, faithful to their papers' settings and a hundred times too slow to search here."""
+
+
+def ranges(method: type[Method]) -> dict[str, tuple[float, float, bool, bool]]:
+    """Low, high, logarithmic, whole: of each option that has a search range."""
+    found = {}
+    for name, field in method.Config.model_fields.items():
+        extra: Any = field.json_schema_extra or {}
+        if "search" in extra:
+            found[name] = (*extra["search"], extra["log"], field.annotation is int)
+    return found
+
+
+def points(method: type[Method], number: int) -> list[dict[str, float]]:
+    """The defaults, then points that fill the ranges evenly; the same at every call."""
+    space = ranges(method)
+    draws = qmc.Halton(len(space), rng=0).random(number - 1)
+    chosen: list[dict[str, float]] = [{}]
+    for draw in draws:
+        point = {}
+        for share, (name, (low, high, log, whole)) in zip(draw, space.items(), strict=True):
+            value = low * (high / low) ** share if log else low + (high - low) * share
+            point[name] = round(value) if whole else float(f"{value:.3g}")
+        chosen.append(point)
+    return chosen
+
+
+def spec(number: int, epochs: int, names: list[str]) -> dict[str, Any]:
+    """The comparison of all points of all methods."""
+    return {
+        "name": "defaults",
+        "networks": ["lenet-300-100"],
+        "datasets": ["fashion-mnist"],
+        "methods": [
+            {"method": name, "label": f"{name} #{i}", **point}
+            for i in range(number)
+            for name in names
+            for point in [points(METHODS[name], number)[i]]
+        ],
+        "densities": [DENSITY],
+        "seeds": [SEED],
+        "training": {"epochs": epochs, "batch_size": 128, "optimizer": "adam", "lr": 1e-3},
+    }
+
+
+def best(rows: pd.DataFrame) -> "pd.Series[Any]":
+    """The winner among one method's points; reads validation accuracy and density alone."""
+    if rows["target_density"].isna().all():
+        sparse = rows[rows["density"] <= CEILING]
+        if sparse.empty:
+            return rows.loc[rows["density"].idxmin()]
+        rows = sparse
+    return rows.loc[rows["val_accuracy"].idxmax()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--out", default="results/defaults")
+    options = parser.parse_args()
+    names = [name for name, method in METHODS.items() if ranges(method) and name not in SLOW]
+    plan = spec(options.points, options.epochs, names)
+    results = compare.run(plan, options.out, mlflow_uri="none")
+    measured = results[results["status"] == "ok"]
+    table = Table("method", "default", "best", "density", "options of the best", box=None)
+    for name, rows in measured.groupby("method", sort=False):
+        winner = best(rows)
+        first = rows[rows["label"] == f"{name} #0"]
+        default = f"{first['val_accuracy'].iloc[0]:.2%}" if len(first) else "-"
+        number = int(winner["label"].rpartition("#")[2])
+        chosen = points(METHODS[str(name)], options.points)[number]
+        words = ", ".join(f"{key} {value:g}" for key, value in chosen.items()) or "the defaults"
+        table.add_row(str(name), default, f"{winner['val_accuracy']:.2%}", f"{winner['density']:.2%}", words)
+    plain_console().print(table)
+
+
+if __name__ == "__main__":
+    main()
