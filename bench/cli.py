@@ -113,9 +113,7 @@ def check(
         broken = broken or any(outcome.problem for outcome in outcomes)
         table = Table(title=name, title_justify="left", box=None, show_header=False)
         for outcome in outcomes:
-            table.add_row(
-                "[red]fails[/]" if outcome.problem else "passes", outcome.check, outcome.problem or ""
-            )
+            table.add_row("fails" if outcome.problem else "passes", outcome.check, outcome.problem or "")
         plain_console().print(table)
     if broken:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@
     DIR/curves/<trial id>.parquet    its curves, one row per epoch
     DIR/checkpoints/<trial id>.pt    the last checkpoint of a long trial that is not finished
     DIR/report/                      tables and figures, and results.parquet: all rows in one file
+    DIR/results.parquet              such a file as it was published: its rows count as trials
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
 A trial has a result when its file exists, so every file is written under another name, flushed
@@ -18,6 +19,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,7 @@ class Ledger:
         self.scratch = self.folder / ".ray"
         self.mlflow_uri = f"sqlite:///{self.folder / 'mlflow.db'}"
         self.mlflow_artifacts = self.folder / "mlflow"
+        self._compact = self.folder / "results.parquet"
         self._plan_file = self.folder / "plan.parquet"
         self._trials = self.folder / "trials"
         self._curves = self.folder / "curves"
@@ -136,9 +139,10 @@ class Ledger:
         _publish(self._trials / f"{row['trial_id']}.parquet", _parquet([row], ROW))
 
     def row(self, trial_id: str) -> dict[str, Any] | None:
-        """The stored row of a trial, or None; a broken file is none, and the trial runs again."""
+        """The stored row of a trial, or None; a broken file is none, and the trial runs again. Rows
+        of a published table in the folder count as well, so that it can be added to."""
         rows = _rows(self._trials / f"{trial_id}.parquet")
-        return rows[0] if rows else None
+        return rows[0] if rows else self._published.get(trial_id)
 
     def curves(self, trial_id: str) -> list[dict[str, float]]:
         """The stored curves of a trial, empty if there are none."""
@@ -166,10 +170,9 @@ class Ledger:
 
         Raises InputError if the folder holds no comparison.
         """
-        compact = self.folder / "results.parquet"
-        if compact.exists() and not self._plan_file.exists():
-            published: pd.DataFrame = pq.ParquetFile(compact).read().to_pandas()
-            return published
+        if self._compact.exists() and not self._plan_file.exists():
+            published: pd.DataFrame = pq.ParquetFile(self._compact).read().to_pandas()
+            return published.reindex(columns=ROW.names)  # older tables lack newer columns
         rows = []
         for planned in self._plan():
             stored = self.row(planned["trial_id"]) or {"status": MISSING}
@@ -181,6 +184,11 @@ class Ledger:
         """Store a table of results as one file in the report's folder, small enough to publish."""
         table = pa.Table.from_pandas(results, schema=ROW, preserve_index=False)
         _publish(self.report / "results.parquet", _encode(table))
+
+    @cached_property
+    def _published(self) -> dict[str, dict[str, Any]]:
+        rows = [dict.fromkeys(ROW.names) | row for row in _rows(self._compact)]
+        return {str(row["trial_id"]): row for row in rows if row["status"] != MISSING}
 
     def _plan(self) -> list[dict[str, Any]]:
         if not self._plan_file.exists():

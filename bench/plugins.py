@@ -57,11 +57,9 @@ def methods_of(what: str) -> list[str]:
             raise InputError(f"plug-in {what}: {type(error).__name__}: {error}") from error
         finally:
             sys.path.pop(0)
-    names = [
-        name
-        for name, method in METHODS.items()
-        if f"{method.__module__}.".startswith(f"{module.__name__}.") or method in vars(module).values()
-    ]
+    inside = f"{module.__name__}."
+    own = [name for name, method in METHODS.items() if f"{method.__module__}.".startswith(inside)]
+    names = own or [name for name, method in METHODS.items() if method in vars(module).values()]
     if not names:
         raise InputError(f"{what}: registers no method")
     return names

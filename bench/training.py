@@ -96,8 +96,8 @@ class _Training:
         network.zero_grad(set_to_none=True)  # what scoring at initialisation may have left
         extra = method.parameter_groups()
         self.history.method_parameters = sum(p.numel() for group in extra for p in group.parameters)
-        self._new_optimisers = lambda: Optimisers(config, own, extra)
-        self.optimisers = self._new_optimisers()
+        self.groups = own, extra
+        self.optimisers = Optimisers(config, *self.groups)
         torch.manual_seed(seeds.derive(seed, "training"))
 
     def run(self, checkpoint: Checkpoint | None) -> History:
@@ -111,7 +111,7 @@ class _Training:
             with self._timed():
                 self.step = self.method.rewind()
                 self.optimisers.select(None)
-                self.optimisers = self._new_optimisers()
+                self.optimisers = Optimisers(self.config, *self.groups)
             self.round += 1
         self.optimisers.select(None)
         self.network.eval()
@@ -128,7 +128,7 @@ class _Training:
             if not math.isfinite(train_loss):
                 where = f"in epoch {epoch}, step {self.step} of {self.steps}"
                 raise Diverged(f"training loss is {train_loss} {where}")
-            point = {"round": self.round, "epoch": epoch, "step": self.history.steps}
+            point: dict[str, float] = {"round": self.round, "epoch": epoch, "step": self.history.steps}
             point |= {"lr": lr, "train_loss": train_loss}
             self.history.curves.append(point | self._observe())
             if checkpoint and checkpoint.due():

@@ -22,8 +22,8 @@ from torch.utils.flop_counter import flop_registry
 from switchbench.datasets import Split
 from switchbench.optimisers import Optimisers, TrainingConfig
 
-BURST = 5
-"""Plain steps taken at a time; the first one warms caches and is not timed."""
+WARM_UP, BURST = 4, 12
+"""Plain steps taken at a time: some to warm caches, then those that are timed."""
 SHARE = 0.01
 """Plain steps over training steps, about."""
 STRIDE = 97
@@ -38,7 +38,7 @@ class FlopCounter(TorchDispatchMode):
     by PyTorch's own formulas (a multiply-add is two). Lighter than torch's FlopCounterMode."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -109,13 +109,13 @@ class Yardstick:
         """Take a burst of plain steps on a batch; the trial's random state is left alone."""
         device = split.labels.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            for _ in range(BURST):
+            for _ in range(WARM_UP + BURST):
                 started = time.perf_counter()
                 self._step(split, index)
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 self.seconds.append(time.perf_counter() - started)
-            del self.seconds[-BURST]
+            del self.seconds[-WARM_UP - BURST : -BURST]
             if not self.flops:
                 with FlopCounter() as counter:
                     self._step(split, index)

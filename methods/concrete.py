@@ -93,8 +93,10 @@ class ExpectedOpen(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
-        return slope * gradient
+        by_logits: Tensor = slope * gradient
+        return by_logits
 
 
 def _stretch(concrete: Tensor) -> Tensor:
-    return (concrete * (HIGH - LOW)).add_(LOW).clamp_(0, 1)
+    gate: Tensor = (concrete * (HIGH - LOW)).add_(LOW).clamp_(0, 1)
+    return gate

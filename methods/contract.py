@@ -188,7 +188,8 @@ class Method:
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the network: by default every attribute that is made of
         tensors, modules, generators and plain values. Raises TypeError on any other."""
-        return state.capture({key: value for key, value in vars(self).items() if key not in _GIVEN})
+        stored: dict[str, Any] = state.capture({k: v for k, v in vars(self).items() if k not in _GIVEN})
+        return stored
 
     def load_state_dict(self, stored: dict[str, Any]) -> None:
         """Undo :meth:`state_dict` in a method that has just been attached in the same way."""

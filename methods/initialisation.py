@@ -57,7 +57,7 @@ class GraSP(AtInitialisation):
     def scores(self, batch: Batch) -> dict[str, Tensor]:
         weights = list(self.weights.values())
         g = scores.gradients(self.network, self.weights, batch, self.config.temperature)
-        half_flow = sum((part * part.detach()).sum() for part in g)  # its gradient is Hg
+        half_flow = torch.stack([(part * part.detach()).sum() for part in g]).sum()  # its gradient is Hg
         hessian_g = torch.autograd.grad(half_flow, weights)
         return {
             name: weight.detach() * product

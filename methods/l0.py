@@ -52,8 +52,9 @@ class L0(Method):
     """L0 regularisation by hard concrete gates, one per weight or per neuron; learns its density.
 
     Louizos, Welling & Kingma 2018, *Learning Sparse Neural Networks through L0 Regularization*.
-    One sample of gates serves ``every`` batches, and the gates learn in the first of them. Per neuron, a gate switches the weights that read one unit,
-    and connections that then lead nowhere go too.
+    One sample of gates serves ``every`` batches, and the gates learn in the first of them. Per
+    neuron, a gate switches the weights that read one unit, and connections that then lead nowhere
+    go too.
     """
 
     class Config(Method.Config):

@@ -86,11 +86,11 @@ class Paths:
 
     def drop_dead(self, layers: Layers) -> None:
         """Zero every weight on no path, in plain layers."""
-        weights = {name: layer.weight for name, layer in layers.items()}
+        weights = {name: layer.get_parameter("weight") for name, layer in layers.items()}
         with torch.no_grad():
-            masks = {name: (weight != 0).to(weight.dtype) for name, weight in weights.items()}  # type: ignore[union-attr,operator,arg-type]
+            masks = {name: (weight != 0).to(weight.dtype) for name, weight in weights.items()}
             for name, mask in self.alive(masks).items():
-                weights[name].mul_(mask)  # type: ignore[union-attr,operator]
+                weights[name].mul_(mask)
 
     def best_units(
         self, scores: Mapping[str, Tensor], weights: Mapping[str, Tensor], density: float

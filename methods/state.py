@@ -1,6 +1,5 @@
 """A method's state as plain data for a checkpoint, and back. Works on values, knows no method."""
 
-from dataclasses import is_dataclass
 from typing import Any
 
 import torch
@@ -53,4 +52,5 @@ def restore(present: Any, stored: Any) -> Any:
 
 
 def _constant(value: Any) -> bool:
-    return isinstance(value, RemovableHandle) or (is_dataclass(value) and value.__dataclass_params__.frozen)  # type: ignore[attr-defined]
+    frozen = getattr(getattr(type(value), "__dataclass_params__", None), "frozen", False)
+    return isinstance(value, RemovableHandle) or frozen

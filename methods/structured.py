@@ -123,7 +123,8 @@ class NetworkSlimming(MaskedMethod):
             return dict(zip(self.norms, kept.split(sizes), strict=True))
 
         def masks(number: int) -> Masks:
-            kept, silent = channels(number), {}
+            kept = channels(number)
+            silent: dict[str, Tensor] = {}
             found = {name: torch.ones_like(weight) for name, weight in self.weights.items()}
             for name, values in kept.items():
                 found[name] = found[name] * per_output(values, found[name])

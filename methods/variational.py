@@ -47,10 +47,11 @@ class Noise(nn.Module):
             return None
         variances = self.log_variance.exp()
         if isinstance(layer, nn.Conv2d):
-            spread = layer._conv_forward(inputs[0].square(), variances, None)
+            spread: Tensor = layer._conv_forward(inputs[0].square(), variances, None)
         else:
             spread = F.linear(inputs[0].square(), variances)
-        return output + (spread + TINY).sqrt() * torch.randn_like(output)
+        noise: Tensor = (spread + TINY).sqrt() * torch.randn_like(output)
+        return output + noise
 
 
 class Divergence(torch.autograd.Function):

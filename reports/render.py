@@ -20,8 +20,9 @@ CAPTION = (
 COST_CAPTION = (
     "What was achieved and what it cost, means over seeds. Density recounted from the finished weights: in "
     "scope, of all linear and convolution weights, of all parameters. MACs per image with non-zero weights; "
-    "speedup is theoretical. Time is wall-clock training time over the dense control's of the same seed, "
-    "lowest to highest over seeds: whatever else the machines did is in it."
+    "speedup is theoretical. Training FLOPs are those of matrix products and convolutions executed, estimated "
+    "from a sample of steps, over plain training's of one round. Time is training time over that of as many "
+    "plain steps, timed now and then in the same run; lowest to highest over seeds."
 )
 OWN_COLUMN = "own density"
 MISSED = 0.01
@@ -90,8 +91,9 @@ def csv(report: Report) -> str:
             "test_accuracy_ci95": cell.accuracy.interval,
             "test_accuracy_std": cell.accuracy.std,
             **{f"{name}_mean": value for name, value in cell.means.items()},
-            "time_over_dense_min": min(cell.slowdowns, default=math.nan),
-            "time_over_dense_max": max(cell.slowdowns, default=math.nan),
+            "flops_over_plain": cell.flops,
+            "time_over_plain_min": min(cell.times, default=math.nan),
+            "time_over_plain_max": max(cell.times, default=math.nan),
         }
         for task in report.tasks
         for cell in task.cells.values()
@@ -137,7 +139,7 @@ def _accuracy_grid(task: Task) -> Grid:
 
 def _cost_grid(task: Task) -> Grid:
     header = ["method", "target", "density", "of prunable", "of network", "MACs", "speedup"]
-    header += ["steps", "added parameters", "time"]
+    header += ["steps", "added parameters", "training FLOPs", "time"]
     rows = []
     for cell in task.cells.values():
         if not cell.accuracy.n:
@@ -153,7 +155,8 @@ def _cost_grid(task: Task) -> Grid:
                 f"{speedup:.1f}×",
                 f"{means['steps']:,.0f}",
                 f"{means['method_parameters']:,.0f}",
-                _range(cell.slowdowns),
+                "–" if math.isnan(cell.flops) else f"{cell.flops:.2f}×",
+                _range(cell.times),
             ]
         )
     return Grid(COST_CAPTION, header, rows)
@@ -173,7 +176,7 @@ def _accuracy(cell: Cell | None) -> str:
 
 
 def _range(ratios: list[float]) -> str:
-    ends = dict.fromkeys(f"{ratio:.1f}" for ratio in (min(ratios), max(ratios))) if ratios else {}
+    ends = dict.fromkeys(f"{ratio:.3g}" for ratio in (min(ratios), max(ratios))) if ratios else {}
     return f"{'–'.join(ends)}×" if ends else "–"
 
 

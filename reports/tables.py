@@ -24,8 +24,11 @@ class Cell:
     """Test accuracy, as a share."""
     means: dict[str, float]
     """Means over the measured seeds of the ledger's other numeric columns."""
-    slowdowns: list[float]
-    """Seconds of training over the dense control's of the same seed, for each seed with both."""
+    times: list[float]
+    """For each measured seed, seconds of training over those of as many plain steps of one round,
+    timed beside it in the same run."""
+    flops: float
+    """FLOPs of training over those of plain training, mean."""
 
     @property
     def takes_target(self) -> bool:
@@ -64,7 +67,7 @@ class Report:
 
 MEANS = (
     "density density_prunable density_network test_top5 test_loss val_accuracy macs macs_dense steps "
-    "train_seconds parameters method_parameters"
+    "train_seconds train_flops parameters method_parameters method_seconds method_flops"
 ).split()
 
 
@@ -78,8 +81,6 @@ def build(results: pd.DataFrame, title: str) -> Report:
 
 def _task(rows: pd.DataFrame) -> Task:
     first = rows.iloc[0]
-    measured = rows[rows["status"] == "ok"]
-    dense = measured[measured["method"] == "dense"].groupby("seed")["train_seconds"].first()
     cells: dict[tuple[str, float | None], Cell] = {}
     for _, group in rows.groupby(["label", "target_density"], sort=False, dropna=False):
         label, target = str(group["label"].iloc[0]), float(group["target_density"].iloc[0])
@@ -90,7 +91,8 @@ def _task(rows: pd.DataFrame) -> Task:
             planned=len(group),
             accuracy=summarise(ok["test_accuracy"].tolist()),
             means={name: float(ok[name].mean()) for name in MEANS},
-            slowdowns=(ok.set_index("seed")["train_seconds"] / dense).dropna().tolist(),
+            times=(ok["train_seconds"] / (ok["train_seconds"] - ok["method_seconds"])).dropna().tolist(),
+            flops=float((ok["train_flops"] / (ok["train_flops"] - ok["method_flops"])).mean()),
         )
     return Task(
         network=first["network"],

@@ -11,8 +11,8 @@ from switchbench import datasets, seeds
 from switchbench.methods import L1, METHODS, Magnitude, Progress, Switcher, SwitcherPaper
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.switchers.equivariant import EquivariantReader
-from switchbench.methods.switchers.gates import budgeted_top_k
-from switchbench.methods.switchers.paper import READER, READER_NORMS
+from switchbench.methods.switchers.gates import Budgeted
+from switchbench.methods.switchers.switcher import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, pooling
 from switchbench.training import train
 from switchbench.trial import run_trial
@@ -127,6 +127,7 @@ def test_about_half_the_gates_are_open_at_the_start() -> None:
 
 def test_paper_switcher_alternates_by_epoch() -> None:
     method: SwitcherPaper = make(SwitcherPaper, None)
+    attach(method, (8, 8))
     assert set(method.learning(Progress(1, 10, epoch=0))) == {WEIGHTS, OTHERS, READER_NORMS}
     assert set(method.learning(Progress(1, 10, epoch=1))) == {READER, OTHERS, READER_NORMS}
     assert set(method.learning(Progress(1, 10, epoch=2))) == {WEIGHTS, OTHERS, READER_NORMS}
@@ -165,6 +166,8 @@ def test_paper_switcher_folds_its_gates() -> None:
     layers = attach(method, (30, 40), (10, 30))
     network = nn.Sequential(layers[0], nn.ReLU(), layers[1]).eval()
     images = torch.randn(5, 40)
+    method.before_step(Progress(1, 10, 0))
+    method.before_evaluation()
     before, raw = network(images), method.weights["0"].detach().clone()
     method.finalise()
     assert torch.allclose(network(images), before, atol=1e-6)
@@ -178,9 +181,10 @@ def test_readers_see_raw_weights_with_gradient() -> None:
     torch.manual_seed(0)
     method: SwitcherPaper = make(SwitcherPaper, None)
     (layer,) = attach(method, (16, 16))
+    method.before_step(Progress(1, 10, 0))
     layer.weight.sum().backward()
     with_reader = method.weights["0"].grad
-    gate = method.readers[0].reader(method.weights["0"].T).relu().T
+    gate = method.readers[0].unet(method.weights["0"].T).relu().T
     assert with_reader is not None
     assert not torch.allclose(with_reader, gate)  # the gate alone is the gradient when detached
 
@@ -190,7 +194,7 @@ def test_readers_see_raw_weights_with_gradient() -> None:
 
 def test_budgeted_top_k_forward_is_exact_and_backward_keeps_the_budget() -> None:
     logits = torch.tensor([0.5, -1.0, 2.0, 0.1, -0.3], requires_grad=True)
-    mask = budgeted_top_k(logits, 2, 0.5)
+    mask = Budgeted.apply(logits, torch.tensor([1.0, 0, 1, 0, 0]), 0.5)
     assert mask.tolist() == [1, 0, 1, 0, 0]
     mask.backward(torch.tensor([1.0, -2.0, 0.5, 3.0, 0.0]))
     assert logits.grad is not None
@@ -219,7 +223,8 @@ def test_budgeted_top_k_gradient_is_that_of_a_soft_top_k() -> None:
         [(soft(logits + step * unit) - soft(logits - step * unit)) / (2 * step) for unit in torch.eye(8)]
     )
     variable = logits.clone().requires_grad_()
-    budgeted_top_k(variable, 3, temperature).backward(upstream.double())
+    on = (logits >= threshold).double()
+    Budgeted.apply(variable, on, temperature).backward(upstream.double())
     assert variable.grad is not None
     assert torch.allclose(variable.grad / temperature, numeric, atol=1e-4)
 
@@ -238,13 +243,15 @@ def test_equivariant_reader_follows_permutations() -> None:
 
 
 def test_switcher_starts_as_magnitude_pruning() -> None:
-    reader = EquivariantReader(hidden=8, rank=3)
-    weight = torch.randn(12, 7)
-    assert torch.allclose(reader(weight, torch.ones(12, 7)), weight.abs().log(), atol=1e-4)
+    method: Switcher = make(Switcher, 0.25)
+    (layer,) = attach(method, (12, 7))
+    logits = method._logits("0")
+    assert torch.allclose(logits, layer.weight.abs().log(), atol=1e-4)
 
 
 def test_switcher_gives_every_kth_step_to_the_reader() -> None:
     method: Switcher = make(Switcher, 0.1, every=10, begin=0.1, end=0.5, linger=0.4)
+    attach(method, (4, 4))
     turns = [step for step in range(1, 201) if READER in method.learning(Progress(step, 200, 0))]
     assert turns == list(range(30, 141, 10))
 

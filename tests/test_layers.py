@@ -10,13 +10,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ONE_ROOM = {"ray": {"bench/distribution.py"}, "mlflow": {"bench/tracking.py"}, "pyarrow": {"bench/ledger.py"}}
 ORDER = [
-    {"errors", "seeds", "networks", "accounting", "evaluation", "components", "optimisers"},
+    {"errors", "seeds", "networks", "accounting", "evaluation", "components", "optimisers", "checkpoint"},
+    {"yardstick"},
     {"training"},
     {"trial"},
     {"spec"},
     {"specfile"},
     {"ledger"},
-    {"worker", "tracking", "plugins", "listing", "progress"},
+    {"worker", "tracking", "plugins", "listing", "progress", "conformance"},
     {"distribution"},
     {"compare"},
     {"cli"},

@@ -25,7 +25,7 @@ def rows() -> pd.DataFrame:
             "network": "net_a", "dataset": "data", "scope": "fc", "seed": seed, "target_density": target,
             "status": "ok", "test_accuracy": accuracy, "density": density, "density_prunable": density,
             "density_network": density, "macs": int(1000 * density), "macs_dense": 1000, "train_seconds": 2.0,
-            "steps": 10, "parameters": 1000, "method_parameters": 0, "test_top5": 1.0, "test_loss": 0.1,
+            "method_seconds": 1.0, "train_flops": 3e6, "method_flops": 1e6, "steps": 10, "parameters": 1000, "method_parameters": 0, "test_top5": 1.0, "test_loss": 0.1,
             "val_accuracy": 0.9,
         } | more  # fmt: skip
         records.append(record)
@@ -64,7 +64,7 @@ def test_markdown(written: Path) -> None:
 
 def test_cost_table(written: Path) -> None:
     text = (written / "table.md").read_text().replace(" ", "")
-    assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|10|0|2.0×|" in text
+    assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|10|0|1.50×|2×|" in text
 
 
 def test_csv_has_every_number(written: Path) -> None:
@@ -73,7 +73,8 @@ def test_csv_has_every_number(written: Path) -> None:
     assert prune["test_accuracy_mean"] == pytest.approx(0.82)
     assert prune["test_accuracy_ci95"] == pytest.approx(4.302653 * 0.02 / 3**0.5)
     assert (prune["n"], prune["planned"]) == (3, 3)
-    assert (prune["time_over_dense_min"], prune["time_over_dense_max"]) == (2, 2)
+    assert (prune["time_over_plain_min"], prune["time_over_plain_max"]) == (2, 2)
+    assert prune["flops_over_plain"] == 1.5
     assert np.isnan(table.loc[("once", 0.1), "test_accuracy_ci95"])
     assert len(table) == 5
 

@@ -140,9 +140,9 @@ def test_pinned_identities() -> None:
         "l1": TrialConfig.of(**base, method={"method": "l1", "strength": 1e-3}, density=0.1).trial_id,
     }
     assert ids == {
-        "dense": "9bf3d7acce62e569",
-        "magnitude": "271b257368422142",
-        "l1": "7401c6916c4d3a72",
+        "dense": "77d86a91a48e8c52",
+        "magnitude": "236320c5b6d5a4e3",
+        "l1": "04762a8d91436745",
     }
 
 

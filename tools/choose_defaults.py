@@ -84,6 +84,7 @@ def best(rows: pd.DataFrame) -> "pd.Series[Any]":
 
 
 def main() -> None:
+    """Run what is lacking and print each method's best point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=15)

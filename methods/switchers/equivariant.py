@@ -29,10 +29,11 @@ class EquivariantReader(nn.Module):
         square = weight.square()
         switched = square * gate
         column = self.columns(_statistics(square, switched, gate, dim=0))
+        scores: Tensor = column[:, 0]
         if self.rows is None:
-            return column[:, 0]
+            return scores
         row = self.rows(_statistics(square, switched, gate, dim=1))
-        scores: Tensor = row[:, :1] + column[:, :1].T + row[:, 1:] @ column[:, 1:].T
+        scores = row[:, :1] + column[:, :1].T + row[:, 1:] @ column[:, 1:].T
         return scores
 
 

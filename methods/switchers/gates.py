@@ -44,8 +44,6 @@ def openness(kind: GateKind, logits: Tensor, temperature: float) -> Tensor:
     """Mean of what a sparsity penalty weighs: gates (relu), or their probability to be open."""
     if kind == "relu":
         return logits.relu().mean()
-    if kind == "binary" and on is not None and not torch.is_grad_enabled():
-        return on
     if kind == "binary":
         return (logits / temperature).sigmoid().mean()
     return concrete.open_probability(logits).mean()

@@ -265,9 +265,11 @@ class Switcher(Method):
         if c.reader == "equivariant":
             return nn.ModuleList([EquivariantReader(c.hidden, c.rank, units, silent)])
         if c.reader == "row":
-            return nn.ModuleList(RowReader(*shape, c.hidden, units, silent) for shape in shapes.values())
+            return nn.ModuleList(
+                RowReader(shape[0], shape[1], c.hidden, units, silent) for shape in shapes.values()
+            )
         if c.reader == "unet":
-            return nn.ModuleList(UNetReader(*shape, units) for shape in shapes.values())
+            return nn.ModuleList(UNetReader(shape[0], shape[1], units) for shape in shapes.values())
         return nn.ModuleList(FreeLogits(self._first_logits(weight)) for weight in self.weights.values())
 
     def _first_logits(self, weight: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""Other people's methods: an installed package of ten lines, and `switchbench check`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from switchbench.ledger import Ledger
+
+METHOD = '''
+from switchbench.methods import Magnitude, register
+
+
+@register("smallest")
+class Smallest(Magnitude):
+    """Keep the smallest weights, which nobody should."""
+
+    def scores(self):
+        return {name: -weight.detach().abs() for name, weight in self.weights.items()}
+'''
+UNSEEDED = '''
+import random
+from switchbench.methods import Dense, register
+
+
+@register("unseeded")
+class Unseeded(Dense):
+    """Draws from a generator that nobody seeds."""
+
+    def after_step(self, progress):
+        for weight in self.weights.values():
+            weight.data.add_(1e-3 * random.random())
+'''
+SPEC = """
+name: others
+networks: [{network: mlp, hidden: [20]}]
+datasets: [digits]
+methods: [dense, smallest]
+densities: [0.2]
+seeds: 2
+training: {epochs: 3}
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder of installed packages as pip leaves it: a module, and metadata with an entry point."""
+    site = tmp_path / "site"
+    (site / "smallest_method").mkdir(parents=True)
+    (site / "smallest_method" / "__init__.py").write_text(METHOD)
+    metadata = site / "smallest_method-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: smallest-method\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[switchbench.methods]\nsmallest = smallest_method\n")
+    return site
+
+
+def switchbench(*arguments: str, site: Path | None = None, cwd: Path | None = None) -> tuple[int, str]:
+    environment = os.environ | ({"PYTHONPATH": str(site)} if site else {})
+    done = subprocess.run(
+        [sys.executable, "-m", "switchbench", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=environment,
+        cwd=cwd,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_an_installed_method_is_listed_checked_run_and_reported(installed: Path, tmp_path: Path) -> None:
+    code, listed = switchbench("list", "methods", site=installed)
+    assert code == 0
+    assert "smallest" in listed
+    assert "Keep the smallest weights" in listed
+    code, checked = switchbench("check", "smallest_method", site=installed)
+    assert code == 0, checked
+    assert "passes  meets its target" in checked
+    assert "fails" not in checked
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    code, said = switchbench("run", "spec.yaml", "--mlflow-uri", "none", site=installed, cwd=tmp_path)
+    assert code == 0, said
+    results = Ledger(tmp_path / "results" / "others").results().set_index("label")
+    assert results.loc["smallest", "status"].tolist() == ["ok", "ok"]
+    assert results.loc["smallest", "density"].tolist() == pytest.approx([0.2, 0.2], abs=1e-3)
+    assert "| smallest |" in (tmp_path / "results" / "others" / "report" / "table.md").read_text()
+
+
+def test_check_says_what_a_method_breaks(tmp_path: Path) -> None:
+    (tmp_path / "unseeded.py").write_text(UNSEEDED)
+    code, said = switchbench("check", "unseeded.py", cwd=tmp_path)
+    assert code == 1
+    assert "fails   repeats itself" in said
+    assert "a second run ended with another" in said
+    assert "passes  declares its options" in said
+
+
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [
+        ("magnitud", "unknown method 'magnitud'; did you mean 'magnitude'?"),
+        ("nowhere.py", "plug-in nowhere.py"),
+        ("json", "json: registers no method"),
+        ("no_package.method", "nor is there such a module or file"),
+    ],
+)
+def test_check_of_nothing_is_one_line(what: str, line: str, tmp_path: Path) -> None:
+    code, said = switchbench("check", what, cwd=tmp_path)
+    assert code == 2
+    assert line.replace("nowhere.py", str(tmp_path / "nowhere.py")) in said
+    assert len(said.strip().splitlines()) == 1
