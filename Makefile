@@ -1,7 +1,9 @@
 # Two commands on a fresh machine, each doing its own set-up in .venv:
 #   make quickstart   the main job: compare the switcher with its rivals, ends with a table
 #   make test         formatting, types and tests
-# and `make benchmark`: what the suite costs over bare PyTorch, as ratios.
+# and, for those who work on it:
+#   make benchmark    what the suite and each method cost, as ratios within one run
+#   make defaults     choose the methods' defaults on validation images (about an hour)
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
 PYTHON ?= python3
@@ -9,7 +11,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.yaml' -o -type d ! -name __pycache__)
 
-.PHONY: quickstart test benchmark clean
+.PHONY: quickstart test benchmark defaults clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/switchbench run quickstart
@@ -21,7 +23,10 @@ test: $(VENV)/.installed $(VENV)/.dev
 	$(BIN)/pytest
 
 benchmark: $(VENV)/.installed
-	$(BIN)/python tests/benchmark_training.py --epochs 15
+	$(BIN)/python tools/benchmark.py
+
+defaults: $(VENV)/.installed
+	$(BIN)/python tools/choose_defaults.py
 
 # The code is installed as users install it, and again when it changes. Dependencies are resolved
 # only when pyproject.toml changes. A stale build folder would bring deleted modules back.

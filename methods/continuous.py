@@ -52,6 +52,8 @@ class ContinuousSparsification(Method):
     Savarese, Silva & Maire 2020, *Winning the Lottery with Continuous Sparsification*, in one
     round: gates learn with the weights, with strength · Σσ(βs) in the loss, while β grows from 1
     to ``hardness``; at ``end`` the mask is [s > 0] and the weights alone learn on.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

@@ -20,6 +20,8 @@ class SET(MaskedMethod):
     connectivity*: a random mask (ERK) to begin with; every ``every`` steps up to ``end`` a share
     of each layer's connections moves, ``fraction`` at first and less along a cosine (the decay
     of Evci et al. 2020). Grown weights start at zero. Each layer keeps its density.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):
@@ -89,6 +91,8 @@ class RigL(SET):
     """The rigged lottery: like SET, but grow where the gradient is largest.
 
     Evci et al. 2020, *Rigging the Lottery: Making All Tickets Winners*.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     def growth(self) -> dict[str, Tensor]:

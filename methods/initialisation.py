@@ -47,6 +47,8 @@ class GraSP(AtInitialisation):
     Wang, Zhang & Grosse 2020, *Picking Winning Tickets Before Training by Preserving Gradient
     Flow*: g and H are the gradient and the Hessian of the loss on one batch, with logits
     divided by ``temperature``.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):
@@ -73,6 +75,8 @@ class SynFlow(AtInitialisation):
     synaptic flow*: R sums the outputs for an input of ones in the network of absolute weights
     (no biases, norms as they start); a connection scores |w| · ∂R/∂|w|. Density falls
     exponentially in ``iterations`` steps, so that no layer is emptied.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

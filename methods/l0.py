@@ -55,6 +55,8 @@ class L0(Method):
     One sample of gates serves ``every`` batches, and the gates learn in the first of them. Per
     neuron, a gate switches the weights that read one unit, and connections that then lead nowhere
     go too.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

@@ -12,6 +12,8 @@ class LAMP(Magnitude):
     """Gradual pruning by layer-adaptive magnitudes, which choose each layer's density by themselves.
 
     Lee et al. 2021, *Layer-adaptive sparsity for the magnitude-based pruning*.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     def scores(self) -> dict[str, Tensor]:

@@ -19,6 +19,8 @@ class LotteryTicket(MaskedMethod):
     end, keeps the same share of the largest weights and puts the whole network back to where it
     stood at the rewinding step; the last round trains the ticket. It takes ``prunings`` + 1
     times the steps of other methods.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

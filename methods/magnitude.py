@@ -21,6 +21,8 @@ class Magnitude(MaskedMethod):
     al. 2015, *Learning both Weights and Connections*. Override :meth:`scores` for another
     criterion on the same schedule. What is pruned stays pruned, but for a connection at a time
     where rounding gives a layer one back (``uniform`` and ``erk`` budgets).
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     revives: ClassVar[bool] = False

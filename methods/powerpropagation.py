@@ -47,6 +47,8 @@ class Powerpropagation(Magnitude):
     """Train θ with weights θ · |θ|^(exponent − 1), which sparsifies by itself; prune gradually.
 
     Schwarz et al. 2021, *Powerpropagation: A sparsity inducing weight reparameterisation*.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Magnitude.Config):

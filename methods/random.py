@@ -35,6 +35,8 @@ class RandomLayerMatched(Magnitude):
 
     What it lacks against ``magnitude`` is what the choice of connections within layers is worth;
     what it gains on ``random`` is what layer densities and a dense start are worth.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:

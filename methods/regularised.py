@@ -69,6 +69,8 @@ class L1(Regularised):
     ``meet_target`` shrinking pauses while no more weights than the target are left; at ``end``
     the largest weights are kept and learn on without penalty, which also undoes the shrinkage
     bias. Without it the penalty acts to the end and the density is what emerges.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Regularised.Config):
@@ -95,6 +97,8 @@ class L1Subgradient(Regularised):
     """L1 penalty in the loss, as most code has it: no weight reaches zero until it is cut off.
 
     Tibshirani 1996, *Regression Shrinkage and Selection via the Lasso*; Han et al. 2015.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     def penalty(self, progress: Progress) -> Tensor | None:
@@ -111,6 +115,8 @@ class DeepHoyer(Regularised):
 
     Yang, Wen & Li 2020, *DeepHoyer: Learning Sparser Neural Network with Differentiable
     Scale-Invariant Sparsity Measures*.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     def penalty(self, progress: Progress) -> Tensor | None:
@@ -137,6 +143,8 @@ class GroupLasso(Regularised):
     sizes, as long as more is left than the
     target. Neurons that nobody reads any
     more lose their own inputs too.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Regularised.Config):

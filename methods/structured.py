@@ -22,6 +22,8 @@ class NeuronNorm(MaskedMethod):
     Li et al. 2017, *Pruning Filters for Efficient ConvNets*, with the norm over a unit's
     outgoing weights, so that pixels and neurons are treated alike. Connections that then lead
     nowhere go too. The density is the closest one below the target.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):
@@ -72,6 +74,8 @@ class NetworkSlimming(MaskedMethod):
     weights that make and read it; channels go in the order of their scales until the density is
     the closest one below the target. Where all other weights exceed the target, the density
     found is above it.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):
@@ -164,6 +168,8 @@ class NM(GatedMethod):
     masks are chosen anew every ``every`` steps up to ``end``, gradients go straight through
     (SR-STE), and weights that are masked decay by ``refine``. From then on the mask stands. The
     density follows from N and M; a last group of fewer than M weights keeps up to N.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

@@ -13,6 +13,8 @@ class Taylor(Magnitude):
 
     Molchanov et al. 2017, *Pruning Convolutional Neural Networks for Resource Efficient
     Inference*, for single connections.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Magnitude.Config):

@@ -47,6 +47,8 @@ class STR(Method):
     Kusupati et al. 2020, *Soft Threshold Weight Reparameterization for Learnable Sparsity*: a
     weight is sign(w) · relu(|w| − σ(s)); decay pulls s up from its negative start, gradients of
     the loss push it back. It learns its density.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):
@@ -120,6 +122,8 @@ class DST(Method):
     Liu et al. 2020, *Dynamic Sparse Training: Find Efficient Sparse Network From Scratch With
     Trainable Masked Layers*: the loss contains strength · Σ exp(−t), and a layer with under 1 %
     of its weights left gets its thresholds back to zero.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

@@ -92,6 +92,8 @@ class VariationalDropout(Method):
     training, is part of the loss; weights with log α above ``threshold`` end as zeros. The
     noise's size learns in one step of ``every``, in which alone the divergence weighs on the weights
     too, that many times as much. It learns its density.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

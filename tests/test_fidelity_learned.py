@@ -154,6 +154,7 @@ def test_l0_neuron_gates_switch_columns_and_count_for_all_their_weights() -> Non
     assert_close(gate, gate[:1].expand_as(gate))
     with torch.no_grad():
         method.gates["0"].logits.copy_(torch.tensor([[-9.0, 9, 9, -9, 9, 9]]))
+        method.gates["1"].logits.copy_(torch.tensor([[-9.0, 9, 9, 9, 9]]))
     penalty = method.penalty(Progress(1, 10, 0))
     assert penalty is not None
     shift = 2 / 3 * math.log(1 / 11)
@@ -161,7 +162,9 @@ def test_l0_neuron_gates_switch_columns_and_count_for_all_their_weights() -> Non
     assert_close(penalty, 0.5 * (5 * open_[0] + 4 * open_[1]))
     method.network.eval()
     method.finalise()
-    assert layers[0].weight.count_nonzero(0).tolist() == [0, 5, 5, 0, 5, 5]
+    assert layers[1].weight.count_nonzero(0).tolist() == [0, 4, 4, 4, 4]
+    assert layers[0].weight.count_nonzero(0).tolist() == [0, 4, 4, 0, 4, 4]
+    assert layers[0].weight[0].count_nonzero() == 0  # nobody reads that neuron any more
 
 
 def test_l0_shares_a_sample_over_every_so_many_steps() -> None:
@@ -749,13 +752,16 @@ def watch(method: Switcher, seen: list[tuple[Tensor, Tensor]]) -> None:
 
 def test_normalised_weights_have_unit_root_mean_square() -> None:
     seen: list[tuple[Tensor, Tensor]] = []
-    method: Switcher = make(Switcher, 0.3, normalise=True, begin=0.0)
+    method: Switcher = make(Switcher, 0.3, normalise=True, begin=0.0, end=0.9, updates=10)
     attach(method, (6, 7))
     watch(method, seen)
-    method.after_step(Progress(5, 10, 0))
+    for step in (5, 6):
+        gate = method.gates["0"].gate
+        method.after_step(Progress(step, 10, 0))
     weight = method.weights["0"].detach()
-    assert_close(seen[0][0], weight / weight.square().mean().sqrt())
-    assert torch.equal(seen[0][1], torch.ones(6, 7))
+    assert_close(seen[1][0], weight / weight.square().mean().sqrt())
+    assert torch.equal(seen[1][1], gate)
+    assert gate.unique().tolist() == [0, 1]
 
 
 def test_shuffled_control_shows_weights_and_gates_in_one_fixed_other_order() -> None:

@@ -121,3 +121,9 @@ def test_density_goes_with_methods_that_take_one(make_config: Any) -> None:
 
     with pytest.raises(InputError, match=r"density: method 'magnitude' needs a density"):
         TrialConfig.of(network="mlp", dataset="digits", method="magnitude", training={"steps": 1})
+
+
+def test_every_method_says_where_its_defaults_come_from() -> None:
+    for name, method in METHODS.items():
+        searched = any("search" in (f.json_schema_extra or {}) for f in method.Config.model_fields.values())
+        assert not searched or "Defaults: " in (method.__doc__ or ""), name

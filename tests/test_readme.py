@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from switchbench import reports, specfile
 from switchbench.ledger import Ledger
+from switchbench.methods import METHODS
 from switchbench.reports.render import markdown
 
 ROOT = Path(__file__).parent.parent
@@ -71,3 +72,9 @@ def test_the_layout_names_the_folders_that_are_there() -> None:
         pytest.skip("not a git checkout")
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert named == {line.split("/")[0] for line in tracked.splitlines() if "/" in line} - {".ci"}
+
+
+def test_the_table_of_methods_names_them_all() -> None:
+    section = README.split("## Methods")[1].split("## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert sorted(re.findall(r"`([\w-]+)`", "\n".join(rows))) == sorted(METHODS)

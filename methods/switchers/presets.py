@@ -16,6 +16,8 @@ class SwitcherPaper(Switcher):
     let the weights' gradient through. Gates are recomputed at every step, which is faithful and
     costly. After training the gates (with batch norm's running statistics) are folded into the
     weights and the readers are gone.
+
+    Defaults: those of the published code.
     """
 
     version = 2
@@ -46,6 +48,8 @@ class SwitcherNeurons(SwitcherPaper):
     Han et al. 2021 (arXiv 2110.05954): convolutions over whole rows of the U-Net's map give one
     ReLU gate per input unit; all else as in ``switcher-paper``. Connections that then lead
     nowhere are removed, which changes no output.
+
+    Defaults: those of the published code.
     """
 
     class Config(SwitcherPaper.Config):
@@ -57,6 +61,8 @@ class SwitcherFreeGates(Switcher):
     """Control: the switcher's gates, schedule and budget, but free logits instead of a reader.
 
     If it ties with ``switcher``, reading weights was worth nothing.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Switcher.Config):
@@ -69,6 +75,8 @@ class SwitcherShuffledWeights(Switcher):
     """Control: the switcher, but its reader sees each layer's weights in a shuffled order.
 
     If it ties with ``switcher``, where a weight stands told the reader nothing.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Switcher.Config):
@@ -80,6 +88,8 @@ class SwitcherConstantInput(Switcher):
     """Control: the switcher, but its reader sees constants; fixed noise breaks ties.
 
     If it ties with ``switcher``, the weights told the reader nothing.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Switcher.Config):

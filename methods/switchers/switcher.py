@@ -45,6 +45,8 @@ class Switcher(Method):
     parameters learn throughout. Density falls on the cubic schedule, like gradual magnitude
     pruning, so that the methods differ in the choice alone. For the last part of training gates
     are fixed and only weights learn.
+
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     version = 2

@@ -1,0 +1,67 @@
+"""What a method adds: FLOPs against hand counts and PyTorch's counter, time against itself."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from switchbench.trial import run_trial
+from switchbench.yardstick import STRIDE, FlopCounter, StepFlops
+
+STEPS, BATCH = 20, 64
+LAYERS = (64 * 20, 20 * 12, 12 * 10)
+PLAIN = 2 * BATCH * (3 * sum(LAYERS) - LAYERS[0])  # the first layer's input needs no gradient
+
+
+def cost(make_config: Any, method: Any, **changes: Any) -> dict[str, Any]:
+    return run_trial(make_config(method, training={"steps": STEPS, "batch_size": BATCH}, **changes)).row
+
+
+def test_plain_training_is_counted_by_hand(make_config: Any) -> None:
+    row = cost(make_config, "dense")
+    assert row["train_flops"] == STEPS * PLAIN
+    assert row["method_flops"] == 0
+    assert row["method_parameters"] == 0
+
+
+def test_rounds_scores_readers_and_noise_are_added(make_config: Any) -> None:
+    ticket = cost(make_config, {"method": "lottery-ticket", "prunings": 2, "rewind": 0.0})
+    assert ticket["method_flops"] == 2 * STEPS * PLAIN
+    assert (ticket["rounds"], ticket["steps"]) == (3, 3 * STEPS)
+    assert cost(make_config, "snip")["method_flops"] == PLAIN  # one forward and backward pass
+    switcher = cost(make_config, {"method": "switcher", "every": 2})
+    assert switcher["method_flops"] > 0
+    assert switcher["method_parameters"] > 0
+    noisy = cost(make_config, {"method": "variational-dropout", "every": 1})
+    # variances go through every layer once more, and gradients through all but the first input
+    assert noisy["method_flops"] == STEPS * PLAIN
+
+
+def test_the_counter_agrees_with_pytorchs_own() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, groups=1), nn.ReLU(), nn.Flatten(), nn.Linear(72, 5))
+    images = torch.randn(4, 3, 8, 8, requires_grad=True)
+    with FlopCounterMode(display=False) as theirs:
+        network(images).sum().backward()
+    with FlopCounter() as ours:
+        network(images).sum().backward()
+    assert ours.flops == theirs.get_total_flops() > 0
+
+
+def test_kinds_of_steps_are_counted_apart_and_scaled() -> None:
+    flops = StepFlops()
+    small, large = torch.ones(1, 1), torch.ones(10, 10)
+    for step in range(2 * STRIDE):
+        with flops.step(frozenset({"reader"}) if step % 10 == 0 else None):
+            _ = large @ large if step % 10 == 0 else small @ small
+    again = StepFlops()
+    again.load_state_dict(flops.state_dict())
+    readers = len(range(0, 2 * STRIDE, 10))
+    assert flops.total == again.total == readers * 2 * 1000 + (2 * STRIDE - readers) * 2
+
+
+def test_added_time_is_within_the_training(make_config: Any) -> None:
+    row = cost(make_config, "switcher-paper")
+    assert 0 < row["method_seconds"] < row["train_seconds"]
+    assert row["method_seconds"] == pytest.approx(row["train_seconds"], rel=0.5)  # nearly all of it
