@@ -105,15 +105,15 @@ class L0(Method):
         return [ParameterGroup(GATES, logits, optimizer="adam", lr=self.config.gate_lr)]
 
     def learning(self, progress: Progress) -> Collection[str]:
-        return {WEIGHTS, OTHERS, GATES} if progress.step % self.config.every == 0 else {WEIGHTS, OTHERS}
+        return {WEIGHTS, OTHERS, GATES} if (progress.step - 1) % self.config.every == 0 else {WEIGHTS, OTHERS}
 
     def before_step(self, progress: Progress) -> None:
         for gate in self.gates.values():
-            gate.resample = progress.step % self.config.every == 0
+            gate.resample = (progress.step - 1) % self.config.every == 0
 
     def penalty(self, progress: Progress) -> Tensor | None:
         """Expected number of open weights: a neuron's gate counts for all of its weights."""
-        if progress.step % self.config.every:
+        if (progress.step - 1) % self.config.every:
             return None
         expected = [
             concrete.expected_open(gate.logits) * (self.weights[name].numel() // gate.logits.numel())

@@ -63,9 +63,10 @@ class Divergence(torch.autograd.Function):
         """``factor`` multiplies the gradient by the weight."""
         square = weight.square().add_(TINY)
         alpha = log_variance - square.log()
-        slope = (-alpha).sigmoid_()  # log(1 + 1/α) = −log(1 − slope)
+        slope = (-alpha).sigmoid_()
+        logs = alpha.sigmoid().log_()  # log(1 + 1/α) = −log σ(log α)
         bell = alpha.mul_(K3).add_(K2).sigmoid_()
-        divergence = K1 * (weight.numel() - bell.sum()) - 0.5 * (-slope).log1p_().sum()
+        divergence = K1 * (weight.numel() - bell.sum()) - 0.5 * logs.sum()
         by_alpha = slope.mul_(-0.5).addcmul_(bell, bell - 1, value=K1 * K3)
         by_weight = (weight / square).mul_(by_alpha).mul_(-2 * factor)
         ctx.save_for_backward(by_weight, by_alpha)
@@ -142,10 +143,10 @@ class VariationalDropout(Method):
         return [ParameterGroup(NOISE, variances, optimizer="adam", lr=self.config.noise_lr)]
 
     def learning(self, progress: Progress) -> Collection[str]:
-        return {WEIGHTS, OTHERS, NOISE} if progress.step % self.config.every == 0 else {WEIGHTS, OTHERS}
+        return {WEIGHTS, OTHERS, NOISE} if (progress.step - 1) % self.config.every == 0 else {WEIGHTS, OTHERS}
 
     def penalty(self, progress: Progress) -> Tensor | None:
-        if progress.step % self.config.every:
+        if (progress.step - 1) % self.config.every:
             return None
         faded = min(1.0, progress.fraction / self.config.fade) if self.config.fade else 1.0
         divergence = [

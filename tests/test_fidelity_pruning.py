@@ -661,7 +661,8 @@ def test_neuron_norm_keeps_the_units_whose_readers_weigh_most(
 def test_neuron_norm_keeps_one_unit_of_each_layer_at_any_density() -> None:
     torch.manual_seed(0)
     method = make(NeuronNorm, 0.001, begin=0.0, end=1.0, updates=1)
-    attach(method, *mlp(8, 6, 5, 3), batch=(torch.zeros(2, 8), NO_BATCH[1]))
+    network = attach(method, *mlp(8, 6, 5, 3), batch=(torch.zeros(2, 8), NO_BATCH[1]))
+    network[0].weight.data[:, :3] *= 100  # the three best units of all are in one layer
     method.after_step(ONLY_STEP)
     assert counts(method.masks) == {"0": 1, "2": 1, "4": 3}
 

@@ -29,15 +29,11 @@ def gates(kind: GateKind, logits: Tensor, on: Tensor | None, temperature: float,
         logits = logits - threshold(logits.detach(), on)
     if kind == "relu":
         opened = logits.relu()
-    elif on is None:
-        opened = _concrete(logits, noisy)
     else:
-        opened = _concrete(logits / temperature + concrete.CLOSED, noisy)
+        shifted = logits / temperature + concrete.CLOSED
+        noise = concrete.logistic(shifted) if noisy else None
+        opened = concrete.mean(shifted) if noise is None else concrete.sample(shifted, noise)
     return opened if on is None else opened.clamp_min(BARELY) * on
-
-
-def _concrete(logits: Tensor, noisy: bool) -> Tensor:
-    return concrete.sample(logits, concrete.logistic(logits)) if noisy else concrete.mean(logits)
 
 
 def openness(kind: GateKind, logits: Tensor, temperature: float) -> Tensor:
@@ -46,7 +42,7 @@ def openness(kind: GateKind, logits: Tensor, temperature: float) -> Tensor:
         return logits.relu().mean()
     if kind == "binary":
         return (logits / temperature).sigmoid().mean()
-    return concrete.open_probability(logits).mean()
+    return concrete.open_probability(logits / temperature + concrete.CLOSED).mean()
 
 
 def threshold(logits: Tensor, on: Tensor) -> Tensor:

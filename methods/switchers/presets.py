@@ -27,7 +27,7 @@ class SwitcherPaper(Switcher):
             "unet", "the network that reads weights"
         )
         prior: Literal["magnitude", "none"] = option("none", "what the reader's output is added to: log |w|")
-        detach: bool = option(False, "keep the weights' gradient from flowing through the reader")
+        detach: bool = option(False, "epochs schedule: keep the weights' gradient out of the reader")
         gate: GateKind = option("relu", "how logits become gates")
         schedule: Literal["steps", "epochs"] = option("epochs", "how the networks take turns")
         sparsity: Literal["target", "penalty", "none"] = option("none", "what decides the density")

@@ -62,7 +62,7 @@ class Switcher(Method):
             "magnitude", "what the reader's output is added to: log |w|"
         )
         normalise: bool = option(False, "show the reader each layer's weights over their root mean square")
-        detach: bool = option(True, "keep the weights' gradient from flowing through the reader")
+        detach: bool = option(True, "epochs schedule: keep the weights' gradient out of the reader")
         gate: GateKind = option("binary", "how logits become gates")
         units: Granularity = option("connection", "what one gate switches")
         schedule: Literal["steps", "epochs"] = option("steps", "how the networks take turns")
@@ -172,10 +172,10 @@ class Switcher(Method):
             and c.schedule == "steps"
             and schedules.due(progress.step, progress.steps, c.begin, c.end, c.updates)
         )
-        last = self.live and progress.fraction >= self._last
+        last = self.live and (progress.step + 1) / progress.steps > self._last
         noisy = self._reads(progress) and (c.gate == "hard_concrete" or self.norms)
         if pruned or last or noisy:
-            self._switch(progress.fraction, noisy=False)
+            self._switch(max(progress.fraction, c.end) if last else progress.fraction, noisy=False)
         elif self._reads(progress):  # the reader's gates stand until it is asked again
             for gate in self.gates.values():
                 gate.gate = gate.gate.detach()
@@ -256,7 +256,7 @@ class Switcher(Method):
         prior = 0.5 * (squares + TINY).log()
         if self.config.sparsity == "target":
             return prior
-        return (prior - prior.mean()) / prior.std().clamp_min(TINY)
+        return (prior - prior.mean()) / prior.std(correction=0).clamp_min(TINY)
 
     def _build(self) -> nn.ModuleList:
         """The readers, one per layer or one for all; ``indices`` says which reads a layer."""
