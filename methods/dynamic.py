@@ -19,7 +19,8 @@ class SET(MaskedMethod):
     Mocanu et al. 2018, *Scalable training of artificial neural networks with adaptive sparse
     connectivity*: a random mask (ERK) to begin with; every ``every`` steps up to ``end`` a share
     of each layer's connections moves, ``fraction`` at first and less along a cosine (the decay
-    of Evci et al. 2020). Grown weights start at zero. Each layer keeps its density.
+    of Evci et al. 2020). Grown weights start at zero, but for one that is dropped and grown at once,
+    which stays. Each layer keeps its density, and the optimiser's steps go on at moves too.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
@@ -79,9 +80,9 @@ class SET(MaskedMethod):
         for name, magnitude in magnitudes(self.weights).items():
             mask = self.masks[name]
             size = int(mask.sum())
-            number = min(int(share * size), mask.numel() - size)
+            number = int(share * size)
             kept = keep_top({name: magnitude.masked_fill(mask == 0, -1)}, {name: size - number})[name]
-            grown = keep_top({name: growth[name].masked_fill(mask != 0, -torch.inf)}, {name: number})[name]
+            grown = keep_top({name: growth[name].masked_fill(kept != 0, -torch.inf)}, {name: number})[name]
             moved[name] = kept + grown
         return moved
 

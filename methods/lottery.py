@@ -16,9 +16,9 @@ class LotteryTicket(MaskedMethod):
 
     Frankle & Carbin 2019, *The Lottery Ticket Hypothesis*, with rewinding to an early step as in
     Frankle et al. 2020, *Linear Mode Connectivity*. Each of ``prunings`` rounds trains to the
-    end, keeps the same share of the largest weights and puts the whole network back to where it
-    stood at the rewinding step; the last round trains the ticket. It takes ``prunings`` + 1
-    times the steps of other methods.
+    end, keeps the same share of the largest weights (over all layers together) and puts the
+    whole network back to where it stood at the rewinding step; the last round trains the ticket.
+    It takes about ``prunings`` + 1 times the steps of other methods.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
@@ -50,7 +50,11 @@ class LotteryTicket(MaskedMethod):
         assert self.density is not None
         self.pruned += 1
         density = self.density ** (self.pruned / self.config.prunings)
-        masks = keep_top(magnitudes(self.weights), budgets.connections(self.weights, density))
+        alive = {
+            name: size if self.masks is None else size.masked_fill(self.masks[name] == 0, -1)
+            for name, size in magnitudes(self.weights).items()
+        }
+        masks = keep_top(alive, budgets.connections(self.weights, density))
         self.network.load_state_dict(self.early)
         self.set_masks(masks)
         return self.early_step

@@ -16,7 +16,8 @@ class Movement(GatedMethod, Magnitude):
 
     Sanh, Wolf & Rush 2020, *Movement Pruning: Adaptive Sparsity by Fine-Tuning*: scores learn by
     plain gradient descent with a straight-through mask, which sums −w · ∂L/∂(w ⊙ mask) over all
-    steps. Pruned weights stand still and keep their value.
+    steps. Pruned weights get no gradient and keep their value, but for what an optimiser's momentum
+    still moves.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """

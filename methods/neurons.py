@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 from switchbench.methods import budgets
 from switchbench.methods.contract import Layers
@@ -21,6 +22,7 @@ TRANSPARENT = (
 )  # fmt: skip
 """Leaf modules through which a positive signal stays positive, so that paths can be followed."""
 
+POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 Masks = dict[str, Tensor]
 
 
@@ -65,19 +67,25 @@ class Paths:
         leaves = [module for module in self.network.modules() if not [*module.children()]]
         if not all(isinstance(leaf, TRANSPARENT) for leaf in leaves):
             return masks
-        state: dict[str, Tensor] = {}
+        handles = [leaf.register_forward_hook(_average) for leaf in leaves if isinstance(leaf, POOLS)]
+        state: dict[str, Tensor] = {}  # in double precision: signals fade over many layers
         for name, parameter in self.network.named_parameters():
-            state[name] = torch.ones_like(parameter) / parameter[0].numel()
+            state[name] = torch.ones_like(parameter, dtype=torch.float64) / parameter[0].numel()
         for name, buffer in self.network.named_buffers():
-            state[name] = torch.zeros_like(buffer) if name.endswith("mean") else torch.ones_like(buffer)
-        state |= silent or {}
-        scaled = {name: (mask / mask[0].numel()).requires_grad_() for name, mask in masks.items()}
+            ones = torch.ones_like(buffer, dtype=torch.float64)
+            state[name] = torch.zeros_like(ones) if name.endswith("mean") else ones
+        state |= {name: value.double() for name, value in (silent or {}).items()}
+        scaled = {name: (mask.double() / mask[0].numel()).requires_grad_() for name, mask in masks.items()}
         state |= {f"{name}.weight": mask for name, mask in scaled.items()}
         training = self.network.training
         try:
-            total = functional_call(self.network.eval(), state, (torch.ones_like(self.images[:1]),)).sum()
+            total = functional_call(
+                self.network.eval(), state, (torch.ones_like(self.images[:1], dtype=torch.float64),)
+            ).sum()
         finally:
             self.network.train(training)
+            for handle in handles:
+                handle.remove()
         found = torch.autograd.grad(total, list(scaled.values()))
         return {
             name: mask * (gradient > 0).to(mask.dtype)
@@ -116,6 +124,14 @@ class Paths:
             )
 
         return keeping(most(keeping, len(sizes), len(order), budgets.connections(weights, density)))
+
+
+def _average(pool: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """Forward hook: pool by means, through which every position is followed, not the largest alone."""
+    assert isinstance(pool, POOLS)
+    average = F.avg_pool1d if isinstance(pool, nn.MaxPool1d) else F.avg_pool2d
+    pooled: Tensor = average(inputs[0], pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
+    return pooled
 
 
 def most(keeping: Callable[[int], Masks], fewest: int, units: int, budget: int) -> int:

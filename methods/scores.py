@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 Weights = Mapping[str, Tensor]
@@ -44,5 +45,7 @@ def gradients(
     """Gradient of the cross-entropy of logits / ``temperature`` with respect to each weight, in
     their order, itself differentiable."""
     images, labels = batch
-    loss = F.cross_entropy(network(images) / temperature, labels)
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}  # norms learn nothing here
+    logits: Tensor = functional_call(network, buffers, (images,))
+    loss = F.cross_entropy(logits / temperature, labels)
     return torch.autograd.grad(loss, list(weights.values()), create_graph=True)

@@ -19,8 +19,8 @@ from switchbench.methods.scores import magnitudes
 class NeuronNorm(MaskedMethod):
     """Prune whole neurons and inputs by the norm of the weights that read them, gradually.
 
-    Li et al. 2017, *Pruning Filters for Efficient ConvNets*, with the norm over a unit's
-    outgoing weights, so that pixels and neurons are treated alike. Connections that then lead
+    Li et al. 2017, *Pruning Filters for Efficient ConvNets*, with the root mean square of a unit's
+    outgoing weights for its norm, so that pixels and neurons are treated alike. Connections that then lead
     nowhere go too. The density is the closest one below the target.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
@@ -71,9 +71,9 @@ class NetworkSlimming(MaskedMethod):
 
     Liu et al. 2017, *Learning Efficient Convolutional Networks through Network Slimming*. A
     channel of a batch norm right behind a layer in scope goes with its scale, its shift, and the
-    weights that make and read it; channels go in the order of their scales until the density is
-    the closest one below the target. Where all other weights exceed the target, the density
-    found is above it.
+    weights that make and read it; channels go in the order of their scales, all but the best of
+    each norm, until the density is the closest one below the target. Where all other weights
+    exceed the target, the density found is above it.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
@@ -120,7 +120,10 @@ class NetworkSlimming(MaskedMethod):
     def _slim(self) -> None:
         assert self.density is not None
         sizes = [len(self.weights[name]) for name in self.norms]
-        order = self._scales().abs().argsort(descending=True, stable=True)
+        ranked = list(self._scales().abs().split(sizes))
+        for scales in ranked:
+            scales[scales.argmax()] = torch.inf  # a norm keeps its best channel, or nothing gets through
+        order = torch.cat(ranked).argsort(descending=True, stable=True)
 
         def channels(number: int) -> dict[str, Tensor]:
             kept = torch.zeros(len(order), device=order.device).index_fill_(0, order[:number], 1)
@@ -135,7 +138,7 @@ class NetworkSlimming(MaskedMethod):
                 silent |= dict.fromkeys(self._affine(name), values)
             return self.paths.alive(found, silent)
 
-        number = most(masks, 1, len(order), budgets.connections(self.weights, self.density))
+        number = most(masks, len(sizes), len(order), budgets.connections(self.weights, self.density))
         self.set_masks(masks(number))
         self.channels = channels(number)
 
@@ -213,9 +216,11 @@ class NM(GatedMethod):
         self.set_masks({name: self._mask(score) for name, score in magnitudes(self.weights).items()})
 
     def _mask(self, score: Tensor) -> Tensor:
-        """N largest of every M entries of each row (a filter is a row); padding is never kept."""
+        """N largest of every M weights of an output unit, which lie along its inputs at one kernel
+        position; padding is never kept."""
         c = self.config
-        rows = score.flatten(1)
+        last = score.movedim(1, -1)
+        rows = last.flatten(1)
         groups = F.pad(rows, (0, -rows.shape[1] % c.m), value=-1.0).unflatten(1, (-1, c.m))
         mask = torch.zeros_like(groups).scatter_(2, groups.topk(c.n, dim=2).indices, 1)
-        return mask.flatten(1)[:, : rows.shape[1]].reshape(score.shape)
+        return mask.flatten(1)[:, : rows.shape[1]].reshape(last.shape).movedim(-1, 1)

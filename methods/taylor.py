@@ -12,7 +12,7 @@ class Taylor(Magnitude):
     """Gradual pruning by a running mean of |weight × gradient| over training steps.
 
     Molchanov et al. 2017, *Pruning Convolutional Neural Networks for Resource Efficient
-    Inference*, for single connections.
+    Inference*, for single connections, of the batch's gradient and without normalising layers.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """

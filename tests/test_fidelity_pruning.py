@@ -532,13 +532,13 @@ def test_l1_subgradient_adds_the_sum_of_sizes_until_the_cut() -> None:
 def test_hoyer_square_by_hand_and_whatever_the_scale() -> None:
     weight = torch.tensor([[3.0, -4.0], [0.0, 1.0]], requires_grad=True)
     value = hoyer_square(weight)
-    assert float(value) == pytest.approx(64 / 26)
+    assert value.item() == pytest.approx(64 / 26)
     value.backward()
     # Yang et al., equation 5: 2 sign(w) Σ|w| / (Σw²)² · (Σw² − |w| Σ|w|)
     by_hand = torch.tensor([[2 * 8 / 676 * (26 - 24), -2 * 8 / 676 * (26 - 32)], [0.0, 16 / 676 * (26 - 8)]])
     assert weight.grad is not None
     assert torch.allclose(weight.grad, by_hand)
-    assert float(hoyer_square(-1e3 * weight)) == pytest.approx(64 / 26)
+    assert hoyer_square(-1e3 * weight).item() == pytest.approx(64 / 26)
     assert float(hoyer_square(torch.tensor([0.0, -7.0, 0.0]))) == 1
     assert float(hoyer_square(torch.full((2, 3), -0.1))) == pytest.approx(6)
 
@@ -546,7 +546,7 @@ def test_hoyer_square_by_hand_and_whatever_the_scale() -> None:
 def test_deep_hoyer_sums_its_layers_until_the_cut() -> None:
     method = make(DeepHoyer, 0.5, strength=0.1, end=0.5)
     first, _ = attach(method, linear([3.0, -4.0]), linear([1.0], [1.0]))
-    assert float(method.penalty(Progress(1, 2, 0))) == pytest.approx(0.1 * (49 / 25 + 2))
+    assert method.penalty(Progress(1, 2, 0)).item() == pytest.approx(0.1 * (49 / 25 + 2))
     method.after_step(Progress(1, 2, 0))
     assert method.penalty(Progress(2, 2, 0)) is None
     assert first.weight.tolist() == [[3.0, -4.0]]
@@ -655,7 +655,7 @@ def test_neuron_norm_keeps_the_units_whose_readers_weigh_most(
     assert {(int(r), int(c)) for r, c in first.weight.nonzero()} == grid
     assert sorted({int(column) for _, column in second.weight.nonzero()}) == hidden
     assert int(second.weight.count_nonzero()) == 2 * len(hidden)
-    assert all(abs(float(first.weight[r, c])) == [3, 4, 1][c] for r, c in grid)
+    assert all(first.weight[r, c].abs().item() == [3, 4, 1][c] for r, c in grid)
 
 
 def test_neuron_norm_keeps_one_unit_of_each_layer_at_any_density() -> None:
@@ -682,7 +682,7 @@ def test_slimming_removes_the_channels_with_the_smallest_scales_and_only_what_th
         norm.bias.data.normal_()
         norm.running_mean.normal_()
     penalty = method.penalty(Progress(1, 2, 0))
-    assert float(penalty) == pytest.approx(0.1 * 3.05)
+    assert penalty.item() == pytest.approx(0.1 * 3.05)
     penalty.backward()
     assert torch.equal(network[1].weight.grad, torch.tensor([0.1, -0.1, -0.1, 0.1]))
     silenced = {name: value.clone() for name, value in network.state_dict().items()}

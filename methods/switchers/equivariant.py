@@ -28,13 +28,11 @@ class EquivariantReader(nn.Module):
         under its present gate."""
         square = weight.square()
         switched = square * gate
-        column = self.columns(_statistics(square, switched, gate, dim=0))
-        scores: Tensor = column[:, 0]
+        column: Tensor = self.columns(_statistics(square, switched, gate, dim=0))
         if self.rows is None:
-            return scores
-        row = self.rows(_statistics(square, switched, gate, dim=1))
-        scores = row[:, :1] + column[:, :1].T + row[:, 1:] @ column[:, 1:].T
-        return scores
+            return column[:, 0]
+        row: Tensor = self.rows(_statistics(square, switched, gate, dim=1))
+        return row[:, :1] + column[:, :1].T + row[:, 1:] @ column[:, 1:].T
 
 
 def _statistics(square: Tensor, switched: Tensor, gate: Tensor, dim: int) -> Tensor:
