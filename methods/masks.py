@@ -52,7 +52,7 @@ def _top(scores: Tensor, keep: int) -> Tensor:
         return torch.zeros_like(scores)
     if scores.max().isnan():
         raise ValueError("scores are not numbers (NaN): no mask follows from them")
-    if scores.is_cuda:
+    if scores.device.type != "cpu":
         lowest = scores.kthvalue(number - keep + 1).values  # the lowest score that stays
         chosen, ties = scores > lowest, (scores == lowest).nonzero()[:, 0]
         chosen[ties[: keep - int(chosen.sum())]] = True

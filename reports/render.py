@@ -21,8 +21,8 @@ COST_CAPTION = (
     "What was achieved and what it cost, means over seeds. Density recounted from the finished weights: in "
     "scope, of all linear and convolution weights, of all parameters. MACs per image with non-zero weights; "
     "speedup is theoretical. Training FLOPs are those of matrix products and convolutions executed, "
-    "estimated from a sample of steps, over plain training's of one round. Time is training time over that of as many "
-    "plain steps, timed now and then in the same run; lowest to highest over seeds."
+    "estimated from a sample of steps, over plain training's of one round. Time is training time over that "
+    "of as many plain steps, timed now and then in the same run; lowest to highest over seeds."
 )
 OWN_COLUMN = "own density"
 MISSED = 0.01

@@ -31,7 +31,7 @@ def test_learns_something(name: str, make_config: Any) -> None:
     config = make_config({"method": name, **options}, network=network, training={"epochs": 60})
     if config.density is not None:
         config = config.model_copy(update={"density": 0.3})
-    assert run_trial(config).row["test_accuracy"] > 0.5
+    assert run_trial(config).row["test_accuracy"] > 0.3  # of ten classes
 
 
 class Sloppy(Method):
