@@ -26,12 +26,12 @@ class SET(MaskedMethod):
     """
 
     class Config(Method.Config):
-        every: int = option(100, "steps between two moves", search=(10, 1000), log=True, ge=1)
+        every: int = option(150, "steps between two moves", search=(10, 1000), log=True, ge=1)
         fraction: float = option(
-            0.3, "share of connections that move at first", search=(0.05, 0.7), gt=0, lt=1
+            0.5, "share of connections that move at first", search=(0.05, 0.7), gt=0, lt=1
         )
         end: float = option(
-            0.75, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
+            0.55, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
         )
         distribution: budgets.PerLayer = option("erk", "how density spreads over layers")
 
@@ -95,6 +95,15 @@ class RigL(SET):
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
+
+    class Config(SET.Config):
+        every: int = option(100, "steps between two moves", search=(10, 1000), log=True, ge=1)
+        fraction: float = option(
+            0.3, "share of connections that move at first", search=(0.05, 0.7), gt=0, lt=1
+        )
+        end: float = option(
+            0.75, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
+        )
 
     def growth(self) -> dict[str, Tensor]:
         return {

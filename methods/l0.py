@@ -62,17 +62,19 @@ class L0(Method):
     class Config(Method.Config):
         units: Granularity = option("connection", "what one gate switches")
         strength: float = option(
-            1e-5,
+            5e-5,
             "weight of the expected number of open weights in the loss",
             search=(1e-6, 1e-4),
             log=True,
             ge=0,
         )
         start: float = option(
-            0.5, "share to which gates are open at the start", search=(0.2, 0.9), gt=0, lt=1
+            0.6, "share to which gates are open at the start", search=(0.2, 0.9), gt=0, lt=1
         )
         every: int = option(2, "steps that share a sample of gates; 1 is the paper's, and dearer", ge=1)
-        gate_lr: float = option(1e-2, "the gates' learning rate (adam)", search=(3e-3, 1e-1), log=True, gt=0)
+        gate_lr: float = option(
+            3.5e-2, "the gates' learning rate (adam)", search=(3e-3, 1e-1), log=True, gt=0
+        )
 
     config: Config
 

@@ -52,7 +52,11 @@ class Powerpropagation(Magnitude):
     """
 
     class Config(Magnitude.Config):
-        exponent: float = option(2.0, "1 is plain training", search=(1.0, 4.0), ge=1)
+        begin: float = option(0.025, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1)
+        end: float = option(
+            0.4, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+        exponent: float = option(2.5, "1 is plain training", search=(1.0, 4.0), ge=1)
 
     config: Config
 

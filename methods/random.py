@@ -39,6 +39,12 @@ class RandomLayerMatched(Magnitude):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
+    class Config(Magnitude.Config):
+        begin: float = option(0.025, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1)
+        end: float = option(
+            0.4, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+
     def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:
         keep = {name: int(mask.sum()) for name, mask in super().select(scores, density).items()}
         alive = {name: torch.isfinite(score) for name, score in scores.items()}

@@ -149,7 +149,10 @@ class GroupLasso(Regularised):
 
     class Config(Regularised.Config):
         strength: float = option(
-            1e-5, "weight of the sum of group norms × √size", search=(1e-7, 1e-3), log=True, ge=0
+            2e-7, "weight of the sum of group norms × √size", search=(1e-7, 1e-3), log=True, ge=0
+        )
+        end: float = option(
+            0.4, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
         )
         threshold: float = option(0.0, "without target: weights up to this size become zero", ge=0)
 

@@ -30,7 +30,7 @@ class NeuronNorm(MaskedMethod):
         scale: Literal["layer", "global"] = option(
             "layer", "compare norms relative to their layer's mean, or as they are"
         )
-        begin: float = option(0.1, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1)
+        begin: float = option(0.15, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1)
         end: float = option(
             0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
         )

@@ -52,9 +52,9 @@ class STR(Method):
     """
 
     class Config(Method.Config):
-        start: float = option(-5.0, "s at the start; its sigmoid is the threshold", search=(-9, -3), lt=0)
-        strength: float = option(0.1, "weight decay of s", search=(1e-2, 1.0), log=True, ge=0)
-        threshold_lr: float = option(0.1, "learning rate of s (sgd)", search=(1e-2, 1.0), log=True, gt=0)
+        start: float = option(-4.75, "s at the start; its sigmoid is the threshold", search=(-9, -3), lt=0)
+        strength: float = option(0.085, "weight decay of s", search=(1e-2, 1.0), log=True, ge=0)
+        threshold_lr: float = option(0.085, "learning rate of s (sgd)", search=(1e-2, 1.0), log=True, gt=0)
 
     config: Config
 
@@ -128,10 +128,10 @@ class DST(Method):
 
     class Config(Method.Config):
         strength: float = option(
-            1e-3, "weight of Σ exp(−threshold) in the loss", search=(1e-4, 1e-2), log=True, ge=0
+            2.5e-3, "weight of Σ exp(−threshold) in the loss", search=(1e-4, 1e-2), log=True, ge=0
         )
         threshold_lr: float = option(
-            1e-3, "the thresholds' learning rate (adam)", search=(1e-4, 1e-2), log=True, gt=0
+            9e-4, "the thresholds' learning rate (adam)", search=(1e-4, 1e-2), log=True, gt=0
         )
         floor: float = option(0.01, "a layer with a smaller share of weights left starts anew", ge=0, lt=1)
         every: int = option(100, "steps between two looks at the floor", ge=1)

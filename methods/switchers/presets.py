@@ -67,7 +67,20 @@ class SwitcherFreeGates(Switcher):
 
     class Config(Switcher.Config):
         reader: Literal["equivariant", "row", "unet", "free"] = option("free", "one learnable logit per gate")
-        reader_lr: float = option(1e-2, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
+        begin: float = option(
+            0.15, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
+        )
+        end: float = option(
+            0.85, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+        every: int = option(40, "one step in this many trains the reader", search=(5, 100), log=True, ge=2)
+        linger: float = option(
+            0.7, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
+        )
+        temperature: float = option(
+            0.2, "width of the soft threshold of gates, in logits", search=(0.1, 10), log=True, gt=0
+        )
+        reader_lr: float = option(0.5, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
 
 
 @register("switcher-shuffled-weights")
@@ -80,6 +93,20 @@ class SwitcherShuffledWeights(Switcher):
     """
 
     class Config(Switcher.Config):
+        begin: float = option(
+            0.15, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
+        )
+        end: float = option(
+            0.4, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+        every: int = option(6, "one step in this many trains the reader", search=(5, 100), log=True, ge=2)
+        linger: float = option(
+            0.5, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
+        )
+        temperature: float = option(
+            1.1, "width of the soft threshold of gates, in logits", search=(0.1, 10), log=True, gt=0
+        )
+        reader_lr: float = option(1.6e-5, "the reader's learning rate", search=(1e-5, 1e-2), log=True, gt=0)
         sees: Literal["weights", "shuffled", "constant"] = option("shuffled", "what the reader is shown")
 
 
@@ -93,4 +120,18 @@ class SwitcherConstantInput(Switcher):
     """
 
     class Config(Switcher.Config):
+        begin: float = option(
+            0.15, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
+        )
+        end: float = option(
+            0.4, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+        )
+        every: int = option(6, "one step in this many trains the reader", search=(5, 100), log=True, ge=2)
+        linger: float = option(
+            0.5, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
+        )
+        temperature: float = option(
+            1.1, "width of the soft threshold of gates, in logits", search=(0.1, 10), log=True, gt=0
+        )
+        reader_lr: float = option(1.6e-5, "the reader's learning rate", search=(1e-5, 1e-2), log=True, gt=0)
         sees: Literal["weights", "shuffled", "constant"] = option("constant", "what the reader is shown")
