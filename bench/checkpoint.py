@@ -1,6 +1,6 @@
 """Checkpoints of one trial, so that a long one goes on where its worker died."""
 
-import os
+import logging
 import pickle
 import time
 from pathlib import Path
@@ -27,12 +27,15 @@ class Checkpoint:
         return time.monotonic() - self._last >= self._seconds
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the stored checkpoint."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        torch.save({"stamp": self._stamp, "state": state}, scratch)
-        scratch.replace(self.path)
+        """Replace the stored checkpoint. Where that fails (a full disk), training goes on without."""
         self._last = time.monotonic()
+        scratch = self.path.with_name(f".{self.path.name}.part")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({"stamp": self._stamp, "state": state}, scratch)
+            scratch.replace(self.path)
+        except (OSError, RuntimeError) as error:
+            logging.getLogger(__name__).warning("no checkpoint at %s: %s", self.path, error)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The stored checkpoint, or None if there is none that this code can take up."""
@@ -46,3 +49,4 @@ class Checkpoint:
     def discard(self) -> None:
         """Remove the file: the trial has its row."""
         self.path.unlink(missing_ok=True)
+        self.path.with_name(f".{self.path.name}.part").unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def methods_of(what: str) -> list[str]:
 
 
 def _load_file(path: Path) -> ModuleType:
-    name = f"switchbench_plugin_{path.stem}"
+    name = f"switchbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"plug-in {path}: not a Python file")

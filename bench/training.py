@@ -145,7 +145,12 @@ class _Training:
             learning = self.method.learning(progress)
             self.optimisers.select(learning)
             with self.flops.step(None if learning is None else frozenset(learning)):
-                loss_sum += self._step(progress, index, factor) * len(index)
+                try:
+                    loss_sum += self._step(progress, index, factor) * len(index)
+                except Exception as error:  # what weights that are not numbers lead to is divergence
+                    if self._finite():
+                        raise
+                    raise Diverged(f"weights are not finite at step {self.step} of {self.steps}") from error
             seen += len(index)
             self.history.steps += 1
             if time.monotonic() > self.deadline:
@@ -165,6 +170,9 @@ class _Training:
         self.optimisers.step(factor)
         method.after_step(progress)
         return loss.detach()
+
+    def _finite(self) -> bool:
+        return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
 
     def _observe(self) -> dict[str, float]:
         """Validation metrics and density of the network as it stands; gates are computed once."""

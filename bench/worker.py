@@ -46,7 +46,8 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
         return stored
     resources = job.resources
     device = "cuda" if resources.gpus and torch.cuda.is_available() else "cpu"
-    checkpoint = Checkpoint(Ledger(job.folder).checkpoint(config.trial_id), _versions())
+    stamp = f"{_versions()} on {device}, {resources.cpus} threads"
+    checkpoint = Checkpoint(Ledger(job.folder).checkpoint(config.trial_id), stamp)
     curves: list[dict[str, float]] = []
     try:
         with _time_limit(config, job) as deadline:

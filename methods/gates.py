@@ -19,11 +19,15 @@ class Gate(nn.Module):
         :attr:`gradient`."""
         super().__init__()
         self.watch = watch
+        self.passing = False
+        """Whether weights pass unchanged, because they are held to the gate themselves."""
         self.register_buffer("gate", torch.ones_like(like, requires_grad=False))
         self.gradient: Tensor | None = None
         """Gradient of the loss by W ⊙ gate in the last backward pass, switched-off entries included."""
 
     def forward(self, weight: Tensor) -> Tensor:
+        if self.passing:
+            return weight
         gated = weight * self.gate
         if self.watch and gated.requires_grad:
             gated.register_hook(self._keep)

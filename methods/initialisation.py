@@ -24,7 +24,8 @@ class AtInitialisation(MaskedMethod):
     def attach(self, network: nn.Module, layers: Layers, batch: Batch) -> None:
         super().attach(network, layers, batch)
         assert self.density is not None
-        self.set_masks(keep_top(self.scores(batch), budgets.connections(self.weights, self.density)))
+        masks = keep_top(self.scores(batch), budgets.connections(self.weights, self.density))
+        self.set_masks({name: mask.to(self.weights[name].dtype) for name, mask in masks.items()})
 
 
 @register("snip")

@@ -52,8 +52,8 @@ class Paths:
 
     A positive signal runs through a copy of the network in which every weight is positive where
     its mask is; a connection is alive exactly if the output changes with it. Removing dead ones
-    changes no output. In networks with other modules than :data:`TRANSPARENT` paths cannot be
-    followed and every connection counts as alive.
+    changes no output. In networks with other modules than :data:`TRANSPARENT`, or where a signal
+    turns negative, paths cannot be followed and every connection counts as alive.
     """
 
     network: nn.Module
@@ -87,6 +87,8 @@ class Paths:
             for handle in handles:
                 handle.remove()
         found = torch.autograd.grad(total, list(scaled.values()))
+        if any(bool((gradient < 0).any()) for gradient in found):
+            return masks  # something in between does not keep signals positive
         return {
             name: mask * (gradient > 0).to(mask.dtype)
             for (name, mask), gradient in zip(masks.items(), found, strict=True)

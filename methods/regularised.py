@@ -139,10 +139,8 @@ class GroupLasso(Regularised):
 
     A group is the weights that read one unit (Wen et al. 2016, *Learning Structured Sparsity*;
     Scardapane et al. 2017, *Group sparse regularization for deep neural networks*); its norm
-    shrinks by strength × √size × the harmonic mean of its weights' step
-    sizes, as long as more is left than the
-    target. Neurons that nobody reads any
-    more lose their own inputs too.
+    shrinks by strength × √size × the harmonic mean of its weights' step sizes, as long as more is
+    left than the target. Connections that then lead nowhere go too.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """

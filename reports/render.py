@@ -22,7 +22,7 @@ COST_CAPTION = (
     "scope, of all linear and convolution weights, of all parameters. MACs per image with non-zero weights; "
     "speedup is theoretical. Training FLOPs are those of matrix products and convolutions executed, "
     "estimated from a sample of steps, over plain training's of one round. Time is training time over that "
-    "of as many plain steps, timed now and then in the same run; lowest to highest over seeds."
+    "of the plain steps of one round, timed now and then in the same run; lowest to highest over seeds."
 )
 OWN_COLUMN = "own density"
 MISSED = 0.01

@@ -260,8 +260,7 @@ def test_switched_off_weights_are_not_zeroed_and_get_no_gradient() -> None:
     method: Switcher = make(Switcher, 0.25, begin=0.0, end=0.1, linger=0.1)
     (layer,) = attach(method, (4, 4))
     raw = method.weights["0"].detach().clone()
-    for step in range(1, 11):
-        method.after_step(Progress(step, 10, 0))
+    method.after_step(Progress(1, 10, 0))
     assert int(layer.weight.count_nonzero()) == 4
     F.mse_loss(layer(torch.randn(8, 4)), torch.randn(8, 4)).backward()
     grad = method.weights["0"].grad
@@ -280,3 +279,20 @@ def test_the_reader_learns(make_config: Any) -> None:
     )
     assert METHODS["switcher"] is Switcher
     assert still.row["method_parameters"] == moving.row["method_parameters"] > 0
+
+
+def test_gates_that_stand_are_zeros_in_place_and_change_nothing(make_config: Any, monkeypatch: Any) -> None:
+    options = {"method": "switcher", "every": 3, "end": 0.4, "linger": 0.2}
+    held = run_trial(make_config(options))
+    monkeypatch.setattr(Switcher, "after_step", _never_held(Switcher.after_step))
+    gated = run_trial(make_config(options))
+    for key, tensor in held.network.state_dict().items():
+        assert torch.equal(tensor, gated.network.state_dict()[key]), key
+
+
+def _never_held(after_step: Any) -> Any:
+    def step(self: Switcher, progress: Progress) -> None:
+        after_step(self, progress)
+        self.held = False
+
+    return step

@@ -813,7 +813,7 @@ def test_free_gates_have_a_logit_each_and_look_at_weights_at_the_start_alone(uni
     before = [layer.weight != 0 for layer in layers]
     for raw in method.weights.values():
         nn.init.normal_(raw)
-    method.after_step(Progress(10, 10, 0))
+    method.after_step(Progress(6, 10, 0))
     method._switch(1.0, noisy=False)
     assert all(torch.equal(layer.weight != 0, mask) for layer, mask in zip(layers, before, strict=True))
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Switchers: networks that read a task network's weights and switch its connections.
 
-Readers turn weights into scores or gates (``unet``, ``equivariant``), ``gates`` turns scores
-into switches, and ``paper`` and ``budgeted`` put them together as methods.
+Readers turn weights into logits (``equivariant``, ``row``, ``unet``), ``gates`` turns logits into
+switches, ``switcher`` is the method that lets both networks learn in turn, and ``presets`` names
+the papers' settings and the controls.
 """

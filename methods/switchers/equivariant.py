@@ -32,7 +32,9 @@ class EquivariantReader(nn.Module):
         if self.rows is None:
             return column[:, 0]
         row: Tensor = self.rows(_statistics(square, switched, gate, dim=1))
-        return row[:, :1] + column[:, :1].T + row[:, 1:] @ column[:, 1:].T
+        ones, right = torch.ones_like(row[:, :1]), column.roll(-1, 1)  # (v, b) and (1, v, b)
+        left = torch.cat([row, ones], dim=1)  # (a, u, 1): all three terms in one product
+        return left @ torch.cat([torch.ones_like(right[:, :1]), right], dim=1).T
 
 
 def _statistics(square: Tensor, switched: Tensor, gate: Tensor, dim: int) -> Tensor:

@@ -38,13 +38,13 @@ JITTER = 1e-3
 class Switcher(Method):
     """Cheap switcher: one equivariant reader, binary gates, a target density met exactly.
 
-    A family with orthogonal parts. In the ``steps`` schedule every ``every``-th step belongs to
-    the reader: the weights are frozen while the reader learns through the gates' gradient; gates
-    stand between its steps. In the ``epochs`` schedule (the paper's) gates are recomputed at every
-    step, epochs 0, 2, … train the weights and 1, 3, … the reader; batch norms and ungated
-    parameters learn throughout. Density falls on the cubic schedule, like gradual magnitude
-    pruning, so that the methods differ in the choice alone. For the last part of training gates
-    are fixed and only weights learn.
+    That is what the defaults make of a family with orthogonal parts, each an option. In the
+    ``steps`` schedule every ``every``-th step belongs to the reader: the weights are frozen while
+    the reader learns through the gates' gradient; gates stand between its steps. In the ``epochs``
+    schedule (the paper's) gates are recomputed at every step, epochs 0, 2, … train the weights
+    and 1, 3, … the reader; batch norms and ungated parameters learn throughout. Density falls on
+    the cubic schedule, like gradual magnitude pruning, so that the methods differ in the choice
+    alone. For the last part of training gates are fixed and only weights learn.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
@@ -117,8 +117,9 @@ class Switcher(Method):
     @classmethod
     def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
         odd = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear)]
-        if config.reader == "unet" and odd:
-            return f"the unet reader reads fully connected layers only, not {odd[0]}"
+        if odd and (config.reader == "unet" or config.units == "neuron"):
+            what = "the unet reader reads" if config.reader == "unet" else "gates of neurons are for"
+            return f"{what} fully connected layers only, not {odd[0]}"
         return None
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
@@ -131,6 +132,8 @@ class Switcher(Method):
         self.norms = [group.name for group in self.parameter_groups() if group.name == READER_NORMS]
         self.live = False
         """Whether gates are recomputed at every step now."""
+        self.held = False
+        """Whether the weights themselves are zero where gates are closed."""
         self.fraction = 0.0
         self.open: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
@@ -138,6 +141,8 @@ class Switcher(Method):
             units = per_input(weight.new_ones(weight.shape[1]), weight)
             self.gates[name] = Gate(units if self.config.units == "neuron" else weight)
             parametrize.register_parametrization(layers[name], "weight", self.gates[name])
+        self.present = {name: gate.gate for name, gate in self.gates.items()}
+        """The gates that the reader is shown: the last ones in training."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
         named: dict[str, list[nn.Parameter]] = {READER: [], READER_NORMS: []}
@@ -155,6 +160,8 @@ class Switcher(Method):
         return {OTHERS, *self.norms, WEIGHTS if progress.epoch % 2 == 0 else READER}
 
     def before_step(self, progress: Progress) -> None:
+        for gate in self.gates.values():
+            gate.passing = self.held
         self.live = self.config.schedule == "epochs" and self._within(progress)
         if self.live or self._reads(progress):
             self._switch(progress.fraction, noisy=True)
@@ -180,11 +187,16 @@ class Switcher(Method):
             for gate in self.gates.values():
                 gate.gate = gate.gate.detach()
         self.live = self.live and not last
+        self.held = c.schedule == "steps" and c.gate == "binary" and progress.fraction > self._last
+        if self.held:  # gates stand from now on: zeros in place are cheaper than gates in front
+            for name, weight in self.weights.items():
+                weight.mul_(self.gates[name].gate)
+                self.gates[name].passing = True
 
     @torch.no_grad()
     def before_evaluation(self) -> None:
         if self.live:
-            self._switch(self.fraction, noisy=False)
+            self._switch(self.fraction, noisy=False, shown=False)
 
     def finalise(self) -> None:
         super().finalise()
@@ -204,9 +216,10 @@ class Switcher(Method):
         c = self.config
         return c.schedule == "steps" and self._within(progress) and progress.step % c.every == 0
 
-    def _switch(self, fraction: float, noisy: bool) -> None:
+    def _switch(self, fraction: float, noisy: bool, shown: bool = True) -> None:
         """Set the gates to the reader's choice. ``noisy``: as in training, with batch norm's batch
-        statistics and sampled gates; the gates then carry a gradient unless it is off."""
+        statistics and sampled gates; the gates then carry a gradient unless it is off. ``shown``:
+        the reader sees these gates when it is asked again."""
         c = self.config
         self.readers.train(noisy)
         logits = {name: self._logits(name) for name in self.weights}
@@ -214,26 +227,28 @@ class Switcher(Method):
         on = None
         if self.density is not None:
             density = schedules.cubic(fraction, c.begin, c.end, self.density)
-            on = self._choose({name: logit.detach() for name, logit in logits.items()}, density)
+            on = self._choose(vector.detach(), logits, density)
         values = split(gates(c.gate, vector, on, c.temperature, noisy), logits)
         if c.sparsity == "penalty" and noisy:
             self.open = openness(c.gate, vector, c.temperature)
         for name, weight in self.weights.items():
             value = values[name]
             self.gates[name].gate = per_input(value, weight) if value.dim() == 1 else value.view_as(weight)
+            if shown:
+                self.present[name] = self.gates[name].gate.detach()
 
-    def _choose(self, logits: dict[str, Tensor], density: float) -> Tensor:
+    def _choose(self, vector: Tensor, like: dict[str, Tensor], density: float) -> Tensor:
         """0/1 for each logit: the highest that fit into the budget of connections."""
         if self.config.units == "connection":
-            return flat(keep_top(logits, budgets.connections(self.weights, density)))
-        masks = self.paths.best_units(logits, self.weights, density)
+            return keep_top({"": vector}, budgets.connections(self.weights, density))[""]
+        masks = self.paths.best_units(split(vector, like), self.weights, density)
         return torch.cat([(columns(mask).sum(1) > 0).to(mask.dtype) for mask in masks.values()])
 
     def _logits(self, name: str) -> Tensor:
         """Logits of a layer's gates: (outputs × inputs), or (inputs,) for neurons."""
         weight = self.weights[name].flatten(1)
         seen = self._see(name, weight.detach() if self.config.detach else weight)
-        gate = self.gates[name].gate.detach().expand_as(self.weights[name]).flatten(1)
+        gate = self.present[name].expand_as(self.weights[name]).flatten(1)
         logits: Tensor = self.readers[self.indices[name]](seen, self._see(name, gate, keep=True))
         if self.config.reader != "free" and self.config.prior == "magnitude":
             logits = logits + self._prior(seen)
