@@ -32,7 +32,12 @@ def load(files: Iterable[str | Path] = ()) -> list[ModuleType]:
                 entry.load()
             except Exception as error:  # anything may go wrong in other people's code
                 raise InputError(f"plug-in {entry.value}: {type(error).__name__}: {error}") from error
-    return [_load_file(Path(file).resolve()) for file in files]
+    paths = list(dict.fromkeys(Path(file).resolve() for file in files))
+    stems = [path.stem for path in paths]
+    for path in paths:
+        if stems.count(path.stem) > 1:  # they would be one module
+            raise InputError(f"plug-in {path}: another plug-in file is called {path.stem!r} too")
+    return [_load_file(path) for path in paths]
 
 
 def methods_of(what: str) -> list[str]:
@@ -66,7 +71,7 @@ def methods_of(what: str) -> list[str]:
 
 
 def _load_file(path: Path) -> ModuleType:
-    name = f"switchbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"switchbench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"plug-in {path}: not a Python file")

@@ -14,7 +14,7 @@ from switchbench.errors import InputError
 from switchbench.methods import METHODS, Layers, Method, Progress, register
 from switchbench.trial import run_trial
 
-NAMES = sorted(METHODS)
+NAMES = sorted(name for name, method in METHODS.items() if method.__module__.startswith("switchbench."))
 cases = functools.cache(Case)
 
 
@@ -64,7 +64,7 @@ class Sloppy(Method):
     ("breaks", "check", "problem"),
     [
         ("", "meets its target", "target 0.3 gave density 1 instead of 0.3"),
-        ("scope", "leaves other layers alone", "36 weights of a layer out of scope are zero"),
+        ("scope", "leaves other layers alone", "weights of a layer out of scope are zero"),
         ("module", "leaves a plain network", "hooks are left on"),
         ("seed", "repeats itself", "a second run ended with another"),
         ("state", "resumes from a checkpoint", "cannot checkpoint a object"),
@@ -124,6 +124,7 @@ def test_density_goes_with_methods_that_take_one(make_config: Any) -> None:
 
 
 def test_every_method_says_where_its_defaults_come_from() -> None:
-    for name, method in METHODS.items():
+    for name in NAMES:
+        method = METHODS[name]
         searched = any("search" in (f.json_schema_extra or {}) for f in method.Config.model_fields.values())
         assert not searched or "Defaults: " in (method.__doc__ or ""), name

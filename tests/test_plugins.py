@@ -113,3 +113,14 @@ def test_check_of_nothing_is_one_line(what: str, line: str, tmp_path: Path) -> N
     assert code == 2
     assert line.replace("nowhere.py", str(tmp_path / "nowhere.py")) in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_two_plugin_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(METHOD)
+    code, said = switchbench(
+        "list", "methods", "--plugin", "a/mine.py", "--plugin", "b/mine.py", cwd=tmp_path
+    )
+    assert code == 2
+    assert "another plug-in file is called 'mine' too" in said
