@@ -85,7 +85,7 @@ class ExpectedOpen(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
-        probability = (logits - SHIFT).sigmoid_()
+        probability = open_probability(logits)
         total = probability.sum()
         ctx.save_for_backward(probability.addcmul_(probability, probability, value=-1))
         return total

@@ -3,17 +3,16 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from switchbench.methods import budgets
-from switchbench.methods.contract import Layers, Method, Progress, option, register
-from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import keep_top, random_masks
+from switchbench.methods.contract import Progress, option, register
+from switchbench.methods.masks import keep_top
+from switchbench.methods.random import Random
 from switchbench.methods.scores import magnitudes
 
 
 @register("set")
-class SET(MaskedMethod):
+class SET(Random):
     """Sparse evolutionary training: now and then drop the smallest weights, grow others at random.
 
     Mocanu et al. 2018, *Scalable training of artificial neural networks with adaptive sparse
@@ -25,7 +24,7 @@ class SET(MaskedMethod):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    class Config(Method.Config):
+    class Config(Random.Config):
         every: int = option(150, "steps between two moves", search=(10, 1000), log=True, ge=1)
         fraction: float = option(
             0.5, "share of connections that move at first", search=(0.05, 0.7), gt=0, lt=1
@@ -33,16 +32,8 @@ class SET(MaskedMethod):
         end: float = option(
             0.55, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
         )
-        distribution: budgets.PerLayer = option("erk", "how density spreads over layers")
 
     config: Config
-
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        assert self.density is not None
-        weights = {name: weight.detach() for name, weight in self.weights.items()}
-        keep = budgets.per_layer(weights, self.density, self.config.distribution)
-        self.set_masks(random_masks(weights, keep, self.generator))
 
     def growth(self) -> dict[str, Tensor]:
         """Score of every connection that is off; the highest grow."""

@@ -37,8 +37,7 @@ class SNIP(AtInitialisation):
     """
 
     def scores(self, batch: Batch) -> dict[str, Tensor]:
-        found = scores.gradients(self.network, self.weights, batch)
-        return scores.saliencies(self.weights, dict(zip(self.weights, found, strict=True)))
+        return scores.sensitivities(self.network, self.weights, batch)
 
 
 @register("grasp")

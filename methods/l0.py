@@ -107,21 +107,25 @@ class L0(Method):
         return [ParameterGroup(GATES, logits, optimizer="adam", lr=self.config.gate_lr)]
 
     def learning(self, progress: Progress) -> Collection[str]:
-        return {WEIGHTS, OTHERS, GATES} if (progress.step - 1) % self.config.every == 0 else {WEIGHTS, OTHERS}
+        return {WEIGHTS, OTHERS, GATES} if self._samples(progress) else {WEIGHTS, OTHERS}
 
     def before_step(self, progress: Progress) -> None:
         for gate in self.gates.values():
-            gate.resample = (progress.step - 1) % self.config.every == 0
+            gate.resample = self._samples(progress)
 
     def penalty(self, progress: Progress) -> Tensor | None:
         """Expected number of open weights: a neuron's gate counts for all of its weights."""
-        if (progress.step - 1) % self.config.every:
+        if not self._samples(progress):
             return None
         expected = [
             concrete.expected_open(gate.logits) * (self.weights[name].numel() // gate.logits.numel())
             for name, gate in self.gates.items()
         ]
         return self.config.strength * torch.stack(expected).sum()
+
+    def _samples(self, progress: Progress) -> bool:
+        """Whether gates are drawn anew and learn in this step."""
+        return (progress.step - 1) % self.config.every == 0
 
     def finalise(self) -> None:
         super().finalise()

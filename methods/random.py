@@ -75,8 +75,7 @@ class ShuffledMask(MaskedMethod):
         super().attach(network, layers, batch)
         assert self.density is not None
         if self.config.score == "snip":
-            found = scores.gradients(network, self.weights, batch)
-            worth = scores.saliencies(self.weights, dict(zip(self.weights, found, strict=True)))
+            worth = scores.sensitivities(network, self.weights, batch)
         else:
             worth = scores.magnitudes(self.weights)
         masks = keep_top(worth, budgets.connections(self.weights, self.density))

@@ -36,6 +36,13 @@ def lamp(weights: Weights) -> dict[str, Tensor]:
     return scores
 
 
+def sensitivities(
+    network: nn.Module, weights: Mapping[str, nn.Parameter], batch: tuple[Tensor, Tensor]
+) -> dict[str, Tensor]:
+    """|w · g| for the gradient of one batch: SNIP's score (Lee, Ajanthan & Torr 2019)."""
+    return saliencies(weights, dict(zip(weights, gradients(network, weights, batch), strict=True)))
+
+
 def gradients(
     network: nn.Module,
     weights: Mapping[str, nn.Parameter],

@@ -79,7 +79,7 @@ def spec(number: int, epochs: int, names: list[str]) -> dict[str, Any]:
 def best(rows: pd.DataFrame) -> "pd.Series[Any]":
     """The winner among one method's points, the first of which has the defaults; reads validation
     accuracy and density alone."""
-    default = rows[rows["label"].str.endswith("#0")].iloc[0]
+    default = rows.iloc[0]
     learns_density = rows["target_density"].isna().all() and rows["density"].nunique() > 1
     if learns_density:
         sparse = rows[rows["density"] <= CEILING]
@@ -104,11 +104,11 @@ def main() -> None:
     measured = results[results["status"] == "ok"]
     table = Table("method", "default", "best", "density", "options of the best", box=None)
     for name, rows in measured.groupby("method", sort=False):
-        if not (rows["label"] == f"{name} #0").any():
+        incumbent = rows.iloc[0]
+        if incumbent["label"] != f"{name} #0":
             continue  # its defaults failed: nothing to compare with
         winner = best(rows)
-        first = rows[rows["label"] == f"{name} #0"]
-        default = f"{first['val_accuracy'].iloc[0]:.2%}" if len(first) else "-"
+        default = f"{incumbent['val_accuracy']:.2%}"
         number = int(winner["label"].rpartition("#")[2])
         chosen = points(METHODS[str(name)], options.points)[number]
         words = ", ".join(f"{key} {value:g}" for key, value in chosen.items()) or "the defaults"
