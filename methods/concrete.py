@@ -12,31 +12,13 @@ from torch import Tensor
 TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1
 """Of the binary concrete distribution, and the interval to which it is stretched: β, γ, ζ."""
 SHIFT = TEMPERATURE * math.log(-LOW / HIGH)
-PLACES = 1 << 20
-"""Places in a table of noise from which it can be read."""
 CLOSED = math.log(-LOW / HIGH)
 """A logit up to this one gives an exact zero without noise."""
 
 
-def logistic(like: Tensor) -> Tensor:
-    """Fresh logistic noise of a tensor's shape, from torch's global generator."""
-    return torch.rand_like(like).clamp_(1e-6, 1 - 1e-6).logit_()
-
-
-class Noise:
-    """Logistic noise: a table drawn once, read from a random place each time.
-
-    Drawing fresh noise for every weight would cost as much as half a dense step on a CPU (the
-    trick is that of Salimans et al. 2017, *Evolution Strategies as a Scalable Alternative*).
-    """
-
-    def __init__(self, size: int, device: torch.device) -> None:
-        self.table = logistic(torch.empty(size + PLACES, device=device))
-
-    def draw(self, like: Tensor) -> Tensor:
-        """Noise of a tensor's shape, from a place that torch's global generator chooses."""
-        start = int(torch.randint(PLACES, ()))
-        return self.table[start : start + like.numel()].view(like.shape)
+def logistic(tensor: Tensor) -> Tensor:
+    """Fill a tensor with logistic noise from torch's global generator."""
+    return tensor.uniform_().clamp_(1e-6, 1 - 1e-6).logit_()
 
 
 def sample(logits: Tensor, noise: Tensor) -> Tensor:

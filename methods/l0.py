@@ -21,6 +21,7 @@ from switchbench.methods.contract import (
     register,
 )
 from switchbench.methods.neurons import Paths, per_input
+from switchbench.methods.noise import Table
 
 GATES = "gates"
 
@@ -30,7 +31,7 @@ class HardConcreteGate(nn.Module):
 
     held: Tensor
 
-    def __init__(self, logits: Tensor, noise: concrete.Noise) -> None:
+    def __init__(self, logits: Tensor, noise: Table) -> None:
         super().__init__()
         self.logits = nn.Parameter(logits)
         self.noise = noise
@@ -91,7 +92,7 @@ class L0(Method):
         super().attach(network, layers, batch)
         self.paths = Paths(network, batch[0])
         largest = max(weight.numel() for weight in self.weights.values())
-        table = concrete.Noise(largest, batch[0].device)
+        table = Table(concrete.logistic, batch[0].device, largest)
         self.gates: dict[str, HardConcreteGate] = {}
         for name, weight in self.weights.items():
             units = weight.shape if self.config.units == "connection" else weight.shape[1:2]

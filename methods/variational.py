@@ -1,5 +1,6 @@
 """Sparse variational dropout: weights that are mostly noise are dropped."""
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -19,38 +20,66 @@ from switchbench.methods.contract import (
     option,
     register,
 )
+from switchbench.methods.noise import Table
 
 NOISE = "noise"
 
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
 """Constants of the approximated Kullback-Leibler divergence (Molchanov et al. 2017, eq. 14)."""
 TINY = 1e-8
+RATIOS = (1e-30, 1e30)
+"""Bounds of w² / σ², so that its logarithm is finite."""
+
+
+class Exponential(torch.autograd.Function):
+    """exp(x) where its value is known already; its gradient flows to x."""
+
+    @staticmethod
+    def forward(ctx: Any, _: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(value)
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (value,) = ctx.saved_tensors
+        return gradient * value, None
 
 
 class Noise(nn.Module):
     """Parametrization that leaves a weight alone in training (its noise is added to the layer's
     output) and drops it in evaluation where log α is above a threshold."""
 
-    def __init__(self, weight: Tensor, start: float, threshold: float) -> None:
+    variance: Tensor
+
+    def __init__(self, weight: Tensor, start: float, threshold: float, table: Table) -> None:
         super().__init__()
         self.log_variance = nn.Parameter(torch.full_like(weight, start))
         self.threshold = threshold
+        self.table = table
+        self.register_buffer("variance", torch.full_like(weight, math.exp(start)))
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.training:
             return weight
         return weight * (log_alpha(weight, self.log_variance) <= self.threshold)
 
+    @torch.no_grad()
+    def update(self) -> None:
+        """Follow a change of the log variances."""
+        self.variance = self.log_variance.exp()
+
     def perturb(self, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor | None:
-        """Forward hook: noise of variance Σ x² σ² on every output, drawn in training alone."""
+        """Forward hook: noise of variance Σ x² σ² on every output, in training alone."""
         if not self.training:
             return None
-        variances = self.log_variance.exp()
+        variance: Tensor = self.variance
+        if self.log_variance.requires_grad:
+            variance = Exponential.apply(self.log_variance, variance)
         if isinstance(layer, nn.Conv2d):
-            spread: Tensor = layer._conv_forward(inputs[0].square(), variances, None)
+            spread: Tensor = layer._conv_forward(inputs[0].square(), variance, None)
         else:
-            spread = F.linear(inputs[0].square(), variances)
-        noise: Tensor = (spread + TINY).sqrt() * torch.randn_like(output)
+            spread = F.linear(inputs[0].square(), variance)
+        noise: Tensor = (spread + TINY).sqrt() * self.table.draw(output)
         return output + noise
 
 
@@ -59,23 +88,26 @@ class Divergence(torch.autograd.Function):
     its gradient computed in the forward pass, in few passes over the weights."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, log_variance: Tensor, factor: float = 1.0) -> Tensor:
-        """``factor`` multiplies the gradient by the weight."""
+    def forward(
+        ctx: Any, weight: Tensor, log_variance: Tensor, factor: float = 1.0, variance: Tensor | None = None
+    ) -> Tensor:
+        """``factor`` multiplies the gradient by the weight; ``variance`` is exp(log_variance) where
+        it is known."""
         square = weight.square().add_(TINY)
-        alpha = log_variance - square.log()
-        slope = (-alpha).sigmoid_()
-        logs = alpha.sigmoid().log_()  # log(1 + 1/α) = −log σ(log α)
-        bell = alpha.mul_(K3).add_(K2).sigmoid_()
-        divergence = K1 * (weight.numel() - bell.sum()) - 0.5 * logs.sum()
+        ratio = (square / (log_variance.exp() if variance is None else variance)).clamp_(*RATIOS)  # 1/α
+        bell = ratio.log().mul_(-K3).add_(K2).sigmoid_()
+        above = ratio + 1
+        slope = ratio.div_(above)
+        divergence = K1 * (weight.numel() - bell.sum()) + 0.5 * above.log_().sum()
         by_alpha = slope.mul_(-0.5).addcmul_(bell, bell - 1, value=K1 * K3)
         by_weight = (weight / square).mul_(by_alpha).mul_(-2 * factor)
         ctx.save_for_backward(by_weight, by_alpha)
         return divergence
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         by_weight, by_alpha = ctx.saved_tensors
-        return gradient * by_weight, gradient * by_alpha, None
+        return gradient * by_weight, gradient * by_alpha, None, None
 
 
 def log_alpha(weight: Tensor, log_variance: Tensor) -> Tensor:
@@ -92,10 +124,12 @@ class VariationalDropout(Method):
     weights' would make. The divergence from the log-uniform prior, faded in over ``fade`` of
     training, is part of the loss; weights with log α above ``threshold`` end as zeros. The
     noise's size learns in one step of ``every``, in which alone the divergence weighs on the weights
-    too, that many times as much. It learns its density.
+    too, that many times as much. The noise is read from a table of normals. It learns its density.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
+
+    version = 2
 
     class Config(Method.Config):
         strength: float = option(
@@ -132,8 +166,9 @@ class VariationalDropout(Method):
         super().attach(network, layers, batch)
         self.noises: dict[str, Noise] = {}
         self._handles: list[RemovableHandle] = []
+        table = Table(torch.Tensor.normal_, batch[0].device)
         for name, weight in self.weights.items():
-            noise = Noise(weight.detach(), self.config.start, self.config.threshold)
+            noise = Noise(weight.detach(), self.config.start, self.config.threshold, table)
             self.noises[name] = noise
             parametrize.register_parametrization(layers[name], "weight", noise)
             self._handles.append(layers[name].register_forward_hook(noise.perturb))
@@ -143,17 +178,26 @@ class VariationalDropout(Method):
         return [ParameterGroup(NOISE, variances, optimizer="adam", lr=self.config.noise_lr)]
 
     def learning(self, progress: Progress) -> Collection[str]:
-        return {WEIGHTS, OTHERS, NOISE} if (progress.step - 1) % self.config.every == 0 else {WEIGHTS, OTHERS}
+        return {WEIGHTS, OTHERS, NOISE} if self._weighs(progress) else {WEIGHTS, OTHERS}
 
     def penalty(self, progress: Progress) -> Tensor | None:
-        if (progress.step - 1) % self.config.every:
+        if not self._weighs(progress):
             return None
         faded = min(1.0, progress.fraction / self.config.fade) if self.config.fade else 1.0
         divergence = [
-            Divergence.apply(self.weights[name], noise.log_variance, self.config.every)
+            Divergence.apply(self.weights[name], noise.log_variance, self.config.every, noise.variance)
             for name, noise in self.noises.items()
         ]
         return self.config.strength * faded * torch.stack(divergence).sum()
+
+    def after_step(self, progress: Progress) -> None:
+        if self._weighs(progress):
+            for noise in self.noises.values():
+                noise.update()
+
+    def _weighs(self, progress: Progress) -> bool:
+        """Whether the divergence counts and the noise learns in this step."""
+        return (progress.step - 1) % self.config.every == 0
 
     def finalise(self) -> None:
         for handle in self._handles:

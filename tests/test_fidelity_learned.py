@@ -33,6 +33,7 @@ from switchbench.methods import (
 )
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.l0 import GATES
+from switchbench.methods.noise import Table
 from switchbench.methods.powerpropagation import Powered
 from switchbench.methods.switchers.equivariant import EquivariantReader
 from switchbench.methods.switchers.gates import BARELY, Budgeted, Step, gates, openness, threshold
@@ -95,7 +96,7 @@ def test_hard_concrete_sample_and_its_gradient() -> None:
 def test_probability_of_an_open_gate_is_how_often_it_opens() -> None:
     logits = torch.tensor([-4.0, -2.0, -1.0, 0.0, 1.0, 3.0])
     many = logits.expand(100_000, -1)
-    often = (concrete.sample(many, concrete.logistic(many)) > 0).float().mean(0)
+    often = (concrete.sample(many, concrete.logistic(torch.empty_like(many))) > 0).float().mean(0)
     assert_close(concrete.open_probability(logits), often, atol=0.006, rtol=0)
 
 
@@ -108,7 +109,7 @@ def test_expected_open_gates_and_their_gradient() -> None:
 
 
 def test_noise_table_is_logistic_and_read_from_random_places() -> None:
-    noise = concrete.Noise(1000, torch.device("cpu"))
+    noise = Table(concrete.logistic, torch.device("cpu"), 1000)
     uniform = noise.table.double().sigmoid().sort().values
     assert (uniform - torch.linspace(0, 1, len(uniform), dtype=torch.float64)).abs().max() < 0.003
     like = torch.empty(20, 50)
@@ -247,6 +248,7 @@ def test_local_reparametrisation_is_noise_on_the_weights(layer: nn.Module, image
     method.attach(nn.Sequential(layer), {"0": layer}, (image, torch.zeros(1, dtype=torch.int64)))
     weight, noise = method.weights["0"].detach(), method.noises["0"]
     nn.init.uniform_(noise.log_variance, -3, 0)
+    noise.update()
     draws = 20_000
     sampled = weight + (0.5 * noise.log_variance.detach()).exp() * torch.randn(draws, *weight.shape)
     with torch.no_grad():
@@ -260,6 +262,24 @@ def test_local_reparametrisation_is_noise_on_the_weights(layer: nn.Module, image
     spread = reference.std(0)
     assert ((outputs.mean(0) - reference.mean(0)) / spread).abs().max() < 0.05
     assert_close(outputs.std(0), spread, rtol=0.04, atol=0)
+
+
+def test_variances_follow_the_log_variances_and_carry_their_gradient() -> None:
+    method: VariationalDropout = make(VariationalDropout, None, every=3)
+    (layer,) = attach(method, (2, 3))
+    noise = method.noises["0"]
+    noise.table.table.fill_(1.0)
+    images = torch.randn(5, 3)
+    for step, learned in ((1, True), (2, False), (3, False), (4, True)):
+        noise.log_variance.data += 0.5 if learned else 0.0
+        method.after_step(Progress(step, 100, 0))
+        assert_close(noise.variance, noise.log_variance.exp())
+        (found,) = torch.autograd.grad(layer(images).square().sum(), noise.log_variance)
+        weight, bias = method.weights["0"], layer.get_parameter("bias")
+        spread = F.linear(images.square(), noise.log_variance.exp())
+        outputs = F.linear(images, weight, bias) + (spread + 1e-8).sqrt()
+        (expected,) = torch.autograd.grad(outputs.square().sum(), noise.log_variance)
+        assert_close(found, expected)
 
 
 def test_variational_dropout_drops_what_is_mostly_noise_and_leaves_no_hook() -> None:

@@ -31,7 +31,7 @@ def gates(kind: GateKind, logits: Tensor, on: Tensor | None, temperature: float,
         opened = logits.relu()
     else:
         shifted = logits / temperature + concrete.CLOSED
-        noise = concrete.logistic(shifted) if noisy else None
+        noise = concrete.logistic(torch.empty_like(shifted)) if noisy else None
         opened = concrete.mean(shifted) if noise is None else concrete.sample(shifted, noise)
     return opened if on is None else opened.clamp_min(BARELY) * on
 
