@@ -44,12 +44,13 @@ class Switcher(Method):
     schedule (the paper's) gates are recomputed at every step, epochs 0, 2, … train the weights
     and 1, 3, … the reader; batch norms and ungated parameters learn throughout. Density falls on
     the cubic schedule, like gradual magnitude pruning, so that the methods differ in the choice
-    alone. For the last part of training gates are fixed and only weights learn.
+    alone. For the last part of training gates are fixed and only weights learn. A connection that is
+    switched off keeps its weight, and is switched on again with it.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    version = 2
+    version = 3
 
     class Config(Method.Config):
         reader: Literal["equivariant", "row", "unet", "free"] = option(
@@ -132,8 +133,10 @@ class Switcher(Method):
         self.norms = [group.name for group in self.parameter_groups() if group.name == READER_NORMS]
         self.live = False
         """Whether gates are recomputed at every step now."""
-        self.held = False
-        """Whether the weights themselves are zero where gates are closed."""
+        self.held = True
+        """Whether the weights themselves are zero where gates are closed, as long as gates stand."""
+        self.aside: dict[str, Tensor] = {}
+        """What closed gates keep from the held weights."""
         self.fraction = 0.0
         self.open: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
@@ -187,11 +190,8 @@ class Switcher(Method):
             for gate in self.gates.values():
                 gate.gate = gate.gate.detach()
         self.live = self.live and not last
-        self.held = c.schedule == "steps" and c.gate == "binary" and progress.fraction > self._last
-        if self.held:  # gates stand from now on: zeros in place are cheaper than gates in front
-            for name, weight in self.weights.items():
-                weight.mul_(self.gates[name].gate)
-                self.gates[name].passing = True
+        if c.schedule == "steps" and c.gate == "binary" and progress.fraction > c.begin:
+            self._hold()
 
     @torch.no_grad()
     def before_evaluation(self) -> None:
@@ -216,11 +216,31 @@ class Switcher(Method):
         c = self.config
         return c.schedule == "steps" and self._within(progress) and progress.step % c.every == 0
 
+    def _hold(self) -> None:
+        """Set weights to zero where gates are closed: cheaper at every step than gates in front."""
+        for name, weight in self.weights.items():
+            gate = self.gates[name]
+            if not self.held:
+                self.aside[name] = weight * (1 - gate.gate)
+                gate.passing = True
+            weight.mul_(gate.gate)
+        self.held = True
+
+    @torch.no_grad()
+    def _release(self) -> None:
+        """Give closed connections their weights back."""
+        for name, kept in self.aside.items():
+            self.weights[name].add_(kept)
+        for gate in self.gates.values():
+            gate.passing = False
+        self.held, self.aside = False, {}
+
     def _switch(self, fraction: float, noisy: bool, shown: bool = True) -> None:
         """Set the gates to the reader's choice. ``noisy``: as in training, with batch norm's batch
         statistics and sampled gates; the gates then carry a gradient unless it is off. ``shown``:
         the reader sees these gates when it is asked again."""
         c = self.config
+        self._release()
         self.readers.train(noisy)
         logits = {name: self._logits(name) for name in self.weights}
         vector = flat(logits)
