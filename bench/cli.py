@@ -101,15 +101,18 @@ def check(
             help="A method's name, a module that registers methods (my_package.my_method), or a file."
         ),
     ],
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option other than its default.")
+    ] = [],  # noqa: B006
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Check that methods keep the contract, on a tiny problem. Exit code 1 if one does not."""
-    from switchbench import conformance, plugins
+    from switchbench import conformance, plugins, specfile
 
     plugins.load(plugin)
     broken = False
     for name in plugins.methods_of(what):
-        outcomes = conformance.check(name)
+        outcomes = conformance.check(name, specfile.changed({}, set_))
         broken = broken or any(outcome.problem for outcome in outcomes)
         table = Table(title=name, title_justify="left", box=None, show_header=False)
         for outcome in outcomes:

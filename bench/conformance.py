@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from switchbench import accounting
 from switchbench.checkpoint import Checkpoint
+from switchbench.errors import explain
 from switchbench.methods import METHODS, Method
+from switchbench.methods.options import Options, declared, unmet
 from switchbench.networks import NETWORKS, Network
 from switchbench.trial import Skipped, TrialConfig, TrialResult, run_trial
 
@@ -42,20 +44,21 @@ class Outcome:
 
 
 class Case:
-    """A registered method on its small problem."""
+    """A registered method, with other options than its defaults where ``options`` says so, on its
+    small problem. Raises ValidationError if it does not take them."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, options: dict[str, Any] | None = None) -> None:
         self.method: type[Method] = METHODS[name]
-        self.defaults: Any = self.method.Config()
-        self.takes_target = self.method.takes_target(self.defaults)
+        self.choice = {"method": name} | (options or {})
+        self.options: Any = self.method.Config(**options or {})
+        self.takes_target = self.method.takes_target(self.options)
 
     def config(self, density: float = 0.1, **changes: Any) -> TrialConfig:
-        """A trial of the method with its default options."""
+        """A trial of the method."""
         fields: dict[str, Any] = {
             "network": self.network,
             "dataset": "digits",
-            "method": self.name,
+            "method": self.choice,
             "density": density if self.takes_target else None,
             "training": {"steps": STEPS, "batch_size": 64},
         }
@@ -68,7 +71,7 @@ class Case:
             network=PLAIN, dataset="digits", method="dense", training={"steps": 1}
         ).network
         network = choice.registered((1, 8, 8), 10, choice.config)
-        reason = self.method.skip(self.defaults, network, accounting.layers_in(network, "fc"))
+        reason = self.method.skip(self.options, network, accounting.layers_in(network, "fc"))
         return NORMED if reason else PLAIN
 
     @cached_property
@@ -77,17 +80,19 @@ class Case:
         return run_trial(self.config())
 
 
-def check(name: str) -> list[Outcome]:
-    """Run every check on a registered method."""
-    case = Case(name)
+def check(name: str, options: dict[str, Any] | None = None) -> list[Outcome]:
+    """Run every check on a registered method, with its defaults or with other ``options``."""
+    try:
+        case = Case(name, options)
+    except Exception as error:
+        return [Outcome("takes its options", _said(error))]
     outcomes = []
     for label, test in CHECKS.items():
         try:
             test(case)
             outcomes.append(Outcome(label, None))
         except Exception as error:  # whatever a method raises is what it does wrong
-            kind = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
-            outcomes.append(Outcome(label, " ".join(f"{kind}{error}".split())))
+            outcomes.append(Outcome(label, _said(error)))
     return outcomes
 
 
@@ -101,7 +106,7 @@ def meets_its_target(case: Case) -> None:
         found = row["density"]
         if not case.takes_target:
             _require(0 < found <= 1, f"a density of {found} was found")
-        elif case.method.granularity(case.defaults) == "connection":
+        elif case.method.granularity(case.options) == "connection":
             _require(found == goal, f"target {density:g} gave density {found:g} instead of {goal:g}")
         else:
             reachable = case.network is NORMED or 0 < found <= goal
@@ -167,17 +172,21 @@ def leaves_other_layers_alone(case: Case) -> None:
 
 def declares_its_options(case: Case) -> None:
     """Every option says what it is; ranges hold the default and only valid values."""
-    for key, field in case.method.Config.model_fields.items():
-        extra = field.json_schema_extra
-        _require(isinstance(extra, dict) and bool(field.description), f"{key} is not declared with option()")
-        declared: dict[str, Any] = extra if isinstance(extra, dict) else {}
-        if "search" in declared:
-            low, high = declared["search"]
+    options = case.method.Config
+    for key, field in options.model_fields.items():
+        declaration = field.json_schema_extra is not None and bool(field.description)
+        _require(declaration, f"{key} is not declared with option()")
+        about = declared(options, key)
+        unknown = [other for other in about.get("needs", {}) if other not in options.model_fields]
+        _require(not unknown, f"{key} needs {', '.join(unknown)}, which is no option")
+        if "search" in about:
+            low, high = about["search"]
             inside = low <= field.default <= high
             _require(inside, f"{key}: the default {field.default} is outside its search range")
-            _require(not declared["log"] or low > 0, f"{key}: a logarithmic range starts at {low}")
+            _require(not about["log"] or low > 0, f"{key}: a logarithmic range starts at {low}")
+            needed = {other: values[0] for other, values in unmet(options(), key).items()}
             for end in (low, high):
-                case.method.Config(**{key: round(end) if field.annotation is int else end})
+                options(**needed | {key: round(end) if field.annotation is int else end})
 
 
 def refuses_unknown_options(case: Case) -> None:
@@ -205,6 +214,13 @@ CHECKS: dict[str, Callable[[Case], None]] = {
 """Every check by its name in words; its docstring says more."""
 
 TIMING = ("train_seconds", "method_seconds")
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return explain(error, Options)
+    kind = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
 
 
 def _require(holds: bool, problem: str) -> None:

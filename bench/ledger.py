@@ -27,6 +27,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from switchbench import specfile
 from switchbench.errors import InputError
@@ -171,7 +172,7 @@ class Ledger:
         Raises InputError if the folder holds no comparison.
         """
         if self._compact.exists() and not self._plan_file.exists():
-            published: pd.DataFrame = pq.ParquetFile(self._compact).read().to_pandas()
+            published: pd.DataFrame = _sound(self._compact).to_pandas()
             return published.reindex(columns=ROW.names)  # older tables lack newer columns
         rows = []
         for planned in self._plan():
@@ -193,13 +194,26 @@ class Ledger:
     def _plan(self) -> list[dict[str, Any]]:
         if not self._plan_file.exists():
             raise InputError(f"{self.folder}: holds no comparison (no {self._plan_file.name})")
-        planned: list[dict[str, Any]] = pq.ParquetFile(self._plan_file).read().to_pylist()
+        planned: list[dict[str, Any]] = _sound(self._plan_file).to_pylist()
         return planned
 
     def name(self) -> str:
         """The comparison's name, read without validation: old folders stay readable."""
         path = self.folder / "spec.yaml"
-        return str(YAML(typ="safe").load(path)["name"]) if path.exists() else self.folder.name
+        if not path.exists():
+            return self.folder.name
+        try:
+            return str(YAML(typ="safe").load(path)["name"])
+        except (YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: not a spec: no name can be read from it") from error
+
+
+def _sound(path: Path) -> pa.Table:
+    """What a file holds that a folder cannot do without. Raises InputError if it is broken."""
+    try:
+        return pq.ParquetFile(path).read()
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: broken ({' '.join(str(error).split())})") from error
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -5,12 +5,10 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic.fields import FieldInfo
-
 from switchbench import specfile
 from switchbench.components import CHOICES
 from switchbench.errors import InputError, unknown
-from switchbench.methods import Options
+from switchbench.methods.options import Options, declared
 
 SECTIONS = {f"{choice.kind}s": choice for choice in CHOICES}
 
@@ -42,7 +40,7 @@ def describe(name: str) -> tuple[str, list[OptionLine]]:
         if name in choice.registry:
             thing = choice.registry[name]
             config: type[Options] = getattr(thing, "Config", Options)
-            return _documentation(thing), [_option(key, field) for key, field in config.model_fields.items()]
+            return _documentation(thing), [_option(config, key) for key in config.model_fields]
     names = [name for choice in SECTIONS.values() for name in choice.registry]
     raise InputError(unknown("name", name, [*SECTIONS, "specs", *specfile.shipped(), *names]))
 
@@ -56,17 +54,19 @@ def _documentation(thing: Any) -> str:
     return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(thing) or "")
 
 
-def _option(name: str, field: FieldInfo) -> OptionLine:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    search: Any = extra.get("search")
+def _option(config: type[Options], name: str) -> OptionLine:
+    field, extra = config.model_fields[name], declared(config, name)
+    search = extra.get("search")
+    needs = [f"{other} {' or '.join(map(str, values))}" for other, values in extra.get("needs", {}).items()]
     scale = ", log" if extra.get("log") else ""
+    condition = f" (with {', '.join(needs)})" if needs else ""
     return OptionLine(
         name=name,
         type=_type(field.annotation),
         default=str(field.default),
         valid=" ".join(_bound(limit) for limit in field.metadata),
         search=f"{search[0]:g} to {search[1]:g}{scale}" if search else "",
-        description=field.description or "",
+        description=f"{field.description}{condition}",
     )
 
 

@@ -115,9 +115,10 @@ def run_trial(
 ) -> TrialResult:
     """Train and measure one network.
 
-    Validation is read once an epoch and at the end, test once at the end. On a CPU the result
-    is the same bit for bit for the same config and number of ``threads``, alone or in a worker,
-    in one go or taken up from a ``checkpoint``.
+    Validation is read once an epoch and at the end, test once at the end. On a CPU with one
+    thread the result is the same bit for bit for the same config, alone or in a worker, in one go
+    or taken up from a ``checkpoint``. (More threads add up in their own order, and torch flushes
+    denormal numbers in those alone that start after it was told to.)
     Raises Skipped, Diverged (training), TimeoutError (``deadline`` on ``time.monotonic()``) and
     MissingData.
     """

@@ -1,5 +1,6 @@
 """What a worker does with a trial: run it unless it is done, and put it into the ledger."""
 
+import hashlib
 import json
 import math
 import os
@@ -19,6 +20,8 @@ from typing import Any
 
 import torch
 
+import switchbench.datasets
+import switchbench.methods
 from switchbench.checkpoint import Checkpoint
 from switchbench.ledger import DONE, Ledger
 from switchbench.spec import Resources
@@ -45,11 +48,13 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
     if stored := _settled(config, job):
         return stored
     resources = job.resources
-    device = "cuda" if resources.gpus and torch.cuda.is_available() else "cpu"
-    stamp = f"{_versions()} on {device}, {resources.cpus} threads"
-    checkpoint = Checkpoint(Ledger(job.folder).checkpoint(config.trial_id), stamp)
+    device = "cuda" if resources.gpus else "cpu"
+    path = Ledger(job.folder).checkpoint(config.trial_id)
+    checkpoint = Checkpoint(path, _stamp(device, resources.cpus))
     curves: list[dict[str, float]] = []
     try:
+        if resources.gpus and not torch.cuda.is_available():
+            raise RuntimeError(f"gpus: {resources.gpus:g} asked for, but PyTorch sees none on this node")
         with _time_limit(config, job) as deadline:
             result = run_trial(config, device, resources.cpus, job.data_folder, deadline, checkpoint)
         row, curves = result.row, result.curves
@@ -132,6 +137,21 @@ def _versions() -> str:
     if _git("ls-files", "--error-unmatch", __file__):
         versions["commit"] = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     return json.dumps(versions)
+
+
+def _stamp(device: str, threads: int) -> str:
+    """What must be the same for a checkpoint to be taken up."""
+    return f"{_versions()}, code {_code()}, on {device} with {threads} threads"
+
+
+@cache
+def _code() -> str:
+    """Hash of the code that trains: a commit does not tell two edits of one checkout apart."""
+    digest = hashlib.sha256()
+    for package in (switchbench, switchbench.methods, switchbench.datasets):
+        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _git(*arguments: str) -> str:

@@ -109,17 +109,33 @@ class Yardstick:
         """Take a burst of plain steps on a batch; the trial's random state is left alone."""
         device = split.labels.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            for _ in range(WARM_UP + BURST):
-                started = time.perf_counter()
+            for _ in range(WARM_UP):
                 self._step(split, index)
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
-                self.seconds.append(time.perf_counter() - started)
-            del self.seconds[-WARM_UP - BURST : -BURST]
+            self.seconds += (
+                self._cuda_burst(split, index) if device.type == "cuda" else self._burst(split, index)
+            )
             if not self.flops:
                 with FlopCounter() as counter:
                     self._step(split, index)
                 self.flops = counter.flops
+
+    def _burst(self, split: Split, index: Tensor) -> list[float]:
+        """Seconds of each of some steps."""
+        seconds = []
+        for _ in range(BURST):
+            started = time.perf_counter()
+            self._step(split, index)
+            seconds.append(time.perf_counter() - started)
+        return seconds
+
+    def _cuda_burst(self, split: Split, index: Tensor) -> list[float]:
+        """The same where steps are queued, as in training: one wait at the end, and the mean for each."""
+        torch.cuda.synchronize(split.labels.device)
+        started = time.perf_counter()
+        for _ in range(BURST):
+            self._step(split, index)
+        torch.cuda.synchronize(split.labels.device)
+        return [(time.perf_counter() - started) / BURST] * BURST
 
     def due(self, step: int) -> bool:
         """Whether ``step`` steps of training pay for another burst."""

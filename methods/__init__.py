@@ -5,16 +5,7 @@ data sets, Ray or the ledger. Importing this package registers the methods that 
 """
 
 from switchbench.methods.continuous import ContinuousSparsification
-from switchbench.methods.contract import (
-    METHODS,
-    Layers,
-    Method,
-    Options,
-    ParameterGroup,
-    Progress,
-    option,
-    register,
-)
+from switchbench.methods.contract import METHODS, Layers, Method, ParameterGroup, Progress, register
 from switchbench.methods.dense import Dense
 from switchbench.methods.dynamic import SET, RigL
 from switchbench.methods.initialisation import SNIP, AtInitialisation, GraSP, SynFlow
@@ -24,6 +15,7 @@ from switchbench.methods.lottery import LotteryTicket
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import GatedMethod, MaskedMethod
 from switchbench.methods.movement import Movement
+from switchbench.methods.options import Options, defaults, option
 from switchbench.methods.powerpropagation import Powerpropagation
 from switchbench.methods.random import Random, RandomLayerMatched, ShuffledMask
 from switchbench.methods.regularised import L1, DeepHoyer, GroupLasso, L1Subgradient, Regularised
@@ -84,6 +76,7 @@ __all__ = [
     "SynFlow",
     "Taylor",
     "VariationalDropout",
+    "defaults",
     "option",
     "register",
 ]

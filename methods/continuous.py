@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, option, register
+from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, register
+from switchbench.methods.options import option
 
 
 class Sigmoid(torch.autograd.Function):
@@ -75,10 +75,7 @@ class ContinuousSparsification(Method):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.gates: dict[str, SigmoidGate] = {}
-        for name, weight in self.weights.items():
-            self.gates[name] = SigmoidGate(weight.detach(), self.config.start)
-            parametrize.register_parametrization(layers[name], "weight", self.gates[name])
+        self.gates = self.parametrize(lambda _, weight: SigmoidGate(weight.detach(), self.config.start))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [

@@ -7,14 +7,14 @@ it is serving.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from switchbench.methods import state
+from switchbench.methods.options import Options
 from switchbench.methods.registry import registrar
 
 Layers = dict[str, nn.Module]
@@ -27,29 +27,7 @@ WEIGHTS = "weights"
 OTHERS = "others"
 """Group of the network's remaining parameters: biases, norms, layers out of scope."""
 
-
-class Options(BaseModel):
-    """Base of every typed set of options: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def option(
-    default: Any,
-    description: str,
-    *,
-    search: tuple[float, float] | None = None,
-    log: bool = False,
-    **bounds: Any,
-) -> Any:
-    """Declare one option of a method: its default, its meaning, its bounds and its search range.
-
-    ``search`` is the (low, high) range worth searching, on a logarithmic scale if ``log``.
-    ``bounds`` (``ge``, ``gt``, ``le``, ``lt``) are what validation accepts. A ``Literal`` or
-    ``bool`` field needs no range: all its values are searched.
-    """
-    extra: dict[str, Any] = {} if search is None else {"search": [*search], "log": log}
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
+P = TypeVar("P", bound=nn.Module)
 
 
 def _full_step(parameter: Tensor) -> Tensor | float:
@@ -146,6 +124,13 @@ class Method:
         self.network = network
         self.layers = layers
         self.weights = {name: _raw_weight(layer) for name, layer in layers.items()}
+
+    def parametrize(self, make: Callable[[str, nn.Parameter], P]) -> dict[str, P]:
+        """Put a parametrization, made from its name and raw weight, in front of every layer's weight."""
+        made = {name: make(name, weight) for name, weight in self.weights.items()}
+        for name, parametrization in made.items():
+            parametrize.register_parametrization(self.layers[name], "weight", parametrization)
+        return made
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """What the method learns beside the network's own parameters."""

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from switchbench.methods.contract import Progress, option, register
+from switchbench.methods.contract import Progress, register
 from switchbench.methods.masks import keep_top
+from switchbench.methods.options import defaults, option
 from switchbench.methods.random import Random
 from switchbench.methods.scores import magnitudes
 
@@ -87,14 +88,9 @@ class RigL(SET):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
+    @defaults(every=100, fraction=0.3, end=0.75)
     class Config(SET.Config):
-        every: int = option(100, "steps between two moves", search=(10, 1000), log=True, ge=1)
-        fraction: float = option(
-            0.3, "share of connections that move at first", search=(0.05, 0.7), gt=0, lt=1
-        )
-        end: float = option(
-            0.75, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
-        )
+        """SET's options."""
 
     def growth(self) -> dict[str, Tensor]:
         return {

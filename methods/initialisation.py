@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from switchbench.methods import budgets, scores
-from switchbench.methods.contract import Layers, Method, option, register
+from switchbench.methods.contract import Layers, Method, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.masks import keep_top
+from switchbench.methods.options import option
 
 Batch = tuple[Tensor, Tensor]
 

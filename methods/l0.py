@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from switchbench.methods import concrete
 from switchbench.methods.contract import (
@@ -17,11 +16,11 @@ from switchbench.methods.contract import (
     Method,
     ParameterGroup,
     Progress,
-    option,
     register,
 )
 from switchbench.methods.neurons import Paths, per_input
 from switchbench.methods.noise import Table
+from switchbench.methods.options import option
 
 GATES = "gates"
 
@@ -93,15 +92,13 @@ class L0(Method):
         self.paths = Paths(network, batch[0])
         largest = max(weight.numel() for weight in self.weights.values())
         table = Table(concrete.logistic, batch[0].device, largest)
-        self.gates: dict[str, HardConcreteGate] = {}
-        for name, weight in self.weights.items():
-            units = weight.shape if self.config.units == "connection" else weight.shape[1:2]
-            noise = 0.01 * torch.randn(units, generator=self.generator).to(weight.device)
-            logits = noise + math.log(self.config.start / (1 - self.config.start))
-            if self.config.units == "neuron":
-                logits = per_input(logits, weight)
-            self.gates[name] = HardConcreteGate(logits, table)
-            parametrize.register_parametrization(layers[name], "weight", self.gates[name])
+        self.gates = self.parametrize(lambda _, weight: HardConcreteGate(self._first_logits(weight), table))
+
+    def _first_logits(self, weight: Tensor) -> Tensor:
+        neurons = self.config.units == "neuron"
+        noise = torch.randn(weight.shape[1:2] if neurons else weight.shape, generator=self.generator)
+        logits = 0.01 * noise.to(weight.device) + math.log(self.config.start / (1 - self.config.start))
+        return per_input(logits, weight) if neurons else logits
 
     def parameter_groups(self) -> list[ParameterGroup]:
         logits = [gate.logits for gate in self.gates.values()]

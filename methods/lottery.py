@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.methods import budgets
-from switchbench.methods.contract import Layers, Method, Progress, option, register
+from switchbench.methods.contract import Layers, Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.masks import keep_top
+from switchbench.methods.options import option
 from switchbench.methods.scores import magnitudes
 
 

@@ -7,9 +7,10 @@ from pydantic import model_validator
 from torch import Tensor
 
 from switchbench.methods import budgets, schedules
-from switchbench.methods.contract import Method, Progress, option, register
+from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.masks import keep_top
+from switchbench.methods.options import option
 from switchbench.methods.scores import magnitudes
 
 

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from switchbench.methods.contract import Layers, Method, Progress
 from switchbench.methods.gates import Gate
@@ -42,10 +41,7 @@ class GatedMethod(MaskedMethod):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.gates: dict[str, Gate] = {}
-        for name, weight in self.weights.items():
-            self.gates[name] = Gate(weight, watch=True)
-            parametrize.register_parametrization(layers[name], "weight", self.gates[name])
+        self.gates = self.parametrize(lambda _, weight: Gate(weight, watch=True))
 
     def set_masks(self, masks: dict[str, Tensor]) -> None:
         self.masks = masks

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.methods import budgets, scores
-from switchbench.methods.contract import Layers, Method, option, register
+from switchbench.methods.contract import Layers, Method, register
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.masks import keep_top, random_masks
+from switchbench.methods.options import defaults, option
 
 
 @register("random")
@@ -39,11 +40,9 @@ class RandomLayerMatched(Magnitude):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
+    @defaults(begin=0.025, end=0.4)
     class Config(Magnitude.Config):
-        begin: float = option(0.025, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1)
-        end: float = option(
-            0.4, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
-        )
+        """Magnitude's options."""
 
     def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:
         keep = {name: int(mask.sum()) for name, mask in super().select(scores, density).items()}

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.methods import budgets
-from switchbench.methods.contract import Granularity, Layers, Method, Progress, option, register
+from switchbench.methods.contract import Granularity, Layers, Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.masks import flat, keep_top
 from switchbench.methods.neurons import Paths, columns, per_input, root_mean_squares
+from switchbench.methods.options import defaults, option
 from switchbench.methods.scores import magnitudes
 
 
@@ -27,7 +28,9 @@ class Regularised(MaskedMethod):
             0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
         )
         meet_target: bool = option(True, "meet the target density instead of learning a density")
-        threshold: float = option(1e-3, "without target: weights up to this size become zero", ge=0)
+        threshold: float = option(
+            1e-3, "weights up to this size become zero at the end", needs={"meet_target": [False]}, ge=0
+        )
 
     config: Config
 
@@ -73,8 +76,9 @@ class L1(Regularised):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
+    @defaults(threshold=0.0)
     class Config(Regularised.Config):
-        threshold: float = option(0.0, "without target: weights up to this size become zero", ge=0)
+        """A regulariser's options."""
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
@@ -145,14 +149,11 @@ class GroupLasso(Regularised):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
+    @defaults(end=0.4, threshold=0.0)
     class Config(Regularised.Config):
         strength: float = option(
             2e-7, "weight of the sum of group norms × √size", search=(1e-7, 1e-3), log=True, ge=0
         )
-        end: float = option(
-            0.4, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
-        )
-        threshold: float = option(0.0, "without target: weights up to this size become zero", ge=0)
 
     @classmethod
     def granularity(cls, config: Any) -> Granularity:

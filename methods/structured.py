@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from switchbench.methods import budgets, schedules
-from switchbench.methods.contract import Granularity, Layers, Method, Progress, option, register
+from switchbench.methods.contract import Granularity, Layers, Method, Progress, register
 from switchbench.methods.masked import GatedMethod, MaskedMethod
 from switchbench.methods.neurons import Masks, Paths, most, per_output, root_mean_squares
+from switchbench.methods.options import option
 from switchbench.methods.scores import magnitudes
 
 

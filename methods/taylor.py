@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, Progress, option, register
+from switchbench.methods.contract import Layers, Progress, register
 from switchbench.methods.magnitude import Magnitude
+from switchbench.methods.options import option
 
 
 @register("taylor")

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
-from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, option, register
+from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, register
 from switchbench.methods.neurons import per_output
+from switchbench.methods.options import option
 
 
 class Shrinking(torch.autograd.Function):
@@ -64,10 +64,8 @@ class STR(Method):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.thresholds: dict[str, SoftThreshold] = {}
-        for name, weight in self.weights.items():
-            self.thresholds[name] = SoftThreshold(weight.detach(), self.config.start)
-            parametrize.register_parametrization(layers[name], "weight", self.thresholds[name])
+        start = self.config.start
+        self.thresholds = self.parametrize(lambda _, weight: SoftThreshold(weight.detach(), start))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         c = self.config
@@ -144,10 +142,7 @@ class DST(Method):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.thresholds: dict[str, TrainableThreshold] = {}
-        for name, weight in self.weights.items():
-            self.thresholds[name] = TrainableThreshold(weight.detach())
-            parametrize.register_parametrization(layers[name], "weight", self.thresholds[name])
+        self.thresholds = self.parametrize(lambda _, weight: TrainableThreshold(weight.detach()))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         parameters = [threshold.t for threshold in self.thresholds.values()]

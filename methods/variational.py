@@ -7,20 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
-from torch.utils.hooks import RemovableHandle
 
-from switchbench.methods.contract import (
-    OTHERS,
-    WEIGHTS,
-    Layers,
-    Method,
-    ParameterGroup,
-    Progress,
-    option,
-    register,
-)
+from switchbench.methods.contract import OTHERS, WEIGHTS, Layers, Method, ParameterGroup, Progress, register
 from switchbench.methods.noise import Table
+from switchbench.methods.options import option
 
 NOISE = "noise"
 
@@ -164,14 +154,11 @@ class VariationalDropout(Method):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.noises: dict[str, Noise] = {}
-        self._handles: list[RemovableHandle] = []
-        table = Table(torch.Tensor.normal_, batch[0].device)
-        for name, weight in self.weights.items():
-            noise = Noise(weight.detach(), self.config.start, self.config.threshold, table)
-            self.noises[name] = noise
-            parametrize.register_parametrization(layers[name], "weight", noise)
-            self._handles.append(layers[name].register_forward_hook(noise.perturb))
+        c, table = self.config, Table(torch.Tensor.normal_, batch[0].device)
+        self.noises = self.parametrize(lambda _, weight: Noise(weight.detach(), c.start, c.threshold, table))
+        self._handles = [
+            layers[name].register_forward_hook(noise.perturb) for name, noise in self.noises.items()
+        ]
 
     def parameter_groups(self) -> list[ParameterGroup]:
         variances = [noise.log_variance for noise in self.noises.values()]

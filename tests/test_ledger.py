@@ -1,12 +1,14 @@
 """A row exists whole or not at all, and the ledger knows what it holds."""
 
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from switchbench import compare
 from switchbench import specfile as specs
 from switchbench.errors import InputError
 from switchbench.ledger import ROW, Ledger
@@ -114,3 +116,28 @@ def test_a_broken_file_is_a_trial_to_run(filled: tuple[Ledger, list[Any]]) -> No
 def test_a_folder_without_a_comparison(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no comparison"):
         Ledger(tmp_path).results()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("plan.parquet", b"PAR1 and no more", "plan.parquet: broken ("),
+        ("spec.yaml", b"seeds: [0", "spec.yaml: not a spec"),
+        ("spec.yaml", b"\xff\xfe", "spec.yaml: not a spec"),
+        ("spec.yaml", b"seeds: [0]", "spec.yaml: not a spec"),
+    ],
+)
+def test_a_broken_folder_is_said_in_one_line(
+    name: str, content: bytes, said: str, filled: tuple[Ledger, list[Any]]
+) -> None:
+    ledger, _ = filled
+    (ledger.folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(said)) as error:
+        compare.report(ledger.folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_broken_published_table_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"results\.parquet: broken \("):
+        compare.report(tmp_path)

@@ -16,12 +16,37 @@ from switchbench.trial import run_trial
 
 NAMES = sorted(name for name, method in METHODS.items() if method.__module__.startswith("switchbench."))
 cases = functools.cache(Case)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "set": {"every": 10},
+    "rigl": {"every": 10},
+    "dst": {"every": 10, "floor": 0.9},
+    "magnitude": {"schedule": "one-shot", "distribution": "erk"},
+    "l1": {"meet_target": False},
+    "l0": {"units": "neuron", "every": 3},
+    "n-m": {"n": 1, "m": 8},
+    "switcher": {"gate": "hard_concrete", "reader": "row", "every": 5},
+    "switcher-free-gates": {"units": "neuron", "every": 5},
+    "switcher-constant-input": {"gate": "relu", "sparsity": "penalty", "schedule": "epochs"},
+}
+"""Other options than the defaults: parts that those leave out, and events that they place too late
+for so short a training."""
+
+
+@functools.cache
+def variants(name: str) -> Case:
+    return Case(name, VARIANTS[name])
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", NAMES)
 def test_keeps_the_contract(name: str, check: str) -> None:
     CHECKS[check](cases(name))
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_keeps_the_contract_with_other_options(name: str, check: str) -> None:
+    CHECKS[check](variants(name))
 
 
 @pytest.mark.parametrize("name", NAMES)

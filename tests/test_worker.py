@@ -2,9 +2,11 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from switchbench import specfile as specs
@@ -86,3 +88,13 @@ def test_a_lost_workers_reason_is_read_from_where_tune_has_just_written_it(tmp_p
     assert _reason(trial) == "the worker process died"
     error_file.write_text("Failure # 1\nKeyError: 'x'\n")
     assert _reason(trial) == "KeyError: 'x'"
+
+
+def test_a_gpu_that_is_not_there_is_a_failure_and_no_cpu_run(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    job, plan = prepare(tmp_path, spec)
+    row = execute(plan[0], replace(job, resources=Resources(gpus=1)))
+    assert row["status"] == "failed"
+    assert "gpus: 1 asked for, but PyTorch sees none" in row["error"]

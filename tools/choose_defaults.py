@@ -22,6 +22,7 @@ from scipy.stats import qmc
 
 from switchbench import compare
 from switchbench.methods import METHODS, Method
+from switchbench.methods.options import declared, unmet
 from switchbench.progress import plain_console
 
 DENSITY = 0.02
@@ -35,12 +36,12 @@ what they control."""
 
 
 def ranges(method: type[Method]) -> dict[str, tuple[float, float, bool, bool]]:
-    """Low, high, logarithmic, whole: of each option that has a search range."""
-    found = {}
+    """Low, high, logarithmic, whole: of each option that has a search range and an effect."""
+    defaults, found = method.Config(), {}
     for name, field in method.Config.model_fields.items():
-        extra: Any = field.json_schema_extra or {}
-        if "search" in extra:
-            found[name] = (*extra["search"], extra["log"], field.annotation is int)
+        about = declared(method.Config, name)
+        if "search" in about and not unmet(defaults, name):
+            found[name] = (*about["search"], about["log"], field.annotation is int)
     return found
 
 

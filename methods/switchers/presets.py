@@ -1,9 +1,7 @@
 """Named settings of the switcher: the papers' methods, and the controls of any switcher."""
 
-from typing import Literal
-
-from switchbench.methods.contract import Granularity, option, register
-from switchbench.methods.switchers.gates import GateKind
+from switchbench.methods.contract import register
+from switchbench.methods.options import defaults, option
 from switchbench.methods.switchers.switcher import Switcher
 
 
@@ -23,22 +21,20 @@ class SwitcherPaper(Switcher):
 
     version = 2
 
+    @defaults(
+        reader="unet",
+        prior="none",
+        detach=False,
+        gate="relu",
+        schedule="epochs",
+        sparsity="none",
+        begin=0.0,
+        reader_optimizer="sgd",
+    )
     class Config(Switcher.Config):
-        reader: Literal["equivariant", "row", "unet", "free"] = option(
-            "unet", "the network that reads weights"
-        )
-        prior: Literal["magnitude", "none"] = option("none", "what the reader's output is added to: log |w|")
-        detach: bool = option(False, "epochs schedule: keep the weights' gradient out of the reader")
-        gate: GateKind = option("relu", "how logits become gates")
-        schedule: Literal["steps", "epochs"] = option("epochs", "how the networks take turns")
-        sparsity: Literal["target", "penalty", "none"] = option("none", "what decides the density")
-        begin: float = option(
-            0.0, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
-        )
         end: float = option(
             1.0, "share of training in which the networks take turns", search=(0.4, 1.0), gt=0, le=1
         )
-        reader_optimizer: Literal["adam", "sgd"] = option("sgd", "the readers' optimiser")
         reader_lr: float = option(0.1, "the readers' learning rate", search=(1e-4, 1.0), log=True, gt=0)
 
 
@@ -53,8 +49,9 @@ class SwitcherNeurons(SwitcherPaper):
     Defaults: those of the published code.
     """
 
+    @defaults(units="neuron")
     class Config(SwitcherPaper.Config):
-        units: Granularity = option("neuron", "what one gate switches")
+        """The paper's options."""
 
 
 @register("switcher-free-gates")
@@ -66,8 +63,8 @@ class SwitcherFreeGates(Switcher):
     Defaults: the switcher's, but for the logits' learning rate.
     """
 
+    @defaults(reader="free")
     class Config(Switcher.Config):
-        reader: Literal["equivariant", "row", "unet", "free"] = option("free", "one learnable logit per gate")
         reader_lr: float = option(0.5, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
 
 
@@ -80,8 +77,9 @@ class SwitcherShuffledWeights(Switcher):
     Defaults: the switcher's.
     """
 
+    @defaults(sees="shuffled")
     class Config(Switcher.Config):
-        sees: Literal["weights", "shuffled", "constant"] = option("shuffled", "what the reader is shown")
+        """The switcher's options."""
 
 
 @register("switcher-constant-input")
@@ -93,5 +91,6 @@ class SwitcherConstantInput(Switcher):
     Defaults: the switcher's.
     """
 
+    @defaults(sees="constant")
     class Config(Switcher.Config):
-        sees: Literal["weights", "shuffled", "constant"] = option("constant", "what the reader is shown")
+        """The switcher's options."""

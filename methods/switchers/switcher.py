@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from switchbench.methods import budgets, schedules
 from switchbench.methods.contract import (
@@ -17,12 +16,12 @@ from switchbench.methods.contract import (
     Method,
     ParameterGroup,
     Progress,
-    option,
     register,
 )
 from switchbench.methods.gates import Gate
 from switchbench.methods.masks import flat, keep_top, split
 from switchbench.methods.neurons import Paths, columns, per_input
+from switchbench.methods.options import option
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
 from switchbench.methods.switchers.gates import GateKind, gates, openness
 from switchbench.methods.switchers.row import FreeLogits, RowReader
@@ -30,6 +29,8 @@ from switchbench.methods.switchers.unet import UNetReader
 
 READER = "reader"
 READER_NORMS = "reader-norms"
+NETWORKS = ("equivariant", "row", "unet")
+"""Readers that see the weights."""
 JITTER = 1e-3
 """Fixed noise that breaks ties where a reader sees the same everywhere."""
 
@@ -57,24 +58,42 @@ class Switcher(Method):
             "equivariant", "the network that reads weights; free: none, one learnable logit per gate"
         )
         sees: Literal["weights", "shuffled", "constant"] = option(
-            "weights", "what the reader is shown; shuffled and constant are controls"
+            "weights",
+            "what the reader is shown; shuffled and constant are controls",
+            needs={"reader": NETWORKS},
         )
         prior: Literal["magnitude", "none"] = option(
             "magnitude", "what the reader's output is added to: log |w|"
         )
-        normalise: bool = option(False, "show the reader each layer's weights over their root mean square")
-        detach: bool = option(True, "epochs schedule: keep the weights' gradient out of the reader")
+        normalise: bool = option(
+            False,
+            "show the reader each layer's weights over their root mean square",
+            needs={"reader": NETWORKS},
+        )
+        detach: bool = option(
+            True, "keep the weights' gradient out of the reader", needs={"schedule": ["epochs"]}
+        )
         gate: GateKind = option("binary", "how logits become gates")
         units: Granularity = option("connection", "what one gate switches")
         schedule: Literal["steps", "epochs"] = option("steps", "how the networks take turns")
         every: int = option(
-            25, "steps schedule: one in this many trains the reader", search=(5, 100), log=True, ge=2
+            25,
+            "one in this many steps trains the reader",
+            search=(5, 100),
+            log=True,
+            needs={"schedule": ["steps"]},
+            ge=2,
         )
         sparsity: Literal["target", "penalty", "none"] = option(
             "target", "meet a target density, weigh open gates in the loss, or take what emerges"
         )
         strength: float = option(
-            0.1, "weight of the mean open gate in the loss, for penalty", search=(1e-3, 10), log=True, ge=0
+            0.1,
+            "weight of the mean open gate in the loss",
+            search=(1e-3, 10),
+            log=True,
+            needs={"sparsity": ["penalty"]},
+            ge=0,
         )
         begin: float = option(
             0.1, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
@@ -82,20 +101,40 @@ class Switcher(Method):
         end: float = option(
             0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
         )
-        updates: int = option(100, "number of density steps between begin and end", ge=1)
+        updates: int = option(
+            100,
+            "number of density steps between begin and end",
+            needs={"sparsity": ["target"], "schedule": ["steps"]},
+            ge=1,
+        )
         linger: float = option(
             0.25, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
         )
         reader_optimizer: Literal["adam", "sgd"] = option("adam", "the reader's optimiser")
         reader_lr: float = option(3e-4, "the reader's learning rate", search=(1e-5, 1e-2), log=True, gt=0)
         temperature: float = option(
-            2.0, "width of the soft threshold of gates, in logits", search=(0.1, 10), log=True, gt=0
+            2.0,
+            "width of the soft threshold of gates, in logits",
+            search=(0.1, 10),
+            log=True,
+            needs={"gate": ["binary", "hard_concrete"]},
+            gt=0,
         )
         hidden: int = option(
-            16, "width of the reader's hidden layers (equivariant, row)", search=(4, 64), log=True, ge=1
+            16,
+            "width of the reader's hidden layers",
+            search=(4, 64),
+            log=True,
+            needs={"reader": ["equivariant", "row"]},
+            ge=1,
         )
         rank: int = option(
-            4, "rank of the row-column interaction (equivariant)", search=(1, 16), log=True, ge=1
+            4,
+            "rank of the row-column interaction",
+            search=(1, 16),
+            log=True,
+            needs={"reader": ["equivariant"]},
+            ge=1,
         )
 
         @model_validator(mode="after")
@@ -129,7 +168,6 @@ class Switcher(Method):
         self.shown = {name: self._order(weight) for name, weight in self.weights.items()}
         self.jitter = {name: self._draw(weight) for name, weight in self.weights.items()}
         self.readers = self._build().to(batch[0].device)
-        self.gates: dict[str, Gate] = {}
         self.norms = [group.name for group in self.parameter_groups() if group.name == READER_NORMS]
         self.live = False
         """Whether gates are recomputed at every step now."""
@@ -140,10 +178,7 @@ class Switcher(Method):
         self.fraction = 0.0
         self.open: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
-        for name, weight in self.weights.items():
-            units = per_input(weight.new_ones(weight.shape[1]), weight)
-            self.gates[name] = Gate(units if self.config.units == "neuron" else weight)
-            parametrize.register_parametrization(layers[name], "weight", self.gates[name])
+        self.gates = self.parametrize(lambda _, weight: Gate(self._like(weight)))
         self.present = {name: gate.gate for name, gate in self.gates.items()}
         """The gates that the reader is shown: the last ones in training."""
 
@@ -314,6 +349,12 @@ class Switcher(Method):
         if self.config.prior == "magnitude":
             return prior
         return torch.randn(prior.shape, generator=self.generator).to(weight.device)
+
+    def _like(self, weight: Tensor) -> Tensor:
+        """A tensor with the shape of a layer's gates in front of its weight."""
+        if self.config.units == "connection":
+            return weight
+        return per_input(weight.new_ones(weight.shape[1]), weight)
 
     def _order(self, weight: Tensor) -> Tensor:
         """A fixed shuffle of a layer's weights, for the control that is shown it."""
