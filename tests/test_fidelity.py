@@ -11,7 +11,7 @@ from switchbench.methods import L1, METHODS, Magnitude, Progress, Switcher, Swit
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.switchers.equivariant import EquivariantReader
 from switchbench.methods.switchers.gates import Budgeted
-from switchbench.methods.switchers.switcher import READER, READER_NORMS
+from switchbench.methods.switchers.turns import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, pooling
 from switchbench.training import train
 from switchbench.trial import run_trial

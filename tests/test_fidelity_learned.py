@@ -38,7 +38,7 @@ from switchbench.methods.powerpropagation import Powered
 from switchbench.methods.switchers.equivariant import EquivariantReader
 from switchbench.methods.switchers.gates import BARELY, Budgeted, Step, gates, openness, threshold
 from switchbench.methods.switchers.row import RowReader
-from switchbench.methods.switchers.switcher import READER, READER_NORMS
+from switchbench.methods.switchers.turns import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, UNetReader
 from switchbench.methods.thresholds import Masking, Shrinking, long_tail
 from switchbench.methods.variational import NOISE, Divergence

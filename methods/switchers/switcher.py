@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from switchbench.methods import budgets, schedules
 from switchbench.methods.contract import (
-    OTHERS,
-    WEIGHTS,
     Granularity,
     Layers,
     Method,
@@ -25,10 +23,9 @@ from switchbench.methods.options import option
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
 from switchbench.methods.switchers.gates import GateKind, gates, openness
 from switchbench.methods.switchers.row import FreeLogits, RowReader
+from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns
 from switchbench.methods.switchers.unet import UNetReader
 
-READER = "reader"
-READER_NORMS = "reader-norms"
 NETWORKS = ("equivariant", "row", "unet")
 """Readers that see the weights."""
 JITTER = 1e-3
@@ -168,14 +165,14 @@ class Switcher(Method):
         self.shown = {name: self._order(weight) for name, weight in self.weights.items()}
         self.jitter = {name: self._draw(weight) for name, weight in self.weights.items()}
         self.readers = self._build().to(batch[0].device)
-        self.norms = [group.name for group in self.parameter_groups() if group.name == READER_NORMS]
-        self.live = False
-        """Whether gates are recomputed at every step now."""
+        self.turns = self._take_turns()
+        self.asked: float | None = None
+        """Share of training at which the reader made the gates that are in use, through which gradients
+        flow to it; None while gates stand."""
         self.held = True
         """Whether the weights themselves are zero where gates are closed, as long as gates stand."""
         self.aside: dict[str, Tensor] = {}
         """What closed gates keep from the held weights."""
-        self.fraction = 0.0
         self.open: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
         self.gates = self.parametrize(lambda _, weight: Gate(self._like(weight)))
@@ -191,65 +188,46 @@ class Switcher(Method):
         return [ParameterGroup(name, found, *settings) for name, found in named.items() if found]
 
     def learning(self, progress: Progress) -> Collection[str]:
-        if self.config.schedule == "steps":
-            return {READER, *self.norms} if self._reads(progress) else {WEIGHTS, OTHERS}
-        if not self._within(progress):
-            return {WEIGHTS, OTHERS}
-        return {OTHERS, *self.norms, WEIGHTS if progress.epoch % 2 == 0 else READER}
+        return self.turns.learning(progress)
 
     def before_step(self, progress: Progress) -> None:
         for gate in self.gates.values():
             gate.passing = self.held
-        self.live = self.config.schedule == "epochs" and self._within(progress)
-        if self.live or self._reads(progress):
+        if self.turns.asks(progress):
             self._switch(progress.fraction, noisy=True)
+            self.asked = progress.fraction
 
     def penalty(self, progress: Progress) -> Tensor | None:
         return None if self.open is None else self.config.strength * self.open
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
-        c = self.config
         self.open = None
-        self.fraction = progress.fraction
-        pruned = (
-            c.sparsity == "target"
-            and c.schedule == "steps"
-            and schedules.due(progress.step, progress.steps, c.begin, c.end, c.updates)
-        )
-        last = self.live and (progress.step + 1) / progress.steps > self._last
-        noisy = self._reads(progress) and (c.gate == "hard_concrete" or self.norms)
-        if pruned or last or noisy:
-            self._switch(max(progress.fraction, c.end) if last else progress.fraction, noisy=False)
-        elif self._reads(progress):  # the reader's gates stand until it is asked again
-            for gate in self.gates.values():
-                gate.gate = gate.gate.detach()
-        self.live = self.live and not last
-        if c.schedule == "steps" and c.gate == "binary" and progress.fraction > c.begin:
+        place = self.turns.settles(progress)
+        if place is not None:
+            self._switch(place, noisy=False)
+        for gate in self.gates.values():
+            gate.gate = gate.gate.detach()
+        if place is not None or self.config.schedule == "steps":
+            self.asked = None
+        if self.config.gate == "binary" and self.asked is None and progress.fraction > self.config.begin:
             self._hold()
 
     @torch.no_grad()
     def before_evaluation(self) -> None:
-        if self.live:
-            self._switch(self.fraction, noisy=False, shown=False)
+        if self.asked is not None:
+            self._switch(self.asked, noisy=False, shown=False)
 
     def finalise(self) -> None:
         super().finalise()
         if self.config.units == "neuron":
             self.paths.drop_dead(self.layers)
 
-    @property
-    def _last(self) -> float:
-        """Share of training after which gates stand."""
-        return self.config.end + self.config.linger * (1 - self.config.end)
-
-    def _within(self, progress: Progress) -> bool:
-        return self.config.begin < progress.fraction <= self._last
-
-    def _reads(self, progress: Progress) -> bool:
-        """Whether this step is the reader's, in the steps schedule."""
-        c = self.config
-        return c.schedule == "steps" and self._within(progress) and progress.step % c.every == 0
+    def _take_turns(self) -> Turns:
+        norms = [group.name for group in self.parameter_groups() if group.name == READER_NORMS]
+        if self.config.schedule == "steps":
+            return Steps(self.config, norms, self.density is not None)
+        return Epochs(self.config, norms)
 
     def _hold(self) -> None:
         """Set weights to zero where gates are closed: cheaper at every step than gates in front."""
