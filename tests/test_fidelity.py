@@ -265,6 +265,7 @@ def test_switched_off_weights_come_back_as_they_were() -> None:
     method.weights["0"].data += 1  # an optimiser with a memory moves all of them
     method.after_step(Progress(2, 10, 0))
     assert torch.equal(layer.weight, (raw + 1) * kept)
+    method.weights["0"].data += ~kept  # what a step before the release would do
     method._release()
     assert torch.equal(method.weights["0"], torch.where(kept, raw + 1, raw))
 

@@ -789,11 +789,11 @@ def test_shuffled_control_shows_weights_and_gates_in_one_fixed_other_order() -> 
     method: Switcher = make(SwitcherShuffledWeights, 0.3, begin=0.0, end=0.9, updates=10)
     attach(method, (6, 7))
     watch(method, seen)
+    weight = method.weights["0"].detach().clone()
     gates_before = []
     for step in (5, 6):
         gates_before.append(method.gates["0"].gate.detach().clone())
         method.after_step(Progress(step, 10, 0))
-    weight = method.weights["0"].detach()
     for (shown, gate), before in zip(seen, gates_before, strict=True):
         assert torch.equal(shown.flatten().sort().values, weight.flatten().sort().values)
         assert (shown == weight).float().mean() < 0.3
@@ -860,7 +860,7 @@ def test_parts_go_together(
     options = {"reader": reader, "gate": gate, "units": units, "schedule": schedule, "sparsity": sparsity}
     result = run_trial(
         make_config(
-            {"method": "switcher", "every": 2, **options},
+            {"method": "switcher", **options, **({"every": 2} if schedule == "steps" else {})},
             0.2 if sparsity == "target" else None,
             network={"network": "mlp", "hidden": [9]},
             training={"steps": 10, "batch_size": 512},

@@ -241,9 +241,9 @@ class Switcher(Method):
 
     @torch.no_grad()
     def _release(self) -> None:
-        """Give closed connections their weights back."""
+        """Give closed connections their weights back, as they were when they were closed."""
         for name, kept in self.aside.items():
-            self.weights[name].add_(kept)
+            self.weights[name].mul_(self.gates[name].gate).add_(kept)
         for gate in self.gates.values():
             gate.passing = False
         self.held, self.aside = False, {}
