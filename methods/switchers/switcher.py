@@ -224,7 +224,7 @@ class Switcher(Method):
             self.paths.drop_dead(self.layers)
 
     def _take_turns(self) -> Turns:
-        norms = [group.name for group in self.parameter_groups() if group.name == READER_NORMS]
+        norms = tuple(group.name for group in self.parameter_groups() if group.name == READER_NORMS)
         if self.config.schedule == "steps":
             return Steps(self.config, norms, self.density is not None)
         return Epochs(self.config, norms)

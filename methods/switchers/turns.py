@@ -1,6 +1,7 @@
 """How the task network and the reader take turns, and when gates come to stand."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from switchbench.methods import schedules
@@ -24,17 +25,20 @@ class Turns(Protocol):
         or gradient, to stand for some time; None if they are not."""
 
 
+@dataclass(frozen=True)
 class Steps:
     """One step in ``every`` is the reader's, with the weights frozen; gates stand in between."""
 
-    def __init__(self, config: Any, norms: Collection[str], target: bool) -> None:
-        """``norms``: the group of the reader's batch norms, if it has any. ``target``: density falls
-        on a schedule."""
-        self.config = config
-        self.norms = norms
-        self.target = target
-        self.noisy = bool(norms) or config.gate == "hard_concrete"
+    config: Any
+    norms: tuple[str, ...]
+    """The group of the reader's batch norms, if it has any."""
+    target: bool
+    """Whether density falls on a schedule."""
+
+    @property
+    def noisy(self) -> bool:
         """Whether gates that gradients flow through differ from those that stand."""
+        return bool(self.norms) or self.config.gate == "hard_concrete"
 
     def learning(self, progress: Progress) -> Collection[str]:
         return {READER, *self.norms} if self.asks(progress) else {WEIGHTS, OTHERS}
@@ -48,13 +52,13 @@ class Steps:
         return progress.fraction if due or (self.noisy and self.asks(progress)) else None
 
 
+@dataclass(frozen=True)
 class Epochs:
     """Epochs 0, 2, … are the weights', 1, 3, … the reader's; the reader makes the gates of every
     step, and batch norms and ungated parameters learn throughout (the paper's)."""
 
-    def __init__(self, config: Any, norms: Collection[str]) -> None:
-        self.config = config
-        self.norms = norms
+    config: Any
+    norms: tuple[str, ...]
 
     def learning(self, progress: Progress) -> Collection[str]:
         if not self.asks(progress):
