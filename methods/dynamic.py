@@ -3,9 +3,9 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from switchbench.methods.contract import Progress, register
+from switchbench.methods.contract import Layers, Progress, register
 from switchbench.methods.masks import keep_top
 from switchbench.methods.options import defaults, option
 from switchbench.methods.random import Random
@@ -19,11 +19,14 @@ class SET(Random):
     Mocanu et al. 2018, *Scalable training of artificial neural networks with adaptive sparse
     connectivity*: a random mask (ERK) to begin with; every ``every`` steps up to ``end`` a share
     of each layer's connections moves, ``fraction`` at first and less along a cosine (the decay
-    of Evci et al. 2020). Grown weights start at zero, but for one that is dropped and grown at once,
-    which stays. Each layer keeps its density, and the optimiser's steps go on at moves too.
+    of Evci et al. 2020). A grown weight starts as the network's initialisation had drawn it, but for
+    one that is dropped and grown at once, which stays. Each layer keeps its density, and the
+    optimiser's steps go on at moves too.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
+
+    version = 2
 
     class Config(Random.Config):
         every: int = option(150, "steps between two moves", search=(10, 1000), log=True, ge=1)
@@ -35,6 +38,15 @@ class SET(Random):
         )
 
     config: Config
+
+    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
+        initial = {name: layer.get_parameter("weight").detach().clone() for name, layer in layers.items()}
+        super().attach(network, layers, batch)
+        self.initial = initial
+
+    def first_value(self, name: str) -> Tensor | float:
+        """Where the grown weights of a layer start."""
+        return self.initial[name]
 
     def growth(self) -> dict[str, Tensor]:
         """Score of every connection that is off; the highest grow."""
@@ -57,7 +69,12 @@ class SET(Random):
     def after_step(self, progress: Progress) -> None:
         super().after_step(progress)
         if self._moves(progress):
+            assert self.masks is not None
+            before = self.masks
             self.set_masks(self._moved(self.scores, self._share(progress)))
+            for name, weight in self.weights.items():
+                grown = self.masks[name] > before[name]
+                weight.add_(grown * self.first_value(name))
 
     def _moves(self, progress: Progress) -> bool:
         return progress.fraction < self.config.end and progress.step % self.config.every == 0
@@ -81,16 +98,21 @@ class SET(Random):
 
 @register("rigl")
 class RigL(SET):
-    """The rigged lottery: like SET, but grow where the gradient is largest.
+    """The rigged lottery: like SET, but grow where the gradient is largest, from zero.
 
     Evci et al. 2020, *Rigging the Lottery: Making All Tickets Winners*.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
+    version = 1
+
     @defaults(every=100, fraction=0.3, end=0.75)
     class Config(SET.Config):
         """SET's options."""
+
+    def first_value(self, name: str) -> float:
+        return 0.0
 
     def growth(self) -> dict[str, Tensor]:
         return {

@@ -455,7 +455,7 @@ def test_rigl_may_grow_again_what_it_has_just_dropped() -> None:
     assert method.masks["0"].tolist() == [[1.0, 1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0, 1.0]]
 
 
-def test_set_drops_the_smallest_weights_and_grows_at_random() -> None:
+def test_set_drops_the_smallest_weights_and_grows_others_at_random_from_initial_values() -> None:
     places: set[tuple[int, ...]] = set()
     for seed in range(20):
         method, layer = dynamic(SET, WEIGHT, FIRST_ROW, seed=seed)
@@ -464,7 +464,9 @@ def test_set_drops_the_smallest_weights_and_grows_at_random() -> None:
         method.after_step(Progress(1, 1000, 0))
         assert torch.equal(layer.weight[0, [0, 3, 4]], WEIGHT[0, [0, 3, 4]])
         assert int(method.masks["0"].sum()) == 5
-        assert int(layer.weight[1].count_nonzero()) == 0
+        grown = method.masks["0"][1]
+        assert torch.equal(layer.weight[1], grown * method.initial["0"][1])
+        assert int(layer.weight[1].count_nonzero()) == int(grown.sum())
         places.add(tuple(method.masks["0"][1].int().tolist()))
     assert len(places) > 5
     assert any(sum(place) == 2 for place in places)  # both of the dropped stay away

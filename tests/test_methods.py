@@ -26,7 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "n-m": {"n": 1, "m": 8},
     "switcher": {"gate": "hard_concrete", "reader": "row", "every": 5},
     "switcher-free-gates": {"units": "neuron", "every": 5},
-    "switcher-constant-input": {"gate": "relu", "sparsity": "penalty", "schedule": "epochs"},
+    "switcher-shuffled-weights": {"gate": "relu", "sparsity": "penalty", "schedule": "epochs"},
 }
 """Other options than the defaults: parts that those leave out, and events that they place too late
 for so short a training."""
