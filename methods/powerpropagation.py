@@ -15,7 +15,7 @@ class Powered(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, exponent: float) -> Tensor:
-        factor = theta.abs() if exponent == 2 else theta.abs().pow_(exponent - 1)
+        factor = _power(theta.abs(), exponent - 1)
         ctx.save_for_backward(factor)
         ctx.exponent = exponent
         return theta * factor
@@ -24,6 +24,13 @@ class Powered(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (factor,) = ctx.saved_tensors
         return (gradient * factor).mul_(ctx.exponent), None
+
+
+def _power(size: Tensor, exponent: float) -> Tensor:
+    """A non-negative tensor to a power, without the slow general one where that is easy."""
+    if exponent == 1:
+        return size
+    return size.sqrt().mul_(size) if exponent == 1.5 else size.pow_(exponent)
 
 
 class Power(nn.Module):
@@ -52,6 +59,8 @@ class Powerpropagation(Magnitude):
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
+
+    version = 2
 
     @defaults(begin=0.025, end=0.4)
     class Config(Magnitude.Config):

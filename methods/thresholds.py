@@ -74,28 +74,28 @@ class STR(Method):
 
 
 class Masking(torch.autograd.Function):
-    """w · [|w| > t] with the long-tailed estimator of the step's derivative (Liu et al. 2020)."""
+    """w · [|w| > t] with the long-tailed estimator of the step's derivative (Liu et al. 2020), in few
+    passes over the weights."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, threshold: Tensor) -> Tensor:
-        """``threshold`` broadcasts over the weight."""
-        ctx.save_for_backward(weight, threshold)
-        size = weight.abs()
-        return weight * torch.gt(size, threshold, out=size)
+        """``threshold`` holds one value per row of the weight, (rows,)."""
+        distance = weight.abs().sub_(per_output(threshold, weight))
+        on = torch.gt(distance, 0.0, out=torch.empty_like(distance))
+        ctx.save_for_backward(weight, distance, on)
+        return weight * on
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        weight, threshold = ctx.saved_tensors
-        distance = weight.abs().sub_(threshold)
-        on = torch.gt(distance, 0.0, out=torch.empty_like(distance))
-        by_distance = long_tail(distance).mul_(weight).mul_(gradient)
-        by_threshold = -by_distance.sum_to_size(threshold.shape)
-        return by_distance.mul_(weight.sign()).addcmul_(gradient, on), by_threshold
+        weight, distance, on = ctx.saved_tensors
+        by_distance = long_tail(distance).mul_(weight)
+        by_threshold = -(by_distance * gradient).flatten(1).sum(1)
+        return by_distance.abs_().add_(on).mul_(gradient), by_threshold
 
 
 def long_tail(distance: Tensor) -> Tensor:
     """Estimated derivative of the unit step: 2 − 4|x| up to 0.4, then 0.4 up to 1, then 0."""
-    tail = distance.abs().mul_(-4).add_(2)
+    tail = torch.rsub(distance.abs(), 2, alpha=4)
     far = tail < -2 if bool(tail.min() < -2) else None  # hardly ever: weights are small
     tail.clamp_min_(0.4)
     return tail if far is None else tail.masked_fill_(far, 0)
@@ -109,7 +109,7 @@ class TrainableThreshold(nn.Module):
         self.t = nn.Parameter(weight.new_zeros(len(weight)))
 
     def forward(self, weight: Tensor) -> Tensor:
-        masked: Tensor = Masking.apply(weight, per_output(self.t, weight))
+        masked: Tensor = Masking.apply(weight, self.t)
         return masked
 
 
@@ -123,6 +123,8 @@ class DST(Method):
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
+
+    version = 2
 
     class Config(Method.Config):
         strength: float = option(
