@@ -440,7 +440,7 @@ def test_hardness_grows_exponentially_until_the_mask_stands() -> None:
 # Powerpropagation
 
 
-@pytest.mark.parametrize("exponent", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("exponent", [1.0, 1.5, 2.0, 2.5, 3.0])
 def test_powerpropagation_starts_from_the_same_function(exponent: float) -> None:
     method: Powerpropagation = make(Powerpropagation, 0.5, exponent=exponent)
     layer = nn.Linear(6, 5)
@@ -452,7 +452,7 @@ def test_powerpropagation_starts_from_the_same_function(exponent: float) -> None
     assert_close(layer.weight.detach(), raw * raw.abs() ** (exponent - 1))
 
 
-@pytest.mark.parametrize("exponent", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("exponent", [1.0, 1.5, 2.0, 2.5, 3.0])
 def test_powerpropagation_gradient(exponent: float) -> None:
     theta = doubles(30)
     found = slopes(lambda x: Powered.apply(x, exponent), theta)
