@@ -94,13 +94,14 @@ def best(rows: pd.DataFrame) -> "pd.Series[Any]":
 
 def main() -> None:
     """Run what is lacking and print each method's best point."""
+    searched = [name for name, method in METHODS.items() if ranges(method) and name not in UNSEARCHED]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--out", default="results/defaults")
+    parser.add_argument("--methods", nargs="+", choices=searched, default=searched, metavar="METHOD")
     options = parser.parse_args()
-    names = [name for name, method in METHODS.items() if ranges(method) and name not in UNSEARCHED]
-    plan = spec(options.points, options.epochs, names)
+    plan = spec(options.points, options.epochs, options.methods)
     results = compare.run(plan, options.out, mlflow_uri="none")
     measured = results[results["status"] == "ok"]
     table = Table("method", "default", "best", "density", "options of the best", box=None)
