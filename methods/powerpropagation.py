@@ -53,9 +53,9 @@ class Power(nn.Module):
 class Powerpropagation(Magnitude):
     """Train θ with weights θ · |θ|^(exponent − 1), which sparsifies by itself; prune gradually.
 
-    Schwarz et al. 2021, *Powerpropagation: A sparsity inducing weight reparameterisation*, which
-    lets gradient descent move large weights faster. Adam divides a gradient's scale out: under it
-    most of that effect is gone, and what remains is that a weight's relative change shrinks near zero.
+    Schwarz et al. 2021, *Powerpropagation: A sparsity inducing weight reparameterisation*. Gradient
+    descent then moves a weight in proportion to the square of exponent · |θ|^(exponent − 1); Adam,
+    which divides a gradient's scale out, in proportion to that factor itself.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
