@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from switchbench import specfile
 from switchbench.components import CHOICES
 from switchbench.errors import InputError, unknown
-from switchbench.methods.options import Options, declared
+from switchbench.methods.options import Options, declared, in_words
 
 SECTIONS = {f"{choice.kind}s": choice for choice in CHOICES}
 
@@ -57,9 +57,8 @@ def _documentation(thing: Any) -> str:
 def _option(config: type[Options], name: str) -> OptionLine:
     field, extra = config.model_fields[name], declared(config, name)
     search = extra.get("search")
-    needs = [f"{other} {' or '.join(map(str, values))}" for other, values in extra.get("needs", {}).items()]
     scale = ", log" if extra.get("log") else ""
-    condition = f" (with {', '.join(needs)})" if needs else ""
+    condition = f" (with {in_words(extra['needs'])})" if "needs" in extra else ""
     return OptionLine(
         name=name,
         type=_type(field.annotation),

@@ -163,7 +163,8 @@ class _Training:
         method = self.method
         method.before_step(progress)
         images, labels = self.splits.train.batch(index)
-        loss = F.cross_entropy(self.network(images), labels)
+        with parametrize.cached():  # a layer that is used twice has one weight
+            loss = F.cross_entropy(self.network(images), labels)
         penalty = method.penalty(progress)
         (loss if penalty is None else loss + penalty).backward()
         method.after_backward(progress)

@@ -1,6 +1,7 @@
 """What a worker does with a trial: run it unless it is done, and put it into the ledger."""
 
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -50,7 +51,7 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
     resources = job.resources
     device = "cuda" if resources.gpus else "cpu"
     path = Ledger(job.folder).checkpoint(config.trial_id)
-    checkpoint = Checkpoint(path, _stamp(device, resources.cpus))
+    checkpoint = Checkpoint(path, _stamp(config, device, resources.cpus))
     curves: list[dict[str, float]] = []
     try:
         if resources.gpus and not torch.cuda.is_available():
@@ -139,17 +140,30 @@ def _versions() -> str:
     return json.dumps(versions)
 
 
-def _stamp(device: str, threads: int) -> str:
+def _stamp(config: TrialConfig, device: str, threads: int) -> str:
     """What must be the same for a checkpoint to be taken up."""
-    return f"{_versions()}, code {_code()}, on {device} with {threads} threads"
+    choices = (config.method, config.network, config.dataset)
+    own = [file for choice in choices if (file := _file(choice.registered))]
+    return f"{_versions()}, code {_code(*own)}, on {device} with {threads} threads"
+
+
+def _file(registered: Any) -> Path | None:
+    """The source file of a registered class or function, where there is one."""
+    try:
+        return Path(inspect.getfile(registered))
+    except (OSError, TypeError):
+        return None
 
 
 @cache
-def _code() -> str:
-    """Hash of the code that trains: a commit does not tell two edits of one checkout apart."""
+def _code(*files: Path) -> str:
+    """Hash of the code that trains, and of plug-ins' ``files``: a commit does not tell two edits of one
+    checkout apart."""
     digest = hashlib.sha256()
-    for package in (switchbench, switchbench.methods, switchbench.datasets):
-        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
+    packages = (switchbench, switchbench.methods, switchbench.datasets)
+    own = [file for package in packages for file in sorted(Path(package.__path__[0]).rglob("*.py"))]
+    for file in [*own, *files]:
+        if file.is_file():
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

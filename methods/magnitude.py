@@ -32,11 +32,20 @@ class Magnitude(MaskedMethod):
     class Config(Method.Config):
         schedule: Literal["cubic", "one-shot"] = option("cubic", "gradual, or all at `end`")
         distribution: budgets.Distribution = option("global", "how density spreads over layers")
-        begin: float = option(0.1, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1)
+        begin: float = option(
+            0.1,
+            "share of training before pruning begins",
+            search=(0.0, 0.3),
+            needs={"schedule": ["cubic"]},
+            ge=0,
+            lt=1,
+        )
         end: float = option(
             0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
         )
-        updates: int = option(100, "number of pruning events between begin and end", ge=1)
+        updates: int = option(
+            100, "number of pruning events between begin and end", needs={"schedule": ["cubic"]}, ge=1
+        )
 
         @model_validator(mode="after")
         def _in_order(self) -> Self:

@@ -1,11 +1,14 @@
 """Neurons: masks over whole units, with the connections that then lead nowhere removed as well.
 
 A unit is one input of a layer: a pixel or a neuron of the layer before. Its group is the
-weights that read it: a column of a linear layer, an input channel of a convolution.
+weights that read it: a column of a linear layer, an input channel of a convolution (of a grouped
+one, the channel at that place in every group).
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +25,7 @@ TRANSPARENT = (
 )  # fmt: skip
 """Leaf modules through which a positive signal stays positive, so that paths can be followed."""
 
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 Masks = dict[str, Tensor]
 
@@ -52,47 +56,58 @@ class Paths:
 
     A positive signal runs through a copy of the network in which every weight is positive where
     its mask is; a connection is alive exactly if the output changes with it. Removing dead ones
-    changes no output. In networks with other modules than :data:`TRANSPARENT`, or where a signal
-    turns negative, paths cannot be followed and every connection counts as alive.
+    changes no output. In networks with other modules than :data:`TRANSPARENT`, or where the signal
+    of the unmasked network does not stay positive, paths cannot be followed and every connection
+    counts as alive.
     """
 
     network: nn.Module
+    """As it is before anything is attached; a copy is kept."""
     images: Tensor
     """Any batch of inputs; only its shape and device matter."""
 
-    @torch.enable_grad()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", copy.deepcopy(self.network).eval())
+        object.__setattr__(self, "images", torch.ones_like(self.images[:1], dtype=torch.float64))
+
     def alive(self, masks: Masks, silent: Mapping[str, Tensor] | None = None) -> Masks:
         """The masks without connections that lead nowhere or carry nothing. ``silent`` gives
         parameters, by name, that are to be followed with these values instead of ones."""
+        if not self._can_be_followed:
+            return masks
+        flow = self._flow(masks, silent or {})
+        return {name: mask * (flow[name] > 0).to(mask.dtype) for name, mask in masks.items()}
+
+    @cached_property
+    def _can_be_followed(self) -> bool:
         leaves = [module for module in self.network.modules() if not [*module.children()]]
         if not all(isinstance(leaf, TRANSPARENT) for leaf in leaves):
-            return masks
-        handles = [leaf.register_forward_hook(_average) for leaf in leaves if isinstance(leaf, POOLS)]
-        state: dict[str, Tensor] = {}  # in double precision: signals fade over many layers
+            return False
+        layers = {n: m for n, m in self.network.named_modules() if isinstance(m, WEIGHTED)}
+        whole = {name: torch.ones_like(layer.get_parameter("weight")) for name, layer in layers.items()}
+        return all(bool((flow > 0).all()) for flow in self._flow(whole, {}).values())
+
+    @torch.enable_grad()
+    def _flow(self, masks: Masks, silent: Mapping[str, Tensor]) -> Masks:
+        """Gradient of the output's sum by the masks, in double precision: signals fade over many layers."""
+        pools = [module for module in self.network.modules() if isinstance(module, POOLS)]
+        handles = [pool.register_forward_hook(_average) for pool in pools]
+        state: dict[str, Tensor] = {}
         for name, parameter in self.network.named_parameters():
-            state[name] = torch.ones_like(parameter, dtype=torch.float64) / parameter[0].numel()
+            fan_in = parameter[0].numel() if parameter.dim() else 1
+            state[name] = torch.ones_like(parameter, dtype=torch.float64) / fan_in
         for name, buffer in self.network.named_buffers():
             ones = torch.ones_like(buffer, dtype=torch.float64)
             state[name] = torch.zeros_like(ones) if name.endswith("mean") else ones
-        state |= {name: value.double() for name, value in (silent or {}).items()}
+        state |= {name: value.double() for name, value in silent.items()}
         scaled = {name: (mask.double() / mask[0].numel()).requires_grad_() for name, mask in masks.items()}
         state |= {f"{name}.weight": mask for name, mask in scaled.items()}
-        training = self.network.training
         try:
-            total = functional_call(
-                self.network.eval(), state, (torch.ones_like(self.images[:1], dtype=torch.float64),)
-            ).sum()
+            total = functional_call(self.network, state, (self.images,)).sum()
         finally:
-            self.network.train(training)
             for handle in handles:
                 handle.remove()
-        found = torch.autograd.grad(total, list(scaled.values()))
-        if any(bool((gradient < 0).any()) for gradient in found):
-            return masks  # something in between does not keep signals positive
-        return {
-            name: mask * (gradient > 0).to(mask.dtype)
-            for (name, mask), gradient in zip(masks.items(), found, strict=True)
-        }
+        return dict(zip(masks, torch.autograd.grad(total, list(scaled.values())), strict=True))
 
     def drop_dead(self, layers: Layers) -> None:
         """Zero every weight on no path, in plain layers."""

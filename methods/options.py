@@ -18,11 +18,7 @@ class Options(BaseModel):
             given = getattr(self, name)
             missing = unmet(self, name)
             if missing and given != field.default:
-                needs = " and ".join(
-                    f"{other} {' or '.join(str(value) for value in values)}"
-                    for other, values in missing.items()
-                )
-                raise ValueError(f"{name}: {given!r} has no effect: it needs {needs}")
+                raise ValueError(f"{name}: {given!r} has no effect: it needs {in_words(missing)}")
         return self
 
 
@@ -43,7 +39,7 @@ def option(
     ``search`` is the (low, high) range worth searching, on a logarithmic scale if ``log``.
     ``needs`` names other options and the values with which this one has an effect. ``bounds``
     (``ge``, ``gt``, ``le``, ``lt``) are what validation accepts. A ``Literal`` or ``bool`` field
-    needs no range: all its values are searched.
+    needs no range.
     """
     extra: dict[str, Any] = {} if search is None else {"search": [*search], "log": log}
     if needs:
@@ -76,3 +72,8 @@ def unmet(options: Options, name: str) -> dict[str, list[Any]]:
     """The values of other options that an option would need to have an effect, where they differ."""
     needs = declared(type(options), name).get("needs", {})
     return {other: values for other, values in needs.items() if getattr(options, other) not in values}
+
+
+def in_words(needs: dict[str, list[Any]]) -> str:
+    """What an option needs, as a phrase."""
+    return ", ".join(f"{other} {' or '.join(map(str, values))}" for other, values in needs.items())

@@ -10,7 +10,7 @@ from switchbench.methods.contract import Layers, Method, register
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.masks import keep_top, random_masks
-from switchbench.methods.options import defaults, option
+from switchbench.methods.options import option
 
 
 @register("random")
@@ -37,12 +37,8 @@ class RandomLayerMatched(Magnitude):
     What it lacks against ``magnitude`` is what the choice of connections within layers is worth;
     what it gains on ``random`` is what layer densities and a dense start are worth.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    Defaults: magnitude's.
     """
-
-    @defaults(begin=0.025, end=0.4)
-    class Config(Magnitude.Config):
-        """Magnitude's options."""
 
     def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:
         keep = {name: int(mask.sum()) for name, mask in super().select(scores, density).items()}

@@ -25,7 +25,12 @@ class Regularised(MaskedMethod):
             1e-4, "weight of the regulariser in the loss", search=(1e-6, 1e-2), log=True, ge=0
         )
         end: float = option(
-            0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
+            0.6,
+            "share of training at which the target is met",
+            search=(0.4, 0.9),
+            needs={"meet_target": [True]},
+            gt=0,
+            le=1,
         )
         meet_target: bool = option(True, "meet the target density instead of learning a density")
         threshold: float = option(

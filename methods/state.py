@@ -46,7 +46,7 @@ def restore(present: Any, stored: Any) -> Any:
         return present
     if isinstance(present, dict) and isinstance(stored, dict):
         return {key: restore(present.get(key), item) for key, item in stored.items()}
-    if isinstance(present, list | tuple) and len(present) == len(stored):
+    if isinstance(present, list | tuple) and isinstance(stored, list) and len(present) == len(stored):
         return type(present)(restore(old, item) for old, item in zip(present, stored, strict=True))
     return present if _constant(present) else stored
 

@@ -775,10 +775,10 @@ def test_normalised_weights_have_unit_root_mean_square() -> None:
     method: Switcher = make(Switcher, 0.3, normalise=True, begin=0.0, end=0.9, updates=10)
     attach(method, (6, 7))
     watch(method, seen)
+    weight = method.weights["0"].detach().clone()
     for step in (5, 6):
         gate = method.gates["0"].gate
         method.after_step(Progress(step, 10, 0))
-    weight = method.weights["0"].detach()
     assert_close(seen[1][0], weight / weight.square().mean().sqrt())
     assert torch.equal(seen[1][1], gate)
     assert gate.unique().tolist() == [0, 1]
@@ -821,26 +821,31 @@ def test_constant_control_knows_nothing_of_the_weights(units: str) -> None:
 
 
 @pytest.mark.parametrize(("units", "number"), [("connection", 30 + 20), ("neuron", 6 + 5)])
-def test_free_gates_have_a_logit_each_and_look_at_weights_at_the_start_alone(units: str, number: int) -> None:
+def test_free_gates_learn_a_number_each_on_top_of_magnitudes(units: str, number: int) -> None:
     method: Switcher = make(SwitcherFreeGates, 0.5, begin=0.0, end=0.5, units=units)
     layers = attach(method, *SHAPES)
     (group,) = method.parameter_groups()
     assert sum(parameter.numel() for parameter in group.parameters) == number
-    weight = method.weights["0"].detach().clone()
-    expected = weight.abs() if units == "connection" else weight.square().mean(0).sqrt()
-    assert_close(method.readers[0].logits.exp(), expected, rtol=1e-4, atol=1e-6)
-    method.after_step(Progress(5, 10, 0))
-    before = [layer.weight != 0 for layer in layers]
+    assert not any(parameter.any() for parameter in group.parameters)
+
+    def chosen() -> list[Tensor]:
+        method._switch(1.0, noisy=False)
+        return [layer.weight != 0 for layer in layers]
+
+    first = chosen()
     for raw in method.weights.values():
         nn.init.normal_(raw)
-    method.after_step(Progress(6, 10, 0))
-    method._switch(1.0, noisy=False)
-    assert all(torch.equal(layer.weight != 0, mask) for layer, mask in zip(layers, before, strict=True))
+    prior = method.weights["0"].detach().abs()
+    again = chosen()
+    assert not torch.equal(first[0], again[0])
+    if units == "connection":  # at rest they prune by magnitude
+        assert prior[again[0]].min() > prior[~again[0]].max()
     with torch.no_grad():
-        for parameter in group.parameters:
-            parameter.neg_()
-    method._switch(1.0, noisy=False)
-    assert not torch.equal(layers[0].weight != 0, before[0])
+        method.readers[0].logits[..., -1] = 100.0
+        method.readers[0].logits[..., 0] = -100.0
+    moved = chosen()[0]
+    assert moved[:, -1].all()
+    assert not moved[:, 0].any()
 
 
 FAMILY = itertools.product(
@@ -874,7 +879,7 @@ def test_parts_go_together(
     elif units == "connection":
         assert left == round(0.2 * total)
     else:
-        assert 0.1 * total < left <= round(0.2 * total)
+        assert 0.15 * total < left <= round(0.2 * total)
 
 
 @pytest.mark.parametrize(("end", "linger"), [(0.7, 0.0), (0.6, 0.25)])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from switchbench.methods import (
     LAMP,
@@ -748,3 +749,38 @@ def test_n_m_passes_gradients_straight_through_and_decays_what_is_masked() -> No
     assert network[0].weight.tolist() == [[5.0, 0.0, 0.0, -4.0]]
     method.finalise()
     assert network[0].weight.tolist() == [[5.0, 0.0, 0.0, -4.0]]
+
+
+def test_what_is_attached_does_not_hide_the_paths() -> None:
+    """Neurons' switchers use up their budget on connections that lead somewhere."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(20, 12), nn.ReLU(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
+    paths = Paths(network, torch.zeros(1, 20))
+    weights = {name: layer.weight for name, layer in network.named_children() if isinstance(layer, nn.Linear)}
+    scores = {name: torch.rand(weight.shape[1]) for name, weight in weights.items()}
+    before = paths.best_units(scores, weights, 0.3)
+    for name in weights:
+        parametrize.register_parametrization(network.get_submodule(name), "weight", nn.Identity())
+    after = paths.best_units(scores, weights, 0.3)
+    assert all(torch.equal(before[name], after[name]) for name in weights)
+    assert all(torch.equal(mask, paths.alive(after)[name]) for name, mask in after.items())
+    total = sum(weight.numel() for weight in weights.values())
+    assert 0.2 < sum(int(mask.sum()) for mask in after.values()) / total <= 0.3
+
+
+@pytest.mark.parametrize("classes", [2, 4, 10])
+def test_paths_that_end_in_a_softmax_cannot_be_followed(classes: int) -> None:
+    class Logs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 5), nn.Linear(5, classes)
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.log_softmax(self.scale * self.second(self.first(x).relu()), 1)
+
+    network = Logs()
+    masks = {"first": torch.ones(5, 6), "second": torch.ones(classes, 5)}
+    masks["first"][0] = 0
+    found = Paths(network, torch.zeros(3, 6)).alive(masks)
+    assert all(torch.equal(found[name], mask) for name, mask in masks.items())

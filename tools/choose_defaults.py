@@ -30,7 +30,13 @@ CEILING = 0.05
 MARGIN = 0.005
 SEED = 1000
 """No comparison that is shipped uses it."""
-UNSEARCHED = ("switcher-paper", "switcher-neurons", "switcher-shuffled-weights", "switcher-constant-input")
+UNSEARCHED = (
+    "switcher-paper",
+    "switcher-neurons",
+    "switcher-shuffled-weights",
+    "switcher-constant-input",
+    "random-layer-matched",
+)
 """The papers' settings, a hundred times too slow to search here; and controls, which share those of
 what they control."""
 

@@ -56,12 +56,15 @@ class SwitcherNeurons(SwitcherPaper):
 
 @register("switcher-free-gates")
 class SwitcherFreeGates(Switcher):
-    """Control: the switcher's gates, schedule and budget, but free logits instead of a reader.
+    """Control: the switcher's gates, prior, schedule and budget, but free logits instead of a reader.
 
-    If it ties with ``switcher``, reading weights was worth nothing.
+    What is added to log |w| is learned for each connection alone. If it ties with ``switcher``,
+    reading weights was worth nothing beyond their size.
 
     Defaults: the switcher's, but for the logits' learning rate.
     """
+
+    version = 4  # above the switcher's
 
     @defaults(reader="free")
     class Config(Switcher.Config):

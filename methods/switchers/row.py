@@ -32,12 +32,12 @@ class RowReader(nn.Module):
 
 
 class FreeLogits(nn.Module):
-    """Control: no reader, one learnable logit per gate."""
+    """Control: no reader, one learnable number per gate."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__()
         self.logits = nn.Parameter(logits)
 
     def forward(self, weight: Tensor, gate: Tensor) -> Tensor:
-        """The logits, whatever the weights."""
+        """The same numbers, whatever the weights."""
         return self.logits

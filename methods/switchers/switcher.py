@@ -43,7 +43,8 @@ class Switcher(Method):
     and 1, 3, … the reader; batch norms and ungated parameters learn throughout. Density falls on
     the cubic schedule, like gradual magnitude pruning, so that the methods differ in the choice
     alone. For the last part of training gates are fixed and only weights learn. A connection that is
-    switched off keeps its weight, and is switched on again with it.
+    switched off keeps its weight, and is switched on again with it (binary gates in the ``steps``
+    schedule: weight decay and an optimiser's memory leave it alone; else they may still move it).
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
@@ -154,6 +155,9 @@ class Switcher(Method):
     @classmethod
     def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
         odd = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear)]
+        tiny = [name for name, layer in layers.items() if min(layer.get_parameter("weight").shape) < 2]
+        if tiny and config.reader == "unet":
+            return f"the unet reader needs at least two rows and columns, which {tiny[0]} lacks"
         if odd and (config.reader == "unet" or config.units == "neuron"):
             what = "the unet reader reads" if config.reader == "unet" else "gates of neurons are for"
             return f"{what} fully connected layers only, not {odd[0]}"
@@ -283,7 +287,7 @@ class Switcher(Method):
         seen = self._see(name, weight.detach() if self.config.detach else weight)
         gate = self.present[name].expand_as(self.weights[name]).flatten(1)
         logits: Tensor = self.readers[self.indices[name]](seen, self._see(name, gate, keep=True))
-        if self.config.reader != "free" and self.config.prior == "magnitude":
+        if self.config.prior == "magnitude":
             logits = logits + self._prior(seen)
         return logits + self.jitter[name] if self.config.sees == "constant" else logits
 
@@ -323,10 +327,11 @@ class Switcher(Method):
         return nn.ModuleList(FreeLogits(self._first_logits(weight)) for weight in self.weights.values())
 
     def _first_logits(self, weight: Tensor) -> Tensor:
-        prior = self._prior(weight.detach().flatten(1))
+        """Of free gates: zeros on top of the prior, else noise."""
+        shape = weight.flatten(1).shape if self.config.units == "connection" else weight.shape[1:2]
         if self.config.prior == "magnitude":
-            return prior
-        return torch.randn(prior.shape, generator=self.generator).to(weight.device)
+            return torch.zeros(shape, device=weight.device)
+        return torch.randn(shape, generator=self.generator).to(weight.device)
 
     def _like(self, weight: Tensor) -> Tensor:
         """A tensor with the shape of a layer's gates in front of its weight."""

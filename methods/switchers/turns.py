@@ -70,7 +70,8 @@ class Epochs:
 
     def settles(self, progress: Progress) -> float | None:
         over = (progress.step + 1) / progress.steps > last(self.config)
-        return 1.0 if over and self.asks(progress) else None
+        now = progress.fraction <= last(self.config) or progress.step == 1
+        return 1.0 if over and now else None
 
 
 def last(config: Any) -> float:
