@@ -21,7 +21,7 @@ from rich.table import Table
 from scipy.stats import qmc
 
 from switchbench import compare
-from switchbench.methods import METHODS, Method
+from switchbench.methods import METHODS
 from switchbench.methods.options import declared, unmet
 from switchbench.progress import plain_console
 
@@ -41,26 +41,41 @@ UNSEARCHED = (
 what they control."""
 
 
-def ranges(method: type[Method]) -> dict[str, tuple[float, float, bool, bool]]:
+VARIANTS: dict[str, dict[str, Any]] = {
+    "magnitude-one-shot": {"method": "magnitude", "schedule": "one-shot"},
+    "l0-neurons": {"method": "l0", "units": "neuron"},
+}
+"""Methods with other parts than their defaults that a shipped comparison holds; what is chosen for them
+stands in its spec."""
+
+
+def fixed(name: str) -> dict[str, Any]:
+    """The options that a method or variant is searched with."""
+    return VARIANTS.get(name, {"method": name})
+
+
+def ranges(name: str) -> dict[str, tuple[float, float, bool, bool]]:
     """Low, high, logarithmic, whole: of each option that has a search range and an effect."""
-    defaults, found = method.Config(), {}
-    for name, field in method.Config.model_fields.items():
-        about = declared(method.Config, name)
-        if "search" in about and not unmet(defaults, name):
-            found[name] = (*about["search"], about["log"], field.annotation is int)
+    options = dict(fixed(name))
+    config = METHODS[options.pop("method")].Config
+    incumbent, found = config(**options), {}
+    for key, field in config.model_fields.items():
+        about = declared(config, key)
+        if "search" in about and not unmet(incumbent, key):
+            found[key] = (*about["search"], about["log"], field.annotation is int)
     return found
 
 
-def points(method: type[Method], number: int) -> list[dict[str, float]]:
+def points(name: str, number: int) -> list[dict[str, float]]:
     """The defaults, then points that fill the ranges evenly; the same at every call."""
-    space = ranges(method)
+    space = ranges(name)
     draws = qmc.Halton(len(space), rng=0).random(number - 1)
     chosen: list[dict[str, float]] = [{}]
     for draw in draws:
         point = {}
-        for share, (name, (low, high, log, whole)) in zip(draw, space.items(), strict=True):
+        for share, (key, (low, high, log, whole)) in zip(draw, space.items(), strict=True):
             value = low * (high / low) ** share if log else low + (high - low) * share
-            point[name] = round(value) if whole else float(f"{value:.3g}")
+            point[key] = round(value) if whole else float(f"{value:.3g}")
         chosen.append(point)
     return chosen
 
@@ -72,10 +87,10 @@ def spec(number: int, epochs: int, names: list[str]) -> dict[str, Any]:
         "networks": ["lenet-300-100"],
         "datasets": ["fashion-mnist"],
         "methods": [
-            {"method": name, "label": f"{name} #{i}", **point}
+            {**fixed(name), "label": f"{name} #{i}", **point}
             for i in range(number)
             for name in names
-            for point in [points(METHODS[name], number)[i]]
+            for point in [points(name, number)[i]]
         ],
         "densities": [DENSITY],
         "seeds": [SEED],
@@ -100,7 +115,7 @@ def best(rows: pd.DataFrame) -> "pd.Series[Any]":
 
 def main() -> None:
     """Run what is lacking and print each method's best point."""
-    searched = [name for name, method in METHODS.items() if ranges(method) and name not in UNSEARCHED]
+    searched = [name for name in [*METHODS, *VARIANTS] if ranges(name) and name not in UNSEARCHED]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=15)
@@ -111,14 +126,14 @@ def main() -> None:
     results = compare.run(plan, options.out, mlflow_uri="none")
     measured = results[results["status"] == "ok"]
     table = Table("method", "default", "best", "density", "options of the best", box=None)
-    for name, rows in measured.groupby("method", sort=False):
+    for name, rows in measured.groupby(measured["label"].str.rpartition(" #")[0], sort=False):
         incumbent = rows.iloc[0]
         if incumbent["label"] != f"{name} #0":
             continue  # its defaults failed: nothing to compare with
         winner = best(rows)
         default = f"{incumbent['val_accuracy']:.2%}"
         number = int(winner["label"].rpartition("#")[2])
-        chosen = points(METHODS[str(name)], options.points)[number]
+        chosen = points(str(name), options.points)[number]
         words = ", ".join(f"{key} {value:g}" for key, value in chosen.items()) or "the defaults"
         table.add_row(str(name), default, f"{winner['val_accuracy']:.2%}", f"{winner['density']:.2%}", words)
     plain_console().print(table)
