@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from switchbench import datasets, seeds
-from switchbench.methods import L1, METHODS, Magnitude, Progress, Switcher, SwitcherPaper
+from switchbench.methods import L1, METHODS, Magnitude, Movement, Progress, Switcher, SwitcherPaper
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.switchers.equivariant import EquivariantReader
 from switchbench.methods.switchers.gates import Budgeted
 from switchbench.methods.switchers.turns import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, pooling
+from switchbench.networks import NETWORKS, Network
 from switchbench.training import train
 from switchbench.trial import run_trial
 
@@ -291,3 +292,45 @@ def test_zeros_in_place_are_gates_in_front(make_config: Any, monkeypatch: Any) -
     gated = run_trial(config)
     for key, tensor in held.network.state_dict().items():
         assert torch.equal(tensor, gated.network.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("steps", [1, 8])
+def test_turns_by_epoch_settle_even_where_no_step_falls_into_their_window(
+    steps: int, make_config: Any
+) -> None:
+    options = {"method": "switcher", "schedule": "epochs", "begin": 0.45, "end": 0.46, "linger": 0.0}
+    result = run_trial(make_config(options, 0.2, training={"steps": steps}))
+    assert result.row["density"] == pytest.approx(0.2, abs=1e-3)
+
+
+def test_a_layer_that_is_used_twice_has_one_gate_and_the_whole_gradient(
+    make_config: Any, monkeypatch: Any
+) -> None:
+    class Twice(Network, nn.Module):
+        def __init__(self, *_: object) -> None:
+            super().__init__()
+            self.shared, self.out = nn.Linear(64, 64), nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = self.out(self.shared(self.shared(x.flatten(1)).relu()).relu())
+            return result
+
+    seen = []
+
+    class Watched(Movement):
+        """Compares what the gates saw with what the weights got, while all gates are open."""
+
+        def after_backward(self, progress: Progress) -> None:
+            super().after_backward(progress)
+            if progress.fraction < 0.1:
+                seen.extend(
+                    torch.equal(self.gates[name].gradient, weight.grad)
+                    for name, weight in self.weights.items()
+                )
+
+    Twice.name, Watched.name = "twice", "watched"
+    monkeypatch.setitem(NETWORKS, "twice", Twice)
+    monkeypatch.setitem(METHODS, "watched", Watched)
+    run_trial(make_config("watched", network="twice"))
+    assert seen
+    assert all(seen)
