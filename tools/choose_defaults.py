@@ -41,6 +41,8 @@ UNSEARCHED = (
 what they control."""
 
 
+ALONE = {"switcher-free-gates": ("reader_lr",)}
+"""A control that has options of its own is searched over those alone, and shares the rest."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "magnitude-one-shot": {"method": "magnitude", "schedule": "one-shot"},
     "l0-neurons": {"method": "l0", "units": "neuron"},
@@ -61,7 +63,7 @@ def ranges(name: str) -> dict[str, tuple[float, float, bool, bool]]:
     incumbent, found = config(**options), {}
     for key, field in config.model_fields.items():
         about = declared(config, key)
-        if "search" in about and not unmet(incumbent, key):
+        if "search" in about and not unmet(incumbent, key) and key in ALONE.get(name, (key,)):
             found[key] = (*about["search"], about["log"], field.annotation is int)
     return found
 
