@@ -44,11 +44,11 @@ what they control."""
 ALONE = {"switcher-free-gates": ("reader_lr",)}
 """A control that has options of its own is searched over those alone, and shares the rest."""
 VARIANTS: dict[str, dict[str, Any]] = {
-    "magnitude-one-shot": {"method": "magnitude", "schedule": "one-shot"},
-    "l0-neurons": {"method": "l0", "units": "neuron"},
+    "magnitude-one-shot": {"method": "magnitude", "schedule": "one-shot", "end": 0.3},
+    "l0-neurons": {"method": "l0", "units": "neuron", "strength": 2.5e-5, "start": 0.55, "gate_lr": 1.5e-2},
 }
-"""Methods with other parts than their defaults that a shipped comparison holds; what is chosen for them
-stands in its spec."""
+"""Methods with other parts than their defaults, as a shipped comparison holds them; what is chosen for
+them stands in its spec."""
 
 
 def fixed(name: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class SwitcherFreeGates(Switcher):
 
     @defaults(reader="free")
     class Config(Switcher.Config):
-        reader_lr: float = option(0.5, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
+        reader_lr: float = option(7e-4, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
 
 
 @register("switcher-shuffled-weights")
