@@ -4,6 +4,7 @@ from itertools import cycle
 from pathlib import Path
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,33 +15,50 @@ from switchbench.reports.tables import Report, Task
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
 MARKERS = "osD^vPX*"
 COLUMNS = 2
+LEGEND_LINES = 18
+"""Methods in one column of the legend, which stands beside the panels."""
+PANEL, LEGEND_COLUMN = (7.0, 5.2), 2.6
+"""Inches."""
+
+Style = tuple[str, str]
 
 
 def accuracy_figure(report: Report, stem: Path) -> None:
     """Accuracy against density, a panel per task, as ``stem``.svg and ``stem``.png."""
     columns = min(COLUMNS, len(report.tasks))
     lines = -(-len(report.tasks) // columns)
-    figure = Figure(figsize=(7.5 * columns, 5 * lines), layout="constrained")
+    names = list(dict.fromkeys(label for task in report.tasks for label in task.labels))
+    styles = dict(zip(names, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
+    beside = -(-len(names) // LEGEND_LINES)
+    width = PANEL[0] * columns + LEGEND_COLUMN * beside
+    figure = Figure(figsize=(width, PANEL[1] * lines), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(lines, columns, squeeze=False).flatten()
+    entries: dict[str, Artist] = {}
     for panel, task in zip(panels, report.tasks, strict=False):
-        _panel(panel, task)
+        _panel(panel, task, styles)
+        handles, labels = panel.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
     for panel in panels[len(report.tasks) :]:
         panel.set_visible(False)
+    if entries:
+        figure.legend([*entries.values()], [*entries], loc="outside right upper", ncols=beside)
     with rc_context({"svg.hashsalt": "switchbench"}):  # the same results draw the same bytes
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(stem.with_suffix(".png"), dpi=150)
 
 
-def _panel(panel: Axes, task: Task) -> None:
+def _panel(panel: Axes, task: Task, styles: dict[str, Style]) -> None:
     """Lines over target densities; methods without a target stand where they ended."""
-    styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
-    for label, (colour, marker) in zip(task.labels, styles, strict=False):
+    means: list[float] = []
+    for label in task.labels:
         cells = [cell for cell in task.cells.values() if cell.label == label and cell.accuracy.n]
         cells.sort(key=lambda cell: cell.means["density"])
         if not cells:
             continue
+        colour, marker = styles[label]
         shown = [cell for cell in cells if cell.means["density"]]  # 0 has no place on a log axis
+        means += [100 * cell.accuracy.mean for cell in shown]
         panel.errorbar(
             [cell.means["density"] for cell in shown],
             [100 * cell.accuracy.mean for cell in shown],
@@ -59,11 +77,10 @@ def _panel(panel: Axes, task: Task) -> None:
     panel.set_xlabel(f"density (share of weights kept, scope {task.scope})")
     panel.set_ylabel("test accuracy, % (mean, 95 % interval)")
     panel.set_title(_plain(f"{task.network} on {task.dataset}"))
-    low, high = panel.get_ylim()
-    panel.set_ylim(max(low, 0), min(high, 101))  # the interval of few seeds may leave what is possible
+    if means:  # the intervals of few seeds may be far wider than all differences: they are cut off
+        room = 0.15 * (max(means) - min(means)) + 1
+        panel.set_ylim(max(min(means) - room, 0), min(max(means) + room, 101))
     panel.grid(alpha=0.3)
-    if panel.get_legend_handles_labels()[0]:
-        panel.legend()
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,7 @@
 """Tables say what was measured, with n, and what was not."""
 
 import io
+import warnings
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,21 @@ def test_figures(written: Path) -> None:
     svg = ElementTree.parse(written / "accuracy.svg").getroot()
     assert svg.tag.endswith("svg")
     assert (written / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_of_many_methods_leaves_room_for_its_panels(tmp_path: Path) -> None:
+    one = rows()[lambda table: table["label"] == "prune"]
+    many = [one.assign(label=f"a-method-with-a-long-name-{i}") for i in range(40)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where no room is left
+        reports.write(pd.concat(many), tmp_path, "title")
+    svg = ElementTree.parse(tmp_path / "accuracy.svg").getroot()
+    (panel,) = [part for part in svg.iter() if part.get("id") == "patch_2"]  # the panel's background
+    corners = next(iter(panel)).get("d", "").replace("M", "").replace("L", "").replace("z", "").split()
+    width = max(map(float, corners[::2])) - min(map(float, corners[::2]))
+    height = max(map(float, corners[1::2])) - min(map(float, corners[1::2]))
+    assert width > 300  # points
+    assert height > 250
 
 
 def test_the_same_results_draw_the_same_bytes(written: Path, tmp_path: Path) -> None:
