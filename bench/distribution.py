@@ -22,6 +22,7 @@ os.environ.update(
 )
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
+import gc
 import logging
 import signal
 import socket
@@ -83,6 +84,9 @@ def cluster(address: str | None, resources: Resources) -> Iterator[None]:
             raise InputError(f"resources: no node holds a trial of {need} (nodes: {have})")
         yield
     finally:
+        # Tune leaves cycles that hold Ray's objects. Were another thread (MLflow's mirror) to collect them
+        # just after the shutdown, Ray would end the whole process.
+        gc.collect()
         ray.shutdown()
 
 
