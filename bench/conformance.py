@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from switchbench import accounting
+from switchbench.accounting import Scope
 from switchbench.checkpoint import Checkpoint
 from switchbench.errors import explain
 from switchbench.methods import METHODS, Method
@@ -104,8 +105,7 @@ def meets_its_target(case: Case) -> None:
     """Connections: the target exactly. Neurons: no more than it. No target: a density is found."""
     for density in DENSITIES if case.takes_target else DENSITIES[:1]:
         row = run_trial(case.config(density)).row
-        layers = accounting.layers_in(_untrained(case), "fc")
-        total = sum(layer.get_parameter("weight").numel() for layer in layers.values())
+        total = _size(_untrained(case), "fc")
         goal = round(density * total) / total
         found = row["density"]
         if not case.takes_target:
@@ -177,8 +177,7 @@ def takes_convolutions(case: Case) -> None:
     result = _on_convolutions(case, "all")
     if result is None or not case.takes_target or case.method.granularity(case.options) == "neuron":
         return
-    layers = accounting.layers_in(result.network, "all").values()
-    total = sum(layer.get_parameter("weight").numel() for layer in layers)
+    total = _size(result.network, "all")
     found, goal = result.row["density"], round(0.1 * total) / total
     _require(found == goal, f"target 0.1 gave density {found:g} instead of {goal:g}")
 
@@ -248,7 +247,13 @@ def _same(first: TrialResult, again: TrialResult, who: str) -> None:
     _require(first.curves == again.curves, f"{who} has other curves")
 
 
-def _on_convolutions(case: Case, scope: str) -> TrialResult | None:
+def _size(network: nn.Module, scope: Scope) -> int:
+    """Number of weights in scope."""
+    layers = accounting.layers_in(network, scope).values()
+    return sum(layer.get_parameter("weight").numel() for layer in layers)
+
+
+def _on_convolutions(case: Case, scope: Scope) -> TrialResult | None:
     """A run on a network with a convolution, or None if the method skips it."""
     with _registered(_TwoKinds) as name, suppress(Skipped):
         return run_trial(case.config(network=name, scope=scope))

@@ -75,7 +75,7 @@ class ContinuousSparsification(Method):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.gates = self.parametrize(lambda _, weight: SigmoidGate(weight.detach(), self.config.start))
+        self.gates = self.parametrize(lambda weight: SigmoidGate(weight.detach(), self.config.start))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [

@@ -125,9 +125,9 @@ class Method:
         self.layers = layers
         self.weights = {name: _raw_weight(layer) for name, layer in layers.items()}
 
-    def parametrize(self, make: Callable[[str, nn.Parameter], P]) -> dict[str, P]:
-        """Put a parametrization, made from its name and raw weight, in front of every layer's weight."""
-        made = {name: make(name, weight) for name, weight in self.weights.items()}
+    def parametrize(self, make: Callable[[nn.Parameter], P]) -> dict[str, P]:
+        """Put a parametrization, made from the raw weight, in front of every layer's weight."""
+        made = {name: make(weight) for name, weight in self.weights.items()}
         for name, parametrization in made.items():
             parametrize.register_parametrization(self.layers[name], "weight", parametrization)
         return made

@@ -40,13 +40,13 @@ class SET(Random):
     config: Config
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        initial = {name: layer.get_parameter("weight").detach().clone() for name, layer in layers.items()}
+        initial = self.first_values(layers)
         super().attach(network, layers, batch)
         self.initial = initial
 
-    def first_value(self, name: str) -> Tensor | float:
-        """Where the grown weights of a layer start."""
-        return self.initial[name]
+    def first_values(self, layers: Layers) -> dict[str, Tensor]:
+        """Where grown weights start, read before layers are masked; at zero in layers left out."""
+        return {name: layer.get_parameter("weight").detach().clone() for name, layer in layers.items()}
 
     def growth(self) -> dict[str, Tensor]:
         """Score of every connection that is off; the highest grow."""
@@ -72,9 +72,9 @@ class SET(Random):
             assert self.masks is not None
             before = self.masks
             self.set_masks(self._moved(self.scores, self._share(progress)))
-            for name, weight in self.weights.items():
+            for name, value in self.initial.items():
                 grown = self.masks[name] > before[name]
-                weight.add_(grown * self.first_value(name))
+                self.weights[name].add_(grown * value)
 
     def _moves(self, progress: Progress) -> bool:
         return progress.fraction < self.config.end and progress.step % self.config.every == 0
@@ -111,8 +111,8 @@ class RigL(SET):
     class Config(SET.Config):
         """SET's options."""
 
-    def first_value(self, name: str) -> float:
-        return 0.0
+    def first_values(self, layers: Layers) -> dict[str, Tensor]:
+        return {}
 
     def growth(self) -> dict[str, Tensor]:
         return {

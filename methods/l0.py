@@ -92,7 +92,7 @@ class L0(Method):
         self.paths = Paths(network, batch[0])
         largest = max(weight.numel() for weight in self.weights.values())
         table = Table(concrete.logistic, batch[0].device, largest)
-        self.gates = self.parametrize(lambda _, weight: HardConcreteGate(self._first_logits(weight), table))
+        self.gates = self.parametrize(lambda weight: HardConcreteGate(self._first_logits(weight), table))
 
     def _first_logits(self, weight: Tensor) -> Tensor:
         neurons = self.config.units == "neuron"

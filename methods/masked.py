@@ -41,7 +41,7 @@ class GatedMethod(MaskedMethod):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.gates = self.parametrize(lambda _, weight: Gate(weight, watch=True))
+        self.gates = self.parametrize(lambda weight: Gate(weight, watch=True))
 
     def set_masks(self, masks: dict[str, Tensor]) -> None:
         self.masks = masks

@@ -62,12 +62,13 @@ class Paths:
     """
 
     network: nn.Module
-    """As it is before anything is attached; a copy is kept."""
+    """As it is before anything is attached; a copy of its structure is kept, without its weights."""
     images: Tensor
     """Any batch of inputs; only its shape and device matter."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "network", copy.deepcopy(self.network).eval())
+        hollow = {id(p): nn.Parameter(p.new_zeros(()).expand_as(p)) for p in self.network.parameters()}
+        object.__setattr__(self, "network", copy.deepcopy(self.network, hollow).eval())
         object.__setattr__(self, "images", torch.ones_like(self.images[:1], dtype=torch.float64))
 
     def alive(self, masks: Masks, silent: Mapping[str, Tensor] | None = None) -> Masks:

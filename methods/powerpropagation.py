@@ -70,4 +70,4 @@ class Powerpropagation(Magnitude):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.parametrize(lambda *_: Power(self.config.exponent))
+        self.parametrize(lambda _: Power(self.config.exponent))

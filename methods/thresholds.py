@@ -65,7 +65,7 @@ class STR(Method):
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
         start = self.config.start
-        self.thresholds = self.parametrize(lambda _, weight: SoftThreshold(weight.detach(), start))
+        self.thresholds = self.parametrize(lambda weight: SoftThreshold(weight.detach(), start))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         c = self.config
@@ -144,7 +144,7 @@ class DST(Method):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        self.thresholds = self.parametrize(lambda _, weight: TrainableThreshold(weight.detach()))
+        self.thresholds = self.parametrize(lambda weight: TrainableThreshold(weight.detach()))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         parameters = [threshold.t for threshold in self.thresholds.values()]

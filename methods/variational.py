@@ -155,7 +155,7 @@ class VariationalDropout(Method):
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
         c, table = self.config, Table(torch.Tensor.normal_, batch[0].device)
-        self.noises = self.parametrize(lambda _, weight: Noise(weight.detach(), c.start, c.threshold, table))
+        self.noises = self.parametrize(lambda weight: Noise(weight.detach(), c.start, c.threshold, table))
         self._handles = [
             layers[name].register_forward_hook(noise.perturb) for name, noise in self.noises.items()
         ]

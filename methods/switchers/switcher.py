@@ -179,7 +179,7 @@ class Switcher(Method):
         """What closed gates keep from the held weights."""
         self.open: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
-        self.gates = self.parametrize(lambda _, weight: Gate(self._like(weight)))
+        self.gates = self.parametrize(lambda weight: Gate(self._like(weight)))
         self.present = {name: gate.gate for name, gate in self.gates.items()}
         """The gates that the reader is shown: the last ones in training."""
 
@@ -210,8 +210,9 @@ class Switcher(Method):
         place = self.turns.settles(progress)
         if place is not None:
             self._switch(place, noisy=False)
-        for gate in self.gates.values():
-            gate.gate = gate.gate.detach()
+        elif self.asked is not None:
+            for gate in self.gates.values():
+                gate.gate = gate.gate.detach()
         if place is not None or self.config.schedule == "steps":
             self.asked = None
         if self.config.gate == "binary" and self.asked is None and progress.fraction > self.config.begin:
