@@ -80,6 +80,11 @@ class MethodChoice(Component):
         method: type[Method] = self.registered
         return method.takes_target(self.config)
 
+    def control_of(self) -> str | None:
+        """Name of the method that this one is a control of, if it is one."""
+        method: type[Method] = self.registered
+        return method.control_of(self.config)
+
 
 class NetworkChoice(Component):
     """A task network with its options."""

@@ -210,11 +210,19 @@ def refuses_unknown_options(case: Case) -> None:
     raise Broken("Config takes an unknown option: derive it from Method.Config")
 
 
+def controls_a_method_that_exists(case: Case) -> None:
+    """A control says which registered method it is a control of; others say nothing."""
+    method = case.method.control_of(case.options)
+    _require(method in (None, *METHODS), f"it is a control of {method!r}, which is not registered")
+    _require(method != case.method.name, "it is a control of itself")
+
+
 CHECKS: dict[str, Callable[[Case], None]] = {
     test.__name__.replace("_", " "): test
     for test in (
         declares_its_options,
         refuses_unknown_options,
+        controls_a_method_that_exists,
         meets_its_target,
         leaves_a_plain_network,
         leaves_other_layers_alone,

@@ -45,6 +45,7 @@ PLAN = pa.schema(
         "trial_id": TEXT,
         "label": TEXT,
         "method": TEXT,
+        "control_of": TEXT,
         "network": TEXT,
         "dataset": TEXT,
         "scope": TEXT,

@@ -87,6 +87,7 @@ class TrialConfig(BaseModel):
         return {
             "trial_id": self.trial_id,
             "method": self.method.name,
+            "control_of": self.method.control_of(),
             "label": self.method.label,
             "network": self.network.label,
             "dataset": self.dataset.label,

@@ -111,6 +111,12 @@ class Method:
         return "connection"
 
     @classmethod
+    def control_of(cls, config: Any) -> str | None:
+        """Name of the method that this one is a control of: the same but for one thing, so that the
+        difference, which the report shows paired by seed, is what that thing was worth."""
+        return None
+
+    @classmethod
     def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
         """Reason why the method cannot handle this network, or None."""
         return None

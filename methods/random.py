@@ -1,6 +1,6 @@
 """Random sparsity and its relatives: the controls that any method must beat."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,10 @@ class RandomLayerMatched(Magnitude):
     Defaults: magnitude's.
     """
 
+    @classmethod
+    def control_of(cls, config: Any) -> str:
+        return "magnitude"
+
     def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:
         keep = {name: int(mask.sum()) for name, mask in super().select(scores, density).items()}
         alive = {name: torch.isfinite(score) for name, score in scores.items()}
@@ -65,6 +69,10 @@ class ShuffledMask(MaskedMethod):
         score: Literal["snip", "magnitude"] = option("snip", "what chooses the mask before it is shuffled")
 
     config: Config
+
+    @classmethod
+    def control_of(cls, config: Any) -> str | None:
+        return "snip" if config.score == "snip" else None
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from switchbench.reports.controls import tie
+from switchbench.reports.statistics import Summary
 from switchbench.reports.tables import Cell, Report, Task
 
 CAPTION = (
@@ -24,6 +27,12 @@ COST_CAPTION = (
     "estimated from a sample of steps, over plain training's of one round. Time is training time over that "
     "of the plain steps of one round, timed now and then in the same run; lowest to highest over seeds."
 )
+CONTROL_CAPTION = (
+    "Test accuracy of a method minus that of a control, in percentage points: mean over seeds, each of which "
+    "is its own pair, ± half-width of the 95 % confidence interval (Student's t); = where it holds zero. A "
+    "control is the method without one of its parts: where they cannot be told apart, that part is not seen "
+    "to have been worth anything."
+)
 OWN_COLUMN = "own density"
 MISSED = 0.01
 """A density this far from its target, relative to it, is shown beside the accuracy."""
@@ -36,11 +45,13 @@ class Grid:
     caption: str
     header: list[str]
     rows: list[list[str]]
+    notes: Sequence[str] = ()
+    """What the numbers say, in a line each."""
 
 
 def grids(task: Task) -> list[Grid]:
-    """The accuracy table of a task, and its table of densities and costs."""
-    return [_accuracy_grid(task), _cost_grid(task)]
+    """The tables of a task: accuracy, differences from controls if there are any, costs."""
+    return [_accuracy_grid(task), *([_control_grid(task)] if task.contrasts else []), _cost_grid(task)]
 
 
 def markdown(report: Report) -> str:
@@ -52,6 +63,7 @@ def markdown(report: Report) -> str:
             lines += [_markdown_row(grid.header), "|---" + "|---:" * (len(grid.header) - 1) + "|"]
             lines += [_markdown_row(row) for row in grid.rows]
             lines += ["", grid.caption, ""]
+            lines += [*(f"- {note}" for note in grid.notes), ""] if grid.notes else []
     return "\n".join([*lines, *_problem_lines(report)]) + "\n"
 
 
@@ -117,6 +129,8 @@ def terminal(report: Report, console: Console) -> None:
         needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
         width = max(needed, console.width)
         Console(file=console.file, width=width, force_terminal=console.is_terminal).print(table)
+        for contrast in task.contrasts:
+            console.print(contrast.verdict, markup=False, highlight=False, soft_wrap=True)
     for line in _problem_lines(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -135,6 +149,15 @@ def _accuracy_grid(task: Task) -> Grid:
         counts = {cell.accuracy.n for cell in [*cells, free] if cell}
         rows.append([label, *texts, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
     return Grid(CAPTION, header, rows)
+
+
+def _control_grid(task: Task) -> Grid:
+    header = ["method", "control", *(f"{density:g}" for density in task.densities)]
+    rows = [
+        [contrast.label, contrast.control, *map(_difference, contrast.differences.values())]
+        for contrast in task.contrasts
+    ]
+    return Grid(CONTROL_CAPTION, header, rows, [contrast.verdict for contrast in task.contrasts])
 
 
 def _cost_grid(task: Task) -> Grid:
@@ -173,6 +196,13 @@ def _accuracy(cell: Cell | None) -> str:
     missed = cell.takes_target and abs(cell.means["density"] / cell.target - 1) > MISSED
     found = f" @ {cell.means['density']:.2%}" if missed or not cell.takes_target else ""
     return f"{100 * summary.mean:.2f}{interval}{short}{found}"
+
+
+def _difference(summary: Summary) -> str:
+    if not summary.n:
+        return "none measured"
+    interval = "" if math.isnan(summary.interval) else f" ± {100 * summary.interval:.2f}"
+    return f"{100 * summary.mean:+.2f}{interval}{' =' if tie(summary) else ''} (n = {summary.n})"
 
 
 def _range(ratios: list[float]) -> str:

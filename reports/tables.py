@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from switchbench.reports.controls import Contrast, contrasts
 from switchbench.reports.statistics import Summary, summarise
 
 TASK = ["network", "dataset", "scope"]
@@ -48,6 +49,8 @@ class Task:
     """Target densities, from high to low."""
     cells: dict[tuple[str, float | None], Cell]
     """By label and target density (None: no target)."""
+    contrasts: list[Contrast]
+    """Methods against the controls that stand beside them."""
 
     @property
     def title(self) -> str:
@@ -94,13 +97,15 @@ def _task(rows: pd.DataFrame) -> Task:
             times=(ok["train_seconds"] / (ok["train_seconds"] - ok["method_seconds"])).dropna().tolist(),
             flops=float((ok["train_flops"] / (ok["train_flops"] - ok["method_flops"])).mean()),
         )
+    densities = sorted(rows["target_density"].dropna().unique(), reverse=True)
     return Task(
         network=first["network"],
         dataset=first["dataset"],
         scope=first["scope"],
         labels=list(dict.fromkeys(rows["label"])),
-        densities=sorted(rows["target_density"].dropna().unique(), reverse=True),
+        densities=densities,
         cells=cells,
+        contrasts=contrasts(rows, densities),
     )
 
 

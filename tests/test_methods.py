@@ -64,6 +64,10 @@ class Sloppy(Method):
 
     breaks = ""
 
+    @classmethod
+    def control_of(cls, config: Any) -> str | None:
+        return "nothing" if cls.breaks == "control" else None
+
     def attach(self, network: nn.Module, layers: Layers, batch: Any) -> None:
         super().attach(network, layers, batch)
         self.counter = [0]
@@ -90,6 +94,7 @@ class Sloppy(Method):
     [
         ("", "meets its target", "target 0.3 gave density 1 instead of 0.3"),
         ("scope", "leaves other layers alone", "weights of a layer out of scope are zero"),
+        ("control", "controls a method that exists", "a control of 'nothing', which is not registered"),
         ("module", "leaves a plain network", "hooks are left on"),
         ("seed", "repeats itself", "a second run ended with another"),
         ("state", "resumes from a checkpoint", "cannot checkpoint a object"),

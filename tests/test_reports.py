@@ -13,6 +13,7 @@ from rich.console import Console
 
 from switchbench import reports
 from switchbench.ledger import ROW
+from switchbench.reports.render import markdown
 
 
 def rows() -> pd.DataFrame:
@@ -151,3 +152,40 @@ def test_reports_of_nothing_but_failures(tmp_path: Path) -> None:
     table = rows().assign(status="failed", error="no", test_accuracy=None)
     reports.write(table, tmp_path, "title")
     assert "none measured" in (tmp_path / "table.md").read_text()
+
+
+def with_controls() -> pd.DataFrame:
+    """``prune`` with a control that lies 0, 0 and 3 points below it, and another that lies 5 below."""
+    table = rows()[lambda table: (table["label"] == "prune") & (table["target_density"] == 0.1)]
+    near = table.assign(label="near", method="near", control_of="prune")
+    near["test_accuracy"] -= np.array([0.0, 0.0, 0.03])
+    far = table.assign(
+        label="far", method="far", control_of="prune", test_accuracy=table["test_accuracy"] - 0.05
+    )
+    alone = far[far["seed"] == 1].assign(label="alone", method="alone")
+    return pd.concat([table.assign(label="variant"), table, near, far, alone]).sample(frac=1, random_state=0)
+
+
+def test_controls_are_paired_by_seed_and_ties_are_named() -> None:
+    table = with_controls().sort_values("label", ascending=False)  # "variant" is the method's first label
+    (task,) = reports.build(table, "title").tasks
+    found = {contrast.control: contrast for contrast in task.contrasts}
+    assert set(found) == {"near", "far", "alone"}
+    assert {contrast.label for contrast in task.contrasts} == {"variant"}
+    near, far, alone = (found[name].differences[0.1] for name in ("near", "far", "alone"))
+    assert (near.n, near.mean) == (3, pytest.approx(0.01))
+    assert near.interval == pytest.approx(4.302653 * 0.03 / 3**0.5 / 3**0.5)
+    assert (far.n, far.mean, far.interval) == (3, pytest.approx(0.05), pytest.approx(0, abs=1e-12))
+    assert (alone.n, alone.mean) == (1, pytest.approx(0.05))
+    assert found["near"].verdict == "variant: not told apart from near at 0.1"
+    assert found["far"].verdict == "variant: above far at 0.1"
+    assert found["alone"].verdict == "variant: one seed, no verdict against alone at 0.1"
+    text = markdown(reports.build(table, "title"))
+    assert "| variant | near | +1.00 ± 4.30 = (n = 3) |" in text
+    assert "- variant: above far at 0.1" in text
+
+
+def test_a_control_without_its_method_is_no_contrast() -> None:
+    table = with_controls()
+    (task,) = reports.build(table[table["method"] != "prune"], "title").tasks
+    assert task.contrasts == []

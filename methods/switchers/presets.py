@@ -1,5 +1,7 @@
 """Named settings of the switcher: the papers' methods, and the controls of any switcher."""
 
+from typing import Any
+
 from switchbench.methods.contract import register
 from switchbench.methods.options import defaults, option
 from switchbench.methods.switchers.switcher import Switcher
@@ -19,7 +21,7 @@ class SwitcherPaper(Switcher):
     Defaults: those of the published code, for the switcher's part.
     """
 
-    version = 2
+    version = 3
 
     @defaults(
         reader="unet",
@@ -70,6 +72,10 @@ class SwitcherFreeGates(Switcher):
     class Config(Switcher.Config):
         reader_lr: float = option(7e-4, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
 
+    @classmethod
+    def control_of(cls, config: Any) -> str:
+        return "switcher"
+
 
 @register("switcher-shuffled-weights")
 class SwitcherShuffledWeights(Switcher):
@@ -84,6 +90,10 @@ class SwitcherShuffledWeights(Switcher):
     class Config(Switcher.Config):
         """The switcher's options."""
 
+    @classmethod
+    def control_of(cls, config: Any) -> str:
+        return "switcher"
+
 
 @register("switcher-constant-input")
 class SwitcherConstantInput(Switcher):
@@ -97,3 +107,7 @@ class SwitcherConstantInput(Switcher):
     @defaults(sees="constant")
     class Config(Switcher.Config):
         """The switcher's options."""
+
+    @classmethod
+    def control_of(cls, config: Any) -> str:
+        return "switcher"

@@ -46,6 +46,7 @@ class UNet(nn.Module):
         self.merge = nn.ModuleList(_block(2 * narrow, narrow) for narrow in widths[-2::-1])
         self.last = nn.Sequential(nn.Conv2d(widths[0], 1, 3, padding=1, bias=False), nn.BatchNorm2d(1))
         _initialise(self)
+        self.to(memory_format=torch.channels_last)  # a third less time on CPUs
 
     def forward(self, weight: Tensor) -> Tensor:
         """Read a (rows × columns) matrix; return a matrix of the same shape."""
