@@ -75,11 +75,15 @@ def run(
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="Folder of a comparison.")],
+    pair: Annotated[
+        list[str],
+        typer.Option(metavar="A:B", help="Two methods whose difference, paired by seed, is to be shown."),
+    ] = [],  # noqa: B006
 ) -> None:
     """Write the tables and figures of a comparison from its stored results."""
     from switchbench import compare
 
-    compare.report(results, plain_console())
+    compare.report(results, plain_console(), map(_pair, pair))
 
 
 @app.command()
@@ -149,6 +153,13 @@ def list_(
             for name, line in names.items():
                 table.add_row(name, line)
             console.print(table)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    first, _, second = text.partition(":")
+    if not second:
+        raise InputError(f"--pair {text!r}: should be the labels of two methods, A:B")
+    return first, second
 
 
 def _print_plan(plan: "Plan") -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from switchbench import datasets, plugins, reports, specfile
 from switchbench.datasets import MissingData
-from switchbench.errors import InputError, Interrupted
+from switchbench.errors import InputError, Interrupted, unknown
 from switchbench.ledger import Ledger
 from switchbench.progress import Display, plain_console
 from switchbench.spec import Spec
@@ -101,13 +101,22 @@ def run(
         raise Interrupted(_how_to_go_on(planned)) from interrupt
 
 
-def report(folder: str | Path, console: Console | None = None) -> pd.DataFrame:
-    """Write the report of a comparison's folder, print its table, return the ledger's table."""
+def report(
+    folder: str | Path, console: Console | None = None, pairs: Iterable[tuple[str, str]] = ()
+) -> pd.DataFrame:
+    """Write the report of a comparison's folder, print its table, return the ledger's table.
+
+    ``pairs`` are labels of two methods whose difference, paired by seed, is to be shown.
+    """
     console = console or plain_console(stderr=True)
     ledger = Ledger(folder)
     results = ledger.results()
+    pairs = [*pairs]
+    for label in (label for pair in pairs for label in pair):
+        if label not in set(results["label"]):
+            raise InputError(f"--pair: {unknown('method', label, set(results['label']))}")
     try:
-        written = reports.write(results, ledger.report, ledger.name())
+        written = reports.write(results, ledger.report, ledger.name(), pairs)
         ledger.write_compact(results)
     except OSError as error:
         raise InputError(f"report folder {ledger.report}: {error.strerror or error}") from error

@@ -122,7 +122,7 @@ class _Training:
     def _round(self, checkpoint: Checkpoint | None) -> None:
         for epoch, batches in _epochs(self.splits.train, self.config, self.seed, self.step):
             if self.yardstick.due(self.history.steps + 1):
-                self.yardstick.measure(self.splits.train, batches[0])
+                self.yardstick.measure(self.splits.train, batches)
             with self._timed():
                 train_loss, lr = self._epoch(epoch, batches)
             if not math.isfinite(train_loss):

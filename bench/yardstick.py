@@ -9,8 +9,9 @@ import copy
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -22,10 +23,10 @@ from torch.utils.flop_counter import flop_registry
 from switchbench.datasets import Split
 from switchbench.optimisers import Optimisers, TrainingConfig
 
-WARM_UP, BURST = 4, 12
+WARM_UP, BURST = 2, 8
 """Plain steps taken at a time: some to warm caches, then those that are timed."""
-SHARE = 0.01
-"""Plain steps over training steps, about."""
+SHARE = 0.02
+"""Timed plain steps over training steps, about."""
 STRIDE = 97
 """Every so many steps one is counted; prime, to fall on all phases of periodic schedules."""
 
@@ -101,50 +102,51 @@ class Yardstick:
         self._network = copy.deepcopy(network).train()
         self._optimisers = Optimisers(config, {"all": list(self._network.parameters())}, [])
         self.seconds: list[float] = []
-        """Seconds of every plain step timed so far."""
+        """Seconds of a plain step in each burst so far."""
         self.flops = 0
         """FLOPs of one plain step."""
 
-    def measure(self, split: Split, index: Tensor) -> None:
-        """Take a burst of plain steps on a batch; the trial's random state is left alone."""
+    def measure(self, split: Split, batches: Sequence[Tensor]) -> None:
+        """Take a burst of plain steps on batches in turn; the trial's random state is left alone."""
         device = split.labels.device
+        turn = cycle(batches)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for _ in range(WARM_UP):
-                self._step(split, index)
-            self.seconds += (
-                self._cuda_burst(split, index) if device.type == "cuda" else self._burst(split, index)
-            )
+                self._step(split, next(turn))
+            burst = self._cuda_burst if device.type == "cuda" else self._burst
+            self.seconds.append(burst(split, turn))
             if not self.flops:
                 with FlopCounter() as counter:
-                    self._step(split, index)
+                    self._step(split, batches[0])
                 self.flops = counter.flops
 
-    def _burst(self, split: Split, index: Tensor) -> list[float]:
-        """Seconds of each of some steps."""
+    def _burst(self, split: Split, turn: Iterator[Tensor]) -> float:
+        """Seconds of a step: the median, which a neighbour's moment does not move."""
         seconds = []
         for _ in range(BURST):
             started = time.perf_counter()
-            self._step(split, index)
+            self._step(split, next(turn))
             seconds.append(time.perf_counter() - started)
-        return seconds
+        return statistics.median(seconds)
 
-    def _cuda_burst(self, split: Split, index: Tensor) -> list[float]:
-        """The same where steps are queued, as in training: one wait at the end, and the mean for each."""
+    def _cuda_burst(self, split: Split, turn: Iterator[Tensor]) -> float:
+        """The same where steps are queued, as in training: one wait at the end, and the mean."""
         torch.cuda.synchronize(split.labels.device)
         started = time.perf_counter()
         for _ in range(BURST):
-            self._step(split, index)
+            self._step(split, next(turn))
         torch.cuda.synchronize(split.labels.device)
-        return [(time.perf_counter() - started) / BURST] * BURST
+        return (time.perf_counter() - started) / BURST
 
     def due(self, step: int) -> bool:
         """Whether ``step`` steps of training pay for another burst."""
-        return len(self.seconds) < SHARE * step
+        return BURST * len(self.seconds) < SHARE * step
 
     @property
     def step_seconds(self) -> float:
-        """Seconds of one plain step, the median."""
-        return statistics.median(self.seconds)
+        """Seconds of one plain step, the mean over bursts: times when the machine is slow count in
+        it as they do in the training."""
+        return statistics.fmean(self.seconds)
 
     def _step(self, split: Split, index: Tensor) -> None:
         images, labels = split.batch(index)

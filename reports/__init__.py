@@ -4,10 +4,12 @@
 where there is a measurement.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from switchbench.reports.contrasts import Pair
 from switchbench.reports.figures import accuracy_figure
 from switchbench.reports.render import csv, latex, markdown, terminal
 from switchbench.reports.tables import Report, build
@@ -15,9 +17,9 @@ from switchbench.reports.tables import Report, build
 __all__ = ["Report", "build", "terminal", "write"]
 
 
-def write(results: pd.DataFrame, folder: Path, title: str) -> Report:
+def write(results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair] = ()) -> Report:
     """Write ``table.md``, ``table.csv``, ``table.tex`` and the figure ``accuracy`` (svg, png)."""
-    report = build(results, title)
+    report = build(results, title, pairs)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.md").write_text(markdown(report), encoding="utf-8")
     (folder / "table.csv").write_text(csv(report), encoding="utf-8")

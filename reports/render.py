@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from switchbench.reports.controls import tie
+from switchbench.reports.contrasts import tie
 from switchbench.reports.statistics import Summary
 from switchbench.reports.tables import Cell, Report, Task
 
@@ -27,11 +27,11 @@ COST_CAPTION = (
     "estimated from a sample of steps, over plain training's of one round. Time is training time over that "
     "of the plain steps of one round, timed now and then in the same run; lowest to highest over seeds."
 )
-CONTROL_CAPTION = (
-    "Test accuracy of a method minus that of a control, in percentage points: mean over seeds, each of which "
-    "is its own pair, ± half-width of the 95 % confidence interval (Student's t); = where it holds zero. A "
-    "control is the method without one of its parts: where they cannot be told apart, that part is not seen "
-    "to have been worth anything."
+CONTRAST_CAPTION = (
+    "Test accuracy of a method minus that of another, in percentage points: mean over seeds, each of which "
+    "is a pair, ± half-width of the 95 % confidence interval (Student's t); = where it holds zero. A control "
+    "is the method without one of its parts: where the two cannot be told apart, that part is not seen to "
+    "have been worth anything."
 )
 OWN_COLUMN = "own density"
 MISSED = 0.01
@@ -50,8 +50,8 @@ class Grid:
 
 
 def grids(task: Task) -> list[Grid]:
-    """The tables of a task: accuracy, differences from controls if there are any, costs."""
-    return [_accuracy_grid(task), *([_control_grid(task)] if task.contrasts else []), _cost_grid(task)]
+    """The tables of a task: accuracy, paired differences if there are any, costs."""
+    return [_accuracy_grid(task), *([_contrast_grid(task)] if task.contrasts else []), _cost_grid(task)]
 
 
 def markdown(report: Report) -> str:
@@ -151,13 +151,13 @@ def _accuracy_grid(task: Task) -> Grid:
     return Grid(CAPTION, header, rows)
 
 
-def _control_grid(task: Task) -> Grid:
-    header = ["method", "control", *(f"{density:g}" for density in task.densities)]
+def _contrast_grid(task: Task) -> Grid:
+    header = ["method", "against", *(f"{density:g}" for density in task.densities)]
     rows = [
-        [contrast.label, contrast.control, *map(_difference, contrast.differences.values())]
+        [contrast.label, contrast.against, *map(_difference, contrast.differences.values())]
         for contrast in task.contrasts
     ]
-    return Grid(CONTROL_CAPTION, header, rows, [contrast.verdict for contrast in task.contrasts])
+    return Grid(CONTRAST_CAPTION, header, rows, [contrast.verdict for contrast in task.contrasts])
 
 
 def _cost_grid(task: Task) -> Grid:

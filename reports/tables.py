@@ -1,12 +1,13 @@
 """From rows of trials to cells of tables: one cell per task, method and target density."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from switchbench.reports.controls import Contrast, contrasts
+from switchbench.reports.contrasts import Contrast, Pair, contrasts
 from switchbench.reports.statistics import Summary, summarise
 
 TASK = ["network", "dataset", "scope"]
@@ -50,7 +51,7 @@ class Task:
     cells: dict[tuple[str, float | None], Cell]
     """By label and target density (None: no target)."""
     contrasts: list[Contrast]
-    """Methods against the controls that stand beside them."""
+    """Methods against their controls, and what else was asked for."""
 
     @property
     def title(self) -> str:
@@ -74,15 +75,16 @@ MEANS = (
 ).split()
 
 
-def build(results: pd.DataFrame, title: str) -> Report:
-    """Group the ledger's table into tasks and cells, in the order of the plan."""
-    tasks = [_task(rows) for _, rows in results.groupby(TASK, sort=False)]
+def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = ()) -> Report:
+    """Group the ledger's table into tasks and cells, in the order of the plan. ``pairs``: labels to
+    contrast beside methods and their controls."""
+    tasks = [_task(rows, pairs) for _, rows in results.groupby(TASK, sort=False)]
     unmeasured = results[results["status"] != "ok"]
     problems = [_problem(row) for _, row in unmeasured.iterrows()]
     return Report(title, tasks, problems)
 
 
-def _task(rows: pd.DataFrame) -> Task:
+def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
     first = rows.iloc[0]
     cells: dict[tuple[str, float | None], Cell] = {}
     for _, group in rows.groupby(["label", "target_density"], sort=False, dropna=False):
@@ -105,7 +107,7 @@ def _task(rows: pd.DataFrame) -> Task:
         labels=list(dict.fromkeys(rows["label"])),
         densities=densities,
         cells=cells,
-        contrasts=contrasts(rows, densities),
+        contrasts=contrasts(rows, densities, pairs),
     )
 
 

@@ -1,5 +1,6 @@
 """The command line: bad input is one clear line with exit code 2, and writes nothing."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,20 @@ def test_an_edited_plugin_is_another_method(switchbench: Any, tmp_path: Path, mo
         ids.append(switchbench("run", "quickstart", *arguments).out.split("to run")[0])
         monkeypatch.delitem(METHODS, "mine")
     assert ids[0] == ids[2] != ids[1]
+
+
+@pytest.mark.parametrize(
+    ("pair", "clues"),
+    [
+        ("magnitud:dense", ["--pair", "'magnitud'", "did you mean 'magnitude'?"]),
+        ("magnitude", ["--pair 'magnitude'", "A:B"]),
+    ],
+)
+def test_pairs_are_of_methods_in_the_report(switchbench: Any, pair: str, clues: list[str]) -> None:
+    published = Path(__file__).parent.parent / "docs" / "results" / "fashion-mnist"
+    shutil.copytree(published, "results", ignore=shutil.ignore_patterns("report"))
+    one_line(switchbench("report", "results", "--pair", pair), *clues)
+    assert not Path("results", "report").exists()
 
 
 def test_reports_and_mirrors_need_results(switchbench: Any, tmp_path: Path) -> None:

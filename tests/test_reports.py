@@ -169,7 +169,7 @@ def with_controls() -> pd.DataFrame:
 def test_controls_are_paired_by_seed_and_ties_are_named() -> None:
     table = with_controls().sort_values("label", ascending=False)  # "variant" is the method's first label
     (task,) = reports.build(table, "title").tasks
-    found = {contrast.control: contrast for contrast in task.contrasts}
+    found = {contrast.against: contrast for contrast in task.contrasts}
     assert set(found) == {"near", "far", "alone"}
     assert {contrast.label for contrast in task.contrasts} == {"variant"}
     near, far, alone = (found[name].differences[0.1] for name in ("near", "far", "alone"))
@@ -189,3 +189,15 @@ def test_a_control_without_its_method_is_no_contrast() -> None:
     table = with_controls()
     (task,) = reports.build(table[table["method"] != "prune"], "title").tasks
     assert task.contrasts == []
+
+
+def test_any_two_methods_can_be_compared() -> None:
+    table = rows()
+    (task,) = reports.build(table, "title", [("prune", "dense"), ("once", "prune"), ("once", "absent")]).tasks
+    over_dense, once = task.contrasts
+    assert over_dense.differences[0.1].mean == pytest.approx(-0.1)
+    assert over_dense.differences[0.1].n == 3
+    assert over_dense.differences[0.05].n == 2  # one of prune's seeds failed
+    assert once.verdict == "once: one seed, no verdict against prune at 0.1"
+    (task,) = reports.build(table, "title", [("dense", "dense")]).tasks
+    assert task.contrasts[0].verdict == "dense: no seed in common with dense"  # no target: nothing to pair at

@@ -1,4 +1,4 @@
-"""The README keeps its word: its snippet runs, its spec is valid, its table is the stored one."""
+"""The documents keep their word: the snippet runs, the spec is valid, tables are the stored ones."""
 
 import re
 import shlex
@@ -23,6 +23,11 @@ def blocks(language: str) -> list[str]:
     """Contents of the code blocks of a language, or of none."""
     fences = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
     return [content for name, content in fences if name == language]
+
+
+def tables_in(page: Path) -> list[tuple[str, str]]:
+    """Folder and text of each table on a page that is drawn from stored results."""
+    return re.findall(r"<!-- table: (\S+) -->\n(.*?)\n<!-- end -->", page.read_text(), re.DOTALL)
 
 
 def test_a_method_in_ten_lines(tmp_path: Path) -> None:
@@ -56,12 +61,19 @@ def test_the_spec_is_valid() -> None:
     )  # two take no target
 
 
-def test_tables_are_the_stored_ones() -> None:
-    tables = re.findall(r"<!-- table: (\S+) -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
-    assert tables
-    for folder, table in tables:
+PAGES = {
+    page: tables
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    if (tables := tables_in(page))
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_the_stored_ones(page: Path) -> None:
+    pairs = re.findall(r"--pair (\S+):(\S+)", page.read_text())
+    for folder, table in PAGES[page]:
         ledger = Ledger(ROOT / folder)
-        drawn = markdown(reports.build(ledger.results(), ledger.name()))
+        drawn = markdown(reports.build(ledger.results(), ledger.name(), pairs))
         assert table.strip() in drawn
 
 
