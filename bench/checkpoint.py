@@ -41,7 +41,11 @@ class Checkpoint:
         """The stored checkpoint, or None if there is none that this code can take up."""
         try:
             stored = torch.load(self.path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        except FileNotFoundError:
+            return None
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            logging.getLogger(__name__).warning("no checkpoint can be read from %s: %s", self.path, reason)
             return None
         state: dict[str, Any] = stored["state"]
         return state if stored["stamp"] == self._stamp else None

@@ -111,10 +111,7 @@ def report(
     console = console or plain_console(stderr=True)
     ledger = Ledger(folder)
     results = ledger.results()
-    pairs = [*pairs]
-    for label in (label for pair in pairs for label in pair):
-        if label not in set(results["label"]):
-            raise InputError(f"--pair: {unknown('method', label, set(results['label']))}")
+    pairs = _checked(pairs, results)
     try:
         written = reports.write(results, ledger.report, ledger.name(), pairs)
         ledger.write_compact(results)
@@ -152,6 +149,18 @@ def _finish(planned: Plan, mirror: Any, console: Console) -> pd.DataFrame:
         lost = f"MLflow lacks results ({mirror.problem}); nothing is lost"
         console.print(f"{lost}: switchbench sync {planned.ledger.folder} sends them", soft_wrap=True)
     return results
+
+
+def _checked(pairs: Iterable[tuple[str, str]], results: pd.DataFrame) -> list[tuple[str, str]]:
+    pairs, labels = [*pairs], set(results["label"])
+    aimed = set(results.dropna(subset=["target_density"])["label"])
+    for pair in pairs:
+        for label in pair:
+            if label not in labels:
+                raise InputError(f"--pair: {unknown('method', label, labels)}")
+        if not aimed.intersection(pair):
+            raise InputError(f"--pair {':'.join(pair)}: both end at densities of their own")
+    return pairs
 
 
 def _how_to_go_on(planned: Plan) -> str:

@@ -150,6 +150,8 @@ def resumes_from_a_checkpoint(case: Case) -> None:
         cut = _Cut(path, len(whole.curves) // 2)
         with suppress(_Stop):
             run_trial(config, checkpoint=cut)
+        stored = Checkpoint(path, "check").load(torch.device("cpu"))
+        _require(stored is not None, "its checkpoint cannot be read back: not plain values")
         _same(whole, run_trial(config, checkpoint=Checkpoint(path, "check")), "a resumed run")
 
 
@@ -164,12 +166,15 @@ def takes_its_steps(case: Case) -> None:
 
 
 def leaves_other_layers_alone(case: Case) -> None:
-    """A convolution outside the scope keeps all its weights."""
-    result = _on_convolutions(case, "fc")
-    if result is None:
+    """Where hardly anything learns, a convolution and its norm out of scope end as they began."""
+    frozen = {"training": {"steps": STEPS, "batch_size": 64, "lr": 1e-12}}
+    result = _on_convolutions(case, "fc", **frozen)
+    dense = _on_convolutions(Case("dense"), "fc", **frozen)
+    if result is None or dense is None:
         return
-    kernel = result.network.get_parameter("conv.weight")
-    _require(bool(kernel.all()), f"{int((kernel == 0).sum())} weights of a layer out of scope are zero")
+    for name in OUT_OF_SCOPE:
+        found, fresh = result.network.get_parameter(name), dense.network.get_parameter(name)
+        _require(torch.allclose(found, fresh, atol=1e-6), f"{name} of a layer out of scope has changed")
 
 
 def takes_convolutions(case: Case) -> None:
@@ -261,10 +266,10 @@ def _size(network: nn.Module, scope: Scope) -> int:
     return sum(layer.get_parameter("weight").numel() for layer in layers)
 
 
-def _on_convolutions(case: Case, scope: Scope) -> TrialResult | None:
+def _on_convolutions(case: Case, scope: Scope, **changes: Any) -> TrialResult | None:
     """A run on a network with a convolution, or None if the method skips it."""
     with _registered(_TwoKinds) as name, suppress(Skipped):
-        return run_trial(case.config(network=name, scope=scope))
+        return run_trial(case.config(network=name, scope=scope, **changes))
     return None
 
 
@@ -290,6 +295,10 @@ class _Cut(Checkpoint):
         self._saves -= 1
         if not self._saves:
             raise _Stop
+
+
+OUT_OF_SCOPE = ("conv.weight", "conv.bias", "norm.weight", "norm.bias")
+"""Parameters of :class:`_TwoKinds` that scope ``fc`` leaves out."""
 
 
 class _TwoKinds(Network, nn.Module):

@@ -233,7 +233,8 @@ def _own_groups(network: nn.Module, layers: Layers) -> dict[str, list[nn.Paramet
     scoped = {id(layer.weight) for layer in layers.values()}
     groups: dict[str, list[nn.Parameter]] = {WEIGHTS: [], OTHERS: []}
     for parameter in network.parameters():
-        groups[WEIGHTS if id(parameter) in scoped else OTHERS].append(parameter)
+        if parameter.requires_grad:  # what a network has frozen stays frozen, whoever takes turns
+            groups[WEIGHTS if id(parameter) in scoped else OTHERS].append(parameter)
     return groups
 
 

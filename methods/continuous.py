@@ -28,7 +28,7 @@ class Sigmoid(torch.autograd.Function):
 
 
 class SigmoidGate(nn.Module):
-    """Parametrization W ↦ W ⊙ σ(βs), or W ⊙ [s > 0] once it is hard and in evaluation."""
+    """Parametrization W ↦ W ⊙ σ(βs), or W ⊙ [s > 0] once it is hard or in evaluation."""
 
     def __init__(self, weight: Tensor, start: float) -> None:
         super().__init__()

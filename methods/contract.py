@@ -30,7 +30,7 @@ OTHERS = "others"
 P = TypeVar("P", bound=nn.Module)
 
 
-def _full_step(parameter: Tensor) -> Tensor | float:
+def _no_step_yet(parameter: Tensor) -> Tensor | float:
     raise RuntimeError("step_size is known only after an optimiser step")
 
 
@@ -44,7 +44,7 @@ class Progress:
     """Number of gradient steps in the whole training."""
     epoch: int
     """Number of the running epoch, from 0."""
-    step_size: Callable[[Tensor], Tensor | float] = field(default=_full_step, compare=False)
+    step_size: Callable[[Tensor], Tensor | float] = field(default=_no_step_yet, compare=False)
     """Step size that the optimiser applied to each entry of a parameter: the learning rate
     for SGD, lr / (sqrt(v) + eps) for Adam. Valid in ``after_step``."""
 

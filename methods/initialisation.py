@@ -20,7 +20,7 @@ class AtInitialisation(MaskedMethod):
 
     @abstractmethod
     def scores(self, batch: Batch) -> dict[str, Tensor]:
-        """Score of every connection of the untrained network."""
+        """Score of every connection of the untrained network, or 1 for those to keep and 0 for others."""
 
     def attach(self, network: nn.Module, layers: Layers, batch: Batch) -> None:
         super().attach(network, layers, batch)

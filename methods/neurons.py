@@ -25,6 +25,7 @@ TRANSPARENT = (
 )  # fmt: skip
 """Leaf modules through which a positive signal stays positive, so that paths can be followed."""
 
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 Masks = dict[str, Tensor]
@@ -56,9 +57,9 @@ class Paths:
 
     A positive signal runs through a copy of the network in which every weight is positive where
     its mask is; a connection is alive exactly if the output changes with it. Removing dead ones
-    changes no output. In networks with other modules than :data:`TRANSPARENT`, or where the signal
-    of the unmasked network does not stay positive, paths cannot be followed and every connection
-    counts as alive.
+    changes no output. In networks with other modules than :data:`TRANSPARENT`, with batch norms that
+    have no shift, or where the signal of the unmasked network does not stay positive, paths cannot
+    be followed and every connection counts as alive.
     """
 
     network: nn.Module
@@ -82,8 +83,9 @@ class Paths:
     @cached_property
     def _can_be_followed(self) -> bool:
         leaves = [module for module in self.network.modules() if not [*module.children()]]
-        if not all(isinstance(leaf, TRANSPARENT) for leaf in leaves):
-            return False
+        norms = [leaf for leaf in leaves if isinstance(leaf, NORMS)]
+        if not all(isinstance(leaf, TRANSPARENT) for leaf in leaves) or not all(n.affine for n in norms):
+            return False  # a norm without a shift makes a signal of its running mean
         layers = {n: m for n, m in self.network.named_modules() if isinstance(m, WEIGHTED)}
         whole = {name: torch.ones_like(layer.get_parameter("weight")) for name, layer in layers.items()}
         return all(bool((flow > 0).all()) for flow in self._flow(whole, {}).values())

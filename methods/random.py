@@ -34,7 +34,8 @@ class Random(MaskedMethod):
 class RandomLayerMatched(Magnitude):
     """Control: at every event prunes as many connections per layer as magnitudes would, but at random.
 
-    What it lacks against ``magnitude`` is what the choice of connections within layers is worth;
+    What it lacks against ``magnitude`` is what the choice of connections within layers is worth (but
+    for layer densities that drift a little from magnitude's: its own network's weights decide them);
     what it gains on ``random`` is what layer densities and a dense start are worth.
 
     Defaults: magnitude's.

@@ -149,10 +149,13 @@ class GroupLasso(Regularised):
     A group is the weights that read one unit (Wen et al. 2016, *Learning Structured Sparsity*;
     Scardapane et al. 2017, *Group sparse regularization for deep neural networks*); its norm
     shrinks by strength × √size × the harmonic mean of its weights' step sizes, as long as more is
-    left than the target. Connections that then lead nowhere go too.
+    left than the target. At ``end`` the units are kept whose weights have the largest root mean square,
+    over the mean of their layer's units that are left. Connections that then lead nowhere go too.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
+
+    version = 2
 
     @defaults(end=0.4, threshold=0.0)
     class Config(Regularised.Config):
@@ -192,7 +195,7 @@ class GroupLasso(Regularised):
     def cut(self) -> dict[str, Tensor]:
         assert self.density is not None
         norms = root_mean_squares(self.weights)
-        relative = {name: norm / norm.mean().clamp_min(1e-12) for name, norm in norms.items()}
+        relative = {name: norm / norm[norm > 0].mean().nan_to_num(1.0) for name, norm in norms.items()}
         return self.paths.best_units(relative, self.weights, self.density)
 
     def finalise(self) -> None:

@@ -46,7 +46,8 @@ class STR(Method):
 
     Kusupati et al. 2020, *Soft Threshold Weight Reparameterization for Learnable Sparsity*: a
     weight is sign(w) · relu(|w| − σ(s)); decay pulls s up from its negative start, gradients of
-    the loss push it back. It learns its density.
+    the loss push it back. It learns its density. The paper decays weights as strongly as s; here the weights'
+    decay is the comparison's.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """

@@ -29,9 +29,13 @@ COST_CAPTION = (
 )
 CONTRAST_CAPTION = (
     "Test accuracy of a method minus that of another, in percentage points: mean over seeds, each of which "
-    "is a pair, ± half-width of the 95 % confidence interval (Student's t); = where it holds zero. A control "
+    "is a pair, ± half-width of the 95 % confidence interval (Student's t); = where it holds zero. Intervals "
+    "are each for itself: of twenty differences that are none, one is taken for real by chance. A control "
     "is the method without one of its parts: where the two cannot be told apart, that part is not seen to "
     "have been worth anything."
+)
+LAYER_CAPTION = (
+    "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds."
 )
 OWN_COLUMN = "own density"
 MISSED = 0.01
@@ -50,8 +54,9 @@ class Grid:
 
 
 def grids(task: Task) -> list[Grid]:
-    """The tables of a task: accuracy, paired differences if there are any, costs."""
-    return [_accuracy_grid(task), *([_contrast_grid(task)] if task.contrasts else []), _cost_grid(task)]
+    """The tables of a task that have rows: accuracy, paired differences, costs, densities by layer."""
+    made = [_accuracy_grid(task), _contrast_grid(task), _cost_grid(task), _layer_grid(task)]
+    return [grid for grid in made if grid.rows]
 
 
 def markdown(report: Report) -> str:
@@ -172,7 +177,7 @@ def _cost_grid(task: Task) -> Grid:
         rows.append(
             [
                 cell.label,
-                f"{cell.target:g}" if cell.takes_target else "–",
+                _target(cell),
                 *(f"{means[name]:.3%}" for name in ("density", "density_prunable", "density_network")),
                 f"{means['macs']:,.0f}",
                 f"{speedup:.1f}×",
@@ -183,6 +188,20 @@ def _cost_grid(task: Task) -> Grid:
             ]
         )
     return Grid(COST_CAPTION, header, rows)
+
+
+def _layer_grid(task: Task) -> Grid:
+    cells = [cell for cell in task.cells.values() if cell.layers]
+    names = list(dict.fromkeys(name for cell in cells for name in cell.layers))
+    rows = [
+        [cell.label, _target(cell), *(f"{cell.layers.get(name, math.nan):.3%}" for name in names)]
+        for cell in cells
+    ]
+    return Grid(LAYER_CAPTION, ["method", "target", *names], rows)
+
+
+def _target(cell: Cell) -> str:
+    return f"{cell.target:g}" if cell.takes_target else "–"
 
 
 def _accuracy(cell: Cell | None) -> str:

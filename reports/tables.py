@@ -1,5 +1,6 @@
 """From rows of trials to cells of tables: one cell per task, method and target density."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Cell:
     timed beside it in the same run."""
     flops: float
     """FLOPs of training over those of plain training, mean."""
+    layers: dict[str, float]
+    """Mean density of each layer in scope."""
 
     @property
     def takes_target(self) -> bool:
@@ -97,6 +100,7 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
             accuracy=summarise(ok["test_accuracy"].tolist()),
             means={name: float(ok[name].mean()) for name in MEANS},
             times=(ok["train_seconds"] / (ok["train_seconds"] - ok["method_seconds"])).dropna().tolist(),
+            layers=_layers(ok["density_layers"]),
             flops=float((ok["train_flops"] / (ok["train_flops"] - ok["method_flops"])).mean()),
         )
     densities = sorted(rows["target_density"].dropna().unique(), reverse=True)
@@ -109,6 +113,12 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
         cells=cells,
         contrasts=contrasts(rows, densities, pairs),
     )
+
+
+def _layers(recounted: "pd.Series[Any]") -> dict[str, float]:
+    """Means over trials of what each has as JSON: densities by layer."""
+    table = pd.DataFrame([json.loads(text) for text in recounted.dropna()])
+    return {str(name): float(mean) for name, mean in table.mean().items()}
 
 
 def _problem(row: "pd.Series[Any]") -> str:

@@ -73,8 +73,10 @@ def test_tables_are_the_stored_ones(page: Path) -> None:
     pairs = re.findall(r"--pair (\S+):(\S+)", page.read_text())
     for folder, table in PAGES[page]:
         ledger = Ledger(ROOT / folder)
-        drawn = markdown(reports.build(ledger.results(), ledger.name(), pairs))
-        assert table.strip() in drawn
+        drawn = markdown(reports.build(ledger.results(), ledger.name(), pairs)).splitlines()
+        lines = [line for line in table.splitlines() if line]
+        assert len(lines) > 2
+        assert [line for line in lines if line not in drawn] == []  # a page may leave rows out
 
 
 def test_the_layout_names_the_folders_that_are_there() -> None:

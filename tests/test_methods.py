@@ -4,6 +4,7 @@ import functools
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 from torch import nn
@@ -71,8 +72,8 @@ class Sloppy(Method):
     def attach(self, network: nn.Module, layers: Layers, batch: Any) -> None:
         super().attach(network, layers, batch)
         self.counter = [0]
-        if self.breaks == "scope":
-            network.conv.weight.data.zero_() if hasattr(network, "conv") else None
+        if self.breaks == "scope" and hasattr(network, "conv"):
+            network.conv.bias.data.mul_(0.9)
         if self.breaks == "module":
             network.register_forward_hook(lambda *_: None)
         if self.breaks == "state":
@@ -86,6 +87,8 @@ class Sloppy(Method):
             self.counter[0] += 1
 
     def state_dict(self) -> dict[str, Any]:
+        if self.breaks == "state-unreadable":
+            return {"array": np.zeros(2)}
         return {} if self.breaks == "state-lost" else super().state_dict()
 
 
@@ -93,10 +96,11 @@ class Sloppy(Method):
     ("breaks", "check", "problem"),
     [
         ("", "meets its target", "target 0.3 gave density 1 instead of 0.3"),
-        ("scope", "leaves other layers alone", "weights of a layer out of scope are zero"),
+        ("scope", "leaves other layers alone", "conv.bias of a layer out of scope has changed"),
         ("control", "controls a method that exists", "a control of 'nothing', which is not registered"),
         ("module", "leaves a plain network", "hooks are left on"),
         ("seed", "repeats itself", "a second run ended with another"),
+        ("state-unreadable", "resumes from a checkpoint", "its checkpoint cannot be read back"),
         ("state", "resumes from a checkpoint", "cannot checkpoint a object"),
         ("state-lost", "resumes from a checkpoint", "a resumed run ended with another"),
     ],

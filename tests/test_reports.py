@@ -28,7 +28,7 @@ def rows() -> pd.DataFrame:
             "status": "ok", "test_accuracy": accuracy, "density": density, "density_prunable": density,
             "density_network": density, "macs": int(1000 * density), "macs_dense": 1000, "train_seconds": 2.0,
             "method_seconds": 1.0, "train_flops": 3e6, "method_flops": 1e6, "steps": 10, "parameters": 1000, "method_parameters": 0, "test_top5": 1.0, "test_loss": 0.1,
-            "val_accuracy": 0.9,
+            "val_accuracy": 0.9, "density_layers": f'{{"first": {density / 2}, "last": {density * 2}}}',
         } | more  # fmt: skip
         records.append(record)
 
@@ -67,6 +67,12 @@ def test_markdown(written: Path) -> None:
 def test_cost_table(written: Path) -> None:
     text = (written / "table.md").read_text().replace(" ", "")
     assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|10|0|1.50×|2×|" in text
+
+
+def test_layer_table(written: Path) -> None:
+    text = (written / "table.md").read_text()
+    assert "| method | target | first | last |" in text
+    assert "| prune | 0.05 | 2.500% | 10.000% |" in text
 
 
 def test_csv_has_every_number(written: Path) -> None:
@@ -200,4 +206,7 @@ def test_any_two_methods_can_be_compared() -> None:
     assert over_dense.differences[0.05].n == 2  # one of prune's seeds failed
     assert once.verdict == "once: one seed, no verdict against prune at 0.1"
     (task,) = reports.build(table, "title", [("dense", "dense")]).tasks
-    assert task.contrasts[0].verdict == "dense: no seed in common with dense"  # no target: nothing to pair at
+    assert task.contrasts == []  # both without a target: nothing to pair at
+    later = table[table["label"] == "once"].assign(label="later", seed=7)
+    (task,) = reports.build(pd.concat([table, later]), "title", [("later", "prune")]).tasks
+    assert task.contrasts[0].verdict == "later: no seed in common with prune"

@@ -81,10 +81,12 @@ class SwitcherFreeGates(Switcher):
 class SwitcherShuffledWeights(Switcher):
     """Control: the switcher, but its reader sees each layer's weights in a shuffled order.
 
-    If it ties with ``switcher``, where a weight stands told the reader nothing.
+    The prior, log |w|, stays. If it ties with ``switcher``, where weights stand told the reader nothing.
 
     Defaults: the switcher's.
     """
+
+    version = 4  # above the switcher's
 
     @defaults(sees="shuffled")
     class Config(Switcher.Config):
@@ -97,12 +99,15 @@ class SwitcherShuffledWeights(Switcher):
 
 @register("switcher-constant-input")
 class SwitcherConstantInput(Switcher):
-    """Control: the switcher, but its reader sees constants; fixed noise breaks ties.
+    """Control: the switcher, but its reader sees constants.
 
-    If it ties with ``switcher``, the weights told the reader nothing.
+    The prior, log |w|, stays (without it fixed noise breaks ties): what is left is magnitude pruning
+    with the switcher's schedule and revivals. If it ties with ``switcher``, reading was worth nothing.
 
     Defaults: the switcher's.
     """
+
+    version = 4  # above the switcher's
 
     @defaults(sees="constant")
     class Config(Switcher.Config):

@@ -41,10 +41,10 @@ class Switcher(Method):
     the reader learns through the gates' gradient; gates stand between its steps. In the ``epochs``
     schedule (the paper's) gates are recomputed at every step, epochs 0, 2, … train the weights
     and 1, 3, … the reader; batch norms and ungated parameters learn throughout. Density falls on
-    the cubic schedule, like gradual magnitude pruning, so that the methods differ in the choice
-    alone. For the last part of training gates are fixed and only weights learn. A connection that is
-    switched off keeps its weight, and is switched on again with it (binary gates in the ``steps``
-    schedule: weight decay and an optimiser's memory leave it alone; else they may still move it).
+    the cubic schedule, like gradual magnitude pruning. For the last part of training gates are fixed
+    and only weights learn. A connection that is switched off keeps its weight, and is switched on
+    again with it (binary gates in the ``steps`` schedule: weight decay and an optimiser's memory
+    leave it alone; else they may still move it).
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
@@ -57,7 +57,7 @@ class Switcher(Method):
         )
         sees: Literal["weights", "shuffled", "constant"] = option(
             "weights",
-            "what the reader is shown; shuffled and constant are controls",
+            "what the reader is shown, but not the prior; shuffled and constant are controls",
             needs={"reader": NETWORKS},
         )
         prior: Literal["magnitude", "none"] = option(
@@ -284,28 +284,29 @@ class Switcher(Method):
 
     def _logits(self, name: str) -> Tensor:
         """Logits of a layer's gates: (outputs × inputs), or (inputs,) for neurons."""
-        weight = self.weights[name].flatten(1)
-        seen = self._see(name, weight.detach() if self.config.detach else weight)
+        c, weight = self.config, self.weights[name].flatten(1)
+        if c.detach:
+            weight = weight.detach()
+        if c.normalise:
+            weight = weight / weight.square().mean().sqrt().clamp_min(TINY)
         gate = self.present[name].expand_as(self.weights[name]).flatten(1)
-        logits: Tensor = self.readers[self.indices[name]](seen, self._see(name, gate, keep=True))
-        if self.config.prior == "magnitude":
-            logits = logits + self._prior(seen)
-        return logits + self.jitter[name] if self.config.sees == "constant" else logits
+        logits: Tensor = self.readers[self.indices[name]](self._see(name, weight), self._see(name, gate))
+        if c.prior == "magnitude":
+            return logits + self._prior(weight)
+        return logits + self.jitter[name] if c.sees == "constant" else logits
 
-    def _see(self, name: str, values: Tensor, keep: bool = False) -> Tensor:
-        """What the reader is shown of a matrix; ``keep``: do not normalise."""
+    def _see(self, name: str, values: Tensor) -> Tensor:
+        """What the reader is shown of a matrix."""
         if self.config.sees == "constant":
             return values.new_ones(()).expand_as(values)
         if self.config.sees == "shuffled":
-            values = values.flatten()[self.shown[name]].view_as(values)
-        if self.config.normalise and not keep:
-            values = values / values.square().mean().sqrt().clamp_min(TINY)
+            return values.flatten()[self.shown[name]].view_as(values)
         return values
 
-    def _prior(self, seen: Tensor) -> Tensor:
+    def _prior(self, weight: Tensor) -> Tensor:
         """log |w|, or log root mean square of a unit's weights; without a target, standardised, so
         that about half the gates are open."""
-        squares = seen.square() if self.config.units == "connection" else seen.square().mean(0)
+        squares = weight.square() if self.config.units == "connection" else weight.square().mean(0)
         prior = 0.5 * (squares + TINY).log()
         if self.config.sparsity == "target":
             return prior
@@ -347,8 +348,8 @@ class Switcher(Method):
         return torch.randperm(weight.numel(), generator=self.generator).to(weight.device)
 
     def _draw(self, weight: Tensor) -> Tensor:
-        """Fixed noise that breaks ties, for the control that is shown constants."""
-        if self.config.sees != "constant":
+        """Fixed noise that breaks ties, for a reader that is shown constants and has no prior."""
+        if self.config.sees != "constant" or self.config.prior != "none":
             return torch.empty(0)
         shape = weight.flatten(1).shape if self.config.units == "connection" else weight.shape[1:2]
         return JITTER * torch.randn(shape, generator=self.generator).to(weight.device)
