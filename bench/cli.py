@@ -120,7 +120,8 @@ def check(
         broken = broken or any(outcome.problem for outcome in outcomes)
         table = Table(title=name, title_justify="left", box=None, show_header=False)
         for outcome in outcomes:
-            table.add_row("fails" if outcome.problem else "passes", outcome.check, outcome.problem or "")
+            word = "fails" if outcome.problem else "skipped" if outcome.skipped else "passes"
+            table.add_row(word, outcome.check, outcome.problem or outcome.skipped or "")
         plain_console().print(table)
     if broken:
         raise typer.Exit(1)

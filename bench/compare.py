@@ -155,6 +155,8 @@ def _checked(pairs: Iterable[tuple[str, str]], results: pd.DataFrame) -> list[tu
     pairs, labels = [*pairs], set(results["label"])
     aimed = set(results.dropna(subset=["target_density"])["label"])
     for pair in pairs:
+        if pair[0] == pair[1]:
+            raise InputError(f"--pair {':'.join(pair)}: should be two methods")
         for label in pair:
             if label not in labels:
                 raise InputError(f"--pair: {unknown('method', label, labels)}")

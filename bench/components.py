@@ -1,5 +1,8 @@
 """Methods, networks and data sets as a spec names them: a name, a label and resolved options."""
 
+import hashlib
+import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
@@ -39,9 +42,9 @@ class Component(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What makes results of this component comparable: everything but the label. A plug-in
-        file's content counts as well: its author changes it without raising a version."""
+        module's content counts as well: its author changes it without raising a version."""
         identity = {"name": self.name, "version": self.registered.version, "options": self.options}
-        source = getattr(self.registered, "plugin_source", None)
+        source = _source(self.registered)
         return identity | ({"source": source} if source else {})
 
     @model_validator(mode="before")
@@ -103,6 +106,17 @@ class DatasetChoice(Component):
 def _config_class(registered: Any) -> type[Options]:
     config_class: type[Options] = getattr(registered, "Config", Options)
     return config_class
+
+
+def _source(registered: Any) -> str | None:
+    """Hash of the module that a plug-in's class or loader stands in; None for our own and for code
+    without a file. It is kept with the class, which takes it along to workers that have no such file."""
+    name = registered.__module__
+    if "plugin_source" not in vars(registered) and name != "__main__" and not name.startswith("switchbench."):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        registered.plugin_source = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
+    source: str | None = vars(registered).get("plugin_source")
+    return source
 
 
 def _problem(message: str) -> PydanticCustomError:

@@ -40,8 +40,10 @@ class Outcome:
     """What one check found."""
 
     check: str
-    problem: str | None
-    """None: passed."""
+    problem: str | None = None
+    """None: passed, or skipped."""
+    skipped: str | None = None
+    """The method's reason why the check does not concern it."""
 
 
 class Case:
@@ -67,7 +69,7 @@ class Case:
 
     @cached_property
     def network(self) -> dict[str, Any]:
-        """A plain network, or one with batch norms where the method skips that. Raises Skipped if it
+        """A plain network, or one with batch norms where the method skips that. Raises Broken if it
         skips both."""
         for network in (PLAIN, NORMED):
             choice = self.config(network=network).network
@@ -75,7 +77,7 @@ class Case:
             reason = self.method.skip(self.options, built, accounting.layers_in(built, "fc"))
             if not reason:
                 return network
-        raise Skipped(f"skips fully connected networks: {reason}")
+        raise Broken(f"skips fully connected networks: {reason}")
 
     @cached_property
     def first(self) -> TrialResult:
@@ -95,7 +97,9 @@ def check(name: str, options: dict[str, Any] | None = None) -> list[Outcome]:
     for label, test in CHECKS.items():
         try:
             test(case)
-            outcomes.append(Outcome(label, None))
+            outcomes.append(Outcome(label))
+        except Skipped as reason:
+            outcomes.append(Outcome(label, skipped=str(reason)))
         except Exception as error:  # whatever a method raises is what it does wrong
             outcomes.append(Outcome(label, _said(error)))
     return outcomes
@@ -170,8 +174,6 @@ def leaves_other_layers_alone(case: Case) -> None:
     frozen = {"training": {"steps": STEPS, "batch_size": 64, "lr": 1e-12}}
     result = _on_convolutions(case, "fc", **frozen)
     dense = _on_convolutions(Case("dense"), "fc", **frozen)
-    if result is None or dense is None:
-        return
     for name in OUT_OF_SCOPE:
         found, fresh = result.network.get_parameter(name), dense.network.get_parameter(name)
         _require(torch.allclose(found, fresh, atol=1e-6), f"{name} of a layer out of scope has changed")
@@ -180,7 +182,7 @@ def leaves_other_layers_alone(case: Case) -> None:
 def takes_convolutions(case: Case) -> None:
     """With convolutions in its scope it skips the network with a reason, or meets its target."""
     result = _on_convolutions(case, "all")
-    if result is None or not case.takes_target or case.method.granularity(case.options) == "neuron":
+    if not case.takes_target or case.method.granularity(case.options) == "neuron":
         return
     total = _size(result.network, "all")
     found, goal = result.row["density"], round(0.1 * total) / total
@@ -266,11 +268,10 @@ def _size(network: nn.Module, scope: Scope) -> int:
     return sum(layer.get_parameter("weight").numel() for layer in layers)
 
 
-def _on_convolutions(case: Case, scope: Scope, **changes: Any) -> TrialResult | None:
-    """A run on a network with a convolution, or None if the method skips it."""
-    with _registered(_TwoKinds) as name, suppress(Skipped):
+def _on_convolutions(case: Case, scope: Scope, **changes: Any) -> TrialResult:
+    """A run on a network with a convolution. Raises Skipped if the method does not take it."""
+    with _registered(_TwoKinds) as name:
         return run_trial(case.config(network=name, scope=scope, **changes))
-    return None
 
 
 def _untrained(case: Case) -> nn.Module:

@@ -17,7 +17,7 @@ class Interrupted(Exception):
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """One clause on a name that is not known: the nearest name, and all of them."""
-    names = sorted(known)
+    names = sorted(set(known))
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ";"
     return f"unknown {kind} {name!r}{hint} known: {', '.join(names) or 'none'}"

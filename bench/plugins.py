@@ -5,7 +5,6 @@ import in the entry-point groups ``switchbench.methods``, ``switchbench.networks
 ``switchbench.datasets``.
 """
 
-import hashlib
 import importlib.util
 import sys
 import traceback
@@ -14,7 +13,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from switchbench.components import extensions
 from switchbench.errors import InputError, unknown
 from switchbench.methods import METHODS
 
@@ -84,8 +82,4 @@ def _load_file(path: Path) -> ModuleType:
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""
         raise InputError(f"plug-in {path}{where}: {type(error).__name__}: {error}") from error
-    source = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    for _, _, registered in extensions():
-        if registered.__module__ == name:
-            registered.plugin_source = source  # travels with the class to the workers
     return module

@@ -125,7 +125,8 @@ class Method:
         """Prepare: keep references, register parametrizations, score at initialisation.
 
         ``batch`` is a calibration batch (images, labels) of training data. Overrides call this
-        first: it sets ``network``, ``layers`` and ``weights`` (the raw parameters by layer name).
+        first: it sets ``network``, ``layers`` and ``weights`` (the raw parameters by layer name; those of
+        convolutions have four dimensions).
         """
         self.network = network
         self.layers = layers
@@ -178,7 +179,8 @@ class Method:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the network: by default every attribute that is made of
-        tensors, modules, generators and plain values. Raises TypeError on any other."""
+        tensors, modules, generators and plain values; frozen dataclasses and handles of hooks, which
+        attaching makes again, are left out. Raises TypeError on any other."""
         stored: dict[str, Any] = state.capture({k: v for k, v in vars(self).items() if k not in _GIVEN})
         return stored
 
@@ -190,7 +192,8 @@ class Method:
     def finalise(self) -> None:
         """Leave a plain network behind: exact zeros in ordinary weights, nothing attached.
 
-        The network is in eval mode. The default bakes every parametrization into its weight.
+        The network is in eval mode. Hooks that :meth:`attach` made are removed here. The default
+        bakes every parametrization into its weight.
         """
         for layer in self.layers.values():
             if parametrize.is_parametrized(layer, "weight"):

@@ -32,19 +32,22 @@ def option(
     search: tuple[float, float] | None = None,
     log: bool = False,
     needs: dict[str, Sequence[Any]] | None = None,
-    **bounds: Any,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
 ) -> Any:
     """Declare one option: its default, its meaning, its bounds and its search range.
 
     ``search`` is the (low, high) range worth searching, on a logarithmic scale if ``log``.
-    ``needs`` names other options and the values with which this one has an effect. ``bounds``
-    (``ge``, ``gt``, ``le``, ``lt``) are what validation accepts. A ``Literal`` or ``bool`` field
+    ``needs`` names other options and the values with which this one has an effect. ``ge``, ``gt``,
+    ``le`` and ``lt`` bound what validation accepts. A ``Literal`` or ``bool`` field
     needs no range.
     """
     extra: dict[str, Any] = {} if search is None else {"search": [*search], "log": log}
     if needs:
         extra["needs"] = {name: [*values] for name, values in needs.items()}
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
+    return Field(default, description=description, json_schema_extra=extra, ge=ge, gt=gt, le=le, lt=lt)
 
 
 def defaults(**values: Any) -> Callable[[type[O]], type[O]]:

@@ -13,7 +13,7 @@ def capture(value: Any) -> Any:
     """A copy of a value as tensors, containers and plain values, which ``torch.save`` can store.
 
     Frozen dataclasses and hook handles never change: attaching makes them again. Raises TypeError on
-    anything else (functions, handles, unknown classes).
+    anything else (functions, unknown classes).
     """
     if isinstance(value, Tensor):
         return value.detach().clone()

@@ -75,7 +75,7 @@ def _panel(panel: Axes, task: Task, styles: dict[str, Style]) -> None:
     panel.set_xticks([*task.densities, 1.0], [f"{density:.3g}" for density in (*task.densities, 1.0)])
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel(f"density (share of weights kept, scope {task.scope})")
-    panel.set_ylabel("test accuracy, % (mean, 95 % interval)")
+    panel.set_ylabel("test accuracy, % (mean, 95 % interval; long ones are cut off)")
     panel.set_title(_plain(f"{task.network} on {task.dataset}"))
     if means:  # the intervals of few seeds may be far wider than all differences: they are cut off
         room = 0.15 * (max(means) - min(means)) + 1

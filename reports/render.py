@@ -24,8 +24,9 @@ COST_CAPTION = (
     "What was achieved and what it cost, means over seeds. Density recounted from the finished weights: in "
     "scope, of all linear and convolution weights, of all parameters. MACs per image with non-zero weights; "
     "speedup is theoretical. Training FLOPs are those of matrix products and convolutions executed, "
-    "estimated from a sample of steps, over plain training's of one round. Time is training time over that "
-    "of the plain steps of one round, timed now and then in the same run; lowest to highest over seeds."
+    "estimated from a sample of steps, over plain training's of one round. Time is training time over "
+    "that of the plain steps of one round, timed now and then in the same run; lowest to highest over seeds. "
+    "Dense adds nothing and shows how exact that is: not very where training is short or the machine busy."
 )
 CONTRAST_CAPTION = (
     "Test accuracy of a method minus that of another, in percentage points: mean over seeds, each of which "
@@ -35,7 +36,8 @@ CONTRAST_CAPTION = (
     "have been worth anything."
 )
 LAYER_CAPTION = (
-    "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds."
+    "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds; "
+    "layers by their names in the network."
 )
 OWN_COLUMN = "own density"
 MISSED = 0.01
@@ -121,23 +123,28 @@ def csv(report: Report) -> str:
 
 
 def terminal(report: Report, console: Console) -> None:
-    """Print the accuracy tables and the trials without a measurement."""
+    """Print the tables of accuracy and of paired differences, and the trials without a measurement."""
     for task in report.tasks:
-        grid = _accuracy_grid(task)
-        title, caption = Text(task.title), Text(grid.caption)
-        table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-        for index, name in enumerate(grid.header):
-            table.add_column(Text(name), justify="right" if index else "left", no_wrap=True)
-        for row in grid.rows:
-            table.add_row(*map(Text, row))
-        # Numbers are never cut: a table wider than the terminal runs over its edge.
-        needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
-        width = max(needed, console.width)
-        Console(file=console.file, width=width, force_terminal=console.is_terminal).print(table)
-        for contrast in task.contrasts:
-            console.print(contrast.verdict, markup=False, highlight=False, soft_wrap=True)
+        _print(_accuracy_grid(task), task.title, console)
+        if task.contrasts:
+            _print(_contrast_grid(task), "", console)
     for line in _problem_lines(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print(grid: Grid, title: str, console: Console) -> None:
+    caption = Text(grid.caption)
+    table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
+    for index, name in enumerate(grid.header):
+        table.add_column(Text(name), justify="right" if index else "left", no_wrap=True)
+    for row in grid.rows:
+        table.add_row(*map(Text, row))
+    # Numbers are never cut: a table wider than the terminal runs over its edge.
+    needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
+    width = max(needed, console.width)
+    Console(file=console.file, width=width, force_terminal=console.is_terminal).print(table)
+    for note in grid.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def _accuracy_grid(task: Task) -> Grid:

@@ -218,7 +218,7 @@ def test_an_edited_plugin_is_another_method(switchbench: Any, tmp_path: Path, mo
     [
         ("magnitud:dense", ["--pair", "'magnitud'", "did you mean 'magnitude'?"]),
         ("magnitude", ["--pair 'magnitude'", "A:B"]),
-        ("dense:dense", ["--pair dense:dense", "both end at densities of their own"]),
+        ("magnitude:magnitude", ["--pair magnitude:magnitude", "should be two methods"]),
     ],
 )
 def test_pairs_are_of_methods_in_the_report(switchbench: Any, pair: str, clues: list[str]) -> None:

@@ -90,6 +90,19 @@ def test_an_installed_method_is_listed_checked_run_and_reported(installed: Path,
     assert "| smallest |" in (tmp_path / "results" / "others" / "report" / "table.md").read_text()
 
 
+def test_an_installed_method_that_changes_runs_anew(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    _, planned = switchbench("run", "spec.yaml", "--dry-run", site=installed, cwd=tmp_path)
+    (installed / "smallest_method" / "__init__.py").write_text(METHOD + "# another idea\n")
+    _, again = switchbench("run", "spec.yaml", "--dry-run", site=installed, cwd=tmp_path)
+    ids = [
+        {words[0] for line in said.splitlines() if (words := line.split())[1:2] == ["smallest"]}
+        for said in (planned, again)
+    ]
+    assert len(ids[0]) == len(ids[1]) == 2
+    assert not ids[0] & ids[1]
+
+
 def test_check_says_what_a_method_breaks(tmp_path: Path) -> None:
     (tmp_path / "unseeded.py").write_text(UNSEEDED)
     code, said = switchbench("check", "unseeded.py", cwd=tmp_path)

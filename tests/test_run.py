@@ -225,10 +225,10 @@ def test_a_dead_worker_is_a_failed_trial_and_no_more(tmp_path: Path) -> None:
 
 def test_a_hanging_trial_is_ended(tmp_path: Path) -> None:
     case = Case(tmp_path)
-    case.spec |= {"methods": ["sleepy", "dense"], "seeds": 1, "resources": {"minutes": 0.1}}
+    case.spec |= {"methods": ["sleepy", "dense"], "seeds": 1, "resources": {"minutes": 0.2}}
     results = case.run(mlflow_uri="none").set_index("label")
     assert results.loc["dense", "status"] == "ok"
-    assert results.loc["sleepy", "error"] == "hung: not over after twice the limit of 0.1 minutes"
+    assert results.loc["sleepy", "error"] == "hung: not over after twice the limit of 0.2 minutes"
 
 
 def test_a_report_can_be_drawn_from_the_compact_table_alone(case: Case, tmp_path: Path) -> None:
