@@ -803,21 +803,36 @@ def test_shuffled_control_shows_weights_and_gates_in_one_fixed_other_order() -> 
     assert not torch.equal(seen[0][1], seen[1][1])
 
 
-@pytest.mark.parametrize("units", ["connection", "neuron"])
-def test_constant_control_knows_nothing_of_the_weights(units: str) -> None:
-    kept = []
-    for scale in (1.0, 5.0):
-        seen: list[tuple[Tensor, Tensor]] = []
-        method: Switcher = make(SwitcherConstantInput, 0.5, begin=0.0, units=units)
-        layers = attach(method, (6, 8))
-        method.weights["0"].data = scale * torch.randn(6, 8)
-        watch(method, seen)
-        for step in range(1, 11):
-            method.after_step(Progress(step, 10, 0))
+def at_rest(preset: Any, units: str, prior: str, scale: float) -> tuple[Tensor, Tensor]:
+    """Random weights (6 × 8) and which of them a control keeps at half density while it learns nothing."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    method: Switcher = make(preset, 0.5, begin=0.0, units=units, prior=prior)
+    (layer,) = attach(method, (6, 8))
+    weight = scale * torch.randn(6, 8)
+    method.weights["0"].data = weight.clone()
+    watch(method, seen)
+    for step in range(1, 11):
+        method.after_step(Progress(step, 10, 0))
+    if preset is SwitcherConstantInput:
         assert all(torch.equal(shown, torch.ones(6, 8)) for pair in seen for shown in pair)
-        kept.append(layers[0].weight != 0)
-    assert torch.equal(*kept)
-    assert int(kept[0].sum()) == 24
+    kept = layer.weight != 0
+    assert int(kept.sum()) == 24
+    return weight.abs(), kept
+
+
+@pytest.mark.parametrize("units", ["connection", "neuron"])
+def test_constant_control_without_a_prior_knows_nothing_of_the_weights(units: str) -> None:
+    _, first = at_rest(SwitcherConstantInput, units, "none", 1.0)
+    _, again = at_rest(SwitcherConstantInput, units, "none", 5.0)
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("units", ["connection", "neuron"])
+@pytest.mark.parametrize("preset", [SwitcherConstantInput, SwitcherShuffledWeights])
+def test_controls_of_the_input_keep_the_prior(preset: Any, units: str) -> None:
+    size, kept = at_rest(preset, units, "magnitude", 1.0)
+    worth = size if units == "connection" else size.square().mean(0).expand_as(size)
+    assert worth[kept].min() > worth[~kept].max()
 
 
 @pytest.mark.parametrize(("units", "number"), [("connection", 30 + 20), ("neuron", 6 + 5)])

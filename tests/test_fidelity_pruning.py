@@ -575,6 +575,18 @@ def test_group_lasso_takes_a_neurons_own_inputs_once_nobody_reads_it() -> None:
     assert (first.weight != 0).tolist() == [[False, False], [True, True]]
 
 
+def test_group_lasso_ranks_units_against_those_of_their_layer_that_are_left() -> None:
+    """Two of four inputs are empty: against the mean of all four the lesser of the others would
+    outrank the lesser neuron of the second layer."""
+    method = make(GroupLasso, 0.5, strength=0.0, end=1.0)
+    batch = (torch.randn(2, 4), NO_BATCH[1])
+    first = linear([0.9, 1.0, 0.0, 0.0], [0.9, 1.0, 0.0, 0.0])
+    attach(method, first, linear([1.1, 1.05], [1.1, 1.05]), batch=batch)
+    masks = method.cut()  # the best of each layer, then 1.05 (of 1.075) before 0.9 (of 0.95, not 0.475)
+    assert masks["0"].tolist() == [[0, 1, 0, 0], [0, 1, 0, 0]]
+    assert masks["1"].tolist() == [[1, 1], [1, 1]]
+
+
 # Neurons, channels and patterns
 
 
@@ -600,6 +612,14 @@ def test_alive_connections_are_those_on_a_path(seed: int) -> None:
     found = Paths(network, torch.zeros(3, 6)).alive(masks)
     assert [mask.tolist() for mask in found.values()] == [mask.tolist() for mask in expected]
     assert sum(counts(found).values()) < sum(counts(masks).values())
+
+
+def test_paths_are_not_followed_through_norms_without_a_shift() -> None:
+    """What a neuron without inputs sends on there is its running mean, which is not zero."""
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, affine=False), nn.ReLU(), nn.Linear(3, 2))
+    masks = {"0": torch.zeros(3, 4), "3": torch.ones(2, 3)}
+    found = Paths(network, torch.zeros(2, 4)).alive(masks)
+    assert counts(found) == counts(masks)
 
 
 NETWORKS: dict[str, tuple[list[nn.Module], tuple[int, ...]]] = {

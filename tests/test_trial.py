@@ -11,6 +11,7 @@ from switchbench import datasets, evaluation, seeds, training
 from switchbench.datasets import Split
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Method
+from switchbench.networks import MLP, NETWORKS
 from switchbench.training import Diverged
 from switchbench.trial import Skipped, TrialConfig, run_trial
 
@@ -189,3 +190,23 @@ def test_curves_and_row_agree(make_config: Any) -> None:
 def test_a_config_explains_what_is_wrong() -> None:
     with pytest.raises(InputError, match=r"training\.epoch: unknown key.*|training: unknown key"):
         TrialConfig.of(network="mlp", dataset="digits", method="dense", training={"epoch": 3})
+
+
+def test_what_a_network_has_frozen_stays_frozen_whoever_takes_turns(
+    make_config: Any, monkeypatch: Any
+) -> None:
+    class Frozen(MLP):
+        """An mlp whose biases never learn."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            for name, parameter in self.named_parameters():
+                parameter.requires_grad_("bias" not in name)
+
+    Frozen.name = "frozen"
+    monkeypatch.setitem(NETWORKS, "frozen", Frozen)
+    biases = []
+    for method in ("dense", {"method": "switcher", "every": 5}):
+        network = run_trial(make_config(method, network={"network": "frozen", "hidden": [20]})).network
+        biases.append([p for name, p in network.named_parameters() if "bias" in name])
+    assert all(torch.equal(*pair) for pair in zip(*biases, strict=True))
