@@ -44,7 +44,7 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0]
             logging.getLogger(__name__).warning("no checkpoint can be read from %s: %s", self.path, reason)
             return None
         state: dict[str, Any] = stored["state"]

@@ -217,18 +217,20 @@ def _accuracy(cell: Cell | None) -> str:
     summary = cell.accuracy
     if not summary.n:
         return "none measured"
-    interval = "" if math.isnan(summary.interval) else f" ± {100 * summary.interval:.2f}"
     short = f" ({summary.n} of {cell.planned})" if summary.n < cell.planned else ""
     missed = cell.takes_target and abs(cell.means["density"] / cell.target - 1) > MISSED
     found = f" @ {cell.means['density']:.2%}" if missed or not cell.takes_target else ""
-    return f"{100 * summary.mean:.2f}{interval}{short}{found}"
+    return f"{100 * summary.mean:.2f}{_interval(summary)}{short}{found}"
 
 
 def _difference(summary: Summary) -> str:
     if not summary.n:
         return "none measured"
-    interval = "" if math.isnan(summary.interval) else f" ± {100 * summary.interval:.2f}"
-    return f"{100 * summary.mean:+.2f}{interval}{' =' if tie(summary) else ''} (n = {summary.n})"
+    return f"{100 * summary.mean:+.2f}{_interval(summary)}{' =' if tie(summary) else ''} (n = {summary.n})"
+
+
+def _interval(summary: Summary) -> str:
+    return "" if math.isnan(summary.interval) else f" ± {100 * summary.interval:.2f}"
 
 
 def _range(ratios: list[float]) -> str:

@@ -33,7 +33,7 @@ class Cell:
     flops: float
     """FLOPs of training over those of plain training, mean."""
     layers: dict[str, float]
-    """Mean density of each layer in scope."""
+    """Mean density of each linear and convolution layer."""
 
     @property
     def takes_target(self) -> bool:
