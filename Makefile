@@ -3,6 +3,7 @@
 #   make test         formatting, types and tests
 # and, for those who work on it:
 #   make benchmark    what the suite and each method cost, as ratios within one run
+#   make docs         fill the documents' tables from docs/results
 #   make defaults     choose the methods' defaults on validation images (about an hour)
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
@@ -11,7 +12,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.yaml' -o -type d ! -name __pycache__)
 
-.PHONY: quickstart test benchmark defaults clean
+.PHONY: quickstart test benchmark docs defaults clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/switchbench run quickstart
@@ -24,6 +25,9 @@ test: $(VENV)/.installed $(VENV)/.dev
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python tools/benchmark.py
+
+docs: $(VENV)/.installed
+	$(BIN)/python tools/fill_docs.py
 
 defaults: $(VENV)/.installed
 	$(BIN)/python tools/choose_defaults.py

@@ -152,6 +152,8 @@ class TrialActor(tune.Trainable):
     """One worker process; each trial is one step."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
+        import torch._dynamo  # noqa: F401  # torch's first optimiser does so: seconds, and in no trial's time
+
         components.adopt(shared["extensions"])
         self.job: Job = shared["job"]
 

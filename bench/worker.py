@@ -1,7 +1,6 @@
 """What a worker does with a trial: run it unless it is done, and put it into the ledger."""
 
 import hashlib
-import inspect
 import json
 import math
 import os
@@ -21,8 +20,8 @@ from typing import Any
 
 import torch
 
-import switchbench.datasets
 import switchbench.methods
+from switchbench import datasets
 from switchbench.checkpoint import Checkpoint
 from switchbench.ledger import DONE, Ledger
 from switchbench.spec import Resources
@@ -51,11 +50,12 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
     resources = job.resources
     device = "cuda" if resources.gpus else "cpu"
     path = Ledger(job.folder).checkpoint(config.trial_id)
-    checkpoint = Checkpoint(path, _stamp(config, device, resources.cpus))
+    checkpoint = Checkpoint(path, _stamp(device, resources.cpus))
     curves: list[dict[str, float]] = []
     try:
         if resources.gpus and not torch.cuda.is_available():
             raise RuntimeError(f"gpus: {resources.gpus:g} asked for, but PyTorch sees none on this node")
+        datasets.load(config.dataset.name, job.data_folder)  # once a process, so in no trial's time
         with _time_limit(config, job) as deadline:
             result = run_trial(config, device, resources.cpus, job.data_folder, deadline, checkpoint)
         row, curves = result.row, result.curves
@@ -140,30 +140,18 @@ def _versions() -> str:
     return json.dumps(versions)
 
 
-def _stamp(config: TrialConfig, device: str, threads: int) -> str:
-    """What must be the same for a checkpoint to be taken up."""
-    choices = (config.method, config.network, config.dataset)
-    own = [file for choice in choices if (file := _file(choice.registered))]
-    return f"{_versions()}, code {_code(*own)}, on {device} with {threads} threads"
-
-
-def _file(registered: Any) -> Path | None:
-    """The source file of a registered class or function, where there is one."""
-    try:
-        return Path(inspect.getfile(registered))
-    except (OSError, TypeError):
-        return None
+def _stamp(device: str, threads: int) -> str:
+    """What must be the same for a checkpoint to be taken up, beside the trial's identity, in which a
+    plug-in's code counts."""
+    return f"{_versions()}, code {_code()}, on {device} with {threads} threads"
 
 
 @cache
-def _code(*files: Path) -> str:
-    """Hash of the code that trains, and of plug-ins' ``files``: a commit does not tell two edits of one
-    checkout apart."""
+def _code() -> str:
+    """Hash of the code that trains: a commit does not tell two edits of one checkout apart."""
     digest = hashlib.sha256()
-    packages = (switchbench, switchbench.methods, switchbench.datasets)
-    own = [file for package in packages for file in sorted(Path(package.__path__[0]).rglob("*.py"))]
-    for file in [*own, *files]:
-        if file.is_file():
+    for package in (switchbench, switchbench.methods, datasets):
+        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -25,7 +25,7 @@ def test_a_worker_takes_up_what_another_left(tmp_path: Path, make_config: Any) -
     ledger.create(_spec(), [config])
     path = ledger.checkpoint(config.trial_id)
     cut = conformance._Cut(path, 1)
-    cut._stamp = worker._stamp(config, "cpu", 1)
+    cut._stamp = worker._stamp("cpu", 1)
     with suppress(conformance._Stop):
         run_trial(config, checkpoint=cut)
     stored = torch.load(path)

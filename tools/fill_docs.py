@@ -1,0 +1,87 @@
+"""Fill the tables of README.md and docs/*.md from the stored results that they name.
+
+``make docs`` runs it; ``--check`` writes nothing, and fails if a page would change. A table stands between
+``<!-- table: FOLDER -->`` and ``<!-- end -->``. Its header says which of the report's tables it is, the
+first words of its rows which of that table's rows; pairs of methods come from the page's own
+``switchbench report … --pair A:B``.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from switchbench import reports
+from switchbench.ledger import Ledger
+from switchbench.reports.render import markdown
+
+ROOT = Path(__file__).parent.parent
+TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(?=\n<!-- end -->)", re.DOTALL)
+RULE = re.compile(r"[|:-]+")
+KEYS = ("against", "target")
+"""Names of a second column without which a row is not known from the others."""
+
+Row = tuple[str, ...]
+Tables = dict[str, dict[Row, str]]
+"""Header → key of a row → its line."""
+
+
+def filled(page: str) -> str:
+    """The page with every table as the stored results have it. Raises ValueError for a row that they
+    do not have."""
+    pairs = [(one, other) for one, other in re.findall(r"--pair ([\w-]+):([\w-]+)", page)]
+
+    def fill(match: re.Match[str]) -> str:
+        ledger = Ledger(ROOT / match[2])
+        tables = _tables(markdown(reports.build(ledger.results(), ledger.name(), pairs)))
+        return match[1] + "\n".join(_lines(match[3], tables))
+
+    return TABLE.sub(fill, page)
+
+
+def _tables(text: str) -> Tables:
+    tables: Tables = {}
+    header = ""
+    for line, after in zip(text.splitlines(), [*text.splitlines()[1:], ""], strict=True):
+        if line.startswith("|") and RULE.fullmatch(after):
+            header = line
+            tables[header] = {}
+        elif line.startswith("|") and not RULE.fullmatch(line):
+            tables[header][_key(line, header)] = line
+    return tables
+
+
+def _lines(text: str, tables: Tables) -> list[str]:
+    lines, header = text.splitlines(), ""
+    for number, line in enumerate(lines):
+        if line in tables:
+            header = line
+        elif line.startswith("|") and not RULE.fullmatch(line):
+            if _key(line, header) not in tables.get(header, {}):
+                raise ValueError(f"the stored results have no such row: {line}")
+            lines[number] = tables[header][_key(line, header)]
+    return lines
+
+
+def _key(line: str, header: str) -> Row:
+    return tuple(_cells(line)[: 2 if set(KEYS) & set(_cells(header)[1:2]) else 1])
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def main() -> None:
+    """Fill every page, or check them."""
+    stale = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        page = path.read_text(encoding="utf-8")
+        if (new := filled(page)) != page:
+            stale.append(path.name)
+            if "--check" not in sys.argv[1:]:
+                path.write_text(new, encoding="utf-8")
+    print(f"changed: {', '.join(stale) or 'none'}")
+    sys.exit("--check" in sys.argv[1:] and bool(stale))
+
+
+if __name__ == "__main__":
+    main()
