@@ -1,8 +1,10 @@
 """Figures, drawn without a display, readable in print and by colour-blind readers."""
 
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -50,20 +52,22 @@ def accuracy_figure(report: Report, stem: Path) -> None:
 
 def _panel(panel: Axes, task: Task, styles: dict[str, Style]) -> None:
     """Lines over target densities; methods without a target stand where they ended."""
-    means: list[float] = []
+    measured = [cell for cell in task.cells.values() if cell.accuracy.n]
+    low, high = _limits([100 * cell.accuracy.mean for cell in measured])
     for label in task.labels:
-        cells = [cell for cell in task.cells.values() if cell.label == label and cell.accuracy.n]
+        cells = [cell for cell in measured if cell.label == label]
         cells.sort(key=lambda cell: cell.means["density"])
         if not cells:
             continue
         colour, marker = styles[label]
         shown = [cell for cell in cells if cell.means["density"]]  # 0 has no place on a log axis
-        means += [100 * cell.accuracy.mean for cell in shown]
+        means = [100 * cell.accuracy.mean for cell in shown]
+        below = f" (below {low:.3g} %)" if means and max(means) < low else ""
         panel.errorbar(
             [cell.means["density"] for cell in shown],
-            [100 * cell.accuracy.mean for cell in shown],
+            means,
             yerr=[100 * cell.accuracy.interval for cell in shown],
-            label=_plain(label if shown == cells else f"{label} (ended at density 0: not shown)"),
+            label=_plain(f"{label}{below}" if shown == cells else f"{label} (ended at density 0: not shown)"),
             color=colour,
             marker=marker,
             linestyle="-" if len(cells) > 1 else "none",
@@ -75,12 +79,22 @@ def _panel(panel: Axes, task: Task, styles: dict[str, Style]) -> None:
     panel.set_xticks([*task.densities, 1.0], [f"{density:.3g}" for density in (*task.densities, 1.0)])
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel(f"density (share of weights kept, scope {task.scope})")
-    panel.set_ylabel("test accuracy, % (mean, 95 % interval; long ones are cut off)")
+    panel.set_ylabel("test accuracy, % (mean, 95 % interval; what is far off is cut off)")
     panel.set_title(_plain(f"{task.network} on {task.dataset}"))
-    if means:  # the intervals of few seeds may be far wider than all differences: they are cut off
-        room = 0.15 * (max(means) - min(means)) + 1
-        panel.set_ylim(max(min(means) - room, 0), min(max(means) + room, 101))
+    panel.set_ylim(low, high)
     panel.grid(alpha=0.3)
+
+
+def _limits(accuracies: Sequence[float]) -> tuple[float, float]:
+    """Range of the accuracy axis, in %. The intervals of few seeds may be far wider than all differences,
+    and a method that collapses far below the others would leave them one line: both are cut off (the
+    latter by Tukey's outer fence, 1977)."""
+    if not accuracies:
+        return 0, 101
+    first, third = np.percentile(accuracies, [25, 75])
+    low, high = max(min(accuracies), first - 3 * (third - first)), max(accuracies)
+    room = 0.15 * (high - low) + 1
+    return max(low - room, 0), min(high + room, 101)
 
 
 def _plain(text: str) -> str:

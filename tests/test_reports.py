@@ -13,6 +13,7 @@ from rich.console import Console
 
 from switchbench import reports
 from switchbench.ledger import ROW
+from switchbench.reports.figures import _limits
 from switchbench.reports.render import markdown
 
 
@@ -115,6 +116,20 @@ def test_a_figure_of_many_methods_leaves_room_for_its_panels(tmp_path: Path) -> 
     height = max(map(float, corners[1::2])) - min(map(float, corners[1::2]))
     assert width > 300  # points
     assert height > 250
+
+
+def test_a_collapsed_method_does_not_flatten_the_others(tmp_path: Path) -> None:
+    low, high = _limits([88, 89, 90, 91, 87, 88, 89, 10])
+    assert 80 < low < 87
+    assert 91 < high < 95
+    low, _ = _limits([88, 89, 10])  # of three, none is far off
+    assert low < 10
+    near = [rows().assign(label=rows()["label"] + f"-{i}") for i in range(4)]
+    fallen = rows()[lambda table: table["label"] == "prune"].assign(label="fallen", test_accuracy=-3.0)
+    reports.write(pd.concat([*near, fallen.assign(status="ok")]), tmp_path, "title")
+    svg = (tmp_path / "accuracy.svg").read_text()
+    assert svg.count("(below") == 1
+    assert "fallen (below" in svg
 
 
 def test_the_same_results_draw_the_same_bytes(written: Path, tmp_path: Path) -> None:
