@@ -71,6 +71,14 @@ def count(network: nn.Module, scope: Scope, image: Tensor) -> Count:
     )
 
 
+def macs_of_layers(network: nn.Module, image: Tensor) -> dict[str, int]:
+    """Multiply-accumulates of each linear and convolution layer with all its weights, for one example
+    ``image``; works on the meta device as well."""
+    layers = layers_in(network, "all")
+    positions = _positions(network, layers, image)
+    return {name: _weight(layer).numel() * positions[name] for name, layer in layers.items()}
+
+
 @torch.no_grad()
 def _positions(network: nn.Module, layers: Layers, image: Tensor) -> dict[str, int]:
     """Output positions of each layer for one image, summed over its uses."""

@@ -7,10 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 import pandas as pd
+import torch
 from rich.console import Console
 
 from switchbench import datasets, plugins, reports, specfile
-from switchbench.datasets import MissingData
+from switchbench.components import NetworkChoice
+from switchbench.datasets import Data, MissingData
 from switchbench.errors import InputError, Interrupted, unknown
 from switchbench.ledger import Ledger
 from switchbench.progress import Display, plain_console
@@ -177,9 +179,29 @@ def _how_to_go_on(planned: Plan) -> str:
 def _check_data(spec: Spec) -> None:
     for dataset in spec.datasets:
         try:
-            datasets.held_out(datasets.load(dataset.name), spec.validation)
+            data = datasets.load(dataset.name)
+            datasets.held_out(data, spec.validation)
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
+        for network in spec.networks:
+            try:
+                _try(network, data)
+            except Exception as error:  # a network may be anybody's
+                place = f"network {network.label!r} on {dataset.label!r}"
+                raise InputError(f"{place}: {error or type(error).__name__}") from error
+
+
+def _try(network: NetworkChoice, data: Data) -> None:
+    """Let a network look at an image, without memory for its weights where it can do without."""
+    image = data.test.images[:1].float()
+    for device in ("meta", image.device):
+        try:
+            with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+                network.build(data.input_shape, data.classes).eval()(image.to(device))
+            return
+        except Exception:
+            if device != "meta":
+                raise
 
 
 def _mirror(ledger: Ledger, uri: str | None) -> Any:

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
+from torch import nn
 
 from switchbench.datasets import DATASETS
 from switchbench.errors import explain, unknown
 from switchbench.methods import METHODS, Method, Options
-from switchbench.networks import NETWORKS
+from switchbench.networks import NETWORKS, InputShape, Network
 
 
 class Component(BaseModel):
@@ -94,6 +95,11 @@ class NetworkChoice(Component):
 
     kind = "network"
     registry = NETWORKS
+
+    def build(self, input_shape: InputShape, classes: int) -> nn.Module:
+        """A freshly initialised network. Raises ValueError if it cannot take such images."""
+        network: type[Network] = self.registered
+        return network.build(input_shape, classes, self.config)
 
 
 class DatasetChoice(Component):

@@ -73,7 +73,7 @@ class Case:
         skips both."""
         for network in (PLAIN, NORMED):
             choice = self.config(network=network).network
-            built = choice.registered((1, 8, 8), 10, choice.config)
+            built = choice.build((1, 8, 8), 10)
             reason = self.method.skip(self.options, built, accounting.layers_in(built, "fc"))
             if not reason:
                 return network
@@ -276,7 +276,7 @@ def _on_convolutions(case: Case, scope: Scope, **changes: Any) -> TrialResult:
 
 def _untrained(case: Case) -> nn.Module:
     choice = case.config().network
-    network: nn.Module = choice.registered((1, 8, 8), 10, choice.config)
+    network: nn.Module = choice.build((1, 8, 8), 10)
     return network
 
 

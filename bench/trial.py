@@ -166,8 +166,7 @@ def run_trial(
 def _network(config: TrialConfig, splits: Splits) -> nn.Module:
     """The task network with the first weights that every method of this seed starts from."""
     torch.manual_seed(seeds.derive(config.seed, "initialisation"))
-    network: nn.Module = config.network.registered(splits.input_shape, splits.classes, config.network.config)
-    return network
+    return config.network.build(splits.input_shape, splits.classes)
 
 
 def _method(config: TrialConfig, network: nn.Module, layers: Layers) -> Method:

@@ -29,6 +29,12 @@ class Data:
     test: Images
     classes: int
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
 
 Loader = Callable[[Path], Data]
 

@@ -69,7 +69,12 @@ class Paths:
 
     def __post_init__(self) -> None:
         hollow = {id(p): nn.Parameter(p.new_zeros(()).expand_as(p)) for p in self.network.parameters()}
-        object.__setattr__(self, "network", copy.deepcopy(self.network, hollow).eval())
+        network = copy.deepcopy(self.network, hollow).eval()
+        for module in [*network.modules()]:
+            for name, child in module.named_children():
+                if isinstance(child, nn.ReLU6):  # the signal would stick at its ceiling
+                    setattr(module, name, nn.ReLU())
+        object.__setattr__(self, "network", network)
         object.__setattr__(self, "images", torch.ones_like(self.images[:1], dtype=torch.float64))
 
     def alive(self, masks: Masks, silent: Mapping[str, Tensor] | None = None) -> Masks:

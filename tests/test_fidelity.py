@@ -150,7 +150,7 @@ def test_paper_switcher_freezes_one_side_exactly_while_the_other_learns(make_con
     data = datasets.load("digits")
     splits = datasets.split(data, 0.1, seeds.generator(0, "split"), torch.device("cpu"))
     torch.manual_seed(0)
-    network = config.network.registered(splits.input_shape, 10, config.network.config)
+    network = config.network.build(splits.input_shape, 10)
     method: Watched = make(Watched, None)
     train(network, {"1": network[1], "3": network[3]}, method, splits, config.training, seed=0)
     for (_, weight, kernel), (epoch, next_weight, next_kernel) in zip(

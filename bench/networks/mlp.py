@@ -1,36 +1,12 @@
-"""Task networks by name. A network adapts its input width and its output to the data set."""
+"""Fully connected networks."""
 
 import itertools
 import math
-from typing import Annotated, ClassVar
 
-from pydantic import Field
 from torch import nn
 
-from switchbench.methods import Options, option
-from switchbench.methods.registry import registrar
-
-InputShape = tuple[int, int, int]
-"""Channels, height, width."""
-
-Width = Annotated[int, Field(ge=1)]
-
-
-class Network:
-    """What a registered network is beside a module; built as ``cls(input_shape, classes, config)``."""
-
-    class Config(Options):
-        """Options of the network."""
-
-    name: ClassVar[str]
-    version: ClassVar[int] = 1
-
-
-NETWORKS: dict[str, type[Network]] = {}
-"""Every registered network by name."""
-
-register = registrar("network", NETWORKS)
-"""Class decorator ``@register(name)``: make a network known under a name."""
+from switchbench.methods import option
+from switchbench.networks.catalogue import InputShape, Network, Width, register
 
 
 @register("mlp")

@@ -1,0 +1,39 @@
+"""Residual networks (He et al. 2015), as torchvision builds them."""
+
+from typing import ClassVar
+
+from torch import nn
+
+from switchbench.networks.catalogue import InputShape, Network, register
+from switchbench.networks.parts import StemConfig
+
+
+@register("resnet-18")
+class ResNet18(Network):
+    """ResNet-18 (He et al. 2015); small images meet a 3×3 convolution without stride or pooling first."""
+
+    class Config(StemConfig):
+        pass
+
+    blocks: ClassVar[tuple[int, int, int, int]] = (2, 2, 2, 2)
+
+    @classmethod
+    def build(cls, input_shape: InputShape, classes: int, config: Config) -> nn.Module:
+        from torchvision.models.resnet import BasicBlock, ResNet
+
+        network: nn.Module = ResNet(BasicBlock, [*cls.blocks], num_classes=classes)
+        if config.small(input_shape):
+            network.conv1 = nn.Conv2d(input_shape[0], 64, 3, padding=1, bias=False)
+            network.maxpool = nn.Identity()
+        else:
+            network.conv1 = nn.Conv2d(input_shape[0], 64, 7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+        network.fc = nn.Linear(512, classes, bias=config.bias)
+        return network
+
+
+@register("resnet-34")
+class ResNet34(ResNet18):
+    """ResNet-34 (He et al. 2015); small images meet a 3×3 convolution without stride or pooling first."""
+
+    blocks = (3, 4, 6, 3)
