@@ -1,17 +1,12 @@
 """Counting: density and multiply-accumulates of a network, by scope. The only place that counts."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from switchbench.methods import Layers
-
-Scope = Literal["fc", "all"]
-"""``fc``: fully connected layers (the switcher paper's setting); ``all``: convolutions as well."""
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from switchbench.scope import prunable
 
 
 @dataclass(frozen=True)
@@ -34,47 +29,41 @@ class Count:
     """The same with all weights."""
 
 
-def layers_in(network: nn.Module, scope: Scope) -> Layers:
-    """Layers whose weights a method may sparsify, by name, in the order of the network."""
-    kinds = (nn.Linear,) if scope == "fc" else (nn.Linear, *CONVOLUTIONS)
-    return {name: module for name, module in network.named_modules() if isinstance(module, kinds)}
-
-
 def density(layers: Layers) -> float:
     """Non-zero share of the layers' effective weights."""
     kept = sum(int(_weight(layer).count_nonzero()) for layer in layers.values())
     return kept / sum(_weight(layer).numel() for layer in layers.values())
 
 
-def count(network: nn.Module, scope: Scope, image: Tensor) -> Count:
-    """Count a finished network (plain weights) on one example ``image`` (1, channels, height, width).
+def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
+    """Count a finished network (plain weights), of which the layers ``scoped`` were in scope, on one
+    example ``image`` (1, channels, height, width).
 
     A weight of a linear or convolution layer takes part in one multiply-accumulate per output
     position, so MACs = (non-zero weights) × (output positions observed), also for groups,
     strides and layers that are used several times. Biases and norms are not counted.
     """
-    prunable = layers_in(network, "all")
-    positions = _positions(network, prunable, image)
-    kept = {name: int(_weight(layer).count_nonzero()) for name, layer in prunable.items()}
-    size = {name: _weight(layer).numel() for name, layer in prunable.items()}
-    scoped = layers_in(network, scope)
+    layers = prunable(network)
+    positions = _positions(network, layers, image)
+    kept = {name: int(_weight(layer).count_nonzero()) for name, layer in layers.items()}
+    size = {name: _weight(layer).numel() for name, layer in layers.items()}
     parameters = list(network.parameters())
     total = sum(parameter.numel() for parameter in parameters)
     return Count(
         density=sum(kept[name] for name in scoped) / sum(size[name] for name in scoped),
         density_prunable=sum(kept.values()) / sum(size.values()),
         density_network=sum(int(parameter.count_nonzero()) for parameter in parameters) / total,
-        density_layers={name: kept[name] / size[name] for name in prunable},
+        density_layers={name: kept[name] / size[name] for name in layers},
         parameters=total,
-        macs=sum(kept[name] * positions[name] for name in prunable),
-        macs_dense=sum(size[name] * positions[name] for name in prunable),
+        macs=sum(kept[name] * positions[name] for name in layers),
+        macs_dense=sum(size[name] * positions[name] for name in layers),
     )
 
 
 def macs_of_layers(network: nn.Module, image: Tensor) -> dict[str, int]:
     """Multiply-accumulates of each linear and convolution layer with all its weights, for one example
     ``image``; works on the meta device as well."""
-    layers = layers_in(network, "all")
+    layers = prunable(network)
     positions = _positions(network, layers, image)
     return {name: _weight(layer).numel() * positions[name] for name, layer in layers.items()}
 

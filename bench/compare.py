@@ -9,6 +9,7 @@ from uuid import uuid4
 import pandas as pd
 import torch
 from rich.console import Console
+from torch import nn
 
 from switchbench import datasets, plugins, reports, specfile
 from switchbench.components import NetworkChoice
@@ -16,6 +17,7 @@ from switchbench.datasets import Data, MissingData
 from switchbench.errors import InputError, Interrupted, unknown
 from switchbench.ledger import Ledger
 from switchbench.progress import Display, plain_console
+from switchbench.scope import matches, prunable
 from switchbench.spec import Spec
 from switchbench.trial import TrialConfig
 from switchbench.worker import Job
@@ -86,7 +88,7 @@ def run(
         console.print(planned.summary, soft_wrap=True)
         return _finish(planned, _mirror(planned.ledger, mlflow_uri), console)
     planned.ledger.check_writable()
-    _check_data(planned.spec)
+    _check(planned.spec)
     from switchbench.distribution import cluster, distribute
 
     job = Job(planned.ledger.folder, datasets.data_folder(), planned.spec.resources, uuid4().hex)
@@ -176,7 +178,10 @@ def _how_to_go_on(planned: Plan) -> str:
     )
 
 
-def _check_data(spec: Spec) -> None:
+def _check(spec: Spec) -> None:
+    """Raise InputError for what would fail in every trial: data that are not there, networks that cannot
+    take the images, scopes that name no layer."""
+    names: set[str] = set()
     for dataset in spec.datasets:
         try:
             data = datasets.load(dataset.name)
@@ -185,23 +190,28 @@ def _check_data(spec: Spec) -> None:
             raise InputError(str(error)) from error
         for network in spec.networks:
             try:
-                _try(network, data)
+                names |= prunable(_try(network, data)).keys()
             except Exception as error:  # a network may be anybody's
                 place = f"network {network.label!r} on {dataset.label!r}"
                 raise InputError(f"{place}: {error or type(error).__name__}") from error
+    for pattern in (pattern for scope in spec.scope for pattern in scope.patterns):
+        if not any(matches(name, [pattern]) for name in names):
+            raise InputError(f"scope: {unknown('layer', pattern, names)}")
 
 
-def _try(network: NetworkChoice, data: Data) -> None:
-    """Let a network look at an image, without memory for its weights where it can do without."""
-    image = data.test.images[:1].float()
-    for device in ("meta", image.device):
-        try:
-            with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
-                network.build(data.input_shape, data.classes).eval()(image.to(device))
-            return
-        except Exception:
-            if device != "meta":
-                raise
+def _try(network: NetworkChoice, data: Data) -> nn.Module:
+    """A network that has looked at an image, without memory for its weights where it can do without."""
+
+    def look(device: str) -> nn.Module:
+        with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+            built = network.build(data.input_shape, data.classes).eval()
+            built(data.test.images[:1].float().to(device))
+        return built
+
+    try:
+        return look("meta")
+    except Exception:  # its own code, for which "meta" may be no device
+        return look("cpu")
 
 
 def _mirror(ledger: Ledger, uri: str | None) -> Any:

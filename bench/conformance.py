@@ -10,19 +10,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from switchbench import accounting
-from switchbench.accounting import Scope
 from switchbench.checkpoint import Checkpoint
 from switchbench.errors import explain
 from switchbench.methods import METHODS, Method
 from switchbench.methods.options import declared, unmet
 from switchbench.networks import NETWORKS, Network
+from switchbench.scope import Scope
 from switchbench.trial import Skipped, TrialConfig, TrialResult, run_trial
 
 DENSITIES = (0.3, 0.07)
@@ -74,7 +73,7 @@ class Case:
         for network in (PLAIN, NORMED):
             choice = self.config(network=network).network
             built = choice.build((1, 8, 8), 10)
-            reason = self.method.skip(self.options, built, accounting.layers_in(built, "fc"))
+            reason = self.method.skip(self.options, built, Scope(layers="fc").of(built))
             if not reason:
                 return network
         raise Broken(f"skips fully connected networks: {reason}")
@@ -262,13 +261,13 @@ def _same(first: TrialResult, again: TrialResult, who: str) -> None:
     _require(first.curves == again.curves, f"{who} has other curves")
 
 
-def _size(network: nn.Module, scope: Scope) -> int:
+def _size(network: nn.Module, layers: Literal["fc", "all"]) -> int:
     """Number of weights in scope."""
-    layers = accounting.layers_in(network, scope).values()
-    return sum(layer.get_parameter("weight").numel() for layer in layers)
+    scoped = Scope(layers=layers).of(network).values()
+    return sum(layer.get_parameter("weight").numel() for layer in scoped)
 
 
-def _on_convolutions(case: Case, scope: Scope, **changes: Any) -> TrialResult:
+def _on_convolutions(case: Case, scope: str, **changes: Any) -> TrialResult:
     """A run on a network with a convolution. Raises Skipped if the method does not take it."""
     with _registered(_TwoKinds) as name:
         return run_trial(case.config(network=name, scope=scope, **changes))

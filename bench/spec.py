@@ -1,13 +1,14 @@
 """The spec of a comparison, validated and fully resolved, and the trials that it plans."""
 
+from itertools import product
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from switchbench.accounting import Scope
 from switchbench.components import Component, DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.errors import InputError
 from switchbench.optimisers import TrainingConfig
+from switchbench.scope import Scope
 from switchbench.trial import Density, Seed, TrialConfig
 
 
@@ -36,7 +37,7 @@ class Spec(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     networks: list[NetworkChoice] = Field(min_length=1)
     datasets: list[DatasetChoice] = Field(min_length=1)
-    scope: Scope = "fc"
+    scope: Annotated[list[Scope], Field(min_length=1)] = [Scope(layers="fc")]  # one, or several
     methods: list[MethodChoice] = Field(min_length=1)
     densities: list[Density] = Field(min_length=1)
     seeds: Annotated[list[Seed], Field(min_length=1)]
@@ -53,9 +54,14 @@ class Spec(BaseModel):
             return list(range(seeds))
         return seeds
 
-    @field_validator("densities", "seeds")
+    @field_validator("scope", mode="before")
     @classmethod
-    def _no_repeats(cls, values: list[float]) -> list[float]:
+    def _one_or_several(cls, scope: Any) -> Any:
+        return scope if isinstance(scope, list) else [scope]
+
+    @field_validator("densities", "seeds", "scope")
+    @classmethod
+    def _no_repeats(cls, values: list[Any]) -> list[Any]:
         return _distinct(values, "value")
 
     @field_validator("networks", "datasets", "methods")
@@ -71,31 +77,29 @@ class Spec(BaseModel):
         labels stand for the same trial.
         """
         configs: dict[str, TrialConfig] = {}
-        for seed in self.seeds:
-            for network in self.networks:
-                for dataset in self.datasets:
-                    for method in self.methods:
-                        for density in self.densities if method.takes_target() else [None]:
-                            config = TrialConfig(
-                                network=network,
-                                dataset=dataset,
-                                scope=self.scope,
-                                method=method,
-                                density=density,
-                                seed=seed,
-                                validation=self.validation,
-                                training=self.training,
-                            )
-                            twin = configs.setdefault(config.trial_id, config)
-                            if twin is not config:
-                                raise InputError(f"methods: {_names(twin)} and {_names(config)} are the same")
+        tasks = product(self.seeds, self.networks, self.datasets, self.scope, self.methods)
+        for seed, network, dataset, scope, method in tasks:
+            for density in self.densities if method.takes_target() else [None]:
+                config = TrialConfig(
+                    network=network,
+                    dataset=dataset,
+                    scope=scope,
+                    method=method,
+                    density=density,
+                    seed=seed,
+                    validation=self.validation,
+                    training=self.training,
+                )
+                twin = configs.setdefault(config.trial_id, config)
+                if twin is not config:
+                    raise InputError(f"methods: {_names(twin)} and {_names(config)} are the same")
         return list(configs.values())
 
 
 def _distinct(values: list[Any], what: str) -> list[Any]:
     repeated = [value for i, value in enumerate(values) if value in values[:i]]
     if repeated:
-        raise ValueError(f"the {what} {repeated[0]!r} stands twice; each needs its own")
+        raise ValueError(f"the {what} {str(repeated[0])!r} stands twice; each needs its own")
     return values
 
 

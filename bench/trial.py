@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from switchbench import accounting, datasets, seeds
-from switchbench.accounting import Scope
 from switchbench.checkpoint import Checkpoint
 from switchbench.components import DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.datasets import Splits
@@ -22,6 +21,7 @@ from switchbench.errors import InputError, explain
 from switchbench.evaluation import evaluate
 from switchbench.methods import Layers, Method
 from switchbench.optimisers import TrainingConfig
+from switchbench.scope import Scope
 from switchbench.training import Diverged, train
 
 SCHEMA_VERSION = 2
@@ -46,7 +46,7 @@ class TrialConfig(BaseModel):
 
     network: NetworkChoice
     dataset: DatasetChoice
-    scope: Scope = "fc"
+    scope: Scope = Scope(layers="fc")
     method: MethodChoice
     density: Density | None = None
     seed: Seed = 0
@@ -72,7 +72,7 @@ class TrialConfig(BaseModel):
             "schema": SCHEMA_VERSION,
             "network": self.network.identity(),
             "dataset": self.dataset.identity(),
-            "scope": self.scope,
+            "scope": self.scope.model_dump(mode="json"),
             "method": self.method.identity(),
             "density": self.density,
             "seed": self.seed,
@@ -91,7 +91,7 @@ class TrialConfig(BaseModel):
             "label": self.method.label,
             "network": self.network.label,
             "dataset": self.dataset.label,
-            "scope": self.scope,
+            "scope": str(self.scope),
             "seed": self.seed,
             "target_density": self.density,
         }
@@ -129,10 +129,10 @@ def run_trial(
         split_generator = seeds.generator(config.seed, "split")
         splits = datasets.split(data, config.validation, split_generator, place)
         network = _network(config, splits).to(place)
-        layers = accounting.layers_in(network, config.scope)
+        layers = config.scope.of(network)
         method = _method(config, network, layers)
         history = train(network, layers, method, splits, config.training, config.seed, deadline, checkpoint)
-        count = accounting.count(network, config.scope, splits.test.batch(slice(0, 1))[0])
+        count = accounting.count(network, layers, splits.test.batch(slice(0, 1))[0])
         validation = evaluate(network, splits.validation)
         if not math.isfinite(validation.loss):
             raise Diverged(f"validation loss of the finished network is {validation.loss}")
@@ -172,7 +172,7 @@ def _network(config: TrialConfig, splits: Splits) -> nn.Module:
 def _method(config: TrialConfig, network: nn.Module, layers: Layers) -> Method:
     """The method, not yet attached, with its random streams set. Raises Skipped."""
     if not layers:
-        raise Skipped(f"network {config.network.label!r} has no layer in scope {config.scope!r}")
+        raise Skipped(f"network {config.network.label!r} has no layer in scope {str(config.scope)!r}")
     method_class: type[Method] = config.method.registered
     if reason := method_class.skip(config.method.config, network, layers):
         raise Skipped(reason)

@@ -6,6 +6,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from switchbench import accounting
+from switchbench.scope import Scope
+
+FC = Scope(layers="fc")
 
 
 class Reused(nn.Module):
@@ -26,7 +29,7 @@ class Reused(nn.Module):
 
 def test_by_hand() -> None:
     network = Reused()
-    count = accounting.count(network, "fc", torch.zeros(1, 4, 8, 8))
+    count = accounting.count(network, FC.of(network), torch.zeros(1, 4, 8, 8))
     weights = {"grouped": 8 * 2 * 9, "twice": 64, "out": 640}
     positions = {"grouped": 16, "twice": 2 * 16, "out": 1}
     assert count.macs == count.macs_dense == sum(weights[name] * positions[name] for name in weights)
@@ -41,7 +44,7 @@ def test_densities_by_scope() -> None:
         network.out.weight[:, 64:] = 0
         network.grouped.weight[0] = 0
     image = torch.zeros(1, 4, 8, 8)
-    fc, everything = (accounting.count(network, scope, image) for scope in ("fc", "all"))
+    fc, everything = (accounting.count(network, scope.of(network), image) for scope in (FC, Scope()))
     assert fc.density == 0.5
     assert everything.density == fc.density_prunable == (640 / 2 + 64 + 7 / 8 * 144) / (640 + 64 + 144)
     assert fc.density_layers == {"grouped": 7 / 8, "twice": 1.0, "out": 0.5}
@@ -54,13 +57,13 @@ def test_against_the_flop_counter_of_pytorch(shape: tuple[int, ...]) -> None:
     network, image = Reused() if len(shape) == 4 else flat, torch.zeros(shape)
     with FlopCounterMode(display=False) as counter:
         network.eval()(image)
-    assert accounting.count(network, "all", image).macs_dense * 2 == counter.get_total_flops()
+    assert accounting.count(network, Scope().of(network), image).macs_dense * 2 == counter.get_total_flops()
 
 
 def test_counting_changes_nothing() -> None:
     network = Reused().train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    accounting.count(network, "all", torch.randn(1, 4, 8, 8))
+    accounting.count(network, Scope().of(network), torch.randn(1, 4, 8, 8))
     assert network.training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert not network.out._forward_hooks

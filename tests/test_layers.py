@@ -10,7 +10,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ONE_ROOM = {"ray": {"bench/distribution.py"}, "mlflow": {"bench/tracking.py"}, "pyarrow": {"bench/ledger.py"}}
 ORDER = [
-    {"errors", "seeds", "networks", "accounting", "evaluation", "components", "optimisers", "checkpoint"},
+    {
+        "errors",
+        "seeds",
+        "networks",
+        "scope",
+        "accounting",
+        "evaluation",
+        "components",
+        "optimisers",
+        "checkpoint",
+    },
     {"yardstick"},
     {"training"},
     {"trial"},
