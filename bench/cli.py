@@ -23,6 +23,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
+data = typer.Typer(name="data", no_args_is_help=True, help="What data sets are here; fetch and check them.")
+app.add_typer(data)
+
 Plugins = Annotated[
     list[Path], typer.Option("--plugin", help="Python file that registers methods, networks or data sets.")
 ]
@@ -154,6 +157,53 @@ def list_(
             for name, line in names.items():
                 table.add_row(name, line)
             console.print(table)
+
+
+@data.command("list")
+def data_list(plugin: Plugins = []) -> None:  # noqa: B006
+    """List the data sets: whether their files are here, where, and how large."""
+    from switchbench import plugins, stock
+
+    plugins.load(plugin)
+    table = Table("data set", "files", "size", "", box=None)
+    table.columns[2].justify = "right"
+    for line in stock.stock():
+        absent = "not here" if line.fetchable else "none needed"
+        size = f"{line.size / 1e6:,.1f} MB" if line.place else ""
+        table.add_row(line.name, str(line.place or absent), size, line.description)
+    plain_console().print(table)
+
+
+@data.command("fetch")
+def data_fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")],
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Bring data sets here from the web; goes on where an earlier attempt stopped."""
+    from switchbench import plugins, stock
+    from switchbench.progress import Downloads
+
+    plugins.load(plugin)
+    with Downloads(plain_console(stderr=True)) as downloads:
+        fetched = [stock.fetch(name, downloads.progress) for name in names]
+    for line in fetched:
+        typer.echo(f"{line.name}: {line.place}")
+
+
+@data.command("check")
+def data_check(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")],
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the data set.")
+    ] = [],  # noqa: B006
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Read data sets and compare their files with the published checksums."""
+    from switchbench import plugins, stock
+
+    plugins.load(plugin)
+    for name in names:
+        typer.echo(stock.check(name, set_))
 
 
 def _pair(text: str) -> tuple[str, str]:

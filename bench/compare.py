@@ -184,7 +184,7 @@ def _check(spec: Spec) -> None:
     names: set[str] = set()
     for dataset in spec.datasets:
         try:
-            data = datasets.load(dataset.name)
+            data = dataset.load()
             datasets.held_out(data, spec.validation)
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error

@@ -5,14 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 from torch import nn
 
-from switchbench.datasets import DATASETS
+from switchbench import datasets
+from switchbench.datasets import DATASETS, Data
 from switchbench.errors import explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
+
+CPU = torch.device("cpu")
 
 
 class Component(BaseModel):
@@ -44,7 +48,9 @@ class Component(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What makes results of this component comparable: everything but the label. A plug-in
         module's content counts as well: its author changes it without raising a version."""
-        identity = {"name": self.name, "version": self.registered.version, "options": self.options}
+        config = self.config
+        options = config.identity() if hasattr(config, "identity") else self.options
+        identity = {"name": self.name, "version": self.registered.version, "options": options}
         source = _source(self.registered)
         return identity | ({"source": source} if source else {})
 
@@ -107,6 +113,10 @@ class DatasetChoice(Component):
 
     kind = "dataset"
     registry = DATASETS
+
+    def load(self, folder: Path | None = None, device: torch.device = CPU) -> Data:
+        """The data, loaded once per process and device. Raises MissingData."""
+        return datasets.load(self.name, folder, self.config, device)
 
 
 def _config_class(registered: Any) -> type[Options]:

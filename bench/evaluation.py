@@ -25,9 +25,9 @@ def evaluate(network: nn.Module, split: Split) -> Metrics:
     """Accuracy, top-5 accuracy (of fewer classes: all of them) and cross-entropy on a split."""
     training = network.training
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+    correct = torch.zeros((), dtype=torch.int64, device=split.device)
     among5 = torch.zeros_like(correct)
-    loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
+    loss = torch.zeros((), dtype=torch.float64, device=split.device)
     for start in range(0, len(split), CHUNK):
         images, labels = split.batch(slice(start, start + CHUNK))
         logits = network(images)

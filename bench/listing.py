@@ -62,7 +62,7 @@ def _option(config: type[Options], name: str) -> OptionLine:
     return OptionLine(
         name=name,
         type=_type(field.annotation),
-        default=str(field.default),
+        default="required" if field.is_required() else str(field.default),
         valid=" ".join(_bound(limit) for limit in field.metadata),
         search=f"{search[0]:g} to {search[1]:g}{scale}" if search else "",
         description=f"{field.description}{condition}",

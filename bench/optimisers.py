@@ -8,10 +8,17 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
 from switchbench.methods import ParameterGroup
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+WITHOUT_EFFECT = {
+    "augment": NO_AUGMENTATION.model_dump(mode="json"),
+    "precision": "float32",
+    "compile": False,
+}
 
 
 class TrainingConfig(BaseModel):
@@ -31,6 +38,11 @@ class TrainingConfig(BaseModel):
     )
     decay: float = Field(0.3, gt=0, le=1, description="for linear: last share of training that decays")
     milestones: tuple[Share, ...] = Field((0.5, 0.75), description="for step: shares of training")
+    augment: Augmentation | None = Field(None, description="how images are varied; default: the data set's")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of forward and backward passes in training (bfloat16: autocast)"
+    )
+    compile: bool = Field(False, description="whether torch.compile speeds the network up")
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -40,6 +52,12 @@ class TrainingConfig(BaseModel):
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum {self.momentum:g} is for optimizer sgd, not {self.optimizer}")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """What of it decides a result. Options that were added later leave no trace where they have no
+        effect, so that earlier results are found."""
+        plain = self.model_dump(mode="json")
+        return {name: value for name, value in plain.items() if value != WITHOUT_EFFECT.get(name, ...)}
 
     def length(self, examples: int) -> tuple[int, int]:
         """Gradient steps in all and in one epoch (the last batch may be smaller)."""

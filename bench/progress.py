@@ -1,4 +1,5 @@
-"""What a person sees while a comparison runs: a live bar, counts, and the last results."""
+"""What a person sees while it goes on: of a comparison a live bar, counts and the last results; of downloads
+a bar each."""
 
 import os
 from collections import deque
@@ -6,7 +7,16 @@ from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -70,6 +80,35 @@ class Display:
         for row in list(self._last):  # the live display renders in a thread of its own
             table.add_row(*map(Text, _cells(row)))
         return Group(self._progress, table)
+
+
+class Downloads:
+    """A live bar per file; on what is no terminal, nothing."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def progress(self, name: str, done: int, total: int | None) -> None:
+        """So many bytes of a file are here."""
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total)
+        self._bars.update(self._tasks[name], completed=done, total=total)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from switchbench import accounting, seeds
 from switchbench.checkpoint import Checkpoint
-from switchbench.datasets import Split, Splits
+from switchbench.datasets import Batch, Split, Splits
 from switchbench.evaluation import evaluate
+from switchbench.forward import task_loss
 from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.optimisers import Optimisers, TrainingConfig
@@ -101,7 +101,7 @@ class _Training:
         torch.manual_seed(seeds.derive(seed, "training"))
 
     def run(self, checkpoint: Checkpoint | None) -> History:
-        if checkpoint and (stored := checkpoint.load(self.splits.train.labels.device)):
+        if checkpoint and (stored := checkpoint.load(self.splits.train.device)):
             self._restore(stored)
         self.network.train()
         while True:
@@ -134,11 +134,11 @@ class _Training:
             if checkpoint and checkpoint.due():
                 checkpoint.save(self._state())
 
-    def _epoch(self, epoch: int, batches: Sequence[Tensor]) -> tuple[float, float]:
+    def _epoch(self, epoch: int, batches: Sequence[Batch]) -> tuple[float, float]:
         """Train on the batches; return the mean task loss and the last learning rate."""
-        loss_sum = torch.zeros((), device=self.splits.train.labels.device)
+        loss_sum = torch.zeros((), device=self.splits.train.device)
         seen, factor = 0, 1.0
-        for index in batches:
+        for batch in batches:
             factor = self.config.lr_factor(self.step / self.steps)
             self.step += 1
             progress = Progress(self.step, self.steps, epoch, self.optimisers.step_size)
@@ -146,25 +146,24 @@ class _Training:
             self.optimisers.select(learning)
             with self.flops.step(None if learning is None else frozenset(learning)):
                 try:
-                    loss_sum += self._step(progress, index, factor) * len(index)
+                    loss_sum += self._step(progress, batch, factor) * batch.size
                 except Exception as error:  # what weights that are not numbers lead to is divergence
                     if self._finite():
                         raise
                     raise Diverged(f"weights are not finite at step {self.step} of {self.steps}") from error
-            seen += len(index)
+            seen += batch.size
             self.history.steps += 1
             if time.monotonic() > self.deadline:
                 raise TimeoutError(f"deadline passed at step {self.step} of {self.steps}")
         self.history.examples += seen
         return loss_sum.item() / seen, factor * self.config.lr
 
-    def _step(self, progress: Progress, index: Tensor, factor: float) -> Tensor:
+    def _step(self, progress: Progress, batch: Batch, factor: float) -> Tensor:
         """One gradient step; returns the batch's task loss."""
         method = self.method
         method.before_step(progress)
-        images, labels = self.splits.train.batch(index)
         with parametrize.cached():  # a layer that is used twice has one weight
-            loss = F.cross_entropy(self.network(images), labels)
+            loss = task_loss(self.network, self.splits.train, batch, self.config)
         penalty = method.penalty(progress)
         (loss if penalty is None else loss + penalty).backward()
         method.after_backward(progress)
@@ -201,7 +200,7 @@ class _Training:
 
     def _state(self) -> dict[str, Any]:
         """All that a checkpoint needs, as tensors and plain values."""
-        cuda = torch.cuda.get_rng_state() if self.splits.train.labels.is_cuda else None
+        cuda = torch.cuda.get_rng_state() if self.splits.train.device.type == "cuda" else None
         return {
             "round": self.round,
             "step": self.step,
@@ -240,14 +239,16 @@ def _own_groups(network: nn.Module, layers: Layers) -> dict[str, list[nn.Paramet
 
 def _epochs(
     split: Split, config: TrainingConfig, seed: int, after: int
-) -> Iterator[tuple[int, Sequence[Tensor]]]:
-    """Number and batches (index tensors) of each epoch that is left after ``after`` steps, in an
-    order that only the seed decides."""
-    order = seeds.generator(seed, "order")
+) -> Iterator[tuple[int, Sequence[Batch]]]:
+    """Number and batches of each epoch that is left after ``after`` steps, in an order and with
+    augmentations that only the seed decides."""
+    assert config.augment
+    order, vary = seeds.generator(seed, "order"), seeds.generator(seed, "augmentation")
     steps, per_epoch = config.length(len(split))
     for epoch, start in enumerate(range(0, steps, per_epoch)):
-        shuffled = torch.randperm(len(split), generator=order)
-        if batches := shuffled.to(split.labels.device).split(config.batch_size)[: steps - start][
-            max(0, after - start) :
-        ]:
-            yield epoch, batches
+        shuffled = torch.randperm(len(split), generator=order).to(split.device).split(config.batch_size)
+        drawn = config.augment.draw(len(split), vary, split.device)
+        draws = drawn.split(config.batch_size) if drawn else [None] * len(shuffled)
+        batches = [Batch(index, draw) for index, draw in zip(shuffled, draws, strict=True)]
+        if left := batches[: steps - start][max(0, after - start) :]:
+            yield epoch, left

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from switchbench import accounting, datasets, seeds
@@ -53,6 +54,13 @@ class TrialConfig(BaseModel):
     validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
     training: TrainingConfig
 
+    @model_validator(mode="after")
+    def _augmentation_of_the_data_set(self) -> Self:
+        if self.training.augment is None:
+            augment = self.dataset.registered.augmentation
+            self.__dict__["training"] = self.training.model_copy(update={"augment": augment})
+        return self
+
     @classmethod
     def of(cls, **fields: Any) -> "TrialConfig":
         """Build a config from plain values. Raises InputError."""
@@ -65,7 +73,7 @@ class TrialConfig(BaseModel):
             raise InputError(f"density: method {config.method.name!r} {need}")
         return config
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """Hash of the canonical, fully resolved config, with the versions of what it names."""
         identity = {
@@ -77,7 +85,7 @@ class TrialConfig(BaseModel):
             "density": self.density,
             "seed": self.seed,
             "validation": self.validation,
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.identity(),
         }
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -123,11 +131,11 @@ def run_trial(
     Raises Skipped, Diverged (training), TimeoutError (``deadline`` on ``time.monotonic()``) and
     MissingData.
     """
-    data = datasets.load(config.dataset.name, data_folder)
     place = torch.device(device)
+    data = config.dataset.load(data_folder, place)
     with _reproducible(threads, place):
         split_generator = seeds.generator(config.seed, "split")
-        splits = datasets.split(data, config.validation, split_generator, place)
+        splits = datasets.split(data, config.validation, split_generator)
         network = _network(config, splits).to(place)
         layers = config.scope.of(network)
         method = _method(config, network, layers)

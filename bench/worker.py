@@ -55,7 +55,7 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
     try:
         if resources.gpus and not torch.cuda.is_available():
             raise RuntimeError(f"gpus: {resources.gpus:g} asked for, but PyTorch sees none on this node")
-        datasets.load(config.dataset.name, job.data_folder)  # once a process, so in no trial's time
+        config.dataset.load(job.data_folder)  # once a process, so in no trial's time
         with _time_limit(config, job) as deadline:
             result = run_trial(config, device, resources.cpus, job.data_folder, deadline, checkpoint)
         row, curves = result.row, result.curves

@@ -15,12 +15,12 @@ from itertools import cycle
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from switchbench.datasets import Split
+from switchbench.datasets import Batch, Split
+from switchbench.forward import task_loss
 from switchbench.optimisers import Optimisers, TrainingConfig
 
 WARM_UP, BURST = 2, 8
@@ -100,15 +100,16 @@ class Yardstick:
 
     def __init__(self, network: nn.Module, config: TrainingConfig) -> None:
         self._network = copy.deepcopy(network).train()
+        self._config = config
         self._optimisers = Optimisers(config, {"all": list(self._network.parameters())}, [])
         self.seconds: list[float] = []
         """Seconds of a plain step in each burst so far."""
         self.flops = 0
         """FLOPs of one plain step."""
 
-    def measure(self, split: Split, batches: Sequence[Tensor]) -> None:
+    def measure(self, split: Split, batches: Sequence[Batch]) -> None:
         """Take a burst of plain steps on batches in turn; the trial's random state is left alone."""
-        device = split.labels.device
+        device = split.device
         turn = cycle(batches)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for _ in range(WARM_UP):
@@ -120,7 +121,7 @@ class Yardstick:
                     self._step(split, batches[0])
                 self.flops = counter.flops
 
-    def _burst(self, split: Split, turn: Iterator[Tensor]) -> float:
+    def _burst(self, split: Split, turn: Iterator[Batch]) -> float:
         """Seconds of a step: the median, which a neighbour's moment does not move."""
         seconds = []
         for _ in range(BURST):
@@ -129,13 +130,13 @@ class Yardstick:
             seconds.append(time.perf_counter() - started)
         return statistics.median(seconds)
 
-    def _cuda_burst(self, split: Split, turn: Iterator[Tensor]) -> float:
+    def _cuda_burst(self, split: Split, turn: Iterator[Batch]) -> float:
         """The same where steps are queued, as in training: one wait at the end, and the mean."""
-        torch.cuda.synchronize(split.labels.device)
+        torch.cuda.synchronize(split.device)
         started = time.perf_counter()
         for _ in range(BURST):
             self._step(split, next(turn))
-        torch.cuda.synchronize(split.labels.device)
+        torch.cuda.synchronize(split.device)
         return (time.perf_counter() - started) / BURST
 
     def due(self, step: int) -> bool:
@@ -148,7 +149,6 @@ class Yardstick:
         it as they do in the training."""
         return statistics.fmean(self.seconds)
 
-    def _step(self, split: Split, index: Tensor) -> None:
-        images, labels = split.batch(index)
-        F.cross_entropy(self._network(images), labels).backward()
+    def _step(self, split: Split, batch: Batch) -> None:
+        task_loss(self._network, split, batch, self._config).backward()
         self._optimisers.step(0.0)

@@ -4,22 +4,29 @@ Needs torch and the libraries that hold or read the data; nothing of the engine.
 this package registers the data sets that ship with it.
 """
 
-from switchbench.datasets import digits, fashion_mnist
+from switchbench.datasets import cifar, digits, fake, idx, own, svhn
+from switchbench.datasets.augment import Augmentation
 from switchbench.datasets.catalogue import DATASETS, Data, Images, MissingData, data_folder, load, register
-from switchbench.datasets.splits import Split, Splits, held_out, split
+from switchbench.datasets.splits import Batch, Split, Splits, held_out, split
 
 __all__ = [
     "DATASETS",
+    "Augmentation",
+    "Batch",
     "Data",
     "Images",
     "MissingData",
     "Split",
     "Splits",
+    "cifar",
     "data_folder",
     "digits",
-    "fashion_mnist",
+    "fake",
     "held_out",
+    "idx",
     "load",
+    "own",
     "register",
     "split",
+    "svhn",
 ]

@@ -5,8 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import torch
+from pydantic import BaseModel
 from torch import Tensor
+
+from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
+
+if TYPE_CHECKING:
+    from switchbench.datasets.source import Source
 
 
 class MissingData(Exception):
@@ -19,6 +27,13 @@ class Images:
 
     images: Tensor
     labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "Images":
+        """The same on a device; themselves if they are there."""
+        return Images(self.images.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True)
@@ -36,17 +51,26 @@ class Data:
         return channels, height, width
 
 
-Loader = Callable[[Path], Data]
+Loader = Callable[..., Data]
 
 DATASETS: dict[str, Loader] = {}
-"""Every registered loader by name. A loader gets the local data folder and returns the data;
-it raises :class:`MissingData` with one line that says where it looked and how to get it."""
+"""Every registered loader by name. A loader gets the local data folder, and its options if it has
+any, and returns the data; it raises :class:`MissingData` with one line that says where it looked and how
+to get it."""
 
 
-def register(name: str, version: int = 1) -> Callable[[Loader], Loader]:
+def register(
+    name: str,
+    version: int = 1,
+    config: type[BaseModel] | None = None,
+    source: "Source | None" = None,
+    augmentation: Augmentation = NO_AUGMENTATION,
+) -> Callable[[Loader], Loader]:
     """Decorator: make a loader known under ``name``. Raise ``version`` when its images, labels or
     division into training and test change: stored results of older versions are then not reused.
 
+    ``config`` types the loader's options; ``source`` names its files, which can then be fetched and checked;
+    ``augmentation`` is how its training images are varied unless a spec says otherwise.
     Raises ValueError if another loader holds the name or the function has no docstring, whose
     first line is the data set's description.
     """
@@ -58,6 +82,10 @@ def register(name: str, version: int = 1) -> Callable[[Loader], Loader]:
         if (holder.__module__, holder.__qualname__) != (loader.__module__, loader.__qualname__):
             raise ValueError(f"the data set name {name!r} is taken by {holder.__module__}")
         loader.version = version  # type: ignore[attr-defined]
+        loader.source = source  # type: ignore[attr-defined]
+        loader.augmentation = augmentation  # type: ignore[attr-defined]
+        if config is not None:
+            loader.Config = config  # type: ignore[attr-defined]
         DATASETS[name] = loader
         return loader
 
@@ -69,7 +97,20 @@ def data_folder() -> Path:
     return Path(os.environ.get("SWITCHBENCH_DATA") or "~/.cache/switchbench").expanduser().resolve()
 
 
-@lru_cache(maxsize=2)
-def load(name: str, folder: Path | None = None) -> Data:
-    """Load a registered data set, once per process."""
-    return DATASETS[name](folder or data_folder())
+@lru_cache(maxsize=4)
+def load(
+    name: str,
+    folder: Path | None = None,
+    config: BaseModel | None = None,
+    device: torch.device = torch.device("cpu"),  # noqa: B008
+) -> Data:
+    """Load a registered data set, once per process and device."""
+    if device.type != "cpu":
+        data = load(name, folder, config)
+        return Data(data.train.to(device), data.test.to(device), data.classes)
+    loader = DATASETS[name]
+    arguments: list[Any] = [folder or data_folder()]
+    config_class = getattr(loader, "Config", None)
+    if config_class is not None:
+        arguments.append(config or config_class())
+    return loader(*arguments)

@@ -1,31 +1,61 @@
-"""Training, validation and test: the three splits of a trial, on its device."""
+"""Training, validation and test: the three splits of a trial, on the device of the data."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from switchbench.datasets.augment import Draw
 from switchbench.datasets.catalogue import Data, Images
+
+VALUES = 256
+
+
+class Batch(NamedTuple):
+    """Which images of a split (n,), and how they are varied."""
+
+    rows: Tensor
+    draw: Draw | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self.rows)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images as bytes on the device; :meth:`batch` makes network input of any part of them."""
+    """A part of some images, which it shares with other splits and trials; :meth:`batch` makes network
+    input of any part of it."""
 
-    images: Tensor
-    labels: Tensor
+    source: Images
+    rows: Tensor | None
+    """Which of the images are the split's, in its order; None: all of them."""
     mean: Tensor
     std: Tensor
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.source) if self.rows is None else len(self.rows)
 
-    def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Normalised float images (n, channels, height, width) and labels (n,)."""
-        if isinstance(index, slice):
-            images, labels = self.images[index], self.labels[index]
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.source.labels.device
+
+    def batch(self, index: Tensor | slice, draw: Draw | None = None) -> tuple[Tensor, Tensor]:
+        """Normalised float images (n, channels, height, width) and labels (n,), augmented by a draw."""
+        rows = index if self.rows is None else self.rows[index]
+        if isinstance(rows, slice):
+            images, labels = self.source.images[rows], self.source.labels[rows]
         else:  # many times faster than indexing by a tensor
-            images, labels = self.images.index_select(0, index), self.labels.index_select(0, index)
+            images, labels = (
+                self.source.images.index_select(0, rows),
+                self.source.labels.index_select(0, rows),
+            )
+        if draw is not None:
+            images = draw.apply(images)
         return images.float().sub_(self.mean).div_(self.std), labels
 
 
@@ -42,49 +72,55 @@ class Splits:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
-        channels, height, width = self.train.images.shape[1:]
+        channels, height, width = self.train.source.images.shape[1:]
         return channels, height, width
 
 
-def split(data: Data, validation: float, generator: torch.Generator, device: torch.device) -> Splits:
-    """Hold ``validation`` (a share in (0, 1)) of the training images out, drawn on ``generator``.
+def split(data: Data, validation: float, generator: torch.Generator) -> Splits:
+    """Hold ``validation`` (a share in (0, 1)) of the training images out, drawn on ``generator``. No
+    image is copied.
 
     Images are normalised by the mean and standard deviation of each channel over the images
     left for training. Raises ValueError if a split would be empty.
     """
     count = held_out(data, validation)
-    order = torch.randperm(len(data.train.labels), generator=generator)
-    train = _select(data.train, order[count:])
-    mean, std = (statistic.to(device) for statistic in _channel_statistics(train.images))
-
-    def on_device(images: Images) -> Split:
-        return Split(images.images.to(device), images.labels.to(device), mean, std)
-
-    held = _select(data.train, order[:count])
-    return Splits(on_device(train), on_device(held), on_device(data.test), data.classes)
+    order = torch.randperm(len(data.train), generator=generator).to(data.train.labels.device)
+    held, left = order[:count], order[count:]
+    mean, std = _channel_statistics(data, held)
+    return Splits(
+        train=Split(data.train, left, mean, std),
+        validation=Split(data.train, held, mean, std),
+        test=Split(data.test, None, mean, std),
+        classes=data.classes,
+    )
 
 
 def held_out(data: Data, validation: float) -> int:
     """How many training images a share holds out. Raises ValueError if that is none or all."""
-    total = len(data.train.labels)
+    total = len(data.train)
     count = round(validation * total)
     if not 0 < count < total:
         raise ValueError(f"validation: {validation:g} of {total} images leaves a split empty")
     return count
 
 
-def _select(images: Images, index: Tensor) -> Images:
-    return Images(images.images.index_select(0, index), images.labels.index_select(0, index))
+def _channel_statistics(data: Data, held: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel over the training images that are not held out,
+    exact from counts of the 256 byte values: those of all images, counted once, less those held out."""
+    counts = _counts_of(data) - _counts(data.train.images.index_select(0, held))
+    values = torch.arange(VALUES, dtype=torch.float64)
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = (share * values).sum(1, keepdim=True)
+    std = (share * (values - mean).square()).sum(1, keepdim=True).sqrt()
+    device, shape = data.train.labels.device, (-1, 1, 1)
+    return mean.float().view(shape).to(device), std.float().clamp_min(1e-6).view(shape).to(device)
 
 
-def _channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, exact from counts of the 256 byte values."""
-    values = torch.arange(256, dtype=torch.float64)
-    means, stds = [], []
-    for channel in images.unbind(1):
-        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
-        mean = (share * values).sum()
-        means.append(mean)
-        stds.append((share * (values - mean).square()).sum().sqrt())
-    shape = (-1, 1, 1)
-    return torch.stack(means).float().view(shape), torch.stack(stds).float().clamp_min(1e-6).view(shape)
+@lru_cache(maxsize=4)
+def _counts_of(data: Data) -> Tensor:
+    return _counts(data.train.images)
+
+
+def _counts(images: Tensor) -> Tensor:
+    """How often each byte value stands in each channel (channels, 256)."""
+    return torch.stack([torch.bincount(c.flatten(), minlength=VALUES) for c in images.unbind(1)]).cpu()

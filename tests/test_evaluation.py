@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from switchbench.datasets import Split
+from switchbench.datasets import Images, Split
 from switchbench.evaluation import CHUNK, evaluate
 
 
@@ -13,7 +13,7 @@ def split(n: int) -> Split:
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (n, 1, 4, 4), generator=draw, dtype=torch.uint8)
     labels = torch.randint(0, 10, (n,), generator=draw)
-    return Split(images, labels, torch.tensor(100.0), torch.tensor(50.0))
+    return Split(Images(images, labels), None, torch.tensor(100.0), torch.tensor(50.0))
 
 
 @pytest.mark.parametrize("n", [1, 7, CHUNK, CHUNK + 1, 2 * CHUNK + 345])

@@ -148,7 +148,7 @@ class Watched(SwitcherPaper):
 def test_paper_switcher_freezes_one_side_exactly_while_the_other_learns(make_config: Any) -> None:
     config = make_config("switcher-paper", training={"epochs": 4})
     data = datasets.load("digits")
-    splits = datasets.split(data, 0.1, seeds.generator(0, "split"), torch.device("cpu"))
+    splits = datasets.split(data, 0.1, seeds.generator(0, "split"))
     torch.manual_seed(0)
     network = config.network.build(splits.input_shape, 10)
     method: Watched = make(Watched, None)

@@ -650,7 +650,7 @@ def test_networks_take_turns_by_epoch_exactly(preset: type[Switcher], make_confi
 
     config = make_config(preset.name, network={"network": "mlp", "hidden": [16]})
     training = TrainingConfig(epochs=4, batch_size=512)
-    splits = datasets.split(datasets.load("digits"), 0.1, seeds.generator(0, "split"), torch.device("cpu"))
+    splits = datasets.split(datasets.load("digits"), 0.1, seeds.generator(0, "split"))
     network = config.network.build(splits.input_shape, 10)
     train(network, {"1": network[1], "3": network[3]}, make(Watched, None), splits, training, seed=0)
     assert [row[0] for row in seen] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3

@@ -79,7 +79,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = datasets.load(options.dataset)
-    splits = datasets.split(data, 0.1, seeds.generator(0, "split"), torch.device("cpu"))
+    splits = datasets.split(data, 0.1, seeds.generator(0, "split"))
     bare_loop(splits, 1)  # warm-up
     trial("dense", options.dataset, 1)
     pairs = [

@@ -1,0 +1,17 @@
+"""The forward pass of a training step, the same for the training and for what it is measured by."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from switchbench.datasets import Batch, Split
+from switchbench.optimisers import TrainingConfig
+
+
+def task_loss(network: nn.Module, split: Split, batch: Batch, config: TrainingConfig) -> Tensor:
+    """Mean cross-entropy of a batch, in the precision of the training."""
+    images, labels = split.batch(*batch)
+    if config.precision == "float32":
+        return F.cross_entropy(network(images), labels)
+    with torch.autocast(split.device.type, torch.bfloat16):
+        return F.cross_entropy(network(images), labels)

@@ -1,0 +1,44 @@
+"""Decoded images kept beside the files: read once per node, mapped by every process that needs them.
+
+Processes that map one file share its pages in memory, so a node holds a data set once however many
+trials it runs.
+"""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from switchbench.datasets.catalogue import Data, Images
+
+FOLDER = ".decoded"
+
+
+def shared(folder: Path, name: str, files: Sequence[Path], decode: Callable[[], Data]) -> Data:
+    """What ``decode`` makes of the files, from the data folder where an earlier process has left it.
+
+    Files that have changed since (their sizes or times) are decoded anew. Where the data folder cannot
+    be written, the process keeps its own copy.
+    """
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    key = hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
+    path = folder / FOLDER / f"{name}-{key}.pt"
+    if not path.exists():
+        data = decode()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as scratch:
+                torch.save([*_parts(data), data.classes], scratch)
+            Path(scratch.name).replace(path)
+        except OSError as error:
+            logging.getLogger(__name__).warning("%s is not shared between processes: %s", name, error)
+            return data
+    stored = torch.load(path, mmap=True, weights_only=True)
+    return Data(Images(*stored[:2]), Images(*stored[2:4]), stored[4])
+
+
+def _parts(data: Data) -> list[torch.Tensor]:
+    return [data.train.images, data.train.labels, data.test.images, data.test.labels]

@@ -1,0 +1,74 @@
+"""`switchbench data`: what is here, bringing it, and whether it is sound."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from switchbench import stock
+from switchbench.datasets import DATASETS
+from switchbench.datasets.source import Remote, Table
+from switchbench.errors import InputError
+
+
+@pytest.fixture
+def letters(tmp_path: Path, monkeypatch: Any) -> Path:
+    """A data folder, and a MNIST whose files are fetched from a folder that stands for the web."""
+    source = DATASETS["mnist"].source  # type: ignore[attr-defined]
+    remotes = []
+    for name in source.files:
+        (tmp_path / name).write_text(name)
+        md5 = hashlib.md5(name.encode()).hexdigest()
+        remotes.append(Remote(name, ((tmp_path / name).as_uri(),), md5))
+    table = Table(tuple(remotes), {remote.name: remote.md5 for remote in remotes})
+    monkeypatch.setattr(DATASETS["mnist"], "source", replace(source, table=lambda: table))
+    monkeypatch.setenv("SWITCHBENCH_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def line(name: str) -> stock.Stock:
+    (found,) = [line for line in stock.stock() if line.name == name]
+    return found
+
+
+def test_stock_says_what_is_here_and_fetch_brings_it(letters: Path) -> None:
+    assert line("mnist").place is None
+    assert line("digits").fetchable is False
+    assert stock.fetch("mnist").place == letters / "MNIST" / "raw"
+    assert line("mnist").size == sum(len(name) for name in DATASETS["mnist"].source.files)  # type: ignore[attr-defined]
+    assert stock.fetch("mnist") == line("mnist")
+
+
+def test_check_names_the_file_that_is_corrupt(letters: Path) -> None:
+    with pytest.raises(InputError, match="data set 'mnist' is not here: switchbench data fetch mnist"):
+        stock.check("mnist")
+    stock.fetch("mnist")
+    (letters / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").write_text("other")
+    with pytest.raises(InputError, match="t10k-labels-idx1-ubyte: corrupt: its MD5 is"):
+        stock.check("mnist")
+
+
+def test_check_says_what_a_sound_data_set_holds() -> None:
+    assert stock.check("digits") == "digits: 1,437 + 360 images of 1×8×8, 10 classes: sound"
+    made = stock.check("fake", ["shape=[3, 4, 5]", "classes=3"])
+    assert made == "fake: 1,000 + 200 images of 3×4×5, 3 classes: sound"
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (("fakes", ()), "unknown dataset 'fakes'; did you mean 'fake'"),
+        (("fake", ("clases=3",)), "unknown key 'clases'; did you mean 'classes'"),
+        (("arrays", ()), "path: is required"),
+    ],
+)
+def test_what_is_wrong_is_one_line(what: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        stock.check(*what)
+
+
+def test_nothing_to_fetch() -> None:
+    with pytest.raises(InputError, match="data set 'digits' has no files to fetch"):
+        stock.fetch("digits")
