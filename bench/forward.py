@@ -1,5 +1,7 @@
 """The forward pass of a training step, the same for the training and for what it is measured by."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,8 +9,15 @@ from torch.nn import functional as F
 from switchbench.datasets import Batch, Split
 from switchbench.optimisers import TrainingConfig
 
+Network = Callable[[Tensor], Tensor]
 
-def task_loss(network: nn.Module, split: Split, batch: Batch, config: TrainingConfig) -> Tensor:
+
+def compiled(network: nn.Module, config: TrainingConfig) -> Network:
+    """The network as training calls it: compiled, if that was asked for. It shares all parameters."""
+    return torch.compile(network) if config.compile else network
+
+
+def task_loss(network: Network, split: Split, batch: Batch, config: TrainingConfig) -> Tensor:
     """Mean cross-entropy of a batch, in the precision of the training."""
     images, labels = split.batch(*batch)
     if config.precision == "float32":

@@ -15,7 +15,7 @@ from switchbench import accounting, seeds
 from switchbench.checkpoint import Checkpoint
 from switchbench.datasets import Batch, Split, Splits
 from switchbench.evaluation import evaluate
-from switchbench.forward import task_loss
+from switchbench.forward import compiled, task_loss
 from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.optimisers import Optimisers, TrainingConfig
@@ -94,6 +94,7 @@ class _Training:
             method.attach(network, layers, calibration)
         self.attach_flops = attaching.flops
         network.zero_grad(set_to_none=True)  # what scoring at initialisation may have left
+        self.compiled = compiled(network, config)
         extra = method.parameter_groups()
         self.history.method_parameters = sum(p.numel() for group in extra for p in group.parameters)
         self.groups = own, extra
@@ -163,7 +164,8 @@ class _Training:
         method = self.method
         method.before_step(progress)
         with parametrize.cached():  # a layer that is used twice has one weight
-            loss = task_loss(self.network, self.splits.train, batch, self.config)
+            network = self.network if self.flops.counting else self.compiled
+            loss = task_loss(network, self.splits.train, batch, self.config)
         penalty = method.penalty(progress)
         (loss if penalty is None else loss + penalty).backward()
         method.after_backward(progress)

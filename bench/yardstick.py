@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from switchbench.datasets import Batch, Split
-from switchbench.forward import task_loss
+from switchbench.forward import Network, compiled, task_loss
 from switchbench.optimisers import Optimisers, TrainingConfig
 
 WARM_UP, BURST = 2, 8
@@ -62,6 +62,8 @@ class StepFlops:
         self._steps: Counter[Kind] = Counter()
         self._counted: Counter[Kind] = Counter()
         self._flops: Counter[Kind] = Counter()
+        self.counting = False
+        """Whether the step that is surrounded now is counted."""
 
     @contextmanager
     def step(self, kind: Kind) -> Iterator[None]:
@@ -71,8 +73,12 @@ class StepFlops:
         if number % STRIDE:
             yield
             return
-        with FlopCounter() as counter:
-            yield
+        self.counting = True
+        try:
+            with FlopCounter() as counter:
+                yield
+        finally:
+            self.counting = False
         self._counted[kind] += 1
         self._flops[kind] += counter.flops
 
@@ -101,6 +107,7 @@ class Yardstick:
     def __init__(self, network: nn.Module, config: TrainingConfig) -> None:
         self._network = copy.deepcopy(network).train()
         self._config = config
+        self._compiled = compiled(self._network, config)
         self._optimisers = Optimisers(config, {"all": list(self._network.parameters())}, [])
         self.seconds: list[float] = []
         """Seconds of a plain step in each burst so far."""
@@ -118,7 +125,7 @@ class Yardstick:
             self.seconds.append(burst(split, turn))
             if not self.flops:
                 with FlopCounter() as counter:
-                    self._step(split, batches[0])
+                    self._step(split, batches[0], self._network)
                 self.flops = counter.flops
 
     def _burst(self, split: Split, turn: Iterator[Batch]) -> float:
@@ -149,6 +156,6 @@ class Yardstick:
         it as they do in the training."""
         return statistics.fmean(self.seconds)
 
-    def _step(self, split: Split, batch: Batch) -> None:
-        task_loss(self._network, split, batch, self._config).backward()
+    def _step(self, split: Split, batch: Batch, network: Network | None = None) -> None:
+        task_loss(network or self._compiled, split, batch, self._config).backward()
         self._optimisers.step(0.0)
