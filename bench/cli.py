@@ -14,7 +14,7 @@ from switchbench.progress import plain_console
 
 if TYPE_CHECKING:
     from switchbench.compare import Plan
-    from switchbench.listing import OptionLine
+    from switchbench.listing import Description
 
 app = typer.Typer(
     name="switchbench",
@@ -133,22 +133,20 @@ def check(
 @app.command("list")
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="methods, networks, datasets, specs, or one name of them.")
+        str | None, typer.Argument(help="methods, networks, datasets, recipes, specs, or one name of them.")
     ] = None,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """List what there is, or describe one method, network or data set with its options."""
+    """List what there is, or describe what goes by one name, with its options."""
     from switchbench import listing, plugins
-    from switchbench.specfile import shipped_text
 
     plugins.load(plugin)
     console, sections = plain_console(), listing.sections()
     if what is not None and what not in sections:
-        spec = what in sections["specs"]
-        if not spec or any(what in sections[kind] for kind in listing.SECTIONS):
-            _print_description(*listing.describe(what))
-        if spec:
-            typer.echo(shipped_text(what), nl=False)
+        for number, description in enumerate(listing.describe(what)):
+            if number:
+                console.print()
+            _print_description(description)
         return
     for section, names in sections.items():
         if what in (None, section):
@@ -230,15 +228,17 @@ def _print_plan(plan: "Plan") -> None:
     typer.echo(plan.summary)
 
 
-def _print_description(documentation: str, options: list["OptionLine"]) -> None:
+def _print_description(description: "Description") -> None:
     console = plain_console()
-    console.print(documentation)
+    if description.documentation:
+        console.print(description.documentation)
     table = Table("option", "type", "default", "valid", "search", "meaning", box=None)
-    for option in options:
+    for option in description.options:
         table.add_row(*astuple(option))
-    if options:
+    if description.options:
         console.print()
         console.print(table)
+    typer.echo(description.text, nl=False)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -9,6 +10,7 @@ from switchbench import specfile
 from switchbench.components import CHOICES
 from switchbench.errors import InputError, unknown
 from switchbench.methods.options import Options, declared, in_words
+from switchbench.recipes import RECIPES
 
 SECTIONS = {f"{choice.kind}s": choice for choice in CHOICES}
 
@@ -25,24 +27,47 @@ class OptionLine:
     description: str
 
 
+@dataclass(frozen=True)
+class Description:
+    """One thing in words, with its options or its text."""
+
+    documentation: str
+    options: Sequence[OptionLine] = ()
+    text: str = ""
+
+
 def sections() -> dict[str, dict[str, str]]:
     """Every name with its one-line description, by section."""
     listed = {
         section: {name: _first_line(thing) for name, thing in sorted(choice.registry.items())}
         for section, choice in SECTIONS.items()
     }
-    return listed | {"specs": specfile.shipped()}
+    recipes = {name: recipe.description for name, recipe in RECIPES.items()}
+    return listed | {"recipes": recipes, "specs": specfile.shipped()}
 
 
-def describe(name: str) -> tuple[str, list[OptionLine]]:
-    """The documentation and the options of a method, network or data set. Raises InputError."""
+def describe(name: str) -> list[Description]:
+    """All that goes by a name: a method, a network, a data set, a recipe, a spec. Raises InputError."""
+    found = []
     for choice in SECTIONS.values():
         if name in choice.registry:
             thing = choice.registry[name]
             config: type[Options] = getattr(thing, "Config", Options)
-            return _documentation(thing), [_option(config, key) for key in config.model_fields]
-    names = [name for choice in SECTIONS.values() for name in choice.registry]
-    raise InputError(unknown("name", name, [*SECTIONS, "specs", *specfile.shipped(), *names]))
+            options = [_option(config, key) for key in config.model_fields]
+            found.append(Description(f"{choice.kind}: {_documentation(thing)}", options))
+    if name in RECIPES:
+        found.append(Description(f"recipe: {RECIPES[name].description}", text=_yaml(RECIPES[name].training)))
+    if name in specfile.shipped():
+        found.append(Description("", text=specfile.shipped_text(name)))
+    if not found:
+        listed = sections()
+        names = [name for section in listed.values() for name in section]
+        raise InputError(unknown("name", name, [*listed, *names]))
+    return found
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    return "".join(f"{key}: {value}\n" for key, value in values.items())
 
 
 def _first_line(thing: Any) -> str:

@@ -6,14 +6,18 @@ from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
+from switchbench.errors import unknown
 from switchbench.methods import ParameterGroup
+from switchbench.recipes import RECIPES
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
+LENGTHS = {"epochs", "steps"}
 WITHOUT_EFFECT = {
     "augment": NO_AUGMENTATION.model_dump(mode="json"),
     "precision": "float32",
@@ -43,6 +47,22 @@ class TrainingConfig(BaseModel):
         "float32", description="of forward and backward passes in training (bfloat16: autocast)"
     )
     compile: bool = Field(False, description="whether torch.compile speeds the network up")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_recipe(cls, raw: Any) -> Any:
+        """``NAME``, or values that change some of a recipe's: a length replaces the recipe's."""
+        given = {"recipe": raw} if isinstance(raw, str) else raw
+        if not isinstance(given, dict) or "recipe" not in given:
+            return raw
+        own = {key: value for key, value in given.items() if key != "recipe"}
+        name = given["recipe"]
+        if not isinstance(name, str) or name not in RECIPES:
+            raise PydanticCustomError("input", "{message}", {"message": unknown("recipe", name, RECIPES)})
+        values = RECIPES[name].training
+        if own.keys() & LENGTHS:
+            values = {key: value for key, value in values.items() if key not in LENGTHS}
+        return values | own
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -13,6 +13,8 @@ ORDER = [
     {
         "errors",
         "seeds",
+        "recipes",
+        "recipes",
         "networks",
         "scope",
         "accounting",
