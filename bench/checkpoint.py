@@ -1,12 +1,13 @@
 """Checkpoints of one trial, so that a long one goes on where its worker died."""
 
 import logging
-import pickle
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from switchbench import storage
 
 SECONDS = 60.0
 """Shortest time between two checkpoints; trials that are shorter never write one."""
@@ -29,28 +30,21 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the stored checkpoint. Where that fails (a full disk), training goes on without."""
         self._last = time.monotonic()
-        scratch = self.path.with_name(f".{self.path.name}.part")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"stamp": self._stamp, "state": state}, scratch)
-            scratch.replace(self.path)
+            storage.save(self.path, {"stamp": self._stamp, "state": state})
         except (OSError, RuntimeError) as error:
             logging.getLogger(__name__).warning("no checkpoint at %s: %s", self.path, error)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The stored checkpoint, or None if there is none that this code can take up."""
-        try:
-            stored = torch.load(self.path, map_location=device, weights_only=True)
-        except FileNotFoundError:
-            return None
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).partition("\n")[0]
-            logging.getLogger(__name__).warning("no checkpoint can be read from %s: %s", self.path, reason)
+        stored = storage.load(self.path, device)
+        if not isinstance(stored, dict) or stored.get("stamp") != self._stamp:
             return None
         state: dict[str, Any] = stored["state"]
-        return state if stored["stamp"] == self._stamp else None
+        return state
 
     def discard(self) -> None:
         """Remove the file: the trial has its row."""
         self.path.unlink(missing_ok=True)
-        self.path.with_name(f".{self.path.name}.part").unlink(missing_ok=True)
+        for part in self.path.parent.glob(f".{self.path.name}*.part"):
+            part.unlink(missing_ok=True)

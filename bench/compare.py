@@ -1,7 +1,8 @@
 """A comparison from spec to report: plan − ledger → trials → ledger → mirror → report."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -39,12 +40,19 @@ class Plan:
     todo: list[TrialConfig]
     """Trials that the ledger lacks."""
 
+    @cached_property
+    def starts(self) -> list[TrialConfig]:
+        """Dense networks that these start from and that are not kept yet."""
+        starts = {start.trial_id: start for trial in self.todo if (start := trial.start_trial)}
+        return [start for trial_id, start in starts.items() if not self.ledger.networks.has(trial_id)]
+
     @property
     def summary(self) -> str:
         """The plan in one line."""
         planned, left = len(self.trials), len(self.todo)
         counts = f"{planned} trials, {planned - left} done, {left} to run"
-        return f"{self.spec.name}: {counts} → {self.ledger.folder}"
+        starts = f", after {len(self.starts)} dense starts" if self.starts else ""
+        return f"{self.spec.name}: {counts}{starts} → {self.ledger.folder}"
 
 
 def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> Plan:
@@ -91,14 +99,17 @@ def run(
     _check(planned.spec)
     from switchbench.distribution import cluster, distribute
 
-    job = Job(planned.ledger.folder, datasets.data_folder(), planned.spec.resources, uuid4().hex)
+    resources, keep, starts = planned.spec.resources, planned.spec.keep_networks, planned.starts
+    job = Job(planned.ledger.folder, datasets.data_folder(), resources, uuid4().hex, keep)
     done = len(planned.trials) - len(planned.todo)
     try:
         with cluster(address, job.resources):
             planned.ledger.create(planned.spec, planned.trials)
             console.print(planned.summary, soft_wrap=True)
             mirror = _mirror(planned.ledger, mlflow_uri)
-            with Display(console, len(planned.trials), done) as display:
+            with Display(console, len(planned.trials) + len(starts), done) as display:
+                if starts:
+                    distribute(starts, replace(job, keep_networks=True), [display], modules)
                 distribute(planned.todo, job, [display, *([mirror] if mirror else [])], modules)
         return _finish(planned, mirror, console)
     except KeyboardInterrupt as interrupt:

@@ -7,6 +7,7 @@
     DIR/trials/<trial id>.parquet    one finished trial, one row
     DIR/curves/<trial id>.parquet    its curves, one row per epoch
     DIR/checkpoints/<trial id>.pt    the last checkpoint of a long trial that is not finished
+    DIR/networks/<trial id>.pt       a finished network that is kept
     DIR/report/                      tables and figures, and results.parquet: all rows in one file
     DIR/results.parquet              such a file as it was published: its rows count as trials
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
@@ -32,6 +33,7 @@ from ruamel.yaml.error import YAMLError
 from switchbench import specfile
 from switchbench.errors import InputError
 from switchbench.spec import Spec
+from switchbench.storage import Networks
 from switchbench.trial import TrialConfig
 
 DONE = ("ok", "diverged", "skipped")
@@ -51,6 +53,7 @@ PLAN = pa.schema(
         "scope": TEXT,
         "seed": INTEGER,
         "target_density": REAL,
+        "start": TEXT,
     }
 )
 ROW = pa.schema(
@@ -105,6 +108,7 @@ class Ledger:
         self.report = self.folder / "report"
         self.scratch = self.folder / ".ray"
         self.mlflow_uri = f"sqlite:///{self.folder / 'mlflow.db'}"
+        self.networks = Networks(self.folder / "networks")
         self.mlflow_artifacts = self.folder / "mlflow"
         self._compact = self.folder / "results.parquet"
         self._plan_file = self.folder / "plan.parquet"

@@ -43,6 +43,10 @@ class Spec(BaseModel):
     seeds: Annotated[list[Seed], Field(min_length=1)]
     validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
     training: TrainingConfig
+    start: TrainingConfig | None = Field(
+        None, description="how a dense network is trained, once per seed, that all methods start from"
+    )
+    keep_networks: bool = Field(False, description="whether finished networks are stored, for export")
     resources: Resources = Resources()
 
     @field_validator("seeds", mode="before")
@@ -89,6 +93,7 @@ class Spec(BaseModel):
                     seed=seed,
                     validation=self.validation,
                     training=self.training,
+                    start=self.start,
                 )
                 twin = configs.setdefault(config.trial_id, config)
                 if twin is not config:

@@ -23,6 +23,7 @@ from switchbench.evaluation import evaluate
 from switchbench.methods import Layers, Method
 from switchbench.optimisers import TrainingConfig
 from switchbench.scope import Scope
+from switchbench.storage import Networks
 from switchbench.training import Diverged, train
 
 SCHEMA_VERSION = 2
@@ -53,12 +54,16 @@ class TrialConfig(BaseModel):
     seed: Seed = 0
     validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
     training: TrainingConfig
+    start: TrainingConfig | None = None
+    """Where given, the method starts from a dense network that has been trained in this way."""
 
     @model_validator(mode="after")
     def _augmentation_of_the_data_set(self) -> Self:
-        if self.training.augment is None:
-            augment = self.dataset.registered.augmentation
-            self.__dict__["training"] = self.training.model_copy(update={"augment": augment})
+        augment = self.dataset.registered.augmentation
+        for name in ("training", "start"):
+            training = getattr(self, name)
+            if training is not None and training.augment is None:
+                self.__dict__[name] = training.model_copy(update={"augment": augment})
         return self
 
     @classmethod
@@ -87,8 +92,27 @@ class TrialConfig(BaseModel):
             "validation": self.validation,
             "training": self.training.identity(),
         }
+        if self.start:
+            identity["start"] = self.start.identity()
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @cached_property
+    def start_trial(self) -> "TrialConfig | None":
+        """The trial whose finished network this one starts from: dense, and the same for every method,
+        density and scope."""
+        if not self.start:
+            return None
+        dense = MethodChoice.model_validate("dense")
+        return TrialConfig(
+            network=self.network,
+            dataset=self.dataset,
+            scope=Scope(),
+            method=dense,
+            seed=self.seed,
+            validation=self.validation,
+            training=self.start,
+        )
 
     def columns(self) -> dict[str, Any]:
         """The identifying columns of the trial's row."""
@@ -102,6 +126,7 @@ class TrialConfig(BaseModel):
             "scope": str(self.scope),
             "seed": self.seed,
             "target_density": self.density,
+            "start": self.start_trial.trial_id if self.start_trial else None,
         }
 
 
@@ -121,8 +146,12 @@ def run_trial(
     data_folder: Path | None = None,
     deadline: float = math.inf,
     checkpoint: Checkpoint | None = None,
+    networks: Networks | None = None,
 ) -> TrialResult:
     """Train and measure one network.
+
+    ``networks`` are finished networks that are kept. A trial with a dense start takes it from there, or
+    trains it first.
 
     Validation is read once an epoch and at the end, test once at the end. On a CPU with one
     thread the result is the same bit for bit for the same config, alone or in a worker, in one go
@@ -133,10 +162,19 @@ def run_trial(
     """
     place = torch.device(device)
     data = config.dataset.load(data_folder, place)
+    start = None
+    if config.start_trial:
+        start = networks.load(config.start_trial.trial_id) if networks else None
+        if start is None:
+            trained = run_trial(config.start_trial, device, threads, data_folder, deadline)
+            start = trained.network.state_dict()
     with _reproducible(threads, place):
         split_generator = seeds.generator(config.seed, "split")
         splits = datasets.split(data, config.validation, split_generator)
-        network = _network(config, splits).to(place)
+        network = _network(config, splits)
+        if start is not None:
+            network.load_state_dict(start)
+        network.to(place)
         layers = config.scope.of(network)
         method = _method(config, network, layers)
         history = train(network, layers, method, splits, config.training, config.seed, deadline, checkpoint)

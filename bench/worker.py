@@ -38,6 +38,8 @@ class Job:
     resources: Resources
     run: str
     """A name that no other run has: rows of this run are not tried again by it."""
+    keep_networks: bool = False
+    """Whether finished networks are stored."""
 
 
 def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
@@ -49,16 +51,20 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
         return stored
     resources = job.resources
     device = "cuda" if resources.gpus else "cpu"
-    path = Ledger(job.folder).checkpoint(config.trial_id)
-    checkpoint = Checkpoint(path, _stamp(device, resources.cpus))
+    ledger = Ledger(job.folder)
+    checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), _stamp(device, resources.cpus))
     curves: list[dict[str, float]] = []
     try:
         if resources.gpus and not torch.cuda.is_available():
             raise RuntimeError(f"gpus: {resources.gpus:g} asked for, but PyTorch sees none on this node")
         config.dataset.load(job.data_folder)  # once a process, so in no trial's time
         with _time_limit(config, job) as deadline:
-            result = run_trial(config, device, resources.cpus, job.data_folder, deadline, checkpoint)
+            result = run_trial(
+                config, device, resources.cpus, job.data_folder, deadline, checkpoint, ledger.networks
+            )
         row, curves = result.row, result.curves
+        if job.keep_networks:
+            ledger.networks.save(config.trial_id, result.network.state_dict())
     except Skipped as reason:
         row = _failure(config, "skipped", str(reason))
     except Diverged as reason:
@@ -76,9 +82,13 @@ def record_lost(config: TrialConfig, job: Job, error: str) -> dict[str, Any]:
 
 
 def _settled(config: TrialConfig, job: Job) -> dict[str, Any] | None:
-    """The stored row, if it is a measurement or of this very run."""
-    row = Ledger(job.folder).row(config.trial_id)
-    return row if row and (row["status"] in DONE or row.get("run") == job.run) else None
+    """The stored row, if it is of this very run, or a measurement (with its network, where that is kept)."""
+    ledger = Ledger(job.folder)
+    row = ledger.row(config.trial_id)
+    if row is None or row.get("run") == job.run:
+        return row
+    lacks_network = job.keep_networks and row["status"] == "ok" and not ledger.networks.has(config.trial_id)
+    return row if row["status"] in DONE and not lacks_network else None
 
 
 def _store(

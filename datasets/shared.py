@@ -26,19 +26,25 @@ def shared(folder: Path, name: str, files: Sequence[Path], decode: Callable[[], 
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     key = hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
     path = folder / FOLDER / f"{name}-{key}.pt"
-    if not path.exists():
-        data = decode()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as scratch:
-                torch.save([*_parts(data), data.classes], scratch)
-            Path(scratch.name).replace(path)
-        except OSError as error:
-            logging.getLogger(__name__).warning("%s is not shared between processes: %s", name, error)
-            return data
-    stored = torch.load(path, mmap=True, weights_only=True)
-    return Data(Images(*stored[:2]), Images(*stored[2:4]), stored[4])
+    if (stored := _map(path)) is not None:
+        return stored
+    data = decode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as scratch:
+            parts = [data.train.images, data.train.labels, data.test.images, data.test.labels]
+            torch.save([*parts, data.classes], scratch)
+        Path(scratch.name).replace(path)
+    except (OSError, RuntimeError) as error:
+        logging.getLogger(__name__).warning("%s is not shared between processes: %s", name, error)
+        return data
+    return _map(path) or data
 
 
-def _parts(data: Data) -> list[torch.Tensor]:
-    return [data.train.images, data.train.labels, data.test.images, data.test.labels]
+def _map(path: Path) -> Data | None:
+    """What is there; None if there is nothing, or nothing that can be read."""
+    try:
+        stored = torch.load(path, mmap=True, weights_only=True)
+        return Data(Images(*stored[:2]), Images(*stored[2:4]), stored[4])
+    except Exception:  # unpickling a broken file raises anything
+        return None

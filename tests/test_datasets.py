@@ -167,6 +167,10 @@ def test_decoded_images_are_kept_and_made_anew_when_files_change(folder: Path) -
     again = datasets.DATASETS["mnist"](folder)
     assert torch.equal(first.train.images, again.train.images)
     assert kept.stat().st_mtime_ns == stamp
+    half = kept.read_bytes()[:1000]
+    kept.unlink()  # it is still mapped
+    kept.write_bytes(half)  # a failing disk
+    assert torch.equal(first.train.images, datasets.DATASETS["mnist"](folder).train.images)
     labels = folder / "mnist" / idx.FILES[1]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x07")
     assert int(datasets.DATASETS["mnist"](folder).train.labels[-1]) == 7

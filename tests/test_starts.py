@@ -1,0 +1,96 @@
+"""Dense starts: trained once for all methods of a seed, and kept."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import switchbench
+from switchbench import specfile, trial
+from switchbench.ledger import Ledger
+from switchbench.methods import Magnitude
+from switchbench.storage import Networks
+from switchbench.trial import run_trial
+
+START = {"steps": 40, "batch_size": 64}
+
+
+def test_a_start_is_known_without_method_density_and_scope(make_config: Any) -> None:
+    one = make_config("magnitude", 0.1, start=START)
+    others = [make_config("random", 0.2, start=START), make_config("dense", start=START, scope="all")]
+    assert one.start_trial.method.name == "dense"
+    assert {other.start_trial.trial_id for other in others} == {one.start_trial.trial_id}
+    for change in ({"seed": 1}, {"start": START | {"lr": 0.01}}, {"validation": 0.2}):
+        assert (
+            make_config("magnitude", **({"start": START} | change)).start_trial.trial_id
+            != one.start_trial.trial_id
+        )
+    assert make_config("magnitude", 0.1).start_trial is None
+    assert make_config("magnitude", 0.1).trial_id != one.trial_id
+
+
+def test_a_method_starts_from_the_trained_network_kept_or_not(
+    make_config: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    seen: list[torch.Tensor] = []
+    attach = Magnitude.attach
+
+    def note(self: Any, *arguments: Any) -> None:
+        attach(self, *arguments)
+        seen.append(self.weights["1"].detach().clone())
+
+    monkeypatch.setattr(Magnitude, "attach", note)
+    config, networks = make_config("magnitude", 0.1, start=START), Networks(tmp_path / "networks")
+    alone = run_trial(config)
+    trained = run_trial(config.start_trial).network.state_dict()
+    networks.save(config.start_trial.trial_id, trained)
+    kept = run_trial(config, networks=networks)
+    assert torch.equal(seen[0], trained["1.weight"])
+    assert torch.equal(seen[1], trained["1.weight"])
+    assert alone.row["test_loss"] == kept.row["test_loss"]
+
+
+def test_a_comparison_trains_each_start_once_and_first(spec: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    spec |= {"start": START, "methods": ["dense", "magnitude"]}
+    out = tmp_path / "out"
+    results = switchbench.run(spec, out, mlflow_uri="none")
+    assert (results["status"] == "ok").all()
+    assert results["start"].nunique() == 2
+    rows = [Ledger(out).row(trial_id) for trial_id in results["start"].unique()]
+    assert all(row and row["method"] == "dense" for row in rows)
+    assert max(row["finished"] for row in rows if row) <= results["finished"].min()
+    assert len(list((out / "networks").iterdir())) == 2
+    config = specfile.parse(spec).trials()[1]
+    monkeypatch.setattr(trial, "train", _count(trial.train, calls := []))
+    again = run_trial(config, networks=Ledger(out).networks)
+    assert len(calls) == 1
+    assert again.row["test_loss"] == Ledger(out).row(config.trial_id)["test_loss"]  # type: ignore[index]
+    assert switchbench.plan(spec, out).starts == []
+
+
+def _count(function: Any, calls: list[int]) -> Any:
+    def counted(*arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        return function(*arguments, **named)
+
+    return counted
+
+
+def test_a_start_that_is_lost_or_broken_is_trained_again(make_config: Any, tmp_path: Path) -> None:
+    networks = Networks(tmp_path)
+    config = make_config("random", 0.1, start=START)
+    (tmp_path / f"{config.start_trial.trial_id}.pt").write_bytes(b"half a fi")
+    assert networks.load(config.start_trial.trial_id) is None
+    assert run_trial(config, networks=networks).row["test_loss"] == run_trial(config).row["test_loss"]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_networks_are_kept_where_asked(keep: bool, spec: Any, tmp_path: Path) -> None:
+    spec |= {"methods": ["magnitude"], "densities": [0.1], "seeds": 1, "keep_networks": keep}
+    (row,) = switchbench.run(spec, tmp_path / "out", mlflow_uri="none").to_dict("records")
+    state = Ledger(tmp_path / "out").networks.load(row["trial_id"])
+    assert (state is not None) == keep
+    if state:
+        kept = sum(int(state[f"{name}.weight"].count_nonzero()) for name in ("1", "3"))
+        assert kept == round(row["density"] * (64 * 20 + 20 * 10))
