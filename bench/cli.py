@@ -53,14 +53,21 @@ def run(
     address: Annotated[str | None, typer.Option(help="Running Ray cluster; default: this machine.")] = None,
     mlflow_uri: MlflowUri = None,
     plugin: Plugins = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and what it will cost, and run nothing.")
+    ] = False,
+    tflops: Annotated[
+        float, typer.Option(help="For --dry-run: 10^12 FLOPs a second of one trial.", min=1e-9)
+    ] = 1.0,
 ) -> None:
     """Run what a comparison lacks, and write its report. Exit code 1 if trials failed."""
     from switchbench import compare, plugins
 
     if dry_run:
         plugins.load(plugin)
-        _print_plan(compare.plan(spec, out, set_))
+        plan = compare.plan(spec, out, set_)
+        _print_plan(plan)
+        _print_cost(plan, tflops)
         return
     results = compare.run(
         spec,
@@ -226,6 +233,24 @@ def _print_plan(plan: "Plan") -> None:
         )
     plain_console().print(table)
     typer.echo(plan.summary)
+
+
+def _print_cost(plan: "Plan", tflops: float) -> None:
+    """What is left to run, by network, data set and method."""
+    costs = plan.costs()
+    if not costs:
+        return
+    table = Table("to run", "trials", "steps", "FLOPs", "hours", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, cost in costs.items():
+        flops = f"{'' if cost.whole else '≥ '}{cost.flops:.2g}"
+        table.add_row(name, f"{cost.trials:,}", f"{cost.steps:,}", flops, f"{cost.hours(tflops):,.2f}")
+    typer.echo()
+    plain_console().print(table)
+    typer.echo(
+        f"hours: one trial after another at {tflops:g} TFLOP/s (--tflops); ≥: without what the method adds"
+    )
 
 
 def _print_description(description: "Description") -> None:

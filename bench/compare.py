@@ -16,6 +16,7 @@ from switchbench import datasets, plugins, reports, specfile
 from switchbench.components import NetworkChoice
 from switchbench.datasets import Data, MissingData
 from switchbench.errors import InputError, Interrupted, unknown
+from switchbench.estimate import Estimate, estimate, total
 from switchbench.ledger import Ledger
 from switchbench.progress import Display, plain_console
 from switchbench.scope import matches, prunable
@@ -45,6 +46,20 @@ class Plan:
         """Dense networks that these start from and that are not kept yet."""
         starts = {start.trial_id: start for trial in self.todo if (start := trial.start_trial)}
         return [start for trial_id, start in starts.items() if not self.ledger.networks.has(trial_id)]
+
+    def costs(self) -> dict[str, Estimate]:
+        """What is left to run, by network, data set and method, and in all. Raises InputError where the
+        size of a data set is not known."""
+        grouped: dict[str, list[Estimate]] = {}
+        try:
+            for trial in [*self.starts, *self.todo]:
+                what = "dense start" if trial in self.starts else trial.method.label
+                name = f"{what} on {trial.network.label}, {trial.dataset.label}"
+                grouped.setdefault(name, []).append(estimate(trial))
+        except MissingData as error:
+            raise InputError(str(error)) from error
+        summed = {name: total(parts) for name, parts in grouped.items()}
+        return summed | ({"all": total(summed.values())} if summed else {})
 
     @property
     def summary(self) -> str:

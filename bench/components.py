@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from torch import nn
 
 from switchbench import datasets
-from switchbench.datasets import DATASETS, Data
+from switchbench.datasets import DATASETS, Data, Facts
 from switchbench.errors import explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
@@ -113,6 +113,14 @@ class DatasetChoice(Component):
 
     kind = "dataset"
     registry = DATASETS
+
+    def facts(self) -> Facts:
+        """What is known of the data; they are loaded only where that is nothing. Raises MissingData."""
+        known: Facts | None = self.registered.facts
+        if known:
+            return known
+        data = self.load()
+        return Facts(len(data.train), data.input_shape, data.classes)
 
     def load(self, folder: Path | None = None, device: torch.device = CPU) -> Data:
         """The data, loaded once per process and device. Raises MissingData."""

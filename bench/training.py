@@ -88,7 +88,7 @@ class _Training:
         self.history = History()
         self.flops = StepFlops()
         self.yardstick = Yardstick(network, config)
-        own = _own_groups(network, layers)
+        own = network_groups(network, layers)
         calibration = splits.train.batch(slice(0, config.batch_size))
         with self._timed(), FlopCounter() as attaching:
             method.attach(network, layers, calibration)
@@ -229,7 +229,7 @@ class _Training:
             torch.cuda.set_rng_state(stored["random_cuda"].cpu())
 
 
-def _own_groups(network: nn.Module, layers: Layers) -> dict[str, list[nn.Parameter]]:
+def network_groups(network: nn.Module, layers: Layers) -> dict[str, list[nn.Parameter]]:
     """The network's parameters before a method attaches: weights in scope, and all others."""
     scoped = {id(layer.weight) for layer in layers.values()}
     groups: dict[str, list[nn.Parameter]] = {WEIGHTS: [], OTHERS: []}

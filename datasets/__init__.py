@@ -6,7 +6,16 @@ this package registers the data sets that ship with it.
 
 from switchbench.datasets import cifar, digits, fake, idx, own, svhn
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.catalogue import DATASETS, Data, Images, MissingData, data_folder, load, register
+from switchbench.datasets.catalogue import (
+    DATASETS,
+    Data,
+    Facts,
+    Images,
+    MissingData,
+    data_folder,
+    load,
+    register,
+)
 from switchbench.datasets.splits import Batch, Split, Splits, held_out, split
 
 __all__ = [
@@ -14,6 +23,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "Data",
+    "Facts",
     "Images",
     "MissingData",
     "Split",

@@ -51,6 +51,17 @@ class Data:
         return channels, height, width
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set without its files."""
+
+    train: int
+    """Number of training images."""
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    classes: int
+
+
 Loader = Callable[..., Data]
 
 DATASETS: dict[str, Loader] = {}
@@ -65,12 +76,14 @@ def register(
     config: type[BaseModel] | None = None,
     source: "Source | None" = None,
     augmentation: Augmentation = NO_AUGMENTATION,
+    facts: Facts | None = None,
 ) -> Callable[[Loader], Loader]:
     """Decorator: make a loader known under ``name``. Raise ``version`` when its images, labels or
     division into training and test change: stored results of older versions are then not reused.
 
     ``config`` types the loader's options; ``source`` names its files, which can then be fetched and checked;
-    ``augmentation`` is how its training images are varied unless a spec says otherwise.
+    ``augmentation`` is how its training images are varied unless a spec says otherwise; ``facts`` let a
+    comparison be planned where the files are not.
     Raises ValueError if another loader holds the name or the function has no docstring, whose
     first line is the data set's description.
     """
@@ -84,6 +97,7 @@ def register(
         loader.version = version  # type: ignore[attr-defined]
         loader.source = source  # type: ignore[attr-defined]
         loader.augmentation = augmentation  # type: ignore[attr-defined]
+        loader.facts = facts  # type: ignore[attr-defined]
         if config is not None:
             loader.Config = config  # type: ignore[attr-defined]
         DATASETS[name] = loader

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.catalogue import Data, Images, MissingData, register
+from switchbench.datasets.catalogue import Data, Facts, Images, MissingData, register
 from switchbench.datasets.shared import shared
 from switchbench.datasets.source import Remote, Source, Table
 
@@ -30,13 +30,13 @@ HUNDRED = Source("cifar-100", "cifar-100-python", ("train", "test", "meta"), par
 CROP_AND_FLIP = Augmentation(crop=4, flip=True)
 
 
-@register("cifar-10", source=TEN, augmentation=CROP_AND_FLIP)
+@register("cifar-10", source=TEN, augmentation=CROP_AND_FLIP, facts=Facts(50_000, (3, 32, 32), 10))
 def cifar_10(folder: Path) -> Data:
     """50,000 + 10,000 small photographs, 32×32 colour pixels, 10 classes (Krizhevsky 2009)."""
     return _read(TEN, folder, "CIFAR10", 10)
 
 
-@register("cifar-100", source=HUNDRED, augmentation=CROP_AND_FLIP)
+@register("cifar-100", source=HUNDRED, augmentation=CROP_AND_FLIP, facts=Facts(50_000, (3, 32, 32), 100))
 def cifar_100(folder: Path) -> Data:
     """50,000 + 10,000 small photographs, 32×32 colour pixels, 100 fine classes (Krizhevsky 2009)."""
     return _read(HUNDRED, folder, "CIFAR100", 100)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchbench.datasets.catalogue import Data, Images, MissingData, register
+from switchbench.datasets.catalogue import Data, Facts, Images, MissingData, register
 from switchbench.datasets.shared import shared
 from switchbench.datasets.source import Remote, Source, Table
 
@@ -33,6 +33,10 @@ COUNTS = {
     "emnist-digits": (240_000, 40_000),
 }
 """Training and test images."""
+
+
+def _facts(name: str) -> Facts:
+    return Facts(COUNTS[name][0], (1, SIDE, SIDE), CLASSES)
 
 
 def _table(torchvisions: str) -> Table:
@@ -64,25 +68,25 @@ SOURCES = {
 }
 
 
-@register("mnist", source=SOURCES["mnist"])
+@register("mnist", source=SOURCES["mnist"], facts=_facts("mnist"))
 def mnist(folder: Path) -> Data:
     """60,000 + 10,000 handwritten digits, 28×28 grey pixels, 10 classes (LeCun et al. 1998)."""
     return _read("mnist", folder)
 
 
-@register("fashion-mnist", source=SOURCES["fashion-mnist"])
+@register("fashion-mnist", source=SOURCES["fashion-mnist"], facts=_facts("fashion-mnist"))
 def fashion_mnist(folder: Path) -> Data:
     """60,000 + 10,000 pictures of clothes, 28×28 grey pixels, 10 classes (Xiao et al. 2017)."""
     return _read("fashion-mnist", folder)
 
 
-@register("kmnist", source=SOURCES["kmnist"])
+@register("kmnist", source=SOURCES["kmnist"], facts=_facts("kmnist"))
 def kmnist(folder: Path) -> Data:
     """60,000 + 10,000 old Japanese characters, 28×28 grey pixels, 10 classes (Clanuwat et al. 2018)."""
     return _read("kmnist", folder)
 
 
-@register("emnist-digits", source=SOURCES["emnist-digits"])
+@register("emnist-digits", source=SOURCES["emnist-digits"], facts=_facts("emnist-digits"))
 def emnist_digits(folder: Path) -> Data:
     """240,000 + 40,000 handwritten digits, 28×28 grey pixels, 10 classes (Cohen et al. 2017)."""
     return _read("emnist-digits", folder, lying=True)

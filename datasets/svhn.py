@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.catalogue import Data, Images, MissingData, register
+from switchbench.datasets.catalogue import Data, Facts, Images, MissingData, register
 from switchbench.datasets.shared import shared
 from switchbench.datasets.source import Remote, Source, Table
 
@@ -22,7 +22,7 @@ def _table() -> Table:
 SOURCE = Source("svhn", "svhn", ("train_32x32.mat", "test_32x32.mat"), _table)
 
 
-@register("svhn", source=SOURCE, augmentation=Augmentation(crop=4))
+@register("svhn", source=SOURCE, augmentation=Augmentation(crop=4), facts=Facts(73_257, (3, 32, 32), 10))
 def svhn(folder: Path) -> Data:
     """73,257 + 26,032 digits of house numbers, 32×32 colour pixels, 10 classes (Netzer et al. 2011)."""
     files = SOURCE.get(folder)

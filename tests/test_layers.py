@@ -27,7 +27,7 @@ ORDER = [
     {"yardstick"},
     {"training"},
     {"trial"},
-    {"spec"},
+    {"spec", "estimate"},
     {"specfile"},
     {"ledger"},
     {"worker", "tracking", "plugins", "listing", "progress", "conformance", "stock"},

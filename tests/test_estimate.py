@@ -1,0 +1,62 @@
+"""What a comparison will cost is known before it runs, and is what it then costs."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import switchbench
+from switchbench import specfile
+from switchbench.estimate import estimate
+from switchbench.trial import TrialConfig, run_trial
+
+
+@pytest.mark.parametrize("method", ["dense", "magnitude", "lottery-ticket", "switcher-paper", "l1"])
+def test_an_estimate_is_what_the_trial_takes(method: str, make_config: Any) -> None:
+    config = make_config(method, training={"epochs": 4, "batch_size": 128})
+    predicted, row = estimate(config), run_trial(config).row
+    if method != "lottery-ticket":  # it goes back to a step after the first
+        assert predicted.steps == row["steps"]
+    assert predicted.whole
+    assert predicted.flops == pytest.approx(row["train_flops"], rel=0.15)
+
+
+def test_what_needs_values_is_left_out_and_said(make_config: Any) -> None:
+    predicted, dense = estimate(make_config("snip")), estimate(make_config("dense"))
+    assert not predicted.whole
+    assert predicted.flops == dense.flops
+
+
+def test_data_that_are_not_here_can_be_planned_for(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("SWITCHBENCH_DATA", str(tmp_path))
+    config = TrialConfig.of(network="resnet-18", dataset="cifar-10", method="dense", training="cifar")
+    predicted = estimate(config)
+    assert predicted.steps == 200 * math.ceil(45_000 / 128)
+    per_image = predicted.flops / predicted.steps / 128
+    assert 3 * 2 * 0.55e9 < per_image < 3 * 2 * 0.56e9  # three passes of 0.56 G multiply-accumulates
+
+
+def test_costs_of_a_plan_are_grouped_and_summed(spec: Any, tmp_path: Path) -> None:
+    spec |= {"start": {"steps": 5}}
+    costs = switchbench.plan(spec, tmp_path).costs()
+    assert list(costs) == [
+        *("dense start on mlp-20, digits", "dense on mlp-20, digits"),
+        *("random on mlp-20, digits", "magnitude on mlp-20, digits", "all"),
+    ]
+    assert [cost.trials for cost in costs.values()] == [2, 2, 4, 4, 12]
+    assert costs["all"].steps == 2 * 5 + 10 * 20
+    assert costs["all"].hours(1e-9) == pytest.approx(1e9 * costs["all"].hours(1) * 1, rel=1e-9)
+    assert json.loads(json.dumps(costs["all"].flops)) == sum(c.flops for n, c in costs.items() if n != "all")
+
+
+@pytest.mark.parametrize("name", [name for name in specfile.shipped() if "paper-" in name])
+def test_the_papers_specs_can_be_planned(name: str, tmp_path: Path) -> None:
+    plan = switchbench.plan(name, tmp_path)
+    methods = {trial.method.name for trial in plan.trials}
+    assert methods == {"dense", "random", "magnitude", "l1", "switcher", "switcher-paper", "switcher-neurons"}
+    if not name.endswith("-smoke"):
+        smoke = switchbench.plan(f"{name}-smoke", tmp_path)
+        networks = ({trial.network.name for trial in p.trials} for p in (plan, smoke))
+        assert next(networks) == next(networks)
