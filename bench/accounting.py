@@ -1,4 +1,5 @@
-"""Counting: density and multiply-accumulates of a network, by scope. The only place that counts."""
+"""Counting: weights, densities, multiply-accumulates and bytes of a network, by layer and by scope. The only
+place that counts."""
 
 from dataclasses import dataclass
 
@@ -7,6 +8,55 @@ from torch import Tensor, nn
 
 from switchbench.methods import Layers
 from switchbench.scope import prunable
+
+VALUE_BYTES, INDEX_BYTES = 4, 4
+"""A float32, and an index of a sparse format."""
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """One linear or convolution layer, recounted from its weight as it is."""
+
+    kind: str
+    """Class of the module."""
+    shape: tuple[int, ...]
+    """Of the weight."""
+    kept: int
+    """Weights that are not zero."""
+    positions: int
+    """Output positions of one image, summed over the layer's uses."""
+
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return torch.Size(self.shape).numel()
+
+    @property
+    def density(self) -> float:
+        """Share of the weights that are not zero."""
+        return self.kept / self.weights
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image with the weights that are not zero. A weight takes part in one
+        per output position, also with groups and strides and where the layer is used several times."""
+        return self.kept * self.positions
+
+    @property
+    def macs_dense(self) -> int:
+        """The same with all weights."""
+        return self.weights * self.positions
+
+    @property
+    def storage(self) -> dict[str, int]:
+        """Bytes of the weight: dense; as a matrix (outputs × the rest) in CSR; and as a bit per weight with
+        the values that are not zero."""
+        values = VALUE_BYTES * self.kept
+        return {
+            "dense": VALUE_BYTES * self.weights,
+            "csr": values + INDEX_BYTES * (self.kept + self.shape[0] + 1),
+            "bitmask": values + -(-self.weights // 8),
+        }
 
 
 @dataclass(frozen=True)
@@ -37,35 +87,34 @@ def density(layers: Layers) -> float:
 
 def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
     """Count a finished network (plain weights), of which the layers ``scoped`` were in scope, on one
-    example ``image`` (1, channels, height, width).
-
-    A weight of a linear or convolution layer takes part in one multiply-accumulate per output
-    position, so MACs = (non-zero weights) × (output positions observed), also for groups,
-    strides and layers that are used several times. Biases and norms are not counted.
+    example ``image`` (1, channels, height, width). Multiply-accumulates of biases and norms are not counted.
     """
-    layers = prunable(network)
-    positions = _positions(network, layers, image)
-    kept = {name: int(_weight(layer).count_nonzero()) for name, layer in layers.items()}
-    size = {name: _weight(layer).numel() for name, layer in layers.items()}
+    layers = count_layers(network, image)
+    inside = [layers[name] for name in scoped]
     parameters = list(network.parameters())
     total = sum(parameter.numel() for parameter in parameters)
     return Count(
-        density=sum(kept[name] for name in scoped) / sum(size[name] for name in scoped),
-        density_prunable=sum(kept.values()) / sum(size.values()),
+        density=sum(layer.kept for layer in inside) / sum(layer.weights for layer in inside),
+        density_prunable=sum(c.kept for c in layers.values()) / sum(c.weights for c in layers.values()),
         density_network=sum(int(parameter.count_nonzero()) for parameter in parameters) / total,
-        density_layers={name: kept[name] / size[name] for name in layers},
+        density_layers={name: layer.density for name, layer in layers.items()},
         parameters=total,
-        macs=sum(kept[name] * positions[name] for name in layers),
-        macs_dense=sum(size[name] * positions[name] for name in layers),
+        macs=sum(layer.macs for layer in layers.values()),
+        macs_dense=sum(layer.macs_dense for layer in layers.values()),
     )
 
 
-def macs_of_layers(network: nn.Module, image: Tensor) -> dict[str, int]:
-    """Multiply-accumulates of each linear and convolution layer with all its weights, for one example
-    ``image``; works on the meta device as well."""
+def count_layers(network: nn.Module, image: Tensor) -> dict[str, LayerCount]:
+    """Every linear and convolution layer by name, in the order of the network. On the meta device, where
+    weights have no values, all count as kept."""
     layers = prunable(network)
     positions = _positions(network, layers, image)
-    return {name: _weight(layer).numel() * positions[name] for name, layer in layers.items()}
+    counts = {}
+    for name, layer in layers.items():
+        weight = _weight(layer)
+        kept = weight.numel() if weight.is_meta else int(weight.count_nonzero())
+        counts[name] = LayerCount(type(layer).__name__, tuple(weight.shape), kept, positions[name])
+    return counts
 
 
 @torch.no_grad()

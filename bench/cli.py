@@ -2,19 +2,14 @@
 
 import importlib.metadata
 import sys
-from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
+from switchbench import show
 from switchbench.errors import InputError, Interrupted
 from switchbench.progress import plain_console
-
-if TYPE_CHECKING:
-    from switchbench.compare import Plan
-    from switchbench.listing import Description
 
 app = typer.Typer(
     name="switchbench",
@@ -66,8 +61,8 @@ def run(
     if dry_run:
         plugins.load(plugin)
         plan = compare.plan(spec, out, set_)
-        _print_plan(plan)
-        _print_cost(plan, tflops)
+        show.plan(plan)
+        show.cost(plan, tflops)
         return
     results = compare.run(
         spec,
@@ -128,11 +123,7 @@ def check(
     for name in plugins.methods_of(what):
         outcomes = conformance.check(name, specfile.changed({}, set_))
         broken = broken or any(outcome.problem for outcome in outcomes)
-        table = Table(title=name, title_justify="left", box=None, show_header=False)
-        for outcome in outcomes:
-            word = "fails" if outcome.problem else "skipped" if outcome.skipped else "passes"
-            table.add_row(word, outcome.check, outcome.problem or outcome.skipped or "")
-        plain_console().print(table)
+        show.outcomes(name, outcomes)
     if broken:
         raise typer.Exit(1)
 
@@ -148,20 +139,76 @@ def list_(
     from switchbench import listing, plugins
 
     plugins.load(plugin)
-    console, sections = plain_console(), listing.sections()
+    sections = listing.sections()
     if what is not None and what not in sections:
         for number, description in enumerate(listing.describe(what)):
             if number:
-                console.print()
-            _print_description(description)
+                typer.echo()
+            show.description(description)
         return
     for section, names in sections.items():
         if what in (None, section):
-            table = Table(title=section, title_justify="left", box=None, show_header=False)
-            table.add_column(style="bold")
-            for name, line in names.items():
-                table.add_row(name, line)
-            console.print(table)
+            show.names(section, names)
+
+
+@app.command()
+def inspect(
+    what: Annotated[str, typer.Argument(help="A network's name, or FOLDER/TRIAL_ID of a finished trial.")],
+    dataset: Annotated[str, typer.Option(help="Data set whose images the network is built for.")] = "mnist",
+    scope: Annotated[Literal["fc", "all"], typer.Option(help="Layers to sum up.")] = "fc",
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the network.")
+    ] = [],  # noqa: B006
+    picture: Annotated[Path | None, typer.Option(help="Draw a trial's masks into this PNG file.")] = None,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Print a network layer by layer: weights, multiply-accumulates, and of a trial what is left."""
+    from switchbench import inspection, plugins
+    from switchbench.finished import finished
+    from switchbench.networks import NETWORKS
+    from switchbench.scope import Scope
+    from switchbench.specfile import component
+
+    plugins.load(plugin)
+    if "/" not in what or what in NETWORKS:
+        network = component("network", what, set_)
+        found = inspection.inspect_network(network, component("dataset", dataset), Scope(layers=scope))
+        show.layers(found)
+        return
+    trial = finished(what, lambda line: typer.echo(line, err=True))
+    image = trial.test.batch(slice(0, 1))[0]
+    show.layers(inspection.inspect_finished(trial.network, trial.config.scope, image), trial=True)
+    if picture:
+        inspection.picture(trial.network, picture)
+        typer.echo(f"masks: {picture}")
+
+
+@app.command()
+def export(
+    trial: Annotated[str, typer.Argument(help="FOLDER/TRIAL_ID of a finished trial.")],
+    format_: Annotated[
+        Literal["safetensors", "onnx", "csr"],
+        typer.Option("--format", help="csr: fully connected layers in compressed sparse rows."),
+    ] = "safetensors",
+    out: Annotated[Path | None, typer.Option(help="File to write; default: TRIAL_ID.FORMAT here.")] = None,
+    shrink: Annotated[bool, typer.Option("--shrink", help="Leave out the units that do nothing.")] = False,
+) -> None:
+    """Write a finished network to a file, and compare it with the one that was measured."""
+    from switchbench.export import export as write
+    from switchbench.finished import finished
+
+    found = finished(trial, lambda line: typer.echo(line, err=True))
+    suffix = "csr.safetensors" if format_ == "csr" else format_
+    path = out or Path(f"{found.config.trial_id}.{suffix}")
+    try:
+        written = write(found, path, format_, shrink)
+    except OSError as error:
+        raise InputError(f"--out {path}: {error.strerror or error}") from error
+    typer.echo(f"{written.path}: {written.size:,} bytes")
+    agreement = f"same class on {written.same:,} of {written.images:,} test images"
+    typer.echo(f"{agreement}; outputs differ by {written.difference:.2g} at most")
+    for name, speedup in written.speedups.items():
+        typer.echo(f"{name}: {speedup:.2f} times as fast as dense (measured: one thread, batch 64)")
 
 
 @data.command("list")
@@ -170,13 +217,7 @@ def data_list(plugin: Plugins = []) -> None:  # noqa: B006
     from switchbench import plugins, stock
 
     plugins.load(plugin)
-    table = Table("data set", "files", "size", "", box=None)
-    table.columns[2].justify = "right"
-    for line in stock.stock():
-        absent = "not here" if line.fetchable else "none needed"
-        size = f"{line.size / 1e6:,.1f} MB" if line.place else ""
-        table.add_row(line.name, str(line.place or absent), size, line.description)
-    plain_console().print(table)
+    show.stock(stock.stock())
 
 
 @data.command("fetch")
@@ -216,54 +257,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not second:
         raise InputError(f"--pair {text!r}: should be the labels of two methods, A:B")
     return first, second
-
-
-def _print_plan(plan: "Plan") -> None:
-    left = {trial.trial_id for trial in plan.todo}
-    table = Table("trial", "method", "density", "seed", "network", "dataset", "state", box=None)
-    for trial in plan.trials:
-        table.add_row(
-            trial.trial_id,
-            trial.method.label,
-            "-" if trial.density is None else f"{trial.density:g}",
-            str(trial.seed),
-            trial.network.label,
-            trial.dataset.label,
-            "to run" if trial.trial_id in left else "done",
-        )
-    plain_console().print(table)
-    typer.echo(plan.summary)
-
-
-def _print_cost(plan: "Plan", tflops: float) -> None:
-    """What is left to run, by network, data set and method."""
-    costs = plan.costs()
-    if not costs:
-        return
-    table = Table("to run", "trials", "steps", "FLOPs", "hours", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, cost in costs.items():
-        flops = f"{'' if cost.whole else '≥ '}{cost.flops:.2g}"
-        table.add_row(name, f"{cost.trials:,}", f"{cost.steps:,}", flops, f"{cost.hours(tflops):,.2f}")
-    typer.echo()
-    plain_console().print(table)
-    typer.echo(
-        f"hours: one trial after another at {tflops:g} TFLOP/s (--tflops); ≥: without what the method adds"
-    )
-
-
-def _print_description(description: "Description") -> None:
-    console = plain_console()
-    if description.documentation:
-        console.print(description.documentation)
-    table = Table("option", "type", "default", "valid", "search", "meaning", box=None)
-    for option in description.options:
-        table.add_row(*astuple(option))
-    if description.options:
-        console.print()
-        console.print(table)
-    typer.echo(description.text, nl=False)
 
 
 def main() -> None:

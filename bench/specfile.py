@@ -6,12 +6,13 @@ import io
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from switchbench.components import CHOICES, Component, DatasetChoice, NetworkChoice
 from switchbench.errors import InputError, explain
 from switchbench.spec import Spec
 
@@ -47,6 +48,19 @@ def parse(raw: dict[str, Any], source: str = "spec") -> Spec:
         return Spec.model_validate(raw)
     except ValidationError as error:
         raise InputError(f"{source}: {explain(error, Spec)}") from error
+
+
+@overload
+def component(kind: Literal["network"], name: str, changes: Iterable[str] = ()) -> NetworkChoice: ...
+@overload
+def component(kind: Literal["dataset"], name: str, changes: Iterable[str] = ()) -> DatasetChoice: ...
+def component(kind: str, name: str, changes: Iterable[str] = ()) -> Component:
+    """A network or data set by name, with options given as key=value. Raises InputError."""
+    choice = {choice.kind: choice for choice in CHOICES}[kind]
+    try:
+        return choice.model_validate(changed({kind: name}, changes))
+    except ValidationError as error:
+        raise InputError(explain(error, choice)) from error
 
 
 def shipped() -> dict[str, str]:

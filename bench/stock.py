@@ -3,16 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from switchbench import datasets, specfile
-from switchbench.components import DatasetChoice
+from switchbench import datasets
 from switchbench.datasets import DATASETS, MissingData
 from switchbench.datasets.download import Progress, quiet
 from switchbench.datasets.source import Source
-from switchbench.errors import InputError, explain
+from switchbench.errors import InputError
+from switchbench.specfile import component
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ def stock() -> list[Stock]:
 
 def fetch(name: str, progress: Progress = quiet) -> Stock:
     """Bring a data set's files here, unless they are. Raises InputError."""
-    source = _source(_choice(name).name)
+    source = _source(component("dataset", name).name)
     if source is None:
         raise InputError(f"data set {name!r} has no files to fetch")
     try:
@@ -50,7 +47,7 @@ def fetch(name: str, progress: Progress = quiet) -> Stock:
 def check(name: str, changes: Iterable[str] = ()) -> str:
     """Compare a data set's files with the published checksums and read them; say in a line what they
     hold. ``changes`` are options as key=value. Raises InputError."""
-    choice = _choice(name, changes)
+    choice = component("dataset", name, changes)
     source, checked = _source(choice.name), ""
     try:
         if source is not None:
@@ -63,14 +60,6 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
     shape = "×".join(map(str, data.input_shape))
     counts = f"{len(data.train):,} + {len(data.test):,} images of {shape}, {data.classes} classes"
     return f"{name}: {counts}: sound{checked}"
-
-
-def _choice(name: str, changes: Iterable[str] = ()) -> DatasetChoice:
-    raw: dict[str, Any] = specfile.changed({"dataset": name}, changes)
-    try:
-        return DatasetChoice.model_validate(raw)
-    except ValidationError as error:
-        raise InputError(explain(error, DatasetChoice)) from error
 
 
 def _source(name: str) -> Source | None:

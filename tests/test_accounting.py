@@ -67,3 +67,23 @@ def test_counting_changes_nothing() -> None:
     assert network.training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert not network.out._forward_hooks
+
+
+def test_bytes_of_a_layer_by_hand() -> None:
+    network = nn.Sequential(nn.Linear(20, 3, bias=False))
+    with torch.no_grad():
+        network[0].weight[:, 2:] = 0
+    layer = accounting.count_layers(network, torch.zeros(1, 20))["0"]
+    assert (layer.kind, layer.shape, layer.kept, layer.density) == ("Linear", (3, 20), 6, 0.1)
+    # 60 values; 6 values, 6 columns and 4 row starts; 6 values and 60 bits
+    assert layer.storage == {"dense": 240, "csr": 4 * (6 + 6 + 4), "bitmask": 4 * 6 + 8}
+
+
+def test_csr_bytes_are_those_of_torchs_own_tensor() -> None:
+    weight = torch.randn(30, 50) * (torch.rand(30, 50) < 0.1)
+    layer = nn.Linear(50, 30)
+    layer.weight.data.copy_(weight)
+    counted = accounting.count_layers(layer, torch.zeros(1, 50))[""]
+    csr = weight.to_sparse_csr()
+    parts = (csr.values(), csr.col_indices().int(), csr.crow_indices().int())
+    assert counted.storage["csr"] == sum(part.numel() * part.element_size() for part in parts)

@@ -31,8 +31,10 @@ ORDER = [
     {"specfile"},
     {"ledger"},
     {"worker", "tracking", "plugins", "listing", "progress", "conformance", "stock"},
-    {"distribution"},
+    {"finished", "latency", "sparse", "shrink"},
+    {"inspection", "export", "distribution"},
     {"compare"},
+    {"show"},
     {"cli"},
 ]
 FILES = [

@@ -1,0 +1,131 @@
+"""What the command line prints: tables and lines, from what was found elsewhere."""
+
+from collections.abc import Iterable
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from switchbench.progress import plain_console
+
+if TYPE_CHECKING:
+    from switchbench.compare import Plan
+    from switchbench.conformance import Outcome
+    from switchbench.inspection import Inspection
+    from switchbench.listing import Description
+    from switchbench.stock import Stock
+
+
+def names(title: str, lines: dict[str, str]) -> None:
+    """Names with a line each."""
+    table = Table(title=title, title_justify="left", box=None, show_header=False)
+    table.add_column(style="bold")
+    for name, line in lines.items():
+        table.add_row(name, line)
+    plain_console().print(table)
+
+
+def outcomes(name: str, found: "Iterable[Outcome]") -> None:
+    """What the checks of a method found."""
+    table = Table(title=name, title_justify="left", box=None, show_header=False)
+    for outcome in found:
+        word = "fails" if outcome.problem else "skipped" if outcome.skipped else "passes"
+        table.add_row(word, outcome.check, outcome.problem or outcome.skipped or "")
+    plain_console().print(table)
+
+
+def stock(lines: "Iterable[Stock]") -> None:
+    """Which data sets are here."""
+    table = Table("data set", "files", "size", "", box=None)
+    table.columns[2].justify = "right"
+    for line in lines:
+        absent = "not here" if line.fetchable else "none needed"
+        size = f"{line.size / 1e6:,.1f} MB" if line.place else ""
+        table.add_row(line.name, str(line.place or absent), size, line.description)
+    plain_console().print(table)
+
+
+def plan(planned: "Plan") -> None:
+    """Every trial of a comparison, done or to run."""
+    left = {trial.trial_id for trial in planned.todo}
+    table = Table("trial", "method", "density", "seed", "network", "dataset", "state", box=None)
+    for trial in planned.trials:
+        table.add_row(
+            trial.trial_id,
+            trial.method.label,
+            "-" if trial.density is None else f"{trial.density:g}",
+            str(trial.seed),
+            trial.network.label,
+            trial.dataset.label,
+            "to run" if trial.trial_id in left else "done",
+        )
+    plain_console().print(table)
+    typer.echo(planned.summary)
+
+
+def layers(found: "Inspection", trial: bool = False) -> None:
+    """One line per layer, then the sums; of a trial also what is left."""
+    after = ("kept", "density", "alive", "MACs left", "smaller MACs", "CSR bytes") if trial else ()
+    table = Table("layer", "kind", "weight", "in scope", "weights", "MACs", *after, box=None)
+    for column in table.columns[4:]:
+        column.justify = "right"
+    for name, layer in found.layers.items():
+        cells = [name, layer.kind, "×".join(map(str, layer.shape)), "yes" if name in found.scoped else ""]
+        cells += [f"{layer.weights:,}", f"{layer.macs_dense:,}"]
+        if trial:
+            cells += [f"{layer.kept:,}", f"{layer.density:.2%}", f"{found.alive[name]:,}", f"{layer.macs:,}"]
+            cells += [f"{found.smaller[name].macs_dense:,}", f"{layer.storage['csr']:,}"]
+        table.add_row(*cells)
+    for title, inside in (("in scope", True), ("all", False)):
+        cells = [title, "", "", "", f"{found.total('weights', inside):,}"]
+        cells += [f"{found.total('macs_dense', inside):,}"]
+        if trial:
+            kept, weights = found.total("kept", inside), found.total("weights", inside)
+            cells += [
+                f"{kept:,}",
+                f"{kept / weights if weights else 1:.2%}",
+                "",
+                f"{found.total('macs', inside):,}",
+            ]
+        table.add_row(*cells, style="bold")
+    plain_console().print(table)
+    typer.echo(f"{found.parameters:,} parameters, biases and norms included")
+    if trial:
+        smaller = sum(layer.macs_dense for layer in found.smaller.values())
+        typer.echo(f"{smaller:,} MACs dense without dead units (alive: outputs that do something)")
+        for name in ("dense", "csr", "bitmask"):
+            size = sum(layer.storage[name] for layer in found.layers.values())
+            typer.echo(f"{size:,} bytes of weights, {name}")
+
+
+def cost(planned: "Plan", tflops: float) -> None:
+    """What is left to run, by network, data set and method."""
+    costs = planned.costs()
+    if not costs:
+        return
+    table = Table("to run", "trials", "steps", "FLOPs", "hours", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, spent in costs.items():
+        flops = f"{'' if spent.whole else '≥ '}{spent.flops:.2g}"
+        table.add_row(name, f"{spent.trials:,}", f"{spent.steps:,}", flops, f"{spent.hours(tflops):,.2f}")
+    typer.echo()
+    plain_console().print(table)
+    typer.echo(
+        f"hours: one trial after another at {tflops:g} TFLOP/s (--tflops); ≥: without what the method adds"
+    )
+
+
+def description(described: "Description") -> None:
+    """What goes by a name, with its options."""
+    console = plain_console()
+    if described.documentation:
+        console.print(described.documentation)
+    table = Table("option", "type", "default", "valid", "search", "meaning", box=None)
+    for option in described.options:
+        table.add_row(*astuple(option))
+    if described.options:
+        console.print()
+        console.print(table)
+    typer.echo(described.text, nl=False)

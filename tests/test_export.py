@@ -1,0 +1,182 @@
+"""Finished trials leave switchbench: as files, layer tables and pictures, with the same outputs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+import switchbench
+from switchbench.cli import app
+from switchbench.errors import InputError
+from switchbench.export import export
+from switchbench.finished import Finished, finished
+from switchbench.latency import seconds
+from switchbench.sparse import CSRLinear, to_csr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison whose networks are kept."""
+    out = tmp_path_factory.mktemp("kept") / "out"
+    spec = {
+        "name": "kept",
+        "networks": [{"network": "mlp", "hidden": [60]}, {"network": "lenet-5", "label": "conv"}],
+        "datasets": [{"dataset": "fake", "shape": [1, 28, 28], "train": 400, "test": 150}],
+        "methods": ["magnitude", "neuron-norm", "network-slimming"],
+        "densities": [0.05],
+        "scope": "all",
+        "seeds": 1,
+        "keep_networks": True,
+        "training": {"epochs": 3, "batch_size": 64},
+    }
+    switchbench.run(spec, out, mlflow_uri="none")
+    return out
+
+
+def trial(folder: Path, label: str, network: str) -> str:
+    from switchbench.ledger import Ledger
+
+    rows = Ledger(folder).results()
+    (row,) = rows[(rows["label"] == label) & (rows["network"] == network)].to_dict("records")
+    return f"{folder}/{row['trial_id']}"
+
+
+def quiet(line: str) -> None:
+    raise AssertionError(line)
+
+
+@pytest.fixture(scope="module")
+def mlp(folder: Path) -> Finished:
+    return finished(trial(folder, "magnitude", "mlp"), quiet)
+
+
+def accuracy(found: Finished) -> float:
+    images, labels = found.test.batch(slice(None))
+    with torch.no_grad():
+        return float((found.network(images).argmax(1) == labels).float().mean())
+
+
+def test_a_kept_network_has_the_accuracy_of_its_row(mlp: Finished) -> None:
+    assert accuracy(mlp) == pytest.approx(mlp.row["test_accuracy"])
+
+
+def test_a_network_that_is_not_kept_is_trained_again_to_the_same_bits(folder: Path, mlp: Finished) -> None:
+    said: list[str] = []
+    trial_id = mlp.config.trial_id
+    (folder / "networks" / f"{trial_id}.pt").rename(folder / "aside.pt")
+    try:
+        again = finished(folder / "trials" / f"{trial_id}.parquet", said.append)
+    finally:
+        (folder / "aside.pt").rename(folder / "networks" / f"{trial_id}.pt")
+    assert len(said) == 1
+    assert "trained again" in said[0]
+    expected = mlp.network.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in again.network.state_dict().items())
+
+
+def test_safetensors_hold_exact_zeros_and_the_trial(mlp: Finished, tmp_path: Path) -> None:
+    written = export(mlp, tmp_path / "new" / "a.safetensors", "safetensors")
+    state = load_file(written.path)
+    kept = sum(int(state[f"{name}.weight"].count_nonzero()) for name in ("1", "3"))
+    assert kept == round(mlp.row["density"] * (784 * 60 + 600))
+    assert (written.same, written.images, written.difference) == (150, 150, 0.0)
+    with safe_open(written.path, "pt") as file:
+        assert json.loads(file.metadata()["trial"])["seed"] == 0
+
+
+def test_csr_gives_the_same_outputs_and_holds_only_what_is_left(mlp: Finished, tmp_path: Path) -> None:
+    written = export(mlp, tmp_path / "a.safetensors", "csr")
+    assert written.same == 150
+    assert written.difference < 1e-5
+    assert set(written.speedups) == {"network", "1", "3"}
+    state = load_file(written.path)
+    weight = mlp.network.get_submodule("1").get_parameter("weight")
+    csr = torch.sparse_csr_tensor(state["1.crow"], state["1.column"], state["1.values"], weight.shape)
+    assert torch.equal(csr.to_dense(), weight)
+    assert written.size < weight.numel()
+
+
+def test_csr_layers_take_what_linear_layers_take() -> None:
+    layer = torch.nn.Linear(7, 3)
+    with torch.no_grad():
+        layer.weight[:, ::2] = 0
+    for bias in (True, False):
+        layer.bias = layer.bias if bias else None
+        for shape in ((7,), (5, 7), (2, 5, 7)):
+            inputs = torch.randn(shape)
+            assert torch.allclose(CSRLinear(layer)(inputs), layer(inputs), atol=1e-6)
+    assert isinstance(to_csr(torch.nn.Sequential(layer))[0], CSRLinear)  # type: ignore[index]
+
+
+def test_onnx_gives_the_same_outputs(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    found = finished(trial(folder, "magnitude", "conv"), quiet)
+    written = export(found, tmp_path / "a.onnx", "onnx")
+    assert written.same == 150
+    assert written.difference < 1e-4
+
+
+def test_a_smaller_network_gives_the_same_outputs(folder: Path, tmp_path: Path) -> None:
+    found = finished(trial(folder, "neuron-norm", "conv"), quiet)
+    whole = export(found, tmp_path / "a.safetensors", "safetensors")
+    smaller = export(found, tmp_path / "b.safetensors", "safetensors", smaller=True)
+    assert smaller.same == 150
+    assert smaller.difference < 1e-4
+    assert smaller.size < 0.5 * whole.size
+
+
+def test_a_trial_without_a_network_is_one_line(folder: Path) -> None:
+    with pytest.raises(InputError, match="the trial has no network: skipped: needs batch norms"):
+        finished(trial(folder, "network-slimming", "mlp"), quiet)
+    with pytest.raises(InputError, match="holds no trial 'nothing'; expected FOLDER/TRIAL_ID"):
+        finished(folder / "nothing", quiet)
+
+
+def test_seconds_are_of_one_pass() -> None:
+    calls: list[bool] = []
+
+    class Slow(torch.nn.Module):
+        def forward(self, images: Any) -> Any:
+            calls.append(self.training or torch.is_grad_enabled())
+            torch.mm(torch.ones(300, 300), torch.ones(300, 300))
+            return images
+
+    assert 0 < seconds(Slow(), torch.zeros(1), repeats=5) < 1
+    assert len(calls) == 15
+    assert not any(calls)
+
+
+def invoke(*arguments: str) -> str:
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+def test_inspect_a_network() -> None:
+    said = invoke("inspect", "lenet-300-100", "--dataset", "mnist")
+    assert "1 Linear 300×784 yes 235,200 235,200" in said
+    assert "all 266,200 266,200" in said
+    assert "266,610 parameters" in said
+
+
+def test_inspect_a_trial(folder: Path, tmp_path: Path) -> None:
+    said = invoke("inspect", trial(folder, "neuron-norm", "conv"), "--picture", str(tmp_path / "masks.png"))
+    found = finished(trial(folder, "neuron-norm", "conv"), quiet)
+    assert f"{found.row['density']:.2%}" in said
+    assert f"{found.row['macs']:,}" in said
+    assert "MACs dense without dead units" in said
+    assert (tmp_path / "masks.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_export_says_where_and_how_well(folder: Path, tmp_path: Path) -> None:
+    said = invoke(
+        "export", trial(folder, "magnitude", "mlp"), "--format", "csr", "--out", str(tmp_path / "x")
+    )
+    assert "same class on 150 of 150 test images" in said
+    assert "times as fast as dense" in said
