@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from switchbench.scope import prunable
+
 PLAIN = (nn.Linear, nn.Conv2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 PROBES, TOLERANCE = 16, 1e-3
@@ -52,17 +54,18 @@ def shrink(network: nn.Module, image: Tensor) -> nn.Module:
         outputs = _outputs(network, image)
     except Exception:  # other people's networks may do anything
         return network
-    left = True
-    while left:
-        left = False
-        for units in _all_units(graph, outputs):
+    sets = [*_all_units(graph, outputs)]
+    left = -1
+    while left != (left := sum(int(_weight(layer).count_nonzero()) for layer in prunable(network).values())):
+        for units in sets:
             _fold(network, image, units)
-            dead = _unread(units)
-            if bool(dead.all()):
-                dead[0] = False  # a layer needs one
-            if bool(dead.any()):
-                units.group.prune(dead.nonzero().flatten().tolist())
-                left = True
+            _silence(units)
+    for units in sets:
+        dead = _unread(units)
+        if bool(dead.all()):
+            dead[0] = False  # a layer needs one
+        if bool(dead.any()):
+            units.group.prune(dead.nonzero().flatten().tolist())
     probes = torch.randn((PROBES, *image.shape[1:]), generator=torch.Generator().manual_seed(0))
     return network if _agree(whole, network, probes.to(image)) else copy.deepcopy(whole).eval()
 
@@ -112,6 +115,13 @@ def _unread(units: _Units) -> Tensor:
     for layer, index, unit in units.readers:
         dead[unit[_weight(layer)[:, index].transpose(0, 1).flatten(1).any(1)]] = False
     return dead
+
+
+def _silence(units: _Units) -> None:
+    """Zero what makes units that nobody reads, so that nobody is seen to read for them."""
+    dead = _unread(units)
+    for layer, index, unit in units.makers:
+        _weight(layer)[index[dead[unit]]] = 0
 
 
 def _unmade(units: _Units) -> Tensor:
