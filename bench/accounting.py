@@ -73,9 +73,10 @@ class Count:
     """Non-zero share of the weight of each linear and convolution layer, by name."""
     parameters: int
     """Number of all parameters."""
-    macs: int
-    """Multiply-accumulates of one image with non-zero weights (theoretical: no kernel is implied)."""
-    macs_dense: int
+    macs: int | None
+    """Multiply-accumulates of one image with non-zero weights (theoretical: no kernel is implied). None
+    where a layer's weight is used without calling the layer, as in attention: then nobody counts it."""
+    macs_dense: int | None
     """The same with all weights."""
 
 
@@ -91,6 +92,7 @@ def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
     """
     layers = count_layers(network, image)
     inside = [layers[name] for name in scoped]
+    seen = all(layer.positions for layer in layers.values())
     parameters = list(network.parameters())
     total = sum(parameter.numel() for parameter in parameters)
     return Count(
@@ -99,8 +101,8 @@ def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
         density_network=sum(int(parameter.count_nonzero()) for parameter in parameters) / total,
         density_layers={name: layer.density for name, layer in layers.items()},
         parameters=total,
-        macs=sum(layer.macs for layer in layers.values()),
-        macs_dense=sum(layer.macs_dense for layer in layers.values()),
+        macs=sum(layer.macs for layer in layers.values()) if seen else None,
+        macs_dense=sum(layer.macs_dense for layer in layers.values()) if seen else None,
     )
 
 

@@ -153,7 +153,12 @@ def list_(
 
 @app.command()
 def inspect(
-    what: Annotated[str, typer.Argument(help="A network's name, or FOLDER/TRIAL_ID of a finished trial.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A network's name, or FOLDER/TRIAL_ID of a finished trial (its data set and scope hold)."
+        ),
+    ],
     dataset: Annotated[str, typer.Option(help="Data set whose images the network is built for.")] = "mnist",
     scope: Annotated[Literal["fc", "all"], typer.Option(help="Layers to sum up.")] = "fc",
     set_: Annotated[
@@ -171,6 +176,8 @@ def inspect(
 
     plugins.load(plugin)
     if "/" not in what or what in NETWORKS:
+        if picture:
+            raise InputError(f"--picture {picture}: is for a trial's masks")
         network = component("network", what, set_)
         found = inspection.inspect_network(network, component("dataset", dataset), Scope(layers=scope))
         show.layers(found)
@@ -179,7 +186,10 @@ def inspect(
     image = trial.test.batch(slice(0, 1))[0]
     show.layers(inspection.inspect_finished(trial.network, trial.config.scope, image), trial=True)
     if picture:
-        inspection.picture(trial.network, picture)
+        try:
+            inspection.picture(trial.network, picture)
+        except (OSError, ValueError) as error:
+            raise InputError(f"--picture {picture}: {error}") from error
         typer.echo(f"masks: {picture}")
 
 
@@ -192,11 +202,14 @@ def export(
     ] = "safetensors",
     out: Annotated[Path | None, typer.Option(help="File to write; default: TRIAL_ID.FORMAT here.")] = None,
     shrink: Annotated[bool, typer.Option("--shrink", help="Leave out the units that do nothing.")] = False,
+    plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Write a finished network to a file, and compare it with the one that was measured."""
+    from switchbench import plugins
     from switchbench.export import export as write
     from switchbench.finished import finished
 
+    plugins.load(plugin)
     found = finished(trial, lambda line: typer.echo(line, err=True))
     suffix = "csr.safetensors" if format_ == "csr" else format_
     path = out or Path(f"{found.config.trial_id}.{suffix}")
@@ -204,6 +217,11 @@ def export(
         written = write(found, path, format_, shrink)
     except OSError as error:
         raise InputError(f"--out {path}: {error.strerror or error}") from error
+    except InputError:
+        raise
+    except Exception as error:  # exporters raise anything on a network that they do not know
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"--format {format_}: this network cannot be written so ({reason})") from error
     typer.echo(f"{written.path}: {written.size:,} bytes")
     agreement = f"same class on {written.same:,} of {written.images:,} test images"
     typer.echo(f"{agreement}; outputs differ by {written.difference:.2g} at most")

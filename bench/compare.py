@@ -4,17 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pandas as pd
-import torch
 from rich.console import Console
-from torch import nn
 
 from switchbench import datasets, plugins, reports, specfile
-from switchbench.components import NetworkChoice
-from switchbench.datasets import Data, MissingData
+from switchbench.datasets import MissingData
 from switchbench.errors import InputError, Interrupted, unknown
 from switchbench.estimate import Estimate, estimate, total
 from switchbench.ledger import Ledger
@@ -22,7 +19,10 @@ from switchbench.progress import Display, plain_console
 from switchbench.scope import matches, prunable
 from switchbench.spec import Spec
 from switchbench.trial import TrialConfig
-from switchbench.worker import Job
+from switchbench.worker import Job, record_lost
+
+if TYPE_CHECKING:
+    from switchbench.distribution import Observer
 
 RESULTS = Path("results")
 NO_MLFLOW = "none"
@@ -52,9 +52,9 @@ class Plan:
         size of a data set is not known."""
         grouped: dict[str, list[Estimate]] = {}
         try:
-            for trial in [*self.starts, *self.todo]:
-                what = "dense start" if trial in self.starts else trial.method.label
-                name = f"{what} on {trial.network.label}, {trial.dataset.label}"
+            labelled = [(trial.method.label, trial) for trial in self.todo]
+            for what, trial in [*(("dense start", start) for start in self.starts), *labelled]:
+                name = f"{what} on {trial.network.label}, {trial.dataset.label}, {trial.scope}"
                 grouped.setdefault(name, []).append(estimate(trial))
         except MissingData as error:
             raise InputError(str(error)) from error
@@ -77,10 +77,12 @@ def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] =
     else:
         plain = spec.model_dump(mode="json") if isinstance(spec, Spec) else dict(spec)
         resolved = specfile.parse(specfile.changed(plain, changes))
-    trials = resolved.trials()
     ledger = Ledger(out or RESULTS / resolved.name)
     try:
+        trials = resolved.trials()
         todo = [trial for trial in trials if not ledger.done(trial.trial_id)]
+    except MissingData as error:
+        raise InputError(str(error)) from error
     except OSError as error:
         raise InputError(f"output folder {ledger.folder}: {error.strerror or error}") from error
     return Plan(resolved, ledger, trials, todo)
@@ -125,7 +127,8 @@ def run(
             with Display(console, len(planned.trials) + len(starts), done) as display:
                 if starts:
                     distribute(starts, replace(job, keep_networks=True), [display], modules)
-                distribute(planned.todo, job, [display, *([mirror] if mirror else [])], modules)
+                todo = _startable(planned, job, [display, *([mirror] if mirror else [])])
+                distribute(todo, job, [display, *([mirror] if mirror else [])], modules)
         return _finish(planned, mirror, console)
     except KeyboardInterrupt as interrupt:
         raise Interrupted(_how_to_go_on(planned)) from interrupt
@@ -171,6 +174,21 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
         raise InputError(f"MLflow at {mlflow_uri or ledger.mlflow_uri}: {reason}") from error
 
 
+def _startable(planned: Plan, job: Job, observers: "list[Observer]") -> list[TrialConfig]:
+    """What is left to run but for trials whose dense start has failed; these get rows that say so."""
+    todo = []
+    for trial in planned.todo:
+        start = trial.start_trial
+        row = planned.ledger.row(start.trial_id) if start else None
+        if not start or not row or row["status"] == "ok":
+            todo.append(trial)
+            continue
+        stored = record_lost(trial, job, f"dense start {start.trial_id}: {row['status']}: {row['error']}")
+        for observer in observers:
+            observer.finished(stored)
+    return todo
+
+
 def _finish(planned: Plan, mirror: Any, console: Console) -> pd.DataFrame:
     results = report(planned.ledger.folder, console)
     if mirror:
@@ -211,33 +229,14 @@ def _check(spec: Spec) -> None:
     for dataset in spec.datasets:
         try:
             data = dataset.load()
-            datasets.held_out(data, spec.validation)
+            datasets.held_out(len(data.train), spec.validation)
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
         for network in spec.networks:
-            try:
-                names |= prunable(_try(network, data)).keys()
-            except Exception as error:  # a network may be anybody's
-                place = f"network {network.label!r} on {dataset.label!r}"
-                raise InputError(f"{place}: {error or type(error).__name__}") from error
+            names |= prunable(network.sketch(data.input_shape, data.classes)[0]).keys()
     for pattern in (pattern for scope in spec.scope for pattern in scope.patterns):
         if not any(matches(name, [pattern]) for name in names):
             raise InputError(f"scope: {unknown('layer', pattern, names)}")
-
-
-def _try(network: NetworkChoice, data: Data) -> nn.Module:
-    """A network that has looked at an image, without memory for its weights where it can do without."""
-
-    def look(device: str) -> nn.Module:
-        with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
-            built = network.build(data.input_shape, data.classes).eval()
-            built(data.test.images[:1].float().to(device))
-        return built
-
-    try:
-        return look("meta")
-    except Exception:  # its own code, for which "meta" may be no device
-        return look("cpu")
 
 
 def _mirror(ledger: Ledger, uri: str | None) -> Any:

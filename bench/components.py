@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
-from torch import nn
+from torch import Tensor, nn
 
 from switchbench import datasets
 from switchbench.datasets import DATASETS, Data, Facts
-from switchbench.errors import explain, unknown
+from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
 
@@ -106,6 +106,24 @@ class NetworkChoice(Component):
         """A freshly initialised network. Raises ValueError if it cannot take such images."""
         network: type[Network] = self.registered
         return network.build(input_shape, classes, self.config)
+
+    def sketch(self, input_shape: InputShape, classes: int) -> tuple[nn.Module, Tensor]:
+        """A network without memory for its weights, and an image that it has looked at; one with memory
+        where its code cannot do without. Raises InputError if it cannot take such images."""
+
+        def look(device: str) -> tuple[nn.Module, Tensor]:
+            with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+                built, image = self.build(input_shape, classes).eval(), torch.zeros(1, *input_shape)
+                built(image)
+            return built, image
+
+        try:
+            return look("meta")
+        except Exception:  # anybody's code, for which "meta" may be no device
+            try:
+                return look("cpu")
+            except Exception as error:
+                raise InputError(f"network {self.label!r}: {error or type(error).__name__}") from error
 
 
 class DatasetChoice(Component):

@@ -1,8 +1,8 @@
 """What ends a command early, said in one clear line."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -52,8 +52,17 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _fields(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Keys that the (nested) model at ``location`` allows."""
-    inner: Any = model
+    inner: type[BaseModel] = model
     for part in location:
         if isinstance(part, str):
-            inner = inner.model_fields[part].annotation
+            annotation = inner.model_fields[part].annotation
+            inner = next(kind for kind in _kinds(annotation) if issubclass(kind, BaseModel))
     return list(inner.model_fields)
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    """The classes in an annotation: itself, or those of its union or list."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _kinds(inner)

@@ -4,6 +4,7 @@ A network on PyTorch's meta device has shapes and no values, so that a step of a
 milliseconds. Where a method needs values to say what it does, its own cost is left out.
 """
 
+import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from functools import cache
 import torch
 from torch.nn import functional as F
 
-from switchbench.datasets import Facts
+from switchbench.components import NetworkChoice
+from switchbench.datasets import Facts, held_out
 from switchbench.methods import Method, Progress
 from switchbench.optimisers import Optimisers
 from switchbench.training import network_groups
@@ -52,9 +54,10 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
 
 def estimate(config: TrialConfig) -> Estimate:
     """The cost of one trial, without its dense start. Raises MissingData where a data set of unknown size
-    is not here."""
+    is not here, and InputError where the network cannot take its images."""
     facts = config.dataset.facts()
-    examples = facts.train - round(config.validation * facts.train)
+    examples = facts.train - held_out(facts.train, config.validation)
+    _fits(config.network.model_dump_json(), facts)
     alike = config.model_copy(update={"seed": 0, "density": config.density and 0.1})
     flops, whole, rounds = _step(alike.model_dump_json(), facts)
     steps = rounds * config.training.length(examples)[0]
@@ -68,7 +71,15 @@ def _step(config_json: str, facts: Facts) -> tuple[float, bool, int]:
     try:
         return _count(config, facts, config.method.registered, config.method.config)
     except Exception:  # a method may do anything with values that are not there
-        return _count(config, facts, Method, Method.Config())[0], False, 1
+        try:
+            return _count(config, facts, Method, Method.Config())[0], False, 1
+        except Exception:  # and so may a network
+            return math.nan, False, 1
+
+
+@cache
+def _fits(network_json: str, facts: Facts) -> None:
+    NetworkChoice.model_validate_json(network_json).sketch(facts.shape, facts.classes)
 
 
 def _count(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.errors import InputError
+from switchbench.evaluation import CHUNK
 from switchbench.finished import Finished
 from switchbench.latency import seconds
 from switchbench.shrink import shrink
@@ -16,7 +17,6 @@ from switchbench.sparse import CSRLinear, to_csr
 
 Format = Literal["safetensors", "onnx", "csr"]
 BATCH = 64
-CHUNK = 1_000
 
 
 @dataclass(frozen=True)

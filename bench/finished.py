@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -31,6 +32,7 @@ def finished(trial: str | Path, say: Callable[[str], None]) -> Finished:
     """The finished network of ``FOLDER/TRIAL_ID``, where a folder of a comparison holds the trial; the path
     of one of the trial's files will do as well.
 
+    The same bits need the same kind of device and number of threads; those of the row are taken.
     ``say`` is told if it has to be trained again. Raises InputError.
     """
     path = Path(trial)
@@ -49,12 +51,22 @@ def finished(trial: str | Path, say: Callable[[str], None]) -> Finished:
         raise InputError(f"{path}: {explain(error, TrialConfig)}") from error
     except MissingData as error:
         raise InputError(str(error)) from error
+    if config.trial_id != trial_id:
+        raise InputError(f"{path}: another version of the method, network or data set has run this trial")
     splits = datasets.split(data, config.validation, generator(config.seed, "split"))
     state = ledger.networks.load(trial_id)
     if state is None:
         say(f"{trial_id}: its network is not kept (keep_networks): it is trained again")
-        network = run_trial(config, networks=ledger.networks).network
+        network = _again(path, config, row, ledger).to("cpu")
     else:
         network = config.network.build(splits.input_shape, splits.classes)
         network.load_state_dict(state)
     return Finished(config, row, network.eval(), splits.test)
+
+
+def _again(path: Path, config: TrialConfig, row: dict[str, Any], ledger: Ledger) -> nn.Module:
+    """Train a trial again where it ran before. Raises InputError."""
+    device = "cpu" if row["device"] == "cpu" else "cuda"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"{path}: its network is not kept; to train it again takes a GPU ({row['device']})")
+    return run_trial(config, device, row["threads"], networks=ledger.networks).network

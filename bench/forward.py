@@ -13,8 +13,15 @@ Network = Callable[[Tensor], Tensor]
 
 
 def compiled(network: nn.Module, config: TrainingConfig) -> Network:
-    """The network as training calls it: compiled, if that was asked for. It shares all parameters."""
-    return torch.compile(network) if config.compile else network
+    """The network as training calls it: compiled, if that was asked for. It shares all parameters.
+
+    What earlier trials of this process have compiled is forgotten: torch keeps few versions of a function,
+    and a trial would be compiled or not by what ran before it.
+    """
+    if not config.compile:
+        return network
+    torch.compiler.reset()
+    return torch.compile(network)
 
 
 def task_loss(network: Network, split: Split, batch: Batch, config: TrainingConfig) -> Tensor:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from switchbench.accounting import LayerCount, count_layers
@@ -31,11 +30,9 @@ class Inspection:
 
 
 def inspect_network(network: NetworkChoice, dataset: DatasetChoice, scope: Scope) -> Inspection:
-    """A network as it is for a data set, before training. Raises MissingData and ValueError."""
+    """A network as it is for a data set, before training. Raises MissingData and InputError."""
     facts = dataset.facts()
-    with torch.device("meta"):
-        built = network.build(facts.shape, facts.classes)
-        image = torch.zeros(1, *facts.shape)
+    built, image = network.sketch(facts.shape, facts.classes)
     return _inspection(built, scope, image, built)
 
 

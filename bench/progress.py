@@ -118,4 +118,5 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     else:
         result = f"{row['status']}: {row['error']}"
     density = "-" if target is None else f"{target:g}"
-    return row["label"], density, f"seed {row['seed']}", f"{row['network']} on {row['dataset']}", result
+    task = f"{row['network']} on {row['dataset']}, {row['scope']}"
+    return row["label"], density, f"seed {row['seed']}", task, result

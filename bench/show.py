@@ -49,7 +49,7 @@ def stock(lines: "Iterable[Stock]") -> None:
 def plan(planned: "Plan") -> None:
     """Every trial of a comparison, done or to run."""
     left = {trial.trial_id for trial in planned.todo}
-    table = Table("trial", "method", "density", "seed", "network", "dataset", "state", box=None)
+    table = Table("trial", "method", "density", "seed", "network", "dataset", "scope", "state", box=None)
     for trial in planned.trials:
         table.add_row(
             trial.trial_id,
@@ -58,6 +58,7 @@ def plan(planned: "Plan") -> None:
             str(trial.seed),
             trial.network.label,
             trial.dataset.label,
+            str(trial.scope),
             "to run" if trial.trial_id in left else "done",
         )
     plain_console().print(table)

@@ -45,29 +45,35 @@ def shrink(network: nn.Module, image: Tensor) -> nn.Module:
 
     A network whose structure cannot be followed, or that proves to give other outputs, comes back as it is.
     """
+
+    try:
+        smaller = _shrunk(copy.deepcopy(network).eval(), image)
+        probes = torch.randn((PROBES, *image.shape[1:]), generator=torch.Generator().manual_seed(0))
+        if _agree(network, smaller, probes.to(image)):
+            return smaller
+    except Exception:  # other people's networks may do anything
+        pass
+    return copy.deepcopy(network).eval()
+
+
+def _shrunk(network: nn.Module, image: Tensor) -> nn.Module:
     import torch_pruning
 
-    whole, network = network, copy.deepcopy(network).eval()
-    try:
-        with torch.enable_grad():  # it follows the graph of the backward pass
-            graph = torch_pruning.DependencyGraph().build_dependency(network, example_inputs=image)
-        outputs = _outputs(network, image)
-    except Exception:  # other people's networks may do anything
-        return network
-    sets = [*_all_units(graph, outputs)]
+    with torch.enable_grad():  # it follows the graph of the backward pass
+        graph = torch_pruning.DependencyGraph().build_dependency(network, example_inputs=image)
+    sets = [*_all_units(graph, _outputs(network, image))]
     left = -1
     while left != (left := sum(int(_weight(layer).count_nonzero()) for layer in prunable(network).values())):
         for units in sets:
             _fold(network, image, units)
             _silence(units)
-    for units in sets:
-        dead = _unread(units)
+    doomed = [_unread(units) for units in sets]  # before places in the layers move
+    for units, dead in zip(sets, doomed, strict=True):
         if bool(dead.all()):
             dead[0] = False  # a layer needs one
         if bool(dead.any()):
             units.group.prune(dead.nonzero().flatten().tolist())
-    probes = torch.randn((PROBES, *image.shape[1:]), generator=torch.Generator().manual_seed(0))
-    return network if _agree(whole, network, probes.to(image)) else copy.deepcopy(whole).eval()
+    return network
 
 
 def _agree(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
@@ -141,14 +147,12 @@ def _fold(network: nn.Module, image: Tensor, units: _Units) -> None:
     with _inputs(network, [layer for layer, _, _ in readers]) as seen:
         network(image)
     for layer, index, unit in readers:
-        values, weight = seen[layer][0][index], _weight(layer)
-        constant = dead[unit]
-        if isinstance(layer, nn.Conv2d):
-            flat = values.flatten(1)
-            constant = constant & (flat == flat[:, :1]).all(1)
-            values = flat[:, 0]
-            if any(layer.padding):  # at the border it is less
-                constant = constant & (values == 0)
+        channel = 1 if isinstance(layer, nn.Conv2d) else -1
+        flat, weight = seen[layer].movedim(channel, 0).flatten(1)[index], _weight(layer)
+        values = flat[:, 0]
+        constant = dead[unit] & (flat == flat[:, :1]).all(1)
+        if isinstance(layer, nn.Conv2d) and any(layer.padding):  # at the border it is less
+            constant = constant & (values == 0)
         chosen = index[constant]
         given = weight[:, chosen].flatten(2).sum(2) if weight.dim() > 2 else weight[:, chosen]
         shift = given @ values[constant]

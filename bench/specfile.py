@@ -105,8 +105,8 @@ def _change(raw: dict[str, Any], change: str) -> None:
     if not equals or not last:
         raise InputError(f"--set {change}: expected key.key=value")
     place = raw
-    if isinstance(raw.get("training"), str):
-        raw["training"] = {"recipe": raw["training"]}  # the short form has no keys to change
+    if parents and parents[0] in ("training", "start") and isinstance(raw.get(parents[0]), str):
+        raw[parents[0]] = {"recipe": raw[parents[0]]}  # the short form has no keys to change
     for key in parents:
         place = place.setdefault(key, {})
         if not isinstance(place, dict):

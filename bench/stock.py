@@ -7,6 +7,7 @@ from pathlib import Path
 from switchbench import datasets
 from switchbench.datasets import DATASETS, MissingData
 from switchbench.datasets.download import Progress, quiet
+from switchbench.datasets.shared import forget
 from switchbench.datasets.source import Source
 from switchbench.errors import InputError
 from switchbench.specfile import component
@@ -54,6 +55,8 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
             files = source.check(datasets.data_folder())
             known = sum(source.checksum(file) is not None for file in files)
             checked = f", {known} of {len(files)} files by their published checksum"
+            forget(datasets.data_folder(), choice.name)  # what is checked are the files
+            datasets.load.cache_clear()
         data = choice.load()
     except MissingData as error:
         raise InputError(str(error)) from error
@@ -63,7 +66,7 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
 
 
 def _source(name: str) -> Source | None:
-    source: Source | None = getattr(DATASETS[name], "source", None)
+    source: Source | None = DATASETS[name].source  # type: ignore[attr-defined]
     return source
 
 

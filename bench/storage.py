@@ -17,12 +17,14 @@ def save(path: Path, content: Any) -> None:
     with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix=f".{path.name}", suffix=".part", delete=False
     ) as scratch:
+        partial = Path(scratch.name)
         try:
             torch.save(content, scratch)
+            partial.chmod(0o644)
+            partial.replace(path)
         except BaseException:
-            Path(scratch.name).unlink()
+            partial.unlink(missing_ok=True)
             raise
-    Path(scratch.name).replace(path)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Any:
@@ -48,8 +50,11 @@ class Networks:
         return self._path(trial_id).exists()
 
     def save(self, trial_id: str, state: State) -> None:
-        """Keep a network's state."""
-        save(self._path(trial_id), {name: tensor.cpu() for name, tensor in state.items()})
+        """Keep a network's state. Where that fails (a full disk), it is not kept."""
+        try:
+            save(self._path(trial_id), {name: tensor.cpu() for name, tensor in state.items()})
+        except (OSError, RuntimeError) as error:
+            logging.getLogger(__name__).warning("network %s is not kept: %s", trial_id, error)
 
     def load(self, trial_id: str) -> State | None:
         """The state of a network; None if it is not kept or cannot be read."""

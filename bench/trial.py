@@ -166,8 +166,9 @@ def run_trial(
     if config.start_trial:
         start = networks.load(config.start_trial.trial_id) if networks else None
         if start is None:
-            trained = run_trial(config.start_trial, device, threads, data_folder, deadline)
-            start = trained.network.state_dict()
+            start = run_trial(config.start_trial, device, threads, data_folder, deadline).network.state_dict()
+            if networks:
+                networks.save(config.start_trial.trial_id, start)
     with _reproducible(threads, place):
         split_generator = seeds.generator(config.seed, "split")
         splits = datasets.split(data, config.validation, split_generator)

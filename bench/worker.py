@@ -144,7 +144,7 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
 def _versions() -> str:
     """Versions of what decides a result as JSON, with the commit if this is a source checkout."""
     versions = {"python": platform.python_version()}
-    versions |= {name: version(name) for name in ("switchbench", "torch", "numpy")}
+    versions |= {name: version(name) for name in ("switchbench", "torch", "torchvision", "numpy")}
     if _git("ls-files", "--error-unmatch", __file__):
         versions["commit"] = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     return json.dumps(versions)

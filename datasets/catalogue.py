@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,17 @@ from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
 if TYPE_CHECKING:
     from switchbench.datasets.source import Source
 
+VALUES = 256
+"""Of a byte."""
+
 
 class MissingData(Exception):
     """A data set is not on this machine, or its files cannot be read; says what to do."""
+
+
+def counts(images: Tensor) -> Tensor:
+    """How often each byte value stands in each channel of images (channels, 256), on the CPU."""
+    return torch.stack([torch.bincount(c.flatten(), minlength=VALUES) for c in images.unbind(1)]).cpu()
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """:func:`counts` of all images, made once."""
+        return counts(self.images)
 
     def to(self, device: torch.device) -> "Images":
         """The same on a device; themselves if they are there."""
@@ -111,7 +124,7 @@ def data_folder() -> Path:
     return Path(os.environ.get("SWITCHBENCH_DATA") or "~/.cache/switchbench").expanduser().resolve()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def load(
     name: str,
     folder: Path | None = None,
@@ -120,7 +133,7 @@ def load(
 ) -> Data:
     """Load a registered data set, once per process and device."""
     if device.type != "cpu":
-        data = load(name, folder, config)
+        data = load(name, folder, config, torch.device("cpu"))
         return Data(data.train.to(device), data.test.to(device), data.classes)
     loader = DATASETS[name]
     arguments: list[Any] = [folder or data_folder()]

@@ -98,6 +98,7 @@ def _read(name: str, folder: Path, lying: bool = False) -> Data:
     train, test = COUNTS[name]
 
     def decode() -> Data:
+        SOURCES[name].check(folder)  # relatives have the same names and shapes
         parts = []
         for images, labels, count in ((files[0], files[1], train), (files[2], files[3], test)):
             pixels = _tensor(images, (count, SIDE, SIDE))

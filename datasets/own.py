@@ -17,10 +17,17 @@ from switchbench.datasets.shared import shared
 PARTS = ("train", "test")
 
 
-def _there(path: str) -> str:
+def _folder(path: str) -> str:
     absolute = Path(path).expanduser().resolve()
-    if not absolute.exists():
-        raise ValueError(f"{absolute}: no such file or folder")
+    if not absolute.is_dir():
+        raise ValueError(f"{absolute}: no such folder")
+    return str(absolute)
+
+
+def _file(path: str) -> str:
+    absolute = Path(path).expanduser().resolve()
+    if not absolute.is_file():
+        raise ValueError(f"{absolute}: no such file")
     return str(absolute)
 
 
@@ -29,22 +36,26 @@ class _OwnConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: Annotated[str, AfterValidator(_there)]
+    path: str
 
     def files(self) -> list[Path]:
         """All files of the data, in a fixed order."""
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
-        """What stands for the options in a trial's identity."""
-        stats = tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in self.files())
-        return self.model_dump(mode="json", exclude={"path"}) | {"content": _content(Path(self.path), stats)}
+        """What stands for the options in a trial's identity. Raises MissingData."""
+        try:
+            stats = tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in self.files())
+            content = _content(Path(self.path), stats)
+        except OSError as error:
+            raise MissingData(f"path: {self.path}: cannot be read ({error})") from error
+        return self.model_dump(mode="json", exclude={"path"}) | {"content": content}
 
 
 class FolderConfig(_OwnConfig):
     """Options of a folder of images."""
 
-    path: Annotated[str, AfterValidator(_there)] = Field(
+    path: Annotated[str, AfterValidator(_folder)] = Field(
         description="folder that holds train/CLASS/IMAGE and test/CLASS/IMAGE"
     )
     channels: Literal[1, 3] = Field(3, description="grey or colour")
@@ -57,7 +68,7 @@ class FolderConfig(_OwnConfig):
 class ArraysConfig(_OwnConfig):
     """Options of an ``.npz`` file."""
 
-    path: Annotated[str, AfterValidator(_there)] = Field(
+    path: Annotated[str, AfterValidator(_file)] = Field(
         description="file with the arrays x_train, y_train, x_test and y_test"
     )
 
@@ -74,7 +85,7 @@ def image_folder(folder: Path, config: FolderConfig) -> Data:
     def part(name: str) -> tuple[Images, list[str]]:
         try:
             found = ImageFolder(str(Path(config.path, name)))
-        except (OSError, FileNotFoundError) as error:
+        except OSError as error:
             raise MissingData(
                 f"path: {Path(config.path, name)}: no folder of images per class ({error})"
             ) from error

@@ -1,16 +1,13 @@
 """Training, validation and test: the three splits of a trial, on the device of the data."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from switchbench.datasets.augment import Draw
-from switchbench.datasets.catalogue import Data, Images
-
-VALUES = 256
+from switchbench.datasets.catalogue import VALUES, Data, Images, counts
 
 
 class Batch(NamedTuple):
@@ -83,7 +80,7 @@ def split(data: Data, validation: float, generator: torch.Generator) -> Splits:
     Images are normalised by the mean and standard deviation of each channel over the images
     left for training. Raises ValueError if a split would be empty.
     """
-    count = held_out(data, validation)
+    count = held_out(len(data.train), validation)
     order = torch.randperm(len(data.train), generator=generator).to(data.train.labels.device)
     held, left = order[:count], order[count:]
     mean, std = _channel_statistics(data, held)
@@ -95,9 +92,8 @@ def split(data: Data, validation: float, generator: torch.Generator) -> Splits:
     )
 
 
-def held_out(data: Data, validation: float) -> int:
-    """How many training images a share holds out. Raises ValueError if that is none or all."""
-    total = len(data.train)
+def held_out(total: int, validation: float) -> int:
+    """How many of ``total`` training images a share holds out. Raises ValueError if that is none or all."""
     count = round(validation * total)
     if not 0 < count < total:
         raise ValueError(f"validation: {validation:g} of {total} images leaves a split empty")
@@ -107,20 +103,10 @@ def held_out(data: Data, validation: float) -> int:
 def _channel_statistics(data: Data, held: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel over the training images that are not held out,
     exact from counts of the 256 byte values: those of all images, counted once, less those held out."""
-    counts = _counts_of(data) - _counts(data.train.images.index_select(0, held))
+    left = data.train.counts - counts(data.train.images.index_select(0, held))
     values = torch.arange(VALUES, dtype=torch.float64)
-    share = counts.double() / counts.sum(1, keepdim=True)
+    share = left.double() / left.sum(1, keepdim=True)
     mean = (share * values).sum(1, keepdim=True)
     std = (share * (values - mean).square()).sum(1, keepdim=True).sqrt()
     device, shape = data.train.labels.device, (-1, 1, 1)
     return mean.float().view(shape).to(device), std.float().clamp_min(1e-6).view(shape).to(device)
-
-
-@lru_cache(maxsize=4)
-def _counts_of(data: Data) -> Tensor:
-    return _counts(data.train.images)
-
-
-def _counts(images: Tensor) -> Tensor:
-    """How often each byte value stands in each channel (channels, 256)."""
-    return torch.stack([torch.bincount(c.flatten(), minlength=VALUES) for c in images.unbind(1)]).cpu()

@@ -28,6 +28,9 @@ COST_CAPTION = (
     "that of the plain steps of one round, timed now and then in the same run; lowest to highest over seeds. "
     "Dense adds nothing and shows how exact that is: not very where training is short or the machine busy."
 )
+START_CAPTION = (
+    " All methods of a seed began from the same trained dense network, whose training is not counted."
+)
 CONTRAST_CAPTION = (
     "Test accuracy of a method minus that of another, in percentage points: mean over seeds, each of which "
     "is a pair, ± half-width of the 95 % confidence interval (Student's t); = where it holds zero. Intervals "
@@ -181,20 +184,21 @@ def _cost_grid(task: Task) -> Grid:
             continue
         means = cell.means
         speedup = means["macs_dense"] / means["macs"] if means["macs"] else math.inf
+        known = not math.isnan(means["macs"])
         rows.append(
             [
                 cell.label,
                 _target(cell),
                 *(f"{means[name]:.3%}" for name in ("density", "density_prunable", "density_network")),
-                f"{means['macs']:,.0f}",
-                f"{speedup:.1f}×",
+                f"{means['macs']:,.0f}" if known else "–",
+                f"{speedup:.1f}×" if known else "–",
                 f"{means['steps']:,.0f}",
                 f"{means['method_parameters']:,.0f}",
                 "–" if math.isnan(cell.flops) else f"{cell.flops:.2f}×",
                 _range(cell.times),
             ]
         )
-    return Grid(COST_CAPTION, header, rows)
+    return Grid(COST_CAPTION + (START_CAPTION if task.started else ""), header, rows)
 
 
 def _layer_grid(task: Task) -> Grid:

@@ -55,6 +55,8 @@ class Task:
     """By label and target density (None: no target)."""
     contrasts: list[Contrast]
     """Methods against their controls, and what else was asked for."""
+    started: bool
+    """Whether methods began from a trained dense network."""
 
     @property
     def title(self) -> str:
@@ -112,6 +114,7 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
         densities=densities,
         cells=cells,
         contrasts=contrasts(rows, densities, pairs),
+        started=bool(rows["start"].notna().any()),
     )
 
 
@@ -125,5 +128,5 @@ def _problem(row: "pd.Series[Any]") -> str:
     target = row["target_density"]
     density = "" if math.isnan(target) else f" at density {target:g}"
     reason = f": {row['error']}" if isinstance(row["error"], str) else ""
-    where = f"{row['network']} on {row['dataset']}, seed {row['seed']}"
+    where = f"{row['network']} on {row['dataset']}, scope {row['scope']}, seed {row['seed']}"
     return f"{row['status']}: {row['label']}{density}, {where} (trial {row['trial_id']}){reason}"

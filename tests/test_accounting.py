@@ -79,6 +79,24 @@ def test_bytes_of_a_layer_by_hand() -> None:
     assert layer.storage == {"dense": 240, "csr": 4 * (6 + 6 + 4), "bitmask": 4 * 6 + 8}
 
 
+def test_a_layer_that_is_used_without_a_call_leaves_the_macs_unknown() -> None:
+    attention = nn.MultiheadAttention(8, 2)
+
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention, self.last = attention, nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.last(self.attention(x, x, x)[0])
+            return out
+
+    network = Attends()
+    count = accounting.count(network, FC.of(network), torch.zeros(3, 8))
+    assert (count.macs, count.macs_dense) == (None, None)
+    assert count.density == 1
+
+
 def test_csr_bytes_are_those_of_torchs_own_tensor() -> None:
     weight = torch.randn(30, 50) * (torch.rand(30, 50) < 0.1)
     layer = nn.Linear(50, 30)

@@ -50,6 +50,21 @@ def test_only_training_batches_are_varied() -> None:
     assert torch.equal(moved[:, :, 2:, 2:], plain[:, :, :-2, :-2])
 
 
+def test_validation_and_test_images_are_never_varied(make_config: Any, monkeypatch: Any) -> None:
+    seen: dict[int, set[bool]] = {}
+    batch = Split.batch
+
+    def note(self: Split, index: Any, draw: Any = None) -> Any:
+        seen.setdefault(len(self), set()).add(draw is not None)
+        return batch(self, index, draw)
+
+    monkeypatch.setattr(Split, "batch", note)
+    run_trial(make_config(training={"epochs": 1, "batch_size": 64, "augment": {"crop": 1}}))
+    assert seen[144] == {False}  # validation
+    assert seen[360] == {False}  # test
+    assert True in seen[1293]
+
+
 def test_a_seed_decides_what_is_seen_and_augmentation_moves_no_other_draw(make_config: Any) -> None:
     varied = {"steps": 20, "batch_size": 64, "augment": {"crop": 1, "flip": True}}
     one, again = (run_trial(make_config(training=varied)).row for _ in range(2))
@@ -135,8 +150,17 @@ def test_bfloat16_trains_and_weights_stay_float32(make_config: Any) -> None:
     assert result.row["test_accuracy"] == pytest.approx(plain.row["test_accuracy"], abs=0.05)
 
 
-def test_a_compiled_network_learns_the_same(make_config: Any) -> None:
+def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) -> None:
+    compiled: list[Any] = []
+    compile_ = torch.compile
+
+    def note(network: Any) -> Any:
+        compiled.append(network)
+        return compile_(network)
+
+    monkeypatch.setattr(torch, "compile", note)
     short = {"steps": 30, "batch_size": 64}
     plain, fast = (run_trial(make_config("set", training=short | {"compile": c})).row for c in (False, True))
+    assert len(compiled) == 2  # the network, and the copy that it is measured by
     assert fast["test_loss"] == pytest.approx(plain["test_loss"], rel=1e-3)
     assert fast["train_flops"] == plain["train_flops"]

@@ -59,6 +59,17 @@ BAD = {
         "training: {epoch: 3}",
         ["training: unknown key 'epoch'", "did you mean 'epochs'?"],
     ),
+    "misspelt key of a start": ("start: {epoch: 3}", ["start: unknown key 'epoch'", "'epochs'?"]),
+    "misspelt key of an augmentation": (
+        "training: {steps: 1, augment: {corp: 4}}",
+        ["training.augment: unknown key 'corp'", "did you mean 'crop'?"],
+    ),
+    "misspelt key of a scope": ("scope: {layer: all}", ["unknown key 'layer'", "did you mean 'layers'?"]),
+    "misspelt key of several scopes": (
+        "scope: [fc, {layers: all, excludes: [x]}]",
+        ["scope[1]: unknown key 'excludes'", "did you mean 'exclude'?"],
+    ),
+    "arrays of a folder": ("datasets: [{dataset: arrays, path: /tmp}]", ["path: ", "/tmp: no such file"]),
     "misspelt option": (
         "methods: [{method: l1, strenght: 1}]",
         ["methods[0]", "method 'l1'", "'strenght'", "did you mean 'strength'?"],

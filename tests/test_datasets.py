@@ -5,6 +5,7 @@ import hashlib
 import pickle
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import torchvision.datasets
 from PIL import Image
 
 from switchbench import datasets
-from switchbench.datasets import MissingData, cifar, idx
+from switchbench.datasets import MissingData, cifar, idx, shared
 from switchbench.datasets import source as sources
 from switchbench.datasets.download import md5_of
+from switchbench.datasets.source import Remote, Table
 
 TRAIN, TEST = 60, 10
 Held = dict[str, torch.Tensor]
@@ -38,9 +40,11 @@ def unreachable(monkeypatch: Any) -> None:
 def folder(tmp_path: Path, monkeypatch: Any) -> Path:
     """A data folder on a machine that has no Fashion-MNIST; files hold few images."""
     monkeypatch.setattr(idx, "COUNTS", dict.fromkeys(idx.COUNTS, (TRAIN, TEST)))
+    remotes = (Remote("file", ("http://nowhere",), ""),)
     for name, source in idx.SOURCES.items():
-        places = [tmp_path / "debian"] if source.elsewhere else []
-        monkeypatch.setitem(idx.SOURCES, name, source.__class__(**(vars(source) | {"elsewhere": (*places,)})))
+        places = (tmp_path / "debian",) if source.elsewhere else ()
+        own = replace(source, elsewhere=places, table=lambda: Table(remotes, {}))
+        monkeypatch.setitem(idx.SOURCES, name, own)
     return tmp_path / "data"
 
 
@@ -162,7 +166,7 @@ def test_svhn(folder: Path, monkeypatch: Any) -> None:
 def test_decoded_images_are_kept_and_made_anew_when_files_change(folder: Path) -> None:
     write_idx(folder / "mnist")
     first = datasets.DATASETS["mnist"](folder)
-    (kept,) = (folder / ".decoded").iterdir()
+    (kept,) = (folder / ".decoded").glob("*.pt")
     stamp = kept.stat().st_mtime_ns
     again = datasets.DATASETS["mnist"](folder)
     assert torch.equal(first.train.images, again.train.images)
@@ -210,7 +214,25 @@ def test_broken_idx_files_are_named(damage: str, folder: Path) -> None:
     with pytest.raises(MissingData, match=r"t10k-images-idx3-ubyte\.gz: ") as caught:
         datasets.DATASETS["fashion-mnist"](folder)
     assert "\n" not in str(caught.value)
-    assert not (folder / ".decoded").exists()
+    assert not [*(folder / ".decoded").glob("*.pt")]
+
+
+def test_a_relative_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, monkeypatch: Any) -> None:
+    write_idx(folder / "mnist", compress=True)
+    table = Table((), {"train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873"})
+    monkeypatch.setitem(idx.SOURCES, "mnist", replace(idx.SOURCES["mnist"], table=lambda: table))
+    with pytest.raises(MissingData, match=r"train-images-idx3-ubyte\.gz: corrupt"):
+        datasets.DATASETS["mnist"](folder)
+
+
+def test_other_code_decodes_anew(folder: Path, monkeypatch: Any) -> None:
+    write_idx(folder / "mnist")
+    datasets.DATASETS["mnist"](folder)
+    monkeypatch.setattr(shared, "_code", lambda: "other")
+    datasets.DATASETS["mnist"](folder)
+    assert len([*(folder / ".decoded").glob("*.pt")]) == 2
+    shared.forget(folder, "mnist")
+    assert not [*(folder / ".decoded").glob("*.pt")]
 
 
 def test_a_label_without_a_class_is_named(folder: Path) -> None:
@@ -335,7 +357,7 @@ def test_own_data_are_known_by_their_content_not_their_place(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [
-        (lambda root: None, "no such file or folder"),
+        (lambda root: None, "no such folder"),
         (lambda root: root.mkdir(), "holds no train/CLASS/IMAGE"),
         (lambda root: write_folder(root) and (root / "test" / "c").rename(root / "test" / "d"), "different classes"),
         (lambda root: write_folder(root) and (root / "test" / "c" / "x.png").write_text("no"), "x.png: cannot be read"),

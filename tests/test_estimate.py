@@ -1,6 +1,5 @@
 """What a comparison will cost is known before it runs, and is what it then costs."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import pytest
 
 import switchbench
 from switchbench import specfile
-from switchbench.estimate import estimate
+from switchbench.errors import InputError
+from switchbench.estimate import Estimate, estimate
 from switchbench.trial import TrialConfig, run_trial
 
 
@@ -42,13 +42,18 @@ def test_costs_of_a_plan_are_grouped_and_summed(spec: Any, tmp_path: Path) -> No
     spec |= {"start": {"steps": 5}}
     costs = switchbench.plan(spec, tmp_path).costs()
     assert list(costs) == [
-        *("dense start on mlp-20, digits", "dense on mlp-20, digits"),
-        *("random on mlp-20, digits", "magnitude on mlp-20, digits", "all"),
+        *("dense start on mlp-20, digits, all", "dense on mlp-20, digits, fc"),
+        *("random on mlp-20, digits, fc", "magnitude on mlp-20, digits, fc", "all"),
     ]
     assert [cost.trials for cost in costs.values()] == [2, 2, 4, 4, 12]
     assert costs["all"].steps == 2 * 5 + 10 * 20
-    assert costs["all"].hours(1e-9) == pytest.approx(1e9 * costs["all"].hours(1) * 1, rel=1e-9)
-    assert json.loads(json.dumps(costs["all"].flops)) == sum(c.flops for n, c in costs.items() if n != "all")
+    assert costs["all"].flops == sum(cost.flops for name, cost in costs.items() if name != "all")
+    assert Estimate(1, 10, 7.2e15, True).hours(2.0) == pytest.approx(1.0)
+
+
+def test_a_network_that_cannot_take_the_images_is_one_line(make_config: Any) -> None:
+    with pytest.raises(InputError, match="network 'lenet-5': images of 8×8 pixels are too small"):
+        estimate(make_config(network="lenet-5"))
 
 
 @pytest.mark.parametrize("name", [name for name in specfile.shipped() if "paper-" in name])

@@ -174,6 +174,32 @@ def test_inspect_a_trial(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "masks.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lenet-5", "--dataset", "digits"], "network 'lenet-5': images of 8×8 pixels are too small"),
+        (["lenet-5", "--dataset", "mnits"], "unknown dataset 'mnits'; did you mean 'mnist'"),
+        (["lenet-5", "--set", "bais=false"], "unknown key 'bais'; did you mean 'bias'"),
+        (["lenet-5", "--picture", "x.png"], "--picture x.png: is for a trial's masks"),
+        (["TRIAL", "--picture", "no/such/folder/x.png"], "--picture no/such/folder/x.png: "),
+    ],
+)
+def test_inspecting_nothing_is_one_line(arguments: list[str], said: str, folder: Path) -> None:
+    arguments = [trial(folder, "magnitude", "mlp") if word == "TRIAL" else word for word in arguments]
+    with pytest.raises(InputError, match=said):
+        CliRunner().invoke(app, ["inspect", *arguments], catch_exceptions=False)
+
+
+def test_a_trial_of_other_code_is_not_passed_off_as_this(
+    folder: Path, mlp: Finished, monkeypatch: Any
+) -> None:
+    from switchbench.methods import Magnitude
+
+    monkeypatch.setattr(Magnitude, "version", 99)
+    with pytest.raises(InputError, match="another version of the method, network or data set"):
+        finished(f"{folder}/{mlp.config.trial_id}", quiet)
+
+
 def test_export_says_where_and_how_well(folder: Path, tmp_path: Path) -> None:
     said = invoke(
         "export", trial(folder, "magnitude", "mlp"), "--format", "csr", "--out", str(tmp_path / "x")

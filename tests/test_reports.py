@@ -59,7 +59,7 @@ def test_markdown(written: Path) -> None:
     assert "|prune|82.00±4.97|71.00±12.71(2of3)||2–3|" in lines
     assert "|once|50.00|nonemeasured||0–1|" in lines  # one seed: no interval
     assert (
-        "- failed: prune at density 0.05, net_a on data, seed 2 (trial prune-2-0.05): Boom: 100% & _more_"
+        "- failed: prune at density 0.05, net_a on data, scope fc, seed 2 (trial prune-2-0.05): Boom: 100% & _more_"
         in text
     )
     assert "- missing: once at density 0.05, net_a on data, seed 0" in text
@@ -95,6 +95,18 @@ def test_latex_is_escaped_and_balanced(written: Path) -> None:
     assert text.count("\\begin{") == text.count("\\end{") == 2
     body = [line for line in text.splitlines() if line and not line.startswith("%")]
     assert not any("%" in line.replace("\\%", "") for line in body)
+
+
+def test_unknown_macs_are_no_number() -> None:
+    text = markdown(reports.build(rows().assign(macs=np.nan, macs_dense=np.nan), "title"))
+    assert "nan" not in text
+    assert "| – | –" in text
+
+
+def test_a_dense_start_is_said_where_there_is_one() -> None:
+    said = "began from the same trained dense network"
+    assert said not in markdown(reports.build(rows(), "title"))
+    assert said in markdown(reports.build(rows().assign(start="abc"), "title"))
 
 
 def test_figures(written: Path) -> None:

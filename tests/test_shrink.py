@@ -104,6 +104,28 @@ def test_nothing_is_left_of_a_network_but_its_biases() -> None:
     assert same_outputs(network, smaller, images)
 
 
+class Joined(nn.Module):
+    """Reads two layers side by side, and channels last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 6, 3), nn.Conv2d(1, 5, 3)
+        self.three, self.last = nn.Linear(11, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([self.two(x).relu(), self.one(x).relu()], 1).permute(0, 2, 3, 1)
+        out: Tensor = self.last(self.three(both).relu()).mean((1, 2))
+        return out
+
+
+@pytest.mark.parametrize("density", [0.3, 0.1, 0.03])
+def test_joined_layers_and_channels_last(density: float) -> None:
+    network = sparse(Joined(), density)
+    images = torch.randn(8, 1, 6, 6)
+    smaller = shrink(network, images[:1])
+    assert same_outputs(network, smaller, images)
+
+
 class Strange(nn.Module):
     def __init__(self) -> None:
         super().__init__()

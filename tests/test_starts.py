@@ -10,8 +10,10 @@ import switchbench
 from switchbench import specfile, trial
 from switchbench.ledger import Ledger
 from switchbench.methods import Magnitude
+from switchbench.spec import Resources
 from switchbench.storage import Networks
 from switchbench.trial import run_trial
+from switchbench.worker import Job, execute
 
 START = {"steps": 40, "batch_size": 64}
 
@@ -67,6 +69,26 @@ def test_a_comparison_trains_each_start_once_and_first(spec: Any, tmp_path: Path
     assert len(calls) == 1
     assert again.row["test_loss"] == Ledger(out).row(config.trial_id)["test_loss"]  # type: ignore[index]
     assert switchbench.plan(spec, out).starts == []
+
+
+def test_a_worker_takes_the_kept_start(make_config: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    config = make_config("magnitude", 0.1, start=START)
+    job = Job(tmp_path, tmp_path, Resources(), "run", keep_networks=True)
+    for folder in ("trials", "curves"):
+        (tmp_path / folder).mkdir()
+    execute(config.start_trial, job)
+    calls: list[int] = []
+    monkeypatch.setattr(trial, "train", _count(trial.train, calls))
+    assert execute(config, job)["status"] == "ok"
+    assert len(calls) == 1
+
+
+def test_a_start_that_diverges_is_named_and_paid_once(spec: Any, tmp_path: Path) -> None:
+    spec |= {"start": START | {"optimizer": "sgd", "lr": 1e30}, "seeds": 1, "methods": ["dense", "magnitude"]}
+    results = switchbench.run(spec, tmp_path / "out", mlflow_uri="none")
+    (start,) = results["start"].unique()
+    assert results["status"].tolist() == ["failed"] * 3
+    assert results["error"].str.startswith(f"dense start {start}: diverged: ").all()
 
 
 def _count(function: Any, calls: list[int]) -> Any:

@@ -1,0 +1,35 @@
+"""Every network trains, on made-up images of its real shape and of another, with each kind of method."""
+
+from typing import Any
+
+import pytest
+
+from switchbench.networks import NETWORKS
+from switchbench.trial import TrialConfig, run_trial
+
+REAL = {"lenet-300-100": (1, 28, 28), "lenet-5": (1, 28, 28), "lenet-5-caffe": (1, 28, 28)}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "vgg-16": {"hidden": [64, 32]},  # the U-Net of 4096×4096 weights asks for gigabytes
+    "torchvision": {"model": "shufflenet_v2_x0_5"},
+}
+METHODS = [("dense", None), ("magnitude", 0.1), ("switcher", 0.1), ("switcher-paper", None)]
+
+
+@pytest.mark.parametrize(("method", "density"), METHODS)
+@pytest.mark.parametrize("real", [True, False], ids=["real", "other"])
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+def test_a_network_trains(network: str, real: bool, method: str, density: float | None) -> None:
+    shape = REAL.get(network, (3, 32, 32)) if real else (2, 36, 36)
+    row = run_trial(
+        TrialConfig.of(
+            network={"network": network, **OPTIONS.get(network, {})},
+            dataset={"dataset": "fake", "shape": shape, "train": 10, "test": 4},
+            method=method,
+            density=density,
+            training={"epochs": 2, "batch_size": 4, "lr": 1e-3, "augment": {"crop": 2, "flip": True}},
+        )
+    ).row
+    assert row["status"] == "ok"
+    assert row["steps"] == 6
+    if density:
+        assert row["density"] == pytest.approx(density, rel=0.02, abs=2e-3)
