@@ -110,9 +110,9 @@ class Optimisers:
         if len(self._groups) != len(own) + len(extra):
             raise ValueError(f"parameter groups need names of their own, not {[g.name for g in extra]}")
         network = [parameter for group in own.values() for parameter in group]
-        self._optimisers = [_build(config, network)]
-        for group in extra:
-            self._optimisers.append(_build(group, group.parameters))
+        self._optimisers = [_build(config, network), *(_build(group, group.parameters) for group in extra)]
+        self._served = [frozenset(own), *(frozenset([group.name]) for group in extra)]
+        """Names of the groups that each optimiser moves."""
         self._learning: frozenset[str] = frozenset(self._groups)
 
     def select(self, names: Collection[str] | None) -> None:
@@ -129,7 +129,9 @@ class Optimisers:
 
     def step(self, factor: float) -> None:
         """Take a step at ``factor`` times the peak learning rates; clear gradients."""
-        for optimiser in self._optimisers:
+        for optimiser, served in zip(self._optimisers, self._served, strict=True):
+            if not served & self._learning:  # it has no gradient, and finding that out takes time
+                continue
             for group in optimiser.param_groups:
                 group["lr"] = factor * group["peak_lr"]
             optimiser.step()
