@@ -55,7 +55,8 @@ def test_a_spec_says_which_option_has_no_effect(make_config: Any) -> None:
 
 
 def test_the_list_says_what_an_option_needs() -> None:
-    _, lines = listing.describe("switcher")
+    (described,) = listing.describe("switcher")
+    lines = described.options
     described = {line.name: line.description for line in lines}
     assert described["rank"].endswith("(with reader equivariant)")
     assert "(with" not in described["reader"]
