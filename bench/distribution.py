@@ -99,6 +99,8 @@ def distribute(
     """Run trials on the connected cluster until each has a row in the ledger; KeyboardInterrupt
     leaves the rest undone. ``modules`` are plug-in files, sent to the workers by value.
     """
+    if not configs:
+        return
     scratch = Ledger(job.folder).scratch
     try:
         for module in modules:

@@ -105,7 +105,7 @@ def cost(planned: "Plan", tflops: float) -> None:
     costs = planned.costs()
     if not costs:
         return
-    table = Table("to run", "trials", "steps", "FLOPs", "hours", box=None)
+    table = Table("cost of", "trials", "steps", "FLOPs", "hours", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, spent in costs.items():

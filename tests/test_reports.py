@@ -62,7 +62,7 @@ def test_markdown(written: Path) -> None:
         "- failed: prune at density 0.05, net_a on data, scope fc, seed 2 (trial prune-2-0.05): Boom: 100% & _more_"
         in text
     )
-    assert "- missing: once at density 0.05, net_a on data, seed 0" in text
+    assert "- missing: once at density 0.05, net_a on data, scope fc, seed 0" in text
 
 
 def test_cost_table(written: Path) -> None:
