@@ -48,10 +48,11 @@ class Plan:
         return [start for trial_id, start in starts.items() if not self.ledger.networks.has(trial_id)]
 
     def costs(self) -> dict[str, Estimate]:
-        """What is left to run, by network, data set and method, and in all. Raises InputError where the
-        size of a data set is not known."""
+        """What is left to run, by network, data set and method, and in all. Raises InputError where that
+        cannot run, or the size of a data set is not known."""
         grouped: dict[str, list[Estimate]] = {}
         try:
+            _check_layers(self.spec)
             labelled = [(trial.method.label, trial) for trial in self.todo]
             for what, trial in [*(("dense start", start) for start in self.starts), *labelled]:
                 name = f"{what} on {trial.network.label}, {trial.dataset.label}, {trial.scope}"
@@ -223,20 +224,28 @@ def _how_to_go_on(planned: Plan) -> str:
 
 
 def _check(spec: Spec) -> None:
-    """Raise InputError for what would fail in every trial: data that are not there, networks that cannot
-    take the images, scopes that name no layer."""
-    names: set[str] = set()
+    """Raise InputError for what would fail in every trial: data that are not there, and whatever
+    :func:`_check_layers` finds."""
     for dataset in spec.datasets:
         try:
             data = dataset.load()
             datasets.held_out(len(data.train), spec.validation)
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
+    _check_layers(spec)
+
+
+def _check_layers(spec: Spec) -> None:
+    """Raise InputError where a network cannot take the images, or a pattern of a scope fits a layer of no
+    network. Raises MissingData where a data set of unknown size is not here."""
+    names: set[str] = set()
+    for dataset in spec.datasets:
+        facts = dataset.facts()
         for network in spec.networks:
-            names |= prunable(network.sketch(data.input_shape, data.classes)[0]).keys()
+            names |= prunable(network.sketch(facts.shape, facts.classes)[0]).keys()
     for pattern in (pattern for scope in spec.scope for pattern in scope.patterns):
         if not any(matches(name, [pattern]) for name in names):
-            raise InputError(f"scope: {unknown('layer', pattern, names)}")
+            raise InputError(f"scope: no network has a layer like it: {unknown('layer', pattern, names)}")
 
 
 def _mirror(ledger: Ledger, uri: str | None) -> Any:

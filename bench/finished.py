@@ -48,7 +48,8 @@ def finished(trial: str | Path, say: Callable[[str], None]) -> Finished:
         config = TrialConfig.model_validate_json(row["config"])
         data = config.dataset.load()
     except ValidationError as error:
-        raise InputError(f"{path}: {explain(error, TrialConfig)}") from error
+        hint = "(what a plug-in file registers needs --plugin)"
+        raise InputError(f"{path}: {explain(error, TrialConfig)} {hint}") from error
     except MissingData as error:
         raise InputError(str(error)) from error
     if config.trial_id != trial_id:

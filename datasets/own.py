@@ -125,8 +125,10 @@ def arrays(folder: Path, config: ArraysConfig) -> Data:
     try:
         with np.load(config.path, allow_pickle=False) as stored:
             held = {name: stored[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    except KeyError as error:
+        raise MissingData(f"path: {config.path}: holds no such array ({error})") from error
     except Exception as error:  # readers of archives raise anything
-        raise MissingData(f"path: {config.path}: cannot be read ({error})") from error
+        raise MissingData(f"path: {config.path}: not an .npz file of plain arrays") from error
     parts = [Images(_pixels(held[f"x_{p}"], p, config.path), _labels(held, p, config.path)) for p in PARTS]
     if parts[0].images.shape[1:] != parts[1].images.shape[1:]:
         raise MissingData(f"path: {config.path}: x_train and x_test hold images of different shapes")

@@ -378,7 +378,8 @@ def test_a_folder_that_is_none_is_one_line(break_it: Any, said: str, tmp_path: P
         ({"x_train": np.zeros((4, 5, 5))}, r"x_train holds \(4, 5, 5\) float64; expected uint8"),
         ({"y_test": np.zeros(3, int)}, "y_test should hold 4 class numbers"),
         ({"x_test": np.zeros((4, 6, 6), np.uint8)}, "images of different shapes"),
-        ({"y_train": None}, "cannot be read"),
+        ({"y_train": None}, "holds no such array .*y_train"),
+        ({"x_train": np.array([{}, {}], object)}, "not an .npz file of plain arrays"),
     ],
 )
 def test_arrays_that_are_none_are_one_line(change: Any, said: str, tmp_path: Path) -> None:

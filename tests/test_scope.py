@@ -56,6 +56,8 @@ def test_layers_that_are_left_out_stay_dense(make_config: Any) -> None:
 
 
 def test_a_pattern_that_fits_no_layer_is_one_line(spec: Any, tmp_path: Any) -> None:
-    with pytest.raises(InputError, match=r"scope: unknown layer 'fc9'; known: 1, 3"):
+    with pytest.raises(InputError, match=r"scope: no network .* unknown layer 'fc9'; known: 1, 3"):
         switchbench.run(spec | {"scope": {"exclude": ["fc9"]}}, tmp_path / "out")
+    with pytest.raises(InputError, match="unknown layer 'fc9'"):
+        switchbench.plan(spec | {"scope": {"exclude": ["fc9"]}}, tmp_path / "out").costs()
     assert not (tmp_path / "out").exists()
