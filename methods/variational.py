@@ -117,8 +117,8 @@ class VariationalDropout(Method):
     noise's size learns in one step of ``every``, in which alone the divergence weighs on the weights
     too, that many times as much. The noise is read from a table of normals. It learns its density.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images); ``every`` was 4 in that search and is 12
-    now, for its cost.
+    Defaults: from ``make defaults`` (Fashion-MNIST, validation images), where ``every``
+    was 4; it is 12 for its cost.
     """
 
     version = 3
