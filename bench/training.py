@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from switchbench import accounting, seeds
 from switchbench.checkpoint import Checkpoint
 from switchbench.datasets import Batch, Split, Splits
+from switchbench.datasets.augment import NO_AUGMENTATION
 from switchbench.evaluation import evaluate
 from switchbench.forward import compiled, task_loss
 from switchbench.methods import Layers, Method, Progress
@@ -244,12 +245,12 @@ def _epochs(
 ) -> Iterator[tuple[int, Sequence[Batch]]]:
     """Number and batches of each epoch that is left after ``after`` steps, in an order and with
     augmentations that only the seed decides."""
-    assert config.augment
+    augment = config.augment or NO_AUGMENTATION  # a trial has one; who trains by hand may not
     order, vary = seeds.generator(seed, "order"), seeds.generator(seed, "augmentation")
     steps, per_epoch = config.length(len(split))
     for epoch, start in enumerate(range(0, steps, per_epoch)):
         shuffled = torch.randperm(len(split), generator=order).to(split.device).split(config.batch_size)
-        drawn = config.augment.draw(len(split), vary, split.device)
+        drawn = augment.draw(len(split), vary, split.device)
         draws = drawn.split(config.batch_size) if drawn else [None] * len(shuffled)
         batches = [Batch(index, draw) for index, draw in zip(shuffled, draws, strict=True)]
         if left := batches[: steps - start][max(0, after - start) :]:
