@@ -39,6 +39,12 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of an image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
     @cached_property
     def counts(self) -> Tensor:
         """:func:`counts` of all images, made once."""
@@ -60,8 +66,7 @@ class Data:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
+        return self.train.shape
 
 
 @dataclass(frozen=True)

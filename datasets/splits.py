@@ -69,8 +69,7 @@ class Splits:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
-        channels, height, width = self.train.source.images.shape[1:]
-        return channels, height, width
+        return self.train.source.shape
 
 
 def split(data: Data, validation: float, generator: torch.Generator) -> Splits:
