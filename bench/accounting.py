@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from switchbench.methods import Layers
 from switchbench.scope import prunable
+from switchbench.shrink import shrink
 
 VALUE_BYTES, INDEX_BYTES = 4, 4
 """A float32, and an index of a sparse format."""
@@ -78,6 +79,9 @@ class Count:
     where a layer's weight is used without calling the layer, as in attention: then nobody counts it."""
     macs_dense: int | None
     """The same with all weights."""
+    macs_shrunk: int | None
+    """The same of the smaller dense network that is left when dead neurons and channels are taken out: what
+    the structure saves without a sparse kernel."""
 
 
 def density(layers: Layers) -> float:
@@ -90,7 +94,7 @@ def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
     """Count a finished network (plain weights), of which the layers ``scoped`` were in scope, on one
     example ``image`` (1, channels, height, width). Multiply-accumulates of biases and norms are not counted.
     """
-    layers = count_layers(network, image)
+    layers, shrunk = count_layers(network, image), count_layers(shrink(network, image), image)
     inside = [layers[name] for name in scoped]
     seen = all(layer.positions for layer in layers.values())
     parameters = list(network.parameters())
@@ -103,6 +107,7 @@ def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
         parameters=total,
         macs=sum(layer.macs for layer in layers.values()) if seen else None,
         macs_dense=sum(layer.macs_dense for layer in layers.values()) if seen else None,
+        macs_shrunk=sum(layer.macs_dense for layer in shrunk.values()) if seen else None,
     )
 
 

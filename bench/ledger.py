@@ -77,6 +77,7 @@ ROW = pa.schema(
                 "test_size": INTEGER,
                 "macs": INTEGER,
                 "macs_dense": INTEGER,
+                "macs_shrunk": INTEGER,
                 "steps": INTEGER,
                 "examples": INTEGER,
                 "rounds": INTEGER,

@@ -29,7 +29,7 @@ METRIC_BATCH = 1_000
 """MLflow's limit on metrics in one request."""
 METRICS = (
     "density density_prunable density_network test_accuracy test_top5 test_loss val_accuracy val_loss "
-    "macs macs_dense steps examples train_seconds parameters method_parameters"
+    "macs macs_dense macs_shrunk steps examples train_seconds parameters method_parameters"
 ).split()
 
 TAGS = "label status error device versions".split()

@@ -23,7 +23,8 @@ CAPTION = (
 COST_CAPTION = (
     "What was achieved and what it cost, means over seeds. Density recounted from the finished weights: in "
     "scope, of all linear and convolution weights, of all parameters. MACs per image with non-zero weights; "
-    "speedup is theoretical. Training FLOPs are those of matrix products and convolutions executed, "
+    "speedup is theoretical; MACs shrunk are those of the smaller dense network without dead neurons and "
+    "channels. Training FLOPs are those of matrix products and convolutions executed, "
     "estimated from a sample of steps, over plain training's of one round. Time is training time over "
     "that of the plain steps of one round, timed now and then in the same run; lowest to highest over seeds. "
     "Dense adds nothing and shows how exact that is: not very where training is short or the machine busy."
@@ -176,7 +177,9 @@ def _contrast_grid(task: Task) -> Grid:
 
 
 def _cost_grid(task: Task) -> Grid:
-    header = ["method", "target", "density", "of prunable", "of network", "MACs", "speedup"]
+    counted = any(not math.isnan(cell.means["macs_shrunk"]) for cell in task.cells.values())
+    shrunk = ["MACs shrunk"] if counted else []  # older rows lack it
+    header = ["method", "target", "density", "of prunable", "of network", "MACs", "speedup", *shrunk]
     header += ["steps", "added parameters", "training FLOPs", "time"]
     rows = []
     for cell in task.cells.values():
@@ -184,14 +187,14 @@ def _cost_grid(task: Task) -> Grid:
             continue
         means = cell.means
         speedup = means["macs_dense"] / means["macs"] if means["macs"] else math.inf
-        known = not math.isnan(means["macs"])
         rows.append(
             [
                 cell.label,
                 _target(cell),
                 *(f"{means[name]:.3%}" for name in ("density", "density_prunable", "density_network")),
-                f"{means['macs']:,.0f}" if known else "–",
-                f"{speedup:.1f}×" if known else "–",
+                _whole(means["macs"]),
+                "–" if math.isnan(speedup) else f"{speedup:.1f}×",
+                *(_whole(means["macs_shrunk"]) for _ in shrunk),
                 f"{means['steps']:,.0f}",
                 f"{means['method_parameters']:,.0f}",
                 "–" if math.isnan(cell.flops) else f"{cell.flops:.2f}×",
@@ -209,6 +212,10 @@ def _layer_grid(task: Task) -> Grid:
         for cell in cells
     ]
     return Grid(LAYER_CAPTION, ["method", "target", *names], rows)
+
+
+def _whole(number: float) -> str:
+    return "–" if math.isnan(number) else f"{number:,.0f}"
 
 
 def _target(cell: Cell) -> str:

@@ -75,8 +75,8 @@ class Report:
 
 
 MEANS = (
-    "density density_prunable density_network test_top5 test_loss val_accuracy macs macs_dense steps "
-    "train_seconds train_flops parameters method_parameters method_seconds method_flops"
+    "density density_prunable density_network test_top5 test_loss val_accuracy macs macs_dense "
+    "macs_shrunk steps train_seconds train_flops parameters method_parameters method_seconds method_flops"
 ).split()
 
 

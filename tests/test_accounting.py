@@ -93,8 +93,19 @@ def test_a_layer_that_is_used_without_a_call_leaves_the_macs_unknown() -> None:
 
     network = Attends()
     count = accounting.count(network, FC.of(network), torch.zeros(3, 8))
-    assert (count.macs, count.macs_dense) == (None, None)
+    assert (count.macs, count.macs_dense, count.macs_shrunk) == (None, None, None)
     assert count.density == 1
+
+
+def test_units_that_do_nothing_cost_nothing_once_they_are_out() -> None:
+    network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    with torch.no_grad():
+        network[0].weight[0] = 0  # nothing makes the first neuron
+        network[2].weight[:, 1] = 0  # and nothing reads the second
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    count = accounting.count(network, FC.of(network), torch.zeros(1, 4))
+    assert (count.macs_dense, count.macs, count.macs_shrunk) == (18, 8 + 4, 4 + 2)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
 def test_csr_bytes_are_those_of_torchs_own_tensor() -> None:

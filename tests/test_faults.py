@@ -25,7 +25,7 @@ training: {epochs: 25}
 TRIALS = 3 * (1 + 3 * 2)
 TIMELESS = """trial_id status error method label network dataset scope seed target_density density
     density_prunable density_network density_layers test_accuracy test_top5 test_loss val_accuracy val_loss
-    train_size val_size test_size macs macs_dense steps examples parameters method_parameters device threads
+    train_size val_size test_size macs macs_dense macs_shrunk steps examples parameters method_parameters device threads
     config""".split()
 
 

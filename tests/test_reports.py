@@ -27,7 +27,7 @@ def rows() -> pd.DataFrame:
             "trial_id": f"{label}-{seed}-{target}", "label": label, "method": more.pop("method", label),
             "network": "net_a", "dataset": "data", "scope": "fc", "seed": seed, "target_density": target,
             "status": "ok", "test_accuracy": accuracy, "density": density, "density_prunable": density,
-            "density_network": density, "macs": int(1000 * density), "macs_dense": 1000, "train_seconds": 2.0,
+            "density_network": density, "macs": int(1000 * density), "macs_dense": 1000, "macs_shrunk": 500, "train_seconds": 2.0,
             "method_seconds": 1.0, "train_flops": 3e6, "method_flops": 1e6, "steps": 10, "parameters": 1000, "method_parameters": 0, "test_top5": 1.0, "test_loss": 0.1,
             "val_accuracy": 0.9, "density_layers": f'{{"first": {density / 2}, "last": {density * 2}}}',
         } | more  # fmt: skip
@@ -101,6 +101,13 @@ def test_unknown_macs_are_no_number() -> None:
     text = markdown(reports.build(rows().assign(macs=np.nan, macs_dense=np.nan), "title"))
     assert "nan" not in text
     assert "| – | –" in text
+
+
+def test_macs_of_the_shrunk_network_stand_where_rows_have_them() -> None:
+    assert "| MACs shrunk |" in (text := markdown(reports.build(rows(), "title")))
+    assert "| 500 |" in text
+    older = rows().assign(macs_shrunk=np.nan)
+    assert "| MACs shrunk |" not in markdown(reports.build(older, "title"))
 
 
 def test_a_dense_start_is_said_where_there_is_one() -> None:

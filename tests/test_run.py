@@ -111,8 +111,8 @@ def test_every_planned_trial_has_its_row(case: Case) -> None:
     assert results["trial_id"].is_unique
     assert (results[results["label"] != "broken"]["status"] == "ok").all()
     wanted = """trial_id status error method label network dataset scope seed target_density density
-        density_prunable density_network test_accuracy test_top5 test_loss val_accuracy macs macs_dense steps
-        train_seconds parameters method_parameters device versions""".split()
+        density_prunable density_network test_accuracy test_top5 test_loss val_accuracy macs macs_dense
+        macs_shrunk steps train_seconds parameters method_parameters device versions""".split()
     assert set(wanted) <= set(results.columns)
     assert {"python", "torch", "switchbench"} <= set(json.loads(results["versions"].iloc[0]))
     measured = results[results["status"] == "ok"]
