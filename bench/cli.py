@@ -229,6 +229,28 @@ def export(
         typer.echo(f"{name}: {speedup:.2f} times as fast as dense (measured: one thread, batch 64)")
 
 
+@app.command()
+def latency(
+    trial: Annotated[str, typer.Argument(help="FOLDER/TRIAL_ID of a finished trial.")],
+    batch: Annotated[list[int], typer.Option(help="Images in a batch.")] = [1, 64],  # noqa: B006
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Time a finished network dense, in sparse form, and without the units that do nothing."""
+    from switchbench import plugins
+    from switchbench.finished import finished
+    from switchbench.latency import latencies, place
+
+    plugins.load(plugin)
+    if min(batch) < 1:
+        raise InputError(f"--batch {min(batch)}: batch sizes should be 1 or more")
+    where = place(device)
+    found = finished(trial, lambda line: typer.echo(line, err=True))
+    images = found.test.batch(slice(0, max(batch)))[0]
+    show.latencies(latencies(found.network, images, batch, where, threads))
+
+
 @data.command("list")
 def data_list(plugin: Plugins = []) -> None:  # noqa: B006
     """List the data sets: whether their files are here, where, and how large."""

@@ -13,7 +13,7 @@ from switchbench.evaluation import CHUNK
 from switchbench.finished import Finished
 from switchbench.latency import seconds
 from switchbench.shrink import shrink
-from switchbench.sparse import CSRLinear, to_csr
+from switchbench.sparse import to_csr
 
 Format = Literal["safetensors", "onnx", "csr"]
 BATCH = 64
@@ -57,7 +57,7 @@ def export(finished: Finished, path: Path, form: Format, smaller: bool = False) 
         _safetensors(network, path, finished)
         if smaller:
             images = finished.test.batch(slice(0, BATCH))[0]
-            speedups = {"network": _time(finished.network, images) / _time(network, images)}
+            speedups = {"network": _ratio(finished.network, network, images)}
     same, difference = _compare(finished, run)
     return Export(path, path.stat().st_size, len(finished.test), same, difference, speedups)
 
@@ -110,18 +110,12 @@ def _speedups(dense: nn.Module, sparse: nn.Module, images: Tensor) -> dict[str, 
         dense(images)
     for handle in handles:
         handle.remove()
-    speedups = {"network": _time(dense, images) / _time(sparse, images)}
+    speedups = {"network": _ratio(dense, sparse, images)}
     for name, layer in layers.items():
-        other = sparse.get_submodule(name)
-        assert isinstance(other, CSRLinear)
-        speedups[name] = _time(layer, seen[name]) / _time(other, seen[name])
+        speedups[name] = _ratio(layer, sparse.get_submodule(name), seen[name])
     return speedups
 
 
-def _time(network: nn.Module, images: Tensor) -> float:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return seconds(network, images)
-    finally:
-        torch.set_num_threads(threads)
+def _ratio(dense: nn.Module, other: nn.Module, inputs: Tensor) -> float:
+    before, after = seconds([dense, other], [inputs, inputs])
+    return before / after

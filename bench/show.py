@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from switchbench.compare import Plan
     from switchbench.conformance import Outcome
     from switchbench.inspection import Inspection
+    from switchbench.latency import Latency
     from switchbench.listing import Description
     from switchbench.stock import Stock
 
@@ -98,6 +99,17 @@ def layers(found: "Inspection", trial: bool = False) -> None:
         for name in ("dense", "csr", "bitmask"):
             size = sum(layer.storage[name] for layer in found.layers.values())
             typer.echo(f"{size:,} bytes of weights, {name}")
+
+
+def latencies(measured: "Iterable[Latency]") -> None:
+    """Milliseconds of each form of a network at each batch size."""
+    table = Table("batch", "form", "ms", "times as fast as dense", box=None)
+    for index in (0, 2, 3):
+        table.columns[index].justify = "right"
+    for line in measured:
+        table.add_row(str(line.batch), line.form, f"{1e3 * line.seconds:.4f}", f"{line.speedup:.2f}")
+    plain_console().print(table)
+    typer.echo("measured: median of forward passes, the forms in turn (csr: fully connected layers alone)")
 
 
 def cost(planned: "Plan", tflops: float) -> None:

@@ -1,6 +1,7 @@
 """Finished trials leave switchbench: as files, layer tables and pictures, with the same outputs."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from switchbench.cli import app
 from switchbench.errors import InputError
 from switchbench.export import export
 from switchbench.finished import Finished, finished
-from switchbench.latency import seconds
+from switchbench.latency import FORMS, ROUNDS, WARM_UP, seconds
 from switchbench.sparse import CSRLinear, to_csr
 
 
@@ -147,9 +148,35 @@ def test_seconds_are_of_one_pass() -> None:
             torch.mm(torch.ones(300, 300), torch.ones(300, 300))
             return images
 
-    assert 0 < seconds(Slow(), torch.zeros(1), repeats=5) < 1
-    assert len(calls) == 15
+    threads = torch.get_num_threads()
+    slow, nothing = seconds([Slow(), torch.nn.Identity()], [torch.zeros(1)] * 2)
+    assert 0 < nothing < slow < 1
+    assert len(calls) == WARM_UP + ROUNDS
     assert not any(calls)
+    assert torch.get_num_threads() == threads
+
+
+def test_latency_of_every_form_at_every_batch_size(folder: Path) -> None:
+    where = trial(folder, "neuron-norm", "mlp")
+    text = invoke("latency", where, "--batch", "1", "--batch", "300")
+    for batch in (1, 300):  # more than there are test images
+        for form in FORMS:
+            assert re.search(rf" {batch} {form} [\d.]+ [\d.]+ ", text), (form, text)
+    with pytest.raises(InputError, match="--batch 0: batch sizes should be 1 or more"):
+        invoke("latency", where, "--batch", "0")
+    with pytest.raises(InputError, match="--device 'tpu'"):
+        invoke("latency", where, "--device", "tpu")
+
+
+def test_forms_have_the_same_outputs(folder: Path) -> None:
+    found = finished(trial(folder, "neuron-norm", "mlp"), quiet)
+    images = found.test.batch(slice(None))[0]
+    with torch.no_grad():
+        expected = found.network(images)
+        for make in FORMS.values():
+            torch.testing.assert_close(
+                make(found.network, images[:1])(images), expected, rtol=1e-4, atol=1e-4
+            )
 
 
 def invoke(*arguments: str) -> str:

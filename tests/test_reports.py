@@ -67,7 +67,7 @@ def test_markdown(written: Path) -> None:
 
 def test_cost_table(written: Path) -> None:
     text = (written / "table.md").read_text().replace(" ", "")
-    assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|10|0|1.50×|2×|" in text
+    assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|500|10|0|1.50×|2×|" in text
 
 
 def test_layer_table(written: Path) -> None:
