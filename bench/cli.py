@@ -78,6 +78,54 @@ def run(
 
 
 @app.command()
+def search(
+    spec: Annotated[str, typer.Argument(help="YAML file with a part called search, or a shipped spec.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/NAME.")] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="Change of the spec: key.key=value.")] = [],  # noqa: B006
+    address: Annotated[str | None, typer.Option(help="Running Ray cluster; default: this machine.")] = None,
+    mlflow_uri: MlflowUri = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Database of the studies (postgresql://…), which several drivers may share; default: a file."
+        ),
+    ] = None,
+    warm_start: Annotated[
+        Path | None, typer.Option(help="Folder of another search, whose best points are tried first.")
+    ] = None,
+    plugin: Plugins = [],  # noqa: B006
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what is searched and what it will cost, and run nothing.")
+    ] = False,
+    tflops: Annotated[
+        float, typer.Option(help="For --dry-run: 10^12 FLOPs a second of one trial.", min=1e-9)
+    ] = 1.0,
+) -> None:
+    """Search methods' options on validation images, each with the same budget; then compare the best on fresh
+    seeds. Exit code 1 if trials of the comparison failed."""
+    from switchbench import plugins
+    from switchbench import search as searching
+
+    if dry_run:
+        plugins.load(plugin)
+        show.search(searching.plan(spec, out, set_), tflops)
+        return
+    results = searching.search(
+        spec,
+        out,
+        set_,
+        address=address,
+        mlflow_uri=mlflow_uri,
+        storage=storage,
+        warm_start=warm_start,
+        plugin_files=plugin,
+        console=plain_console(),
+    )
+    if (results["status"].isin(["failed", "missing"])).any():
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="Folder of a comparison.")],
     pair: Annotated[
@@ -85,10 +133,11 @@ def report(
         typer.Option(metavar="A:B", help="Two methods whose difference, paired by seed, is to be shown."),
     ] = [],  # noqa: B006
 ) -> None:
-    """Write the tables and figures of a comparison from its stored results."""
+    """Write the tables and figures of a comparison, and of a search, from stored results."""
     from switchbench import compare
 
     compare.report(results, plain_console(), map(_pair, pair))
+    compare.report_search(results, plain_console())
 
 
 @app.command()

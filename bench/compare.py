@@ -71,13 +71,19 @@ class Plan:
         return f"{self.spec.name}: {counts}{starts} → {self.ledger.folder}"
 
 
+def resolve(spec: SpecLike, changes: Iterable[str] = ()) -> Spec:
+    """The spec that somebody means. Raises InputError."""
+    if isinstance(spec, str | Path):
+        return specfile.load(spec, changes)
+    plain = spec.model_dump(mode="json") if isinstance(spec, Spec) else dict(spec)
+    return specfile.parse(specfile.changed(plain, changes))
+
+
 def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> Plan:
     """Resolve a spec and look into its ledger; writes nothing. Raises InputError."""
-    if isinstance(spec, str | Path):
-        resolved = specfile.load(spec, changes)
-    else:
-        plain = spec.model_dump(mode="json") if isinstance(spec, Spec) else dict(spec)
-        resolved = specfile.parse(specfile.changed(plain, changes))
+    resolved = resolve(spec, changes)
+    if resolved.search:
+        raise InputError("search: this spec is of a search: switchbench search runs it")
     ledger = Ledger(out or RESULTS / resolved.name)
     try:
         trials = resolved.trials()
@@ -98,13 +104,14 @@ def run(
     mlflow_uri: str | None = None,
     plugin_files: Iterable[str | Path] = (),
     console: Console | None = None,
+    pairs: Iterable[tuple[str, str]] = (),
 ) -> pd.DataFrame:
     """Run what a comparison lacks and write its report; return the ledger's table.
 
     ``out`` defaults to ``results/<name>``; ``address`` is a running Ray cluster's;
-    ``mlflow_uri`` defaults to a sqlite file in the folder, and ``none`` turns MLflow off.
-    Raises InputError before anything is written, and Interrupted on Ctrl-C, after which the
-    same call goes on where it stopped.
+    ``mlflow_uri`` defaults to a sqlite file in the folder, and ``none`` turns MLflow off; ``pairs`` are
+    those of :func:`report`. Raises InputError before anything is written, and Interrupted on Ctrl-C, after
+    which the same call goes on where it stopped.
     """
     console = console or plain_console(stderr=True)
     modules = plugins.load(plugin_files)
@@ -112,9 +119,9 @@ def run(
     if not planned.todo:
         planned.ledger.create(planned.spec, planned.trials)
         console.print(planned.summary, soft_wrap=True)
-        return _finish(planned, _mirror(planned.ledger, mlflow_uri), console)
+        return _finish(planned, mirror_to(planned.ledger, mlflow_uri), console, pairs)
     planned.ledger.check_writable()
-    _check(planned.spec)
+    check(planned.spec)
     from switchbench.distribution import cluster, distribute
 
     resources, keep, starts = planned.spec.resources, planned.spec.keep_networks, planned.starts
@@ -124,13 +131,13 @@ def run(
         with cluster(address, job.resources):
             planned.ledger.create(planned.spec, planned.trials)
             console.print(planned.summary, soft_wrap=True)
-            mirror = _mirror(planned.ledger, mlflow_uri)
+            mirror = mirror_to(planned.ledger, mlflow_uri)
             with Display(console, len(planned.trials) + len(starts), done) as display:
                 if starts:
                     distribute(starts, replace(job, keep_networks=True), [display], modules)
                 todo = _startable(planned, job, [display, *([mirror] if mirror else [])])
                 distribute(todo, job, [display, *([mirror] if mirror else [])], modules)
-        return _finish(planned, mirror, console)
+        return _finish(planned, mirror, console, pairs)
     except KeyboardInterrupt as interrupt:
         raise Interrupted(_how_to_go_on(planned)) from interrupt
 
@@ -155,6 +162,19 @@ def report(
     files = ", ".join(sorted(path.name for path in ledger.report.iterdir()))
     console.print(f"{ledger.report}: {files}", soft_wrap=True)
     return results
+
+
+def report_search(folder: str | Path, console: Console | None = None) -> bool:
+    """Write the tables and pictures of the search that chose a comparison's methods, and print what it
+    found; False where there was none."""
+    ledger = Ledger(folder)
+    points = ledger.points()
+    if points is None:
+        return False
+    title = ledger.name().removesuffix("-best")
+    for grid in reports.write_search(points, ledger.report, title):
+        reports.print_grid(grid, f"{title}: search", console or plain_console(stderr=True))
+    return True
 
 
 def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
@@ -190,8 +210,8 @@ def _startable(planned: Plan, job: Job, observers: "list[Observer]") -> list[Tri
     return todo
 
 
-def _finish(planned: Plan, mirror: Any, console: Console) -> pd.DataFrame:
-    results = report(planned.ledger.folder, console)
+def _finish(planned: Plan, mirror: Any, console: Console, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    results = report(planned.ledger.folder, console, pairs)
     if mirror:
         mirror.close()
     if mirror and mirror.problem:
@@ -223,7 +243,7 @@ def _how_to_go_on(planned: Plan) -> str:
     )
 
 
-def _check(spec: Spec) -> None:
+def check(spec: Spec) -> None:
     """Raise InputError for what would fail in every trial: data that are not there, and whatever
     :func:`_check_layers` finds."""
     for dataset in spec.datasets:
@@ -248,7 +268,8 @@ def _check_layers(spec: Spec) -> None:
             raise InputError(f"scope: no network has a layer like it: {unknown('layer', pattern, names)}")
 
 
-def _mirror(ledger: Ledger, uri: str | None) -> Any:
+def mirror_to(ledger: Ledger, uri: str | None) -> Any:
+    """What sends a ledger's rows to MLflow while they come; None where that is turned off."""
     if uri == NO_MLFLOW:
         return None
     from switchbench.tracking import Mirror

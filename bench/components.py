@@ -3,10 +3,19 @@
 import hashlib
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
@@ -15,8 +24,10 @@ from switchbench.datasets import DATASETS, Data, Facts
 from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
+from switchbench.optimisers import BUDGET, TrainingConfig
 
 CPU = torch.device("cpu")
+Density = Annotated[float, Field(gt=0, le=1)]
 
 
 class Component(BaseModel):
@@ -30,6 +41,8 @@ class Component(BaseModel):
     kind: ClassVar[str]
     registry: ClassVar[dict[str, Any]]
     """What is registered of this kind, by name."""
+    ours: ClassVar[tuple[str, ...]] = ("label",)
+    """Keys of an entry that are no options of what is registered."""
 
     name: str
     label: str = Field(pattern=r"^\S(.*\S)?$", description="one line of text, not empty")
@@ -58,13 +71,13 @@ class Component(BaseModel):
     @classmethod
     def _parse(cls, raw: Any) -> Any:
         if isinstance(raw, cls):
-            return {"name": raw.name, "label": raw.label, "options": raw.options}
+            return {"name": raw.name, "options": raw.options} | {key: getattr(raw, key) for key in cls.ours}
         entry = {cls.kind: raw} if isinstance(raw, str) else raw
         if not isinstance(entry, dict) or cls.kind not in entry:
             raise _problem(f"{raw!r} should be a name or a mapping with the key {cls.kind!r}")
         options = {str(key): value for key, value in entry.items()}
         name = options.pop(cls.kind)
-        label = options.pop("label", name)
+        ours = {"label": name} | {key: options.pop(key) for key in cls.ours if key in options}
         if not isinstance(name, str) or name not in cls.registry:
             raise _problem(unknown(cls.kind, name, cls.registry))
         config_class = _config_class(cls.registry[name])
@@ -72,18 +85,51 @@ class Component(BaseModel):
             resolved = config_class(**options)
         except ValidationError as error:
             raise _problem(f"{cls.kind} {name!r}: {explain(error, config_class)}") from error
-        return {"name": name, "label": label, "options": resolved.model_dump(mode="json")}
+        return {"name": name, "options": resolved.model_dump(mode="json")} | ours
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        return {self.kind: self.name, "label": self.label, **self.options}
+        ours = {key: value for key in self.ours if (value := getattr(self, key)) is not None}
+        return {self.kind: self.name, **ours, **self.options}
 
 
 class MethodChoice(Component):
-    """A sparsification method with its options."""
+    """A sparsification method with its options, and where it has them with densities and changes of the
+    training of its own."""
 
     kind = "method"
     registry = METHODS
+    ours = ("label", "densities", "training")
+
+    densities: Annotated[list[Density], Field(min_length=1)] | None = None
+    """Target densities of this method alone, in place of the comparison's."""
+    training: dict[str, Any] | None = None
+    """Changes of the comparison's training for this method alone, such as its learning rate."""
+
+    @field_validator("densities", "training")
+    @classmethod
+    def _as_fair(cls, given: Any, info: ValidationInfo) -> Any:
+        unequal = BUDGET.intersection(given) if info.field_name == "training" and given else ()
+        if unequal:
+            names = ", ".join(sorted(unequal))
+            raise ValueError(f"{names}: are the same for every method, so that budgets are equal")
+        return given
+
+    @model_validator(mode="after")
+    def _densities_of_use(self) -> Self:
+        if self.densities and not self.takes_target():
+            raise ValueError(f"densities: {self.name!r} takes no target density")
+        return self
+
+    def alone(self) -> "MethodChoice":
+        """The method and its options, without what a comparison says of it."""
+        return self.model_copy(update={"densities": None, "training": None})
+
+    def trained(self, training: TrainingConfig) -> TrainingConfig:
+        """A comparison's training with this method's changes. Raises ValidationError."""
+        if not self.training:
+            return training
+        return TrainingConfig.model_validate(training.model_dump(mode="json") | self.training)
 
     def takes_target(self) -> bool:
         """Whether the method, with these options, meets a target density."""

@@ -6,8 +6,10 @@ Tune's own state is thrown away, and a run starts from what the ledger lacks.
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -30,18 +32,43 @@ import threading
 
 import ray
 from ray import cloudpickle, tune
+from ray.tune.search import Searcher
 
 from switchbench import components
 from switchbench.errors import InputError
 from switchbench.ledger import Ledger
 from switchbench.spec import Resources
-from switchbench.trial import TrialConfig
-from switchbench.worker import Job, execute, record_lost
+from switchbench.training import Watch
+from switchbench.trial import VALIDATED, TrialConfig
+from switchbench.worker import Job, measure, record_lost
 
 LOST_WORKER_RETRIES = 2
+LOST = "the worker process died"
 CONNECT_SECONDS = 10
 OBJECT_STORE_BYTES = 200_000_000
 """Enough for configs and rows; trials do not exchange data through Ray."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a search: the same options on every seed."""
+
+    study: str
+    number: int
+    values: dict[str, Any]
+    trials: Sequence[TrialConfig]
+    watched: tuple[Any, ...] | None
+    """Arguments of :func:`switchbench.study.watchers`, where a pruner watches."""
+
+
+class PointSource(Protocol):
+    """Who decides what a search tries, and is told what came of it."""
+
+    def ask(self) -> Point | None:
+        """The next point; None if there is none left."""
+
+    def tell(self, point: Point, rows: list[dict[str, Any]]) -> None:
+        """The rows of a point's trials, as far as it came."""
 
 
 class Observer(Protocol):
@@ -99,9 +126,42 @@ def distribute(
     """Run trials on the connected cluster until each has a row in the ledger; KeyboardInterrupt
     leaves the rest undone. ``modules`` are plug-in files, sent to the workers by value.
     """
-    if not configs:
-        return
+    if configs:
+        space = {"trials": tune.grid_search([[config.model_dump_json()] for config in configs])}
+        _fit(job, observers, modules, space, tune.TuneConfig())
+
+
+def distribute_points(
+    source: PointSource,
+    job: Job,
+    observers: list[Observer],
+    modules: Iterable[ModuleType] = (),
+    parallel: int | None = None,
+) -> None:
+    """Run the points that ``source`` gives, ``parallel`` at once (None: all that there is room for), until it
+    gives no more; KeyboardInterrupt leaves points untold. Raises what the source has raised."""
+    asker = _Asker(source, job)
+    room = parallel or _room(job.resources)
+    _fit(
+        job,
+        observers,
+        modules,
+        {},
+        tune.TuneConfig(search_alg=asker, num_samples=-1, max_concurrent_trials=room),
+    )
+    if asker.problem:
+        raise asker.problem
+
+
+def _fit(
+    job: Job,
+    observers: list[Observer],
+    modules: Iterable[ModuleType],
+    space: dict[str, Any],
+    tune_config: tune.TuneConfig,
+) -> None:
     scratch = Ledger(job.folder).scratch
+    tune_config.reuse_actors, tune_config.trial_dirname_creator = True, _dirname
     try:
         for module in modules:
             cloudpickle.register_pickle_by_value(module)
@@ -113,8 +173,8 @@ def distribute(
         with _stubborn_interrupt() as interrupted:
             tuner = tune.Tuner(
                 trainable,
-                param_space={"trial": tune.grid_search([config.model_dump_json() for config in configs])},
-                tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_dirname),
+                param_space=space,
+                tune_config=tune_config,
                 run_config=tune.RunConfig(
                     name="tune",
                     storage_path=str(scratch),
@@ -127,6 +187,57 @@ def distribute(
             tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _room(resources: Resources) -> int:
+    """How many trials the cluster holds at once."""
+    have = ray.cluster_resources()
+    rooms = [have.get("CPU", 0) / resources.cpus]
+    rooms += [have.get("GPU", 0) / resources.gpus] if resources.gpus else []
+    return max(1, int(min(rooms)))
+
+
+class _Asker(Searcher):
+    """Stands between Tune and a source of points. Its own exceptions would end Tune's run at once and lose
+    what is running: they are kept, and no more points asked for."""
+
+    def __init__(self, source: PointSource, job: Job) -> None:
+        super().__init__()
+        self.problem: Exception | None = None
+        self._source, self._job = source, job
+        self._points: dict[str, Point] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune stores it with its state, which nobody restores
+
+    def __deepcopy__(self, memo: Any) -> "_Asker":
+        return self  # Tune works on a copy, and there is one source
+
+    def suggest(self, trial_id: str) -> Any:
+        try:
+            point = None if self.problem else self._source.ask()
+        except Exception as error:
+            self.problem, point = error, None
+        if point is None:
+            return Searcher.FINISHED
+        self._points[trial_id] = point
+        return {"trials": [config.model_dump_json() for config in point.trials], "watched": point.watched}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        point = self._points.pop(trial_id)
+        try:
+            rows = None if error else (result or {}).get("rows")
+            self._source.tell(point, rows or [_record_lost(point.trials, self._job, LOST)])
+        except Exception as problem:
+            self.problem = problem
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
 
 
 @contextmanager
@@ -151,7 +262,7 @@ def _stubborn_interrupt() -> Iterator[threading.Event]:
 
 
 class TrialActor(tune.Trainable):
-    """One worker process; each trial is one step."""
+    """One worker process; each trial of a comparison, or point of a search, is one step."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
         import torch._dynamo  # noqa: F401  # torch's first optimiser does so: seconds, and in no trial's time
@@ -160,8 +271,9 @@ class TrialActor(tune.Trainable):
         self.job: Job = shared["job"]
 
     def step(self) -> dict[str, Any]:
-        row = execute(TrialConfig.model_validate_json(self.config["trial"]), self.job)
-        return {"done": True, "row": row}
+        trials = [TrialConfig.model_validate_json(text) for text in self.config["trials"]]
+        watched = self.config.get("watched")
+        return {"done": True, "rows": measure(trials, self.job, _watchers(watched) if watched else _nobody)}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True
@@ -189,15 +301,14 @@ class _Relay(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
-        row = trial.last_result.get("row")
-        if row:
-            self._tell(lambda observer: observer.finished(row))
+        for row in trial.last_result.get("rows", []):
+            self._tell(methodcaller("finished", row))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
         try:
-            config = TrialConfig.model_validate_json(trial.config["trial"])
-            row = record_lost(config, self._job, _reason(trial))
+            trials = [TrialConfig.model_validate_json(text) for text in trial.config["trials"]]
+            row = _record_lost(trials, self._job, _reason(trial))
             self._tell(lambda observer: observer.finished(row))
         except Exception:
             logging.getLogger(__name__).exception("could not record a lost trial")
@@ -210,6 +321,24 @@ class _Relay(tune.Callback):
                 logging.getLogger(__name__).exception("%s failed", type(observer).__name__)
 
 
+def _record_lost(trials: Sequence[TrialConfig], job: Job, reason: str) -> dict[str, Any]:
+    """Store and return a row for that one of some trials at which a worker failed."""
+    ledger = Ledger(job.folder)
+    statuses = [(ledger.row(config.trial_id) or {}).get("status") for config in trials]
+    at = next((i for i, status in enumerate(statuses) if status != VALIDATED), -1)
+    return record_lost(trials[at], job, reason)
+
+
+def _watchers(arguments: Sequence[Any]) -> Callable[[int], Watch | None]:
+    from switchbench import study  # optuna takes its time, which only a search that prunes needs
+
+    return study.watchers(*arguments)
+
+
+def _nobody(seed: int) -> None:
+    """Nobody watches."""
+
+
 def _reason(trial: Any) -> str:
     """Why Tune gave a trial up, in one line.
 
@@ -217,7 +346,7 @@ def _reason(trial: Any) -> str:
     into the storage folder, to which that file is copied some time later.
     """
     lines = Path(trial.error_file).read_text().strip().splitlines() or ["unknown"]
-    return "the worker process died" if "actor died" in " ".join(lines) else lines[-1]
+    return LOST if "actor died" in " ".join(lines) else lines[-1]
 
 
 def _dirname(trial: Any) -> str:

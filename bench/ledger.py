@@ -9,6 +9,11 @@
     DIR/checkpoints/<trial id>.pt    the last checkpoint of a long trial that is not finished
     DIR/networks/<trial id>.pt       a finished network that is kept
     DIR/report/                      tables and figures, and results.parquet: all rows in one file
+    DIR/best.yaml                    the comparison that a search leads to
+    DIR/search/                      the search's own ledger, and beside its trials
+    DIR/search/study.journal         Optuna's studies, unless a database holds them
+    DIR/search/points.parquet        every point of the search, one row
+    DIR/points.parquet               such a file as it was published
     DIR/results.parquet              such a file as it was published: its rows count as trials
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
@@ -34,10 +39,12 @@ from switchbench import specfile
 from switchbench.errors import InputError
 from switchbench.spec import Spec
 from switchbench.storage import Networks
-from switchbench.trial import TrialConfig
+from switchbench.trial import VALIDATED, TrialConfig
 
 DONE = ("ok", "diverged", "skipped")
 """Statuses of trials that are measured; ``failed`` ones are listed, and tried again."""
+SEARCHED = (VALIDATED, "pruned", "diverged", "skipped")
+"""The same of a search, whose trials are not measured on test images."""
 MISSING = "missing"
 """Status in a table of a planned trial without a row."""
 
@@ -99,6 +106,28 @@ ROW = pa.schema(
 )
 
 
+POINT = pa.schema(
+    {
+        "label": TEXT,
+        "number": INTEGER,
+        "state": TEXT,
+        "origin": TEXT,
+        "best": pa.bool_(),
+        "objectives": TEXT,
+        "values": TEXT,
+        "params": TEXT,
+        "distributions": TEXT,
+        "infeasible": REAL,
+        "density": REAL,
+        "val_accuracy": REAL,
+        "steps": INTEGER,
+        "seconds": REAL,
+        "error": TEXT,
+    }
+)
+"""A point of a search; values and the like as JSON."""
+
+
 class Ledger:
     """The results of one comparison in a folder on a local or mounted file system."""
 
@@ -111,6 +140,10 @@ class Ledger:
         self.mlflow_uri = f"sqlite:///{self.folder / 'mlflow.db'}"
         self.networks = Networks(self.folder / "networks")
         self.mlflow_artifacts = self.folder / "mlflow"
+        self.journal = self.folder / "study.journal"
+        self.best_file = self.folder / "best.yaml"
+        self.lock_file = self.folder / "lock"
+        self._points_file = self.folder / "points.parquet"
         self._compact = self.folder / "results.parquet"
         self._plan_file = self.folder / "plan.parquet"
         self._trials = self.folder / "trials"
@@ -137,6 +170,27 @@ class Ledger:
             _publish(self._plan_file, _parquet(rows, PLAN))
         except OSError as error:
             raise InputError(f"output folder {self.folder}: {error.strerror or error}") from error
+
+    @property
+    def search(self) -> "Ledger":
+        """The ledger of the search that chose this comparison's methods."""
+        return Ledger(self.folder / "search")
+
+    def write_best(self, spec: Spec) -> None:
+        """Store the comparison that a search leads to."""
+        _publish(self.best_file, specfile.dump(spec).encode())
+
+    def write_points(self, points: list[dict[str, Any]]) -> None:
+        """Store every point of a search."""
+        _publish(self._points_file, _parquet(points, POINT))
+
+    def points(self) -> pd.DataFrame | None:
+        """Every point of the search that chose this comparison's methods, or None if there was none."""
+        for path in (self.search._points_file, self._points_file):
+            if path.exists():
+                points: pd.DataFrame = _sound(path).to_pandas()
+                return points
+        return None
 
     def write(self, row: dict[str, Any], curves: list[dict[str, float]]) -> None:
         """Store a trial: its curves first, its row as the last act."""

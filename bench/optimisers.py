@@ -18,6 +18,8 @@ Optimizer = Literal["sgd", "adam", "adamw"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 LENGTHS = {"epochs", "steps"}
+BUDGET = LENGTHS | {"batch_size"}
+"""What decides how many examples and steps a training takes."""
 WITHOUT_EFFECT = {
     "augment": NO_AUGMENTATION.model_dump(mode="json"),
     "precision": "float32",

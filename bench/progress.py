@@ -32,14 +32,18 @@ def plain_console(stderr: bool = False) -> Console:
     return console
 
 
-class Display:
-    """Live progress on a terminal; where there is none (a pipe, a log), one line per trial."""
+class Board:
+    """Live progress on a terminal, with the last results in a table; where there is none (a pipe, a log), one
+    line per result."""
 
-    def __init__(self, console: Console, total: int, done: int) -> None:
-        """``done`` of ``total`` planned trials were finished before."""
+    columns: tuple[str, ...]
+
+    def __init__(self, console: Console, total: int | None, done: int) -> None:
+        """``done`` of ``total`` planned results were there before; None: nobody knows how many there will
+        be."""
         self._console = console
-        self._running, self._failed = 0, 0
-        self._last: deque[dict[str, Any]] = deque(maxlen=LAST)
+        self._running = 0
+        self._last: deque[tuple[str, ...]] = deque(maxlen=LAST)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -61,25 +65,63 @@ class Display:
         self._running = trials
         self._describe()
 
-    def finished(self, row: dict[str, Any]) -> None:
-        self._failed += row["status"] == "failed"
-        self._last.append(row)
+    def note(self) -> str:
+        """What there is to say beside how many are running."""
+        return ""
+
+    def _add(self, cells: tuple[str, ...]) -> None:
+        self._last.append(cells)
         self._progress.advance(self._task)
         self._describe()
         if not self._console.is_terminal:
             task = self._progress.tasks[self._task]
-            line = f"[{task.completed:.0f}/{task.total:.0f}]  {'  '.join(_cells(row))}"
+            of = "" if task.total is None else f"/{task.total:.0f}"
+            line = f"[{task.completed:.0f}{of}]  {'  '.join(cells)}"
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _describe(self) -> None:
-        failed = f", {self._failed} failed" if self._failed else ""
-        self._progress.update(self._task, description=f"{self._running} running{failed}")
+        self._progress.update(self._task, description=f"{self._running} running{self.note()}")
 
     def _render(self) -> Group:
-        table = Table("method", "density", "seed", "on", "result", box=None, padding=(0, 2, 0, 0))
-        for row in list(self._last):  # the live display renders in a thread of its own
-            table.add_row(*map(Text, _cells(row)))
+        table = Table(*self.columns, box=None, padding=(0, 2, 0, 0))
+        for cells in list(self._last):  # the live display renders in a thread of its own
+            table.add_row(*map(Text, cells))
         return Group(self._progress, table)
+
+
+class Display(Board):
+    """Progress of a comparison: a result is a trial."""
+
+    columns = ("method", "density", "seed", "on", "result")
+    _failed = 0
+
+    def finished(self, row: dict[str, Any]) -> None:
+        self._failed += row["status"] == "failed"
+        self._add(_cells(row))
+
+    def note(self) -> str:
+        return f", {self._failed} failed" if self._failed else ""
+
+
+class PointDisplay(Board):
+    """Progress of a search: a result is a point."""
+
+    columns = ("method", "point", "result", "best so far")
+
+    def __init__(self, console: Console, total: int | None, done: int) -> None:
+        super().__init__(console, total, done)
+        self._best: dict[str, str] = {}
+
+    def finished(self, row: dict[str, Any]) -> None:
+        """A trial of a point is over: what the point came to is told."""
+
+    def told(self, label: str, number: int, result: str, best: str) -> None:
+        """What came of a point, and the best of its method now."""
+        self._best[label] = best
+        self._add((label, f"#{number}", result, best))
+
+    def note(self) -> str:
+        return "".join(f"; {label}: {best}" for label, best in self._best.items() if best)
 
 
 class Downloads:

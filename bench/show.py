@@ -12,9 +12,11 @@ from switchbench.progress import plain_console
 if TYPE_CHECKING:
     from switchbench.compare import Plan
     from switchbench.conformance import Outcome
+    from switchbench.estimate import Estimate
     from switchbench.inspection import Inspection
     from switchbench.latency import Latency
     from switchbench.listing import Description
+    from switchbench.search import Plan as SearchPlan
     from switchbench.stock import Stock
 
 
@@ -114,9 +116,11 @@ def latencies(measured: "Iterable[Latency]") -> None:
 
 def cost(planned: "Plan", tflops: float) -> None:
     """What is left to run, by network, data set and method."""
-    costs = planned.costs()
-    if not costs:
-        return
+    if costs := planned.costs():
+        _costs(costs, tflops)
+
+
+def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
     table = Table("cost of", "trials", "steps", "FLOPs", "hours", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -128,6 +132,18 @@ def cost(planned: "Plan", tflops: float) -> None:
     typer.echo(
         f"hours: one trial after another at {tflops:g} TFLOP/s (--tflops); ≥: without what the method adds"
     )
+
+
+def search(planned: "SearchPlan", tflops: float) -> None:
+    """What a search tries, and what it will cost."""
+    table = Table("method", "searched", "from", "default", box=None)
+    for label, about in planned.spaces.items():
+        defaults = about.defaults()
+        for name, dimension in about.dimensions.items():
+            table.add_row(label, name, str(dimension), str(defaults.get(name, "–")))
+    plain_console().print(table)
+    typer.echo(f"each method: {planned.most_steps:,} gradient steps, seeds {planned.config.seeds}")
+    _costs(planned.costs(), tflops)
 
 
 def description(described: "Description") -> None:

@@ -1,15 +1,16 @@
 """The spec of a comparison, validated and fully resolved, and the trials that it plans."""
 
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from switchbench.components import Component, DatasetChoice, MethodChoice, NetworkChoice
-from switchbench.errors import InputError
-from switchbench.optimisers import TrainingConfig
+from switchbench.components import Component, DatasetChoice, Density, MethodChoice, NetworkChoice
+from switchbench.errors import InputError, explain, unknown
+from switchbench.optimisers import LENGTHS, TrainingConfig
 from switchbench.scope import Scope
-from switchbench.trial import Density, Seed, TrialConfig
+from switchbench.searchspec import SearchConfig
+from switchbench.trial import Seed, TrialConfig
 
 
 class Resources(BaseModel):
@@ -48,6 +49,7 @@ class Spec(BaseModel):
     )
     keep_networks: bool = Field(False, description="whether finished networks are stored, for export")
     resources: Resources = Resources()
+    search: SearchConfig | None = Field(None, description="how options are chosen before all this")
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -74,6 +76,45 @@ class Spec(BaseModel):
         _distinct([choice.label for choice in choices], "label")
         return choices
 
+    @model_validator(mode="after")
+    def _trainings_of_methods(self) -> Self:
+        for method in self.methods:
+            try:
+                method.trained(self.training)
+            except ValidationError as error:
+                raise ValueError(f"methods: {method.label!r}: {explain(error, TrainingConfig)}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _search_of_one_task(self) -> Self:
+        if not self.search:
+            return self
+        for name in ("networks", "datasets", "scope"):
+            if len(getattr(self, name)) > 1:
+                raise ValueError(f"{name}: a search takes one, not {len(getattr(self, name))}")
+        if used := set(self.search.seeds) & set(self.seeds):
+            raise ValueError(f"search.seeds: {min(used)} is a seed of the comparison, which needs fresh ones")
+        labels = [method.label for method in self.methods]
+        for label in self.search.methods or []:
+            if label not in labels:
+                raise ValueError(f"search.methods: {unknown('method', label, labels)}")
+        if self.search.density is None and len(self.densities) > 1:
+            raise ValueError("search.density: is required, because the comparison has several densities")
+        self.search_training()
+        return self
+
+    def search_training(self) -> TrainingConfig:
+        """The training while searching."""
+        assert self.search
+        given = self.search.training
+        own = self.training.model_dump(mode="json")
+        if LENGTHS & given.keys():
+            own = {key: value for key, value in own.items() if key not in LENGTHS}
+        try:
+            return TrainingConfig.model_validate(own | given)
+        except ValidationError as error:
+            raise ValueError(f"search.training: {explain(error, TrainingConfig)}") from error
+
     def trials(self) -> list[TrialConfig]:
         """The plan: every trial of the comparison, all methods of a seed before the next seed.
 
@@ -83,16 +124,17 @@ class Spec(BaseModel):
         configs: dict[str, TrialConfig] = {}
         tasks = product(self.seeds, self.networks, self.datasets, self.scope, self.methods)
         for seed, network, dataset, scope, method in tasks:
-            for density in self.densities if method.takes_target() else [None]:
+            targets = method.densities or self.densities
+            for density in targets if method.takes_target() else [None]:
                 config = TrialConfig(
                     network=network,
                     dataset=dataset,
                     scope=scope,
-                    method=method,
+                    method=method.alone(),
                     density=density,
                     seed=seed,
                     validation=self.validation,
-                    training=self.training,
+                    training=method.trained(self.training),
                     start=self.start,
                 )
                 twin = configs.setdefault(config.trial_id, config)

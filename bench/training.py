@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -25,6 +25,18 @@ from switchbench.yardstick import FlopCounter, StepFlops, Yardstick
 
 class Diverged(Exception):
     """The training loss is no longer finite."""
+
+
+class Pruned(Exception):
+    """Who watches a training has seen enough of it, after so many ``steps``."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(f"after {steps} steps")
+        self.steps = steps
+
+
+Watch = Callable[[dict[str, float]], None]
+"""Sees every point of a training's curves, in turn; raises :class:`Pruned` to end it."""
 
 
 @dataclass
@@ -57,14 +69,15 @@ def train(
     seed: int,
     deadline: float = math.inf,
     checkpoint: Checkpoint | None = None,
+    watch: Watch | None = None,
 ) -> History:
     """Train a network with a method attached, in place; finalise the method at the end.
 
     ``deadline`` is a value of ``time.monotonic()``. Where a ``checkpoint`` holds one, training
-    goes on from there, to the same bits. Raises TimeoutError past the deadline and Diverged when
-    an epoch's loss is not finite.
+    goes on from there, to the same bits. ``watch`` sees every point of the curves. Raises TimeoutError
+    past the deadline, Diverged when an epoch's loss is not finite, and what ``watch`` raises.
     """
-    return _Training(network, layers, method, splits, config, seed, deadline).run(checkpoint)
+    return _Training(network, layers, method, splits, config, seed, deadline, watch).run(checkpoint)
 
 
 class _Training:
@@ -79,9 +92,11 @@ class _Training:
         config: TrainingConfig,
         seed: int,
         deadline: float,
+        watch: Watch | None,
     ) -> None:
         self.network, self.layers, self.method = network, layers, method
-        self.splits, self.config, self.seed, self.deadline = splits, config, seed, deadline
+        self.splits, self.config, self.seed = splits, config, seed
+        self.deadline, self.watch = deadline, watch
         self.steps, _ = config.length(len(splits.train))
         self.round = 0
         self.step = 0
@@ -135,6 +150,8 @@ class _Training:
             self.history.curves.append(point | self._observe())
             if checkpoint and checkpoint.due():
                 checkpoint.save(self._state())
+            if self.watch:
+                self.watch(self.history.curves[-1])
 
     def _epoch(self, epoch: int, batches: Sequence[Batch]) -> tuple[float, float]:
         """Train on the batches; return the mean task loss and the last learning rate."""

@@ -16,7 +16,7 @@ from torch import nn
 
 from switchbench import accounting, datasets, seeds
 from switchbench.checkpoint import Checkpoint
-from switchbench.components import DatasetChoice, MethodChoice, NetworkChoice
+from switchbench.components import DatasetChoice, Density, MethodChoice, NetworkChoice
 from switchbench.datasets import Splits
 from switchbench.errors import InputError, explain
 from switchbench.evaluation import evaluate
@@ -24,12 +24,14 @@ from switchbench.methods import Layers, Method
 from switchbench.optimisers import TrainingConfig
 from switchbench.scope import Scope
 from switchbench.storage import Networks
-from switchbench.training import Diverged, train
+from switchbench.training import Diverged, Watch, train
 
 SCHEMA_VERSION = 2
 """Part of every trial's identity: raise it when the engine changes what a config measures."""
 
-Density = Annotated[float, Field(gt=0, le=1)]
+VALIDATED = "validated"
+"""Status of a trial that was measured on validation images alone, as in a search."""
+
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -58,7 +60,9 @@ class TrialConfig(BaseModel):
     """Where given, the method starts from a dense network that has been trained in this way."""
 
     @model_validator(mode="after")
-    def _augmentation_of_the_data_set(self) -> Self:
+    def _resolved(self) -> Self:
+        if self.method.densities or self.method.training:
+            raise ValueError("method: densities and training of a method's own are for comparisons")
         augment = self.dataset.registered.augmentation
         for name in ("training", "start"):
             training = getattr(self, name)
@@ -147,26 +151,34 @@ def run_trial(
     deadline: float = math.inf,
     checkpoint: Checkpoint | None = None,
     networks: Networks | None = None,
+    *,
+    test: bool = True,
+    watch: Watch | None = None,
 ) -> TrialResult:
     """Train and measure one network.
 
     ``networks`` are finished networks that are kept. A trial with a dense start takes it from there, or
     trains it first.
 
-    Validation is read once an epoch and at the end, test once at the end. On a CPU with one
+    Validation is read once an epoch and at the end, test once at the end; with ``test`` off the trial has
+    no test images, and its row says ``validated``. ``watch`` sees every epoch's point of the curves and may
+    end the trial by raising Pruned. On a CPU with one
     thread the result is the same bit for bit for the same config, alone or in a worker, in one go
     or taken up from a ``checkpoint``. (More threads add up in their own order, and torch flushes
     denormal numbers in those alone that start after it was told to.)
-    Raises Skipped, Diverged (training), TimeoutError (``deadline`` on ``time.monotonic()``) and
+    Raises Skipped, Diverged and Pruned (training), TimeoutError (``deadline`` on ``time.monotonic()``) and
     MissingData.
     """
     place = torch.device(device)
     data = config.dataset.load(data_folder, place)
+    if not test:
+        data = data.without_test()
     start = None
     if config.start_trial:
         start = networks.load(config.start_trial.trial_id) if networks else None
         if start is None:
-            start = run_trial(config.start_trial, device, threads, data_folder, deadline).network.state_dict()
+            trained = run_trial(config.start_trial, device, threads, data_folder, deadline, test=test)
+            start = trained.network.state_dict()
             if networks:
                 networks.save(config.start_trial.trial_id, start)
     with _reproducible(threads, place):
@@ -178,19 +190,20 @@ def run_trial(
         network.to(place)
         layers = config.scope.of(network)
         method = _method(config, network, layers)
-        history = train(network, layers, method, splits, config.training, config.seed, deadline, checkpoint)
-        count = accounting.count(network, layers, splits.test.batch(slice(0, 1))[0])
+        training, seed = config.training, config.seed
+        history = train(network, layers, method, splits, training, seed, deadline, checkpoint, watch)
+        count = accounting.count(network, layers, splits.validation.batch(slice(0, 1))[0])
         validation = evaluate(network, splits.validation)
         if not math.isfinite(validation.loss):
             raise Diverged(f"validation loss of the finished network is {validation.loss}")
-        test = evaluate(network, splits.test)
+        tested = evaluate(network, splits.test) if test else None
     row = config.columns() | {
-        "status": "ok",
+        "status": "ok" if tested else VALIDATED,
         **asdict(count),
         "density_layers": json.dumps(count.density_layers),
-        "test_accuracy": test.accuracy,
-        "test_top5": test.top5,
-        "test_loss": test.loss,
+        "test_accuracy": tested.accuracy if tested else None,
+        "test_top5": tested.top5 if tested else None,
+        "test_loss": tested.loss if tested else None,
         "val_accuracy": validation.accuracy,
         "val_loss": validation.loss,
         "train_size": len(splits.train),

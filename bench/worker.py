@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,10 +23,10 @@ import torch
 import switchbench.methods
 from switchbench import datasets
 from switchbench.checkpoint import Checkpoint
-from switchbench.ledger import DONE, Ledger
+from switchbench.ledger import DONE, SEARCHED, Ledger
 from switchbench.spec import Resources
-from switchbench.training import Diverged
-from switchbench.trial import Skipped, TrialConfig, run_trial
+from switchbench.training import Diverged, Pruned, Watch
+from switchbench.trial import VALIDATED, Skipped, TrialConfig, run_trial
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,15 @@ class Job:
     """A name that no other run has: rows of this run are not tried again by it."""
     keep_networks: bool = False
     """Whether finished networks are stored."""
+    test: bool = True
+    """Whether trials are measured on test images; in a search they are not."""
 
 
-def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
+def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> dict[str, Any]:
     """Run a trial that the ledger does not hold yet and store its row, whatever happens.
 
-    An exception becomes a row with its status and message. Returns the stored row.
+    ``watch`` sees its curves as they come, and may raise Pruned. An exception becomes a row with its
+    status and message. Returns the stored row.
     """
     if stored := _settled(config, job):
         return stored
@@ -60,7 +63,15 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
         config.dataset.load(job.data_folder)  # once a process, so in no trial's time
         with _time_limit(config, job) as deadline:
             result = run_trial(
-                config, device, resources.cpus, job.data_folder, deadline, checkpoint, ledger.networks
+                config,
+                device,
+                resources.cpus,
+                job.data_folder,
+                deadline,
+                checkpoint,
+                ledger.networks,
+                test=job.test,
+                watch=watch,
             )
         row, curves = result.row, result.curves
         if job.keep_networks:
@@ -69,11 +80,25 @@ def execute(config: TrialConfig, job: Job) -> dict[str, Any]:
         row = _failure(config, "skipped", str(reason))
     except Diverged as reason:
         row = _failure(config, "diverged", str(reason))
+    except Pruned as reason:
+        row = _failure(config, "pruned", str(reason)) | {"steps": reason.steps}
     except Exception as error:  # whatever a method raises is its result, not the run's end
         row = _failure(config, "failed", f"{type(error).__name__}: {error} ({_place(error)})")
     stored = _store(config, job, row, curves)
     checkpoint.discard()  # a failed trial starts from the beginning as well
     return stored
+
+
+def measure(
+    trials: Sequence[TrialConfig], job: Job, watchers: Callable[[int], Watch | None]
+) -> list[dict[str, Any]]:
+    """Run the trials of a point of a search, one seed after the other, until one is not measured."""
+    rows: list[dict[str, Any]] = []
+    for number, config in enumerate(trials):
+        rows.append(execute(config, job, watchers(number)))
+        if rows[-1]["status"] != VALIDATED:
+            break
+    return rows
 
 
 def record_lost(config: TrialConfig, job: Job, error: str) -> dict[str, Any]:
@@ -88,7 +113,7 @@ def _settled(config: TrialConfig, job: Job) -> dict[str, Any] | None:
     if row is None or row.get("run") == job.run:
         return row
     lacks_network = job.keep_networks and row["status"] == "ok" and not ledger.networks.has(config.trial_id)
-    return row if row["status"] in DONE and not lacks_network else None
+    return row if row["status"] in (DONE if job.test else SEARCHED) and not lacks_network else None
 
 
 def _store(

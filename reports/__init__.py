@@ -11,10 +11,11 @@ import pandas as pd
 
 from switchbench.reports.contrasts import Pair
 from switchbench.reports.figures import accuracy_figure
-from switchbench.reports.render import csv, latex, markdown, terminal
+from switchbench.reports.render import Grid, csv, grid_lines, latex, markdown, print_grid, terminal
+from switchbench.reports.search import search_grids
 from switchbench.reports.tables import Report, build
 
-__all__ = ["Report", "build", "terminal", "write"]
+__all__ = ["Report", "build", "print_grid", "terminal", "write", "write_search"]
 
 
 def write(results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair] = ()) -> Report:
@@ -26,3 +27,17 @@ def write(results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair]
     (folder / "table.tex").write_text(latex(report), encoding="utf-8")
     accuracy_figure(report, folder / "accuracy")
     return report
+
+
+def write_search(points: pd.DataFrame, folder: Path, title: str) -> list[Grid]:
+    """Write ``search.md`` and ``search.html`` of the points of a search; return the former's tables."""
+    from switchbench.reports.pictures import write_pictures  # optuna and plotly take their time
+
+    folder.mkdir(parents=True, exist_ok=True)
+    grids = search_grids(points)
+    lines = [f"# {title}: search", ""]
+    for grid in grids:
+        lines += [*grid_lines(grid), ""]
+    (folder / "search.md").write_text("\n".join(lines), encoding="utf-8")
+    write_pictures(points, folder / "search.html", title)
+    return grids

@@ -71,11 +71,16 @@ def markdown(report: Report) -> str:
     for task in report.tasks:
         lines += [f"## {task.title}", ""]
         for grid in grids(task):
-            lines += [_markdown_row(grid.header), "|---" + "|---:" * (len(grid.header) - 1) + "|"]
-            lines += [_markdown_row(row) for row in grid.rows]
-            lines += ["", grid.caption, ""]
-            lines += [*(f"- {note}" for note in grid.notes), ""] if grid.notes else []
+            lines += grid_lines(grid)
     return "\n".join([*lines, *_problem_lines(report)]) + "\n"
+
+
+def grid_lines(grid: Grid) -> list[str]:
+    """A table in Markdown, with its caption and notes."""
+    lines = [_markdown_row(grid.header), "|---" + "|---:" * (len(grid.header) - 1) + "|"]
+    lines += [_markdown_row(row) for row in grid.rows]
+    lines += ["", grid.caption, ""]
+    return [*lines, *(f"- {note}" for note in grid.notes), ""] if grid.notes else lines
 
 
 def latex(report: Report) -> str:
@@ -129,14 +134,15 @@ def csv(report: Report) -> str:
 def terminal(report: Report, console: Console) -> None:
     """Print the tables of accuracy and of paired differences, and the trials without a measurement."""
     for task in report.tasks:
-        _print(_accuracy_grid(task), task.title, console)
+        print_grid(_accuracy_grid(task), task.title, console)
         if task.contrasts:
-            _print(_contrast_grid(task), "", console)
+            print_grid(_contrast_grid(task), "", console)
     for line in _problem_lines(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _print(grid: Grid, title: str, console: Console) -> None:
+def print_grid(grid: Grid, title: str, console: Console) -> None:
+    """Print a table with its caption and notes."""
     caption = Text(grid.caption)
     table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
     for index, name in enumerate(grid.header):

@@ -1,0 +1,99 @@
+"""A search in pictures: Optuna's, in one HTML file that needs nothing else.
+
+Studies are built again from the stored points, so that published points draw the same pictures.
+"""
+
+import html
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna import visualization
+from optuna.distributions import json_to_distribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}
+CONTOURS = 4
+"""Dimensions, the most important ones, whose contours are drawn against each other."""
+STYLE = "body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}p.none{color:#666}"
+
+
+def write_pictures(points: pd.DataFrame, path: Path, title: str) -> None:
+    """Write every picture of every method's points as one self-contained HTML file."""
+    parts = [f"<h1>{html.escape(title)}: search</h1>"]
+    library: bool = True
+    for label, own in points.groupby("label", sort=False):
+        parts.append(f"<h2>{html.escape(str(label))}</h2>")
+        for heading, draw in _pictures(_study(own), json.loads(own["objectives"].iloc[0])):
+            parts.append(f"<h3>{html.escape(heading)}</h3>")
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    figure = draw()
+                parts.append(figure.to_html(full_html=False, include_plotlyjs=library))
+                library = False
+            except Exception as error:  # optuna refuses in many ways where there is too little to draw
+                parts.append(
+                    f"<p class='none'>not drawn: {html.escape(str(error) or type(error).__name__)}</p>"
+                )
+    heading = f"<title>{html.escape(title)}: search</title>"
+    head = f"<head><meta charset='utf-8'>{heading}<style>{STYLE}</style></head>"
+    path.write_text(
+        f"<!doctype html><html lang='en'>{head}<body>{''.join(parts)}</body></html>", encoding="utf-8"
+    )
+
+
+def _study(own: pd.DataFrame) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    objectives = json.loads(own["objectives"].iloc[0])
+    highest, lowest = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+    study = optuna.create_study(directions=[highest if n == "val_accuracy" else lowest for n in objectives])
+    for point in own.sort_values("number").to_dict("records"):
+        if point["state"] in STATES:
+            state = STATES[point["state"]]
+            study.add_trial(
+                create_trial(
+                    state=state,
+                    values=json.loads(point["values"]) if state == TrialState.COMPLETE else None,
+                    params=json.loads(point["params"]),
+                    distributions={
+                        name: json_to_distribution(text)
+                        for name, text in json.loads(point["distributions"]).items()
+                    },
+                )
+            )
+    return study
+
+
+def _pictures(study: optuna.Study, objectives: list[str]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Heading and maker of each picture."""
+    several = len(objectives) > 1
+    if several and len(objectives) <= 3:
+        yield "Pareto front", partial(visualization.plot_pareto_front, study, target_names=objectives)
+    for number, name in enumerate(objectives):
+        about: dict[str, Any] = {"target_name": name} | (
+            {"target": partial(_value, number)} if several else {}
+        )
+        of = f" of {name}" if several else ""
+        yield f"History{of}", partial(visualization.plot_optimization_history, study, **about)
+        yield f"Importance{of}", partial(visualization.plot_param_importances, study, **about)
+        yield f"Parallel coordinates{of}", partial(visualization.plot_parallel_coordinate, study, **about)
+        yield f"Contours{of}", partial(_contours, study, about)
+        yield f"Slices{of}", partial(visualization.plot_slice, study, **about)
+
+
+def _value(number: int, trial: FrozenTrial) -> float:
+    return float(trial.values[number])
+
+
+def _contours(study: optuna.Study, about: dict[str, Any]) -> Any:
+    weights = optuna.importance.get_param_importances(study, target=about.get("target"))
+    figure = visualization.plot_contour(study, params=[*weights][:CONTOURS], **about)
+    figure.update_layout(height=800)
+    return figure

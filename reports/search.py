@@ -1,0 +1,116 @@
+"""A search in words: what each method was given, what it found, and with which options.
+
+``points`` is the ledger's table of them: one row per point, values and the like as JSON.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from switchbench.reports.render import Grid
+
+SHARES = ("val_accuracy", "density")
+BUDGET_CAPTION = (
+    "What each method was given and what it found. Points are sets of options, measured on validation images "
+    "alone; too dense are those above the target density, which cannot be the best. Gradient steps are those "
+    "of all points, stopped and failed ones included. Defaults: the method's options as they were, which are "
+    "one of its points."
+)
+BEST_CAPTION = (
+    "The best point of each method, or its Pareto set: means over the search's seeds. A best of many points "
+    "looks better than it is; the comparison on fresh seeds tells."
+)
+
+
+def search_grids(points: pd.DataFrame) -> list[Grid]:
+    """The tables of a search: budgets, and the best points."""
+    groups = [(str(label), own) for label, own in points.groupby("label", sort=False)]
+    return [_budgets(groups), _bests(groups)] if groups else []
+
+
+def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
+    header = [
+        "method",
+        "points",
+        "complete",
+        "stopped",
+        "failed",
+        "too dense",
+        "gradient steps",
+        "defaults",
+        "best",
+    ]
+    rows = []
+    for label, own in groups:
+        states = own["state"].value_counts()
+        names, best, defaults = _objectives(own), own[own["best"]], own[own["origin"] == "defaults"]
+        one = len(names) == 1
+        rows.append(
+            [
+                label,
+                str(len(own)),
+                *(str(states.get(state, 0)) for state in ("complete", "pruned", "fail")),
+                str(int((own["infeasible"] > 0).sum())),
+                f"{own['steps'].sum():,.0f}",
+                _first(defaults, names),
+                _first(best, names) if one else f"{len(best)} on the front",
+            ]
+        )
+    return Grid(BUDGET_CAPTION, header, rows, [_equality(groups)])
+
+
+def _equality(groups: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """Whether budgets were equal."""
+    numbers = {len(own) for _, own in groups}
+    steps = {int(own["steps"].sum()) for _, own in groups}
+    open_ = [label for label, own in groups if (own["state"] == "running").any()]
+    if open_:
+        return f"not over yet: {', '.join(open_)}"
+    if len(groups) == 1:
+        return f"one method: {max(numbers)} points, {max(steps):,} gradient steps"
+    if len(numbers) == len(steps) == 1:
+        return f"budgets were equal: {max(numbers)} points and {max(steps):,} gradient steps for every method"
+    points = "–".join(str(n) for n in sorted({min(numbers), max(numbers)}))
+    taken = "–".join(f"{n:,}" for n in sorted({min(steps), max(steps)}))
+    return f"budgets were not used up alike: {points} points and {taken} gradient steps (lowest to highest)"
+
+
+def _bests(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
+    names = _objectives(groups[0][1])
+    shown = names if "density" in names else [*names, "density"]
+    rows = []
+    for label, own in groups:
+        for _, point in own[own["best"]].iterrows():
+            values = dict(zip(names, json.loads(point["values"]), strict=True)) | {
+                "density": point["density"]
+            }
+            options = ", ".join(
+                f"{key} {_short(value)}" for key, value in json.loads(point["params"]).items()
+            )
+            rows.append(
+                [label, f"#{point['number']}", *(_value(name, values[name]) for name in shown), options]
+            )
+    return Grid(BEST_CAPTION, ["method", "point", *shown, "options"], rows)
+
+
+def _objectives(own: pd.DataFrame) -> list[str]:
+    names: list[str] = json.loads(own["objectives"].iloc[0])
+    return names
+
+
+def _first(points: pd.DataFrame, names: list[str]) -> str:
+    """The objectives of the first of some points."""
+    if points.empty or points["values"].iloc[0] == "null":
+        return "–"
+    values = json.loads(points["values"].iloc[0])
+    return ", ".join(_value(name, value) for name, value in zip(names, values, strict=True))
+
+
+def _value(name: str, value: float) -> str:
+    return f"{100 * value:.2f} %" if name in SHARES else f"{value:.4g}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
