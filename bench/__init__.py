@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from switchbench.spec import Spec
     from switchbench.specfile import load
     from switchbench.trial import TrialConfig, TrialResult, run_trial
+    from switchbench.tuning import search
 
 __version__ = version("switchbench")
 
@@ -42,6 +43,7 @@ __all__ = [
     "report",
     "run",
     "run_trial",
+    "search",
     "sync",
 ]
 
@@ -52,6 +54,7 @@ _HOMES = {
     "spec": ["Spec"],
     "specfile": ["load"],
     "trial": ["TrialConfig", "TrialResult", "run_trial"],
+    "tuning": ["search"],
 }
 
 

@@ -103,14 +103,13 @@ def search(
 ) -> None:
     """Search methods' options on validation images, each with the same budget; then compare the best on fresh
     seeds. Exit code 1 if trials of the comparison failed."""
-    from switchbench import plugins
-    from switchbench import search as searching
+    from switchbench import plugins, tuning
 
     if dry_run:
         plugins.load(plugin)
-        show.search(searching.plan(spec, out, set_), tflops)
+        show.search(tuning.plan(spec, out, set_), tflops)
         return
-    results = searching.search(
+    results = tuning.search(
         spec,
         out,
         set_,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from switchbench.inspection import Inspection
     from switchbench.latency import Latency
     from switchbench.listing import Description
-    from switchbench.search import Plan as SearchPlan
     from switchbench.stock import Stock
+    from switchbench.tuning import Plan as SearchPlan
 
 
 def names(title: str, lines: dict[str, str]) -> None:

@@ -93,6 +93,11 @@ class Space:
     """The target density for methods that take one; None where it is searched."""
     dimensions: dict[str, Dimension]
 
+    @property
+    def draws(self) -> bool:
+        """Whether there is anything to search."""
+        return bool(self.draw(lambda name, dimension: dimension.ends[0]))
+
     def draw(self, suggest: Callable[[str, Dimension], Any]) -> Values:
         """A value of every dimension that has an effect beside the values drawn before it."""
         values: Values = {}
@@ -119,12 +124,15 @@ class Space:
         return choice
 
     def defaults(self) -> Values:
-        """What the method's options and the training are without a search, where the dimensions hold it."""
+        """What the method's options and the training are without a search, where the dimensions hold it; a
+        density that is searched has no default, and is the highest."""
         own = self.method.trained(self.training).model_dump(mode="json")
         values: Values = {}
         for name, dimension in self.dimensions.items():
             key = name.partition(".")[2]
             value = own[key] if key else self.method.options.get(name)
+            if name == DENSITY:
+                value = dimension.ends[-1]
             if value in dimension and not _unmet(self.method, name, values):
                 values[name] = value
         return values

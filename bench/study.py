@@ -32,7 +32,6 @@ from switchbench.space import Choice, Dimension, Space, Values
 from switchbench.training import Pruned, Watch
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 LEASE_SECONDS, BEAT_SECONDS = 60, 10
 """A driver that shares a database gives a sign of life every few seconds; a point whose driver has given none
@@ -103,7 +102,9 @@ class Study:
             raise InputError(
                 f"{name}: its study is of another search ({changed} changed); give --out another folder"
             )
-        self._study.sampler = _sampler(config, space, config.sampler_seed + len(self.trials()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = _sampler(config, space, config.sampler_seed + len(self.trials()))
         self._asked: dict[int, optuna.Trial] = {}
         self._beating = threading.Event()
         if place.url:

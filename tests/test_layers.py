@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ONE_ROOM = {"ray": {"bench/distribution.py"}, "mlflow": {"bench/tracking.py"}, "pyarrow": {"bench/ledger.py"}}
+ONE_ROOM = {
+    "ray": {"bench/distribution.py"},
+    "mlflow": {"bench/tracking.py"},
+    "pyarrow": {"bench/ledger.py"},
+    "optuna": {"bench/study.py", "reports/pictures.py"},
+}
 ORDER = [
     {
         "errors",
@@ -28,7 +33,9 @@ ORDER = [
     {"yardstick"},
     {"training"},
     {"trial"},
-    {"spec", "estimate"},
+    {"estimate", "space"},
+    {"searchspec"},
+    {"spec", "study"},
     {"specfile"},
     {"ledger"},
     {"worker", "tracking", "plugins", "listing", "progress", "conformance", "stock"},
@@ -36,6 +43,7 @@ ORDER = [
     {"latency"},
     {"inspection", "export", "distribution"},
     {"compare"},
+    {"tuning"},
     {"show"},
     {"cli"},
 ]

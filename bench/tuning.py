@@ -399,7 +399,7 @@ def _spaces(spec: Spec, config: SearchConfig, training: TrainingConfig) -> dict[
             made = space(method, training, density, changes[method.label])
         except InputError as error:
             raise InputError(f"search.space: {method.label}: {error}") from error
-        if _searchable(made):
+        if _searchable(made) or (config.methods and made.draws):
             spaces[method.label] = made
         elif config.methods:
             raise InputError(f"search.methods: {method.label!r} has no hyperparameters to search")

@@ -1,0 +1,136 @@
+"""What a search may vary: declared ranges, what a spec makes of them, and what values make of a method."""
+
+from typing import Any
+
+import pytest
+
+from switchbench.components import MethodChoice
+from switchbench.errors import InputError
+from switchbench.methods import METHODS
+from switchbench.methods.options import declared
+from switchbench.optimisers import TrainingConfig
+from switchbench.space import Choice, DensityRange, Range, Space, space
+
+TRAINING = TrainingConfig(epochs=2)
+
+
+def of(method: Any, density: Any = 0.1, **changes: Any) -> Space:
+    return space(MethodChoice.model_validate(method), TRAINING, density, changes)
+
+
+def low(name: str, dimension: Range | Choice) -> Any:
+    return dimension.ends[0]
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_declared_ranges_are_searched_where_they_have_an_effect(name: str) -> None:
+    config = METHODS[name].Config
+    made = of(name)
+    for key, dimension in made.dimensions.items():
+        about = declared(config, key)
+        assert isinstance(dimension, Range)
+        assert [dimension.low, dimension.high] == about["search"]
+        assert dimension.log == about["log"]
+        assert dimension.whole == (config.model_fields[key].annotation is int)
+    defaults = made.defaults()
+    assert made.chosen(defaults, name).identity() == MethodChoice.model_validate(name).identity()
+    drawn = made.draw(lambda key, dimension: defaults.get(key, dimension.ends[0]))
+    assert drawn.keys() == made.dimensions.keys()
+
+
+def test_a_spec_narrows_widens_fixes_and_adds() -> None:
+    made = of(
+        "magnitude",
+        begin={"low": 0.1, "high": 0.2},
+        end=0.7,
+        updates={"low": 5, "high": 50, "log": True},
+        distribution=["global", "erk"],
+        **{"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}, "training.optimizer": ["adam", "adamw"]},
+    )
+    assert {name: str(dimension) for name, dimension in made.dimensions.items()} == {
+        "begin": "0.1 to 0.2",
+        "updates": "5 to 50, log",
+        "distribution": "global | erk",
+        "training.lr": "0.0001 to 0.01, log",
+        "training.optimizer": "adam | adamw",
+    }
+    assert made.method.options["end"] == 0.7
+    choice = made.chosen(made.draw(low), "mine")
+    assert choice.label == "mine"
+    assert (choice.options["updates"], choice.options["distribution"]) == (5, "global")
+    assert choice.training == {"lr": 1e-4, "optimizer": "adam"}
+    assert choice.trained(TRAINING) == TrainingConfig(epochs=2, lr=1e-4)
+
+
+def test_a_part_that_is_searched_brings_the_dimensions_that_need_it() -> None:
+    plain, parts = (
+        of("switcher"),
+        of("switcher", reader=["free", "equivariant"], sparsity=["target", "penalty"]),
+    )
+    assert "strength" not in plain.dimensions
+    assert {"strength", "rank"} <= parts.dimensions.keys()
+    assert [*parts.dimensions].index("rank") > [*parts.dimensions].index("reader")
+
+    def drawn(**chosen: Any) -> set[str]:
+        values = parts.draw(lambda name, dimension: chosen.get(name, dimension.ends[0]))
+        choice = parts.chosen(values, "x")
+        assert all(choice.options[name] == value for name, value in values.items())
+        return set(values)
+
+    assert "rank" not in drawn(reader="free", begin=0.1, end=0.6)
+    assert "rank" in drawn(reader="equivariant", begin=0.1, end=0.6)
+    assert "strength" in drawn(sparsity="penalty", begin=0.1, end=0.6)
+    assert "strength" not in drawn(sparsity="target", begin=0.1, end=0.6)
+
+
+def test_a_density_is_searched_for_methods_that_take_one() -> None:
+    wide = DensityRange(low=0.01, high=0.5, log=True)
+    made = of("magnitude", wide)
+    values = made.draw(low)
+    assert values["density"] == 0.01
+    assert made.chosen(values, "x").densities == [0.01]
+    assert "density" not in of("str", wide).draw(low)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"strenght": 1}, "unknown hyperparameter 'strenght'; did you mean 'strength'"),
+        ({"strength": {"low": 1, "high": 1}}, "strength: low 1 should be less than high 1"),
+        ({"strength": {"low": 1e-2, "high": 1e-4}}, "strength: low 0.01 should be less than high 0.0001"),
+        (
+            {"strength": {"low": 0, "high": 1, "log": True}},
+            "strength: low 0 should be greater than 0 on a log",
+        ),
+        ({"strength": {"low": 0}}, "strength: high: is required"),
+        ({"strength": {"lo": 0, "high": 1}}, "strength: .*unknown key 'lo'; did you mean 'low'"),
+        ({"strength": {"low": -1, "high": 1}}, "strength: -1.0 should be greater than or equal to 0"),
+        ({"strength": []}, r"strength: \[\] should be two choices or more"),
+        ({"strength": [1e-3]}, r"strength: \[0.001\] should be two choices or more"),
+        ({"strength": [1e-3, -2]}, "strength: -2 should be greater than or equal to 0"),
+        ({"strength": -3}, "strength: -3 should be greater than or equal to 0"),
+        ({"strength": [[1], [2]]}, "strength: .* should be choices that are words, numbers or booleans"),
+        ({"training.lr": {"low": 0, "high": 1}}, "training.lr: 0.0 should be greater than 0"),
+        ({"training.lrr": 1}, "unknown setting of the training 'lrr'; did you mean 'lr'"),
+        (
+            {"training.epochs": [1, 2]},
+            "training.epochs: is the same for every point, so that budgets are equal",
+        ),
+        ({"training.batch_size": 3}, "training.batch_size: is the same for every point"),
+    ],
+)
+def test_what_cannot_be_searched_is_one_line(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        of("l1", **changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dimension_that_its_method_leaves_without_effect_is_refused() -> None:
+    with pytest.raises(InputError, match="strength: has no effect: it needs sparsity penalty"):
+        of("switcher", strength={"low": 0.1, "high": 1})
+
+
+def test_values_that_do_not_go_together_are_one_line() -> None:
+    made = of("magnitude", begin={"low": 0.1, "high": 0.9})
+    with pytest.raises(InputError, match="begin"):
+        made.chosen({"begin": 0.8, "end": 0.5}, "x")

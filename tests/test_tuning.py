@@ -1,0 +1,496 @@
+"""Searches: budgets, objectives, samplers, pruners, failures, resuming and what comes of them."""
+
+import io
+import json
+import math
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+
+import switchbench
+from switchbench import datasets, specfile, study, tuning
+from switchbench.cli import app
+from switchbench.compare import report_search
+from switchbench.datasets import DATASETS, Data, Images
+from switchbench.errors import InputError
+from switchbench.ledger import Ledger
+from switchbench.methods import METHODS, Method, option, register
+from switchbench.progress import PointDisplay
+from switchbench.spec import Resources
+from switchbench.study import Place, Study
+from switchbench.worker import Job, measure
+
+SPEC: dict[str, Any] = {
+    "name": "tiny",
+    "networks": [{"network": "mlp", "hidden": [20, 12]}],
+    "datasets": ["digits"],
+    "methods": ["dense", "magnitude", "l1", "str"],
+    "densities": [0.2],
+    "seeds": 2,
+    "training": {"epochs": 4, "batch_size": 64},
+    "search": {"points": 4, "training": {"epochs": 2}},
+}
+EPOCH = 21
+"""Steps: 1,293 images in batches of 64."""
+
+
+def spec(**search: Any) -> dict[str, Any]:
+    """The small search with another part ``search``, and what else is given in capitals."""
+    outer = {key.lower(): search.pop(key) for key in [*search] if key.isupper()}
+    return SPEC | outer | {"search": SPEC["search"] | search}
+
+
+class Driver:
+    """A search in this process: everything but Ray."""
+
+    def __init__(self, folder: Path, given: dict[str, Any], url: str | None = None) -> None:
+        self.planned = tuning.plan(given, folder)
+        self.planned.ledger.create(self.planned.spec, [])
+        place = Place(self.planned.ledger.journal, url)
+        self.studies = {
+            label: Study(
+                place,
+                f"{url and folder.name}/{label}",
+                self.planned.config,
+                about,
+                self.planned.identity(label),
+            )
+            for label, about in self.planned.spaces.items()
+        }
+        for label, own in self.studies.items():
+            if own.fresh:
+                own.enqueue(self.planned.spaces[label].defaults(), "defaults")
+        console = Console(file=io.StringIO())
+        self.source = tuning._Source(self.planned, self.studies, PointDisplay(console, None, 0))
+        run = uuid.uuid4().hex
+        self.job = Job(self.planned.ledger.folder, datasets.data_folder(), Resources(), run, test=False)
+
+    def points(self, most: int = 1_000, untold: int = 0) -> int:
+        """Run points until there are no more; of the last ones so many are left without being told."""
+        number = 0
+        while number < most and (point := self.source.ask()):
+            watchers: Callable[[int], Any] = (
+                study.watchers(*point.watched) if point.watched else lambda seed: None
+            )
+            if number < most - untold:
+                self.source.tell(point, measure(point.trials, self.job, watchers))
+            number += 1
+        return number
+
+    def table(self) -> pd.DataFrame:
+        tuning._store(self.planned, self.studies)
+        points = self.planned.comparison.points()
+        assert points is not None
+        return points
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole search, through Ray."""
+    folder = tmp_path_factory.mktemp("search") / "out"
+    switchbench.search(SPEC, folder, console=Console(file=io.StringIO()))
+    return folder
+
+
+def test_every_method_gets_the_same(done: Path) -> None:
+    points = Ledger(done).points()
+    assert points is not None
+    assert set(points["label"]) == {"magnitude", "l1", "str"}  # dense has nothing to search
+    assert (points.groupby("label").size() == 4).all()
+    assert (points.groupby("label")["steps"].sum() == 4 * 2 * EPOCH).all()
+    assert (points["state"] == "complete").all()
+    assert (points.groupby("label")["origin"].first() == "defaults").all()
+    text = (done / "report" / "search.md").read_text()
+    assert f"budgets were equal: 4 points and {4 * 2 * EPOCH} gradient steps for every method" in text
+
+
+def test_a_search_reads_no_test_image_and_the_comparison_does(done: Path) -> None:
+    searched, compared = (Ledger(folder).results() for folder in (done / "search", done))
+    assert len(searched) == 12
+    assert (searched["status"] == "validated").all()
+    assert searched["val_accuracy"].notna().all()
+    assert searched[["test_accuracy", "test_loss", "test_top5"]].isna().all(axis=None)
+    assert (searched["test_size"] == 0).all()
+    assert not set(searched["seed"]) & set(compared["seed"])
+    assert compared["test_accuracy"].notna().all()
+
+
+def test_the_best_are_run_again_beside_the_defaults_on_fresh_seeds(done: Path) -> None:
+    best = specfile.load(done / "best.yaml")
+    points = Ledger(done).points()
+    assert points is not None
+    assert best.search is None
+    assert best.seeds == [0, 1]
+    assert best.training.epochs == 4
+    results = Ledger(done).results()
+    assert set(results["label"]) == {method.label for method in best.methods}
+    for label, own in points.groupby("label"):
+        chosen = own[own["best"]].iloc[0]
+        allowed = own[own["infeasible"] <= 0]
+        if len(allowed):
+            assert chosen["val_accuracy"] == allowed["val_accuracy"].max()
+        if chosen["origin"] != "defaults":
+            (tuned,) = [method for method in best.methods if method.label == f"{label} tuned"]
+            assert {key: tuned.options[key] for key in json.loads(chosen["params"])} == json.loads(
+                chosen["params"]
+            )
+    assert {"dense", "magnitude", "l1", "str"} <= set(results["label"])
+
+
+def test_best_yaml_runs_as_it_is_and_finds_everything_done(done: Path) -> None:
+    assert switchbench.plan(done / "best.yaml", done).todo == []
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(done: Path) -> None:
+    page = (done / "report" / "search.html").read_text()
+    for heading in ("History", "Importance", "Parallel coordinates", "Contours", "Slices"):
+        assert page.count(f"<h3>{heading}</h3>") == 3
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?http", page)
+    assert page.count('class="plotly-graph-div"') >= 12
+    before = page
+    (done / "points.parquet").write_bytes((done / "search" / "points.parquet").read_bytes())
+    (done / "search" / "points.parquet").rename(done / "aside.parquet")  # as published
+    try:
+        assert report_search(done, Console(file=io.StringIO()))
+    finally:
+        (done / "aside.parquet").rename(done / "search" / "points.parquet")
+    assert len((done / "report" / "search.html").read_text()) == pytest.approx(len(before), rel=0.01)
+
+
+def test_every_point_is_in_mlflow(done: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{done / 'mlflow.db'}")
+    for name, number in (("tiny", 12), ("tiny-best", len(Ledger(done).results()))):
+        experiment = client.get_experiment_by_name(name)
+        assert experiment
+        runs = client.search_runs([experiment.experiment_id], filter_string="tags.status != 'x'")
+        assert len(runs) == number
+        assert all("val_accuracy" in run.data.metrics for run in runs)
+    assert all(run.info.status == "FINISHED" for run in runs)
+
+
+def test_again_does_nothing(done: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("trials/*.parquet")}
+    said = io.StringIO()
+    switchbench.search(SPEC, done, mlflow_uri="none", console=Console(file=said, width=300))
+    assert {path: path.stat().st_mtime_ns for path in done.rglob("trials/*.parquet")} == before
+    assert "12 done" in said.getvalue()
+
+
+def test_a_search_has_no_test_images_at_all(tmp_path: Path, monkeypatch: Any) -> None:
+    def loader(folder: Path) -> Data:
+        """Digits whose test images cannot be read."""
+        digits = datasets.load("digits")
+        return Data(digits.train, Guard(torch.zeros(5, 1, 8, 8), torch.zeros(5)), 10)
+
+    class Guard(Images):
+        def __getattribute__(self, name: str) -> Any:
+            if name in ("images", "labels", "counts"):
+                raise AssertionError(f"test {name} read")
+            return super().__getattribute__(name)
+
+        def __len__(self) -> int:
+            return 0
+
+        def to(self, device: torch.device) -> Images:
+            return self
+
+    # Even what stands in their place is not read.
+    monkeypatch.setattr(Data, "without_test", lambda self: Data(self.train, self.test, self.classes))
+    datasets.register("guarded")(loader)
+    try:
+        driver = Driver(tmp_path / "a", spec(points=1, DATASETS=["guarded"], METHODS=["magnitude"]))
+        assert driver.points() == 1
+        assert driver.table()["state"].tolist() == ["complete"]
+    finally:
+        DATASETS.pop("guarded")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random", "grid", "cmaes"])
+@pytest.mark.parametrize("objectives", [["val_accuracy"], ["val_accuracy", "density"]], ids=["one", "two"])
+def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
+    given = spec(
+        sampler=sampler, objectives=objectives, points=7, METHODS=["magnitude", "str"], grid=2,
+        density={"low": 0.05, "high": 0.5, "log": True} if len(objectives) > 1 else None,
+    )  # fmt: skip
+    given["training"] = {"steps": 8}
+    given["search"]["training"] = {"steps": 4}
+    if sampler == "cmaes" and len(objectives) > 1:
+        with pytest.raises(InputError, match="cmaes: is for one objective"):
+            tuning.plan(given, tmp_path)
+        return
+    driver = Driver(tmp_path, given)
+    driver.points()
+    points = driver.table()
+    assert (points["state"] == "complete").all()
+    sizes = points.groupby("label").size()
+    assert sizes["str"] == 7
+    assert sizes["magnitude"] == (
+        5 if sampler == "grid" and len(objectives) == 1 else 7
+    )  # defaults, and 2 × 2
+    for label, own in points.groupby("label"):
+        drawn = own["params"].tolist()
+        assert len(set(drawn)) == len(own), label
+        front = own[own["best"]]
+        assert len(front) == 1 if len(objectives) == 1 else len(front) >= 1
+    best = tuning._best(driver.planned, driver.studies)
+    if len(objectives) > 1:
+        tuned = [method for method in best.methods if "#" in method.label and method.takes_target()]
+        assert all(method.densities and 0.05 <= method.densities[0] <= 0.5 for method in tuned)
+        assert {trial.density for trial in best.trials()} >= {
+            method.densities[0] for method in tuned if method.densities
+        }
+
+
+def test_a_small_grid_ends_by_itself(tmp_path: Path) -> None:
+    space = {"magnitude.begin": [0.0, 0.1], "magnitude.end": 0.6}
+    driver = Driver(tmp_path, spec(sampler="grid", points=9, METHODS=["magnitude"], space=space))
+    driver.points()
+    begins = [json.loads(text)["begin"] for text in driver.table()["params"]]
+    assert set(begins) == {0.0, 0.1}
+    assert len(begins) <= 3  # the defaults, and the grid
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
+def test_pruners_stop_what_does_badly(pruner: str, tmp_path: Path) -> None:
+    space = {
+        "training.lr": {"low": 1e-7, "high": 1e-2, "log": True},
+        "magnitude.begin": 0.1,
+        "magnitude.end": 0.6,
+    }
+    given = spec(
+        pruner=pruner, points=14, METHODS=["magnitude"], space=space, sampler="random", training={"epochs": 9}
+    )
+    given["search"]["methods"] = ["magnitude"]
+    driver = Driver(tmp_path, given)
+    driver.points()
+    points = driver.table()
+    states = points["state"].value_counts()
+    assert states["pruned"] >= 1
+    assert states["complete"] >= 1
+    assert set(states.index) <= {"pruned", "complete"}
+    pruned = points[points["state"] == "pruned"]
+    whole = EPOCH * 9
+    assert (pruned["steps"] < whole).all()
+    assert (points[points["state"] == "complete"]["steps"] == whole).all()
+    assert "stopped" in "".join(pruned["error"]) or pruned["error"].str.startswith("pruned").all()
+    best = points[points["best"]].iloc[0]
+    assert json.loads(best["params"])["training.lr"] > 1e-4
+
+
+def test_a_budget_of_steps(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, spec(points=None, steps=2 * EPOCH * 3 + 10, METHODS=["magnitude", "l1"]))
+    driver.points()
+    assert driver.table().groupby("label")["steps"].sum().tolist() == [2 * EPOCH * 3] * 2
+
+
+def test_a_method_of_many_rounds_gets_the_same_steps_and_fewer_points(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, spec(points=12, METHODS=["magnitude", "lottery-ticket"]))
+    driver.points()
+    points = driver.table()
+    steps, numbers = points.groupby("label")["steps"].sum(), points.groupby("label").size()
+    assert numbers["magnitude"] == 12
+    assert 1 <= numbers["lottery-ticket"] < 12
+    assert steps["lottery-ticket"] <= steps["magnitude"]
+    assert "budgets were not used up alike" in "".join(
+        note for grid in switchbench_reports(points) for note in grid.notes
+    )
+
+
+def switchbench_reports(points: pd.DataFrame) -> Any:
+    from switchbench.reports.search import search_grids
+
+    return search_grids(points)
+
+
+def test_a_method_that_finds_its_own_density_must_be_sparse_enough(tmp_path: Path) -> None:
+    space = {"str.start": {"low": -9, "high": -2}}
+    driver = Driver(tmp_path, spec(points=10, METHODS=["str"], space=space, density=0.3, sampler="random"))
+    driver.points()
+    points = driver.table()
+    assert (points["infeasible"] > 0).any()
+    assert (points["infeasible"] <= 0).any()
+    excess = points["density"] - 0.3 * 1.01
+    assert excess.tolist() == pytest.approx(points["infeasible"].tolist())
+    best = points[points["best"]].iloc[0]
+    assert best["density"] <= 0.3 * 1.01
+    assert best["val_accuracy"] == points[points["infeasible"] <= 0]["val_accuracy"].max()
+
+
+@pytest.fixture
+def moody() -> Iterator[None]:
+    """A method that fails, diverges, or works, as its option says."""
+
+    @register("moody")
+    class Moody(Method):
+        """Fails where it is told to."""
+
+        class Config(Method.Config):
+            mood: float = option(0.5, "below 0.3 it fails, above 0.7 it diverges", search=(0.0, 1.0))
+
+        config: Config
+
+        @classmethod
+        def takes_target(cls, config: Any) -> bool:
+            return False
+
+        def after_step(self, progress: Any) -> None:
+            if self.config.mood < 0.3:
+                raise RuntimeError("bad mood")
+            if self.config.mood > 0.7:
+                with torch.no_grad():
+                    next(iter(self.weights.values())).fill_(math.nan)
+
+    yield
+    METHODS.pop("moody")
+
+
+def test_what_fails_is_recorded_and_stops_nothing(tmp_path: Path, moody: None) -> None:
+    driver = Driver(tmp_path, spec(points=12, METHODS=["moody"], sampler="random", density=1.0))
+    assert driver.points() == 12
+    points = driver.table()
+    moods = [json.loads(text)["mood"] for text in points["params"]]
+    expected = ["fail" if mood < 0.3 or mood > 0.7 else "complete" for mood in moods]
+    assert points["state"].tolist() == expected
+    assert {"fail", "complete"} <= set(expected)
+    for mood, error in zip(moods, points["error"], strict=True):
+        if mood < 0.3:
+            assert error.startswith("failed: RuntimeError: bad mood")
+        elif mood > 0.7:
+            assert error.startswith("diverged: ")
+
+
+def test_values_that_do_not_go_together_cost_nothing(tmp_path: Path) -> None:
+    space = {"magnitude.begin": {"low": 0.0, "high": 0.9}}  # begin has to be before end
+    driver = Driver(tmp_path, spec(points=10, METHODS=["magnitude"], space=space, sampler="random"))
+    assert driver.points() == 10
+    assert (driver.table()["state"] == "complete").all()
+    assert driver.source.invalid >= 1
+
+
+def test_points_left_behind_are_taken_up_and_nothing_runs_twice(tmp_path: Path) -> None:
+    given = spec(points=8, METHODS=["magnitude"])
+    first = Driver(tmp_path, given)
+    first.points(most=5, untold=2)
+    asked = {number: trial.params for number, trial in enumerate(first.studies["magnitude"].trials())}
+    second = Driver(tmp_path, given)
+    assert second.points() == 8 - 3
+    points = second.table()
+    assert points["number"].tolist() == [*range(8)]
+    assert (points["state"] == "complete").all()
+    assert {n: json.loads(points["params"][n]) for n in asked} == asked
+    assert len(Ledger(tmp_path / "search").results()) == 8
+
+
+def test_a_row_that_was_not_told_is_not_trained_again(tmp_path: Path) -> None:
+    given = spec(points=3, METHODS=["magnitude"])
+    first = Driver(tmp_path, given)
+    point = first.source.ask()
+    assert point
+    measure(point.trials, first.job, lambda seed: None)
+    (path,) = (tmp_path / "search" / "trials").iterdir()
+    before = path.stat().st_mtime_ns
+    Driver(tmp_path, given).points()
+    assert path.stat().st_mtime_ns == before
+
+
+def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    Driver(tmp_path, spec(METHODS=["magnitude"])).points(most=1)
+    Driver(tmp_path, spec(METHODS=["magnitude"], points=6, sampler="random"))  # may go on otherwise
+    with pytest.raises(InputError, match=r"magnitude: its study is of another search \(training changed\)"):
+        Driver(tmp_path, spec(METHODS=["magnitude"], training={"epochs": 3}))
+
+
+def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
+    given = spec(points=3, METHODS=["magnitude"])
+    Driver(tmp_path, given).points(most=2)
+    journal = tmp_path / "search" / "study.journal"
+    with journal.open("ab") as stream:
+        stream.write(b'{"op_code": 5, "worker')
+    Place(journal, None).mend()
+    driver = Driver(tmp_path, given)
+    assert driver.points() == 1
+    assert len(driver.table()) == 3
+
+
+def test_warm_start_tries_the_best_of_another_search_first(tmp_path: Path, done: Path) -> None:
+    planned = tuning.plan(SPEC, tmp_path)
+    warm = tuning._warm_points(planned, done)
+    points = Ledger(done).points()
+    assert points is not None
+    for label, found in warm.items():
+        own = points[(points["label"] == label) & (points["infeasible"] <= 0)]
+        assert found[0] == json.loads(own.sort_values("val_accuracy", ascending=False)["params"].iloc[0])
+    with pytest.raises(InputError, match="holds no search"):
+        tuning._warm_points(planned, tmp_path)
+    switchbench.search(
+        spec(METHODS=["magnitude"], points=3, space={"magnitude.end": 0.5}), tmp_path / "warm",
+        warm_start=done, mlflow_uri="none", console=Console(file=io.StringIO()),
+    )  # fmt: skip
+    started = Ledger(tmp_path / "warm").points()
+    assert started is not None
+    assert started["origin"].tolist() == ["defaults", "warm start", "warm start"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"methods": ["dense"]}, "search.methods: 'dense' has no hyperparameters to search"),
+        ({"METHODS": ["dense", "random"]}, "search.methods: none of dense, random has hyperparameters to search"),
+        ({"methods": ["magnitud"]}, "search.methods: unknown method 'magnitud'; did you mean 'magnitude'"),
+        ({"space": {"l1.strenght": 3}}, "search.space: l1: method 'l1': unknown hyperparameter 'strenght'; did you"),
+        ({"space": {"lr": 3}}, "search.space: 'lr' should be one of dense.option, magnitude.option"),
+        ({"space": {"l1.strength": {"low": 2, "high": 1}}}, "search.space: l1: strength: low 2 should be less than"),
+        ({"points": 0}, "search.points: 0 should be greater than or equal to 1"),
+        ({"steps": 5}, "search: give points or steps, one of them"),
+        ({"sampler": "tpee"}, "search.sampler: 'tpee' should be 'tpe', 'nsga2'"),
+        ({"pruner": "median", "objectives": ["density"]}, "search: pruner median: needs one objective"),
+        ({"objectives": ["test_accuracy"]}, "search.objectives.* should be 'val_accuracy', 'val_loss'"),
+        ({"seeds": [0]}, "search.seeds: 0 is a seed of the comparison"),
+        ({"training": {"epoch": 1}}, "search.training: .*unknown key 'epoch'; did you mean 'epochs'"),
+        ({"density": {"low": 0.1, "high": 0.5}}, "search: density: a range needs a second objective"),
+        ({"DENSITIES": [0.1, 0.2]}, "search.density: is required, because the comparison has several"),
+        ({"NETWORKS": ["mlp", "lenet-300-100"]}, "networks: a search takes one, not 2"),
+        ({"poins": 3}, "search: unknown key 'poins'; did you mean 'points'"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        tuning.plan(spec(**changes), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_run_and_search_say_which_is_for_what(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this spec is of a search: switchbench search runs it"):
+        switchbench.run(SPEC, tmp_path)
+    plain = {key: value for key, value in SPEC.items() if key != "search"}
+    with pytest.raises(InputError, match="search: is required"):
+        switchbench.search(plain, tmp_path)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_dry_run_says_what_is_searched_and_what_it_costs(tmp_path: Path) -> None:
+    from ruamel.yaml import YAML
+    from typer.testing import CliRunner
+
+    path = tmp_path / "tiny.yaml"
+    YAML().dump(SPEC, path)
+    said = CliRunner().invoke(app, ["search", str(path), "--dry-run"], catch_exceptions=False)
+    words = " ".join(said.output.split())
+    assert "magnitude begin 0 to 0.3" in words
+    assert "l1 strength 1e-06 to 0.01, log" in words
+    assert f"each method: {4 * 2 * EPOCH} gradient steps, seeds [1000]" in words
+    assert f"4 points of magnitude 4 {4 * 2 * EPOCH}" in words
+    assert (
+        f"the comparison of the best 14 {14 * 4 * EPOCH:,}" in words
+    )  # 4 methods and 3 tuned, 2 seeds, 104 steps
+    assert [*tmp_path.iterdir()] == [path]
