@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def test_a_failure_is_tried_once_a_run_and_a_measurement_once(
 ) -> None:
     calls: list[str] = []
 
-    def fail(config: Any, *_: Any) -> Any:
+    def fail(config: Any, *_: Any, **__: Any) -> Any:
         calls.append(config.trial_id)
         raise ValueError("no")
 
@@ -98,3 +99,15 @@ def test_a_gpu_that_is_not_there_is_a_failure_and_no_cpu_run(
     row = execute(plan[0], replace(job, resources=Resources(gpus=1)))
     assert row["status"] == "failed"
     assert "gpus: 1 asked for, but PyTorch sees none" in row["error"]
+
+
+def test_memory_does_not_grow_with_the_number_of_trials(tmp_path: Path, spec: dict[str, Any]) -> None:
+    fake = {"dataset": "fake", "shape": [1, 64, 64], "train": 5_000, "test": 100}  # 20 MB, 80 as floats
+    spec |= {"datasets": [fake], "methods": ["magnitude"], "training": {"steps": 2}, "seeds": 12}
+    spec["networks"] = [{"network": "mlp", "hidden": [20]}]
+    job, plan = prepare(tmp_path, spec)
+    peaks = []
+    for config in plan[:12]:
+        assert execute(config, job)["status"] == "ok"
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    assert peaks[-1] - peaks[2] < 40, peaks  # a copy of the images per trial would be 180

@@ -1,7 +1,8 @@
 """Fill the tables of README.md and docs/*.md from the stored results that they name.
 
 ``make docs`` runs it; ``--check`` writes nothing, and fails if a page would change. A table stands between
-``<!-- table: FOLDER -->`` and ``<!-- end -->``. Its header says which of the report's tables it is, the
+``<!-- table: FOLDER -->`` and ``<!-- end -->``; where a folder holds several tasks, one of them is named by the
+scope: ``<!-- table: FOLDER, scope fc -->``. Its header says which of the report's tables it is, the
 first words of its rows which of that table's rows; pairs of methods come from the page's own
 ``switchbench report … --pair A:B``.
 """
@@ -12,10 +13,11 @@ from pathlib import Path
 
 from switchbench import reports
 from switchbench.ledger import Ledger
-from switchbench.reports.render import markdown
+from switchbench.reports.render import grid_lines, markdown
+from switchbench.reports.search import search_grids
 
 ROOT = Path(__file__).parent.parent
-TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(?=\n<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table: ([^\s,]+)(?:, scope (\S+))? -->\n)(.*?)(?=\n<!-- end -->)", re.DOTALL)
 RULE = re.compile(r"[|:-]+")
 KEYS = ("against", "target")
 """Names of a second column without which a row is not known from the others."""
@@ -32,8 +34,15 @@ def filled(page: str) -> str:
 
     def fill(match: re.Match[str]) -> str:
         ledger = Ledger(ROOT / match[2])
-        tables = _tables(markdown(reports.build(ledger.results(), ledger.name(), pairs)))
-        return match[1] + "\n".join(_lines(match[3], tables))
+        results, points = ledger.results(), ledger.points()
+        rows = results if match[3] is None else results[results["scope"] == match[3]]
+        known = {*rows["label"]}
+        text = markdown(
+            reports.build(rows, ledger.name(), [pair for pair in pairs if known.issuperset(pair)])
+        )
+        if points is not None:
+            text += "\n".join(line for grid in search_grids(points) for line in grid_lines(grid))
+        return match[1] + "\n".join(_lines(match[4], _tables(text)))
 
     return TABLE.sub(fill, page)
 

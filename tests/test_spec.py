@@ -1,0 +1,69 @@
+"""What a comparison says of one method alone: densities and a training of its own."""
+
+from typing import Any
+
+import pytest
+
+from switchbench.errors import InputError
+from switchbench.specfile import dump, parse
+from switchbench.trial import TrialConfig
+
+
+def with_method(spec: dict[str, Any], **entry: Any) -> dict[str, Any]:
+    return spec | {"methods": ["dense", {"method": "magnitude", **entry}]}
+
+
+def test_a_method_may_have_densities_and_a_learning_rate_of_its_own(spec: dict[str, Any]) -> None:
+    own = parse(with_method(spec, label="own", densities=[0.03], training={"lr": 0.02}))
+    trials = [trial for trial in own.trials() if trial.method.label == "own"]
+    assert {trial.density for trial in trials} == {0.03}
+    assert {trial.training.lr for trial in trials} == {0.02}
+    assert {trial.training.lr for trial in own.trials() if trial.method.label == "dense"} == {1e-3}
+    every = parse(with_method(spec | {"densities": [0.03]}) | {"training": spec["training"] | {"lr": 0.02}})
+    twins = [trial.trial_id for trial in every.trials() if trial.method.label == "magnitude"]
+    assert [trial.trial_id for trial in trials] == twins  # the same trial, however a spec says it
+
+
+def test_it_is_written_as_it_was_read(spec: dict[str, Any]) -> None:
+    own = parse(with_method(spec, densities=[0.03], training={"lr": 0.02}))
+    written = own.model_dump(mode="json")["methods"]
+    assert (written[1]["densities"], written[1]["training"]) == ([0.03], {"lr": 0.02})
+    assert not {"densities", "training"} & written[0].keys()
+    from ruamel.yaml import YAML
+
+    assert parse(YAML(typ="safe").load(dump(own))) == own
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            {"training": {"epochs": 3}},
+            "training: epochs: are the same for every method, so that budgets are equal",
+        ),
+        ({"training": {"steps": 3, "batch_size": 1}}, "batch_size, steps: are the same for every method"),
+        ({"training": {"lrr": 3}}, "methods: 'magnitude': unknown key 'lrr'; did you mean 'lr'"),
+        ({"training": {"lr": -1}}, "methods: 'magnitude': lr: -1 should be greater than 0"),
+        ({"densities": []}, "densities"),
+        ({"densities": [2]}, "densities.* 2 should be less than or equal to 1"),
+    ],
+)
+def test_what_would_be_unfair_or_unknown_is_one_line(
+    spec: dict[str, Any], entry: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        parse(with_method(spec, **entry))
+    assert "\n" not in str(caught.value)
+
+
+def test_densities_of_a_method_that_takes_none_are_refused(spec: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="'dense' takes no target density"):
+        parse(spec | {"methods": [{"method": "dense", "densities": [0.1]}]})
+
+
+def test_a_trial_alone_has_its_training_and_density_beside_the_method() -> None:
+    with pytest.raises(InputError, match="densities and training of a method's own are for comparisons"):
+        TrialConfig.of(
+            network="mlp", dataset="digits", method={"method": "magnitude", "densities": [0.1]}, density=0.1,
+            training={"steps": 3},
+        )  # fmt: skip

@@ -1,0 +1,185 @@
+"""Killing a search, and several drivers on one database, through the command line as a user meets them.
+
+``CAMPAIGN=1 pytest tests/test_tuning_faults.py`` kills one search of 40 points ten times.
+"""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from switchbench.ledger import Ledger
+
+KILLS, POINTS = (10, 40) if os.environ.get("CAMPAIGN") else (2, 8)
+SPEC = """
+name: faults
+networks: [{network: mlp, hidden: [30]}]
+datasets: [digits]
+methods: [magnitude]
+densities: [0.1]
+seeds: 1
+training: {epochs: 12}
+search: {points: %d, seeds: 2, pruner: %s, parallel: %d}
+"""
+
+
+def command(
+    folder: Path, *extra: str, points: int = POINTS, pruner: str = "none", parallel: int = 2
+) -> list[str]:
+    spec = folder / "faults.yaml"
+    spec.write_text(SPEC % (points, pruner, parallel))
+    search = [sys.executable, "-m", "switchbench", "search", str(spec), "--out", str(folder / "out")]
+    return [*search, "--mlflow-uri", "none", *extra]
+
+
+def start(folder: Path, *extra: str, **options: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(folder, *extra, **options),  # type: ignore[arg-type]
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def rows(folder: Path) -> dict[str, int]:
+    return {
+        path.name: path.stat().st_mtime_ns
+        for path in (folder / "out" / "search" / "trials").glob("*.parquet")
+    }
+
+
+def wait_for(more: int, folder: Path, process: subprocess.Popen[str]) -> None:
+    before, deadline = len(rows(folder)), time.monotonic() + 120
+    while len(rows(folder)) < before + more and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def check_whole(folder: Path, points: int = POINTS) -> None:
+    """Every point told once, each with its own rows, and nothing else in the ledger."""
+    found = Ledger(folder / "out").points()
+    assert found is not None
+    assert found["number"].tolist() == [*range(points)]
+    assert (found["state"] == "complete").all()
+    assert found["params"].is_unique
+    results = Ledger(folder / "out" / "search").results()
+    assert len(results) == 2 * points == len(rows(folder))
+    assert (results["status"] == "validated").all()
+
+
+def test_kill_9_at_any_moment(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    landed: dict[str, int] = {}
+    for _ in range(KILLS):
+        process = start(tmp_path)
+        wait_for(chance.randint(1, 4), tmp_path, process)
+        time.sleep(chance.random())
+        os.killpg(process.pid, signal.SIGKILL) if chance.random() < 0.5 else process.kill()
+        process.communicate()
+        time.sleep(3)  # workers outlive their driver by a second or two and may still land a row
+        now = rows(tmp_path)
+        assert {name: now[name] for name in landed} == landed  # what is there is not written again
+        landed = now
+    done = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = rows(tmp_path)
+    assert {name: after[name] for name in landed} == landed
+    check_whole(tmp_path)
+    assert (Ledger(tmp_path / "out").results()["status"] == "ok").all()
+
+
+def test_ctrl_c_says_how_to_go_on_and_a_second_driver_is_refused(tmp_path: Path) -> None:
+    process = start(tmp_path, points=300)
+    wait_for(2, tmp_path, process)
+    second = subprocess.run(
+        command(tmp_path, points=300), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert second.returncode == 2
+    assert second.stderr.strip() == f"switchbench: {tmp_path / 'out'}: another search is running there"
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output.strip().splitlines()[-1].startswith("switchbench: stopped; all is kept in ")
+    assert "Traceback" not in output
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real server, started for these tests."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    binaries = found[-1].parent if found else None
+    if not binaries and (initdb := shutil.which("initdb")):
+        binaries = Path(initdb).parent
+    if not binaries:
+        pytest.skip("no PostgreSQL server is installed")
+    folder = tmp_path_factory.mktemp("postgres")
+    user: list[str] = []
+    if os.getuid() == 0:  # the server refuses to be run by root
+        user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        for path in (folder, *folder.parents):
+            if path.is_relative_to("/tmp") and path != Path("/tmp"):
+                path.chmod(0o755)
+        shutil.chown(folder, "nobody", "nogroup")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = folder / "data"
+    initdb = [*user, str(binaries / "initdb"), "-D", str(data), "-U", "tester", "--auth=trust"]
+    subprocess.run(initdb, check=True, capture_output=True)
+    server = subprocess.Popen(
+        [
+            *user,
+            str(binaries / "postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            "-k",
+            str(folder),
+            "-h",
+            "127.0.0.1",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while subprocess.run(
+            [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)], capture_output=True
+        ).returncode:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+def test_two_drivers_share_a_study_in_postgresql(tmp_path: Path, postgres: str) -> None:
+    drivers = [start(tmp_path, "--storage", postgres, parallel=1) for _ in range(2)]
+    outputs = [driver.communicate(timeout=400)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], outputs
+    check_whole(tmp_path)
+    shares = [output.count("  magnitude  #") for output in outputs]
+    assert sum(shares) == POINTS
+    assert min(shares) >= 1
+
+
+def test_a_database_that_does_not_answer_is_one_line_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql+psycopg2://me:secret@127.0.0.1:9/none"
+    done = subprocess.run(
+        command(tmp_path, "--storage", url), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("switchbench: --storage postgresql+psycopg2://…@127.0.0.1:9/none: ")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr
