@@ -1,8 +1,8 @@
 """Fill the tables of README.md and docs/*.md from the stored results that they name.
 
 ``make docs`` runs it; ``--check`` writes nothing, and fails if a page would change. A table stands between
-``<!-- table: FOLDER -->`` and ``<!-- end -->``; where a folder holds several tasks, one of them is named by the
-scope: ``<!-- table: FOLDER, scope fc -->``. Its header says which of the report's tables it is, the
+``<!-- table: FOLDER -->`` and ``<!-- end -->``; where a folder holds several tasks, one of them is named by
+the scope: ``<!-- table: FOLDER, scope fc -->``. Its header says which of the report's tables it is, the
 first words of its rows which of that table's rows; pairs of methods come from the page's own
 ``switchbench report … --pair A:B``.
 """
@@ -36,10 +36,8 @@ def filled(page: str) -> str:
         ledger = Ledger(ROOT / match[2])
         results, points = ledger.results(), ledger.points()
         rows = results if match[3] is None else results[results["scope"] == match[3]]
-        known = {*rows["label"]}
-        text = markdown(
-            reports.build(rows, ledger.name(), [pair for pair in pairs if known.issuperset(pair)])
-        )
+        shown = [pair for pair in pairs if {*rows["label"]}.issuperset(pair)]
+        text = markdown(reports.build(rows, ledger.name(), shown))
         if points is not None:
             text += "\n".join(line for grid in search_grids(points) for line in grid_lines(grid))
         return match[1] + "\n".join(_lines(match[4], _tables(text)))
