@@ -13,7 +13,6 @@
     DIR/search/                      the search's own ledger, and beside its trials
     DIR/search/study.journal         Optuna's studies, unless a database holds them
     DIR/search/points.parquet        every point of the search, one row
-    DIR/points.parquet               such a file as it was published
     DIR/results.parquet              such a file as it was published: its rows count as trials
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
@@ -186,11 +185,11 @@ class Ledger:
 
     def points(self) -> pd.DataFrame | None:
         """Every point of the search that chose this comparison's methods, or None if there was none."""
-        for path in (self.search._points_file, self._points_file):
-            if path.exists():
-                points: pd.DataFrame = _sound(path).to_pandas()
-                return points
-        return None
+        path = self.search._points_file
+        if not path.exists():
+            return None
+        points: pd.DataFrame = _sound(path).to_pandas()
+        return points
 
     def write(self, row: dict[str, Any], curves: list[dict[str, float]]) -> None:
         """Store a trial: its curves first, its row as the last act."""

@@ -222,8 +222,9 @@ def words(objectives: Sequence[str], values: Sequence[float]) -> str:
     )
 
 
-class _Source:
-    """Asks the studies in turn while their budgets last, and tells them what came of each point."""
+class Source:
+    """Asks the studies in turn while their budgets last, and tells them what came of each point. (What
+    ``distribution`` runs points from.)"""
 
     def __init__(self, planned: Plan, studies: dict[str, Study], display: PointDisplay) -> None:
         self.planned, self.studies, self.display = planned, studies, display
@@ -232,6 +233,7 @@ class _Source:
         """A point that has been asked for and not yet been taken."""
 
     def ask(self) -> "Point | None":
+        """The next point of the method that has most of its budget left; None if all is spent."""
         if self.waiting:
             point, self.waiting = self.waiting, None
             return point
@@ -250,6 +252,7 @@ class _Source:
         return None
 
     def tell(self, point: "Point", rows: list[dict[str, Any]]) -> None:
+        """What came of a point, by the rows of its trials."""
         found, study = self._found(point, rows), self.studies[point.study]
         study.tell(point.number, found)
         best = study.best(1)
@@ -339,7 +342,7 @@ def _search(
         f"{planned.spec.name}: {budget} for each of {before} → {planned.comparison.folder}", soft_wrap=True
     )
     with PointDisplay(console, wanted, told) as display:
-        source = _Source(planned, studies, display)
+        source = Source(planned, studies, display)
         try:
             while (point := source.ask()) or any(study.elsewhere for study in studies.values()):
                 if point is None:
@@ -358,7 +361,7 @@ def _search(
 
 def _spend(
     planned: Plan,
-    source: _Source,
+    source: Source,
     address: str | None,
     mlflow_uri: str | None,
     modules: list[Any],

@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}
 CONTOURS = 4
 """Dimensions, the most important ones, whose contours are drawn against each other."""
-STYLE = "body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}p.none{color:#666}"
+STYLE = "body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
+STYLE += "p.none{color:#666}.picture{overflow-x:auto}"
 
 
 def write_pictures(points: pd.DataFrame, path: Path, title: str) -> None:
@@ -36,7 +37,8 @@ def write_pictures(points: pd.DataFrame, path: Path, title: str) -> None:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     figure = draw()
-                parts.append(figure.to_html(full_html=False, include_plotlyjs=library))
+                drawn = figure.to_html(full_html=False, include_plotlyjs=library)
+                parts.append(f"<div class='picture'>{drawn}</div>")
                 library = False
             except Exception as error:  # optuna refuses in many ways where there is too little to draw
                 parts.append(

@@ -8,20 +8,27 @@
 - *METHOD / plain*: training time of a method over that of as many plain steps, which a plain copy
   of the network takes now and then in between (``bench/yardstick.py``); amortised over the whole
   training, reading, pruning and all. A method that trains in rounds is counted per round.
+- *data set again*: milliseconds that a second trial of a process waits for its data set and splits.
+- *point of a search*: milliseconds that Optuna takes for a point beside its trials (ask, tell, storage), by
+  sampler, while a study of 40 points grows.
 """
 
 import argparse
 import math
 import statistics
+import tempfile
 import time
 
 import torch
+from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
 
-from switchbench import datasets, seeds
+from switchbench import datasets, seeds, tuning
 from switchbench.methods import METHODS
-from switchbench.trial import Skipped, TrialConfig, run_trial
+from switchbench.progress import PointDisplay
+from switchbench.study import Place, Study
+from switchbench.trial import VALIDATED, Skipped, TrialConfig, run_trial
 
 BATCH, LR, DENSITY = 128, 1e-3, 0.05
 UNETS = ("switcher-paper", "switcher-neurons")
@@ -69,6 +76,44 @@ def trial(method: str, dataset: str, epochs: int) -> tuple[float, float]:
     return time.perf_counter() - started, row["train_seconds"] / plain
 
 
+def data_again(dataset: str) -> float:
+    """Milliseconds of a second loading and splitting."""
+    started = time.perf_counter()
+    datasets.split(datasets.load(dataset), 0.1, seeds.generator(1, "split"))
+    return 1e3 * (time.perf_counter() - started)
+
+
+def search_overhead(sampler: str, points: int = 40) -> list[float]:
+    """Milliseconds that each point of a search of the switcher's options takes beside its trials."""
+    spec = {
+        "name": "overhead",
+        "networks": ["lenet-300-100"],
+        "datasets": ["digits"],
+        "methods": ["switcher"],
+        "densities": [DENSITY],
+        "seeds": 1,
+        "training": {"steps": 1},
+        "search": {"points": points, "sampler": sampler},
+    }
+    taken = []
+    with tempfile.TemporaryDirectory() as folder:
+        planned = tuning.plan(spec, folder)
+        planned.ledger.create(planned.spec, [])
+        place = Place(planned.ledger.journal, None)
+        about = planned.spaces["switcher"]
+        study = Study(place, "overhead", planned.config, about, planned.identity("switcher"))
+        source = tuning.Source(planned, {"switcher": study}, PointDisplay(Console(quiet=True), points, 0))
+        row = {"status": VALIDATED, "steps": 1, "density": DENSITY}
+        for number in range(points):
+            started = time.perf_counter()
+            point = source.ask()
+            assert point
+            source.tell(point, [row | {"val_accuracy": number / points}])
+            taken.append(1e3 * (time.perf_counter() - started))
+        study.close()
+    return taken
+
+
 def main() -> None:
     """Measure and print, line by line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -87,6 +132,9 @@ def main() -> None:
         for _ in range(options.rounds)
     ]
     report("dense trial / bare loop", [whole / bare for whole, bare in pairs])
+    report("data set again, ms", [data_again(options.dataset) for _ in range(options.rounds)])
+    for sampler in ("tpe", "nsga2", "gp", "random"):
+        report(f"point of a search, {sampler}, ms", search_overhead(sampler))
     for name in options.methods:
         try:
             ratios = [trial(name, options.dataset, options.epochs)[1] for _ in range(options.rounds)]
