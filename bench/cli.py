@@ -134,9 +134,11 @@ def report(
 ) -> None:
     """Write the tables and figures of a comparison, and of a search, from stored results."""
     from switchbench import compare
+    from switchbench.ledger import Ledger
 
-    compare.report(results, plain_console(), map(_pair, pair))
-    compare.report_search(results, plain_console())
+    searched = compare.report_search(results, plain_console())
+    if Ledger(results).planned or not searched:
+        compare.report(results, plain_console(), map(_pair, pair))
 
 
 @app.command()

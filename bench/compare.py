@@ -104,13 +104,12 @@ def run(
     mlflow_uri: str | None = None,
     plugin_files: Iterable[str | Path] = (),
     console: Console | None = None,
-    pairs: Iterable[tuple[str, str]] = (),
 ) -> pd.DataFrame:
     """Run what a comparison lacks and write its report; return the ledger's table.
 
     ``out`` defaults to ``results/<name>``; ``address`` is a running Ray cluster's;
-    ``mlflow_uri`` defaults to a sqlite file in the folder, and ``none`` turns MLflow off; ``pairs`` are
-    those of :func:`report`. Raises InputError before anything is written, and Interrupted on Ctrl-C, after
+    ``mlflow_uri`` defaults to a sqlite file in the folder, and ``none`` turns MLflow off.
+    Raises InputError before anything is written, and Interrupted on Ctrl-C, after
     which the same call goes on where it stopped.
     """
     console = console or plain_console(stderr=True)
@@ -119,7 +118,7 @@ def run(
     if not planned.todo:
         planned.ledger.create(planned.spec, planned.trials)
         console.print(planned.summary, soft_wrap=True)
-        return _finish(planned, mirror_to(planned.ledger, mlflow_uri), console, pairs)
+        return _finish(planned, mirror_to(planned.ledger, mlflow_uri), console)
     planned.ledger.check_writable()
     check(planned.spec)
     from switchbench.distribution import cluster, distribute
@@ -137,7 +136,7 @@ def run(
                     distribute(starts, replace(job, keep_networks=True), [display], modules)
                 todo = _startable(planned, job, [display, *([mirror] if mirror else [])])
                 distribute(todo, job, [display, *([mirror] if mirror else [])], modules)
-        return _finish(planned, mirror, console, pairs)
+        return _finish(planned, mirror, console)
     except KeyboardInterrupt as interrupt:
         raise Interrupted(_how_to_go_on(planned)) from interrupt
 
@@ -152,7 +151,7 @@ def report(
     console = console or plain_console(stderr=True)
     ledger = Ledger(folder)
     results = ledger.results()
-    pairs = _checked(pairs, results)
+    pairs = [*_tuned(ledger, results), *_checked(pairs, results)]
     try:
         written = reports.write(results, ledger.report, ledger.name(), pairs)
         ledger.write_compact(results)
@@ -171,7 +170,7 @@ def report_search(folder: str | Path, console: Console | None = None) -> bool:
     points = ledger.points()
     if points is None:
         return False
-    title = ledger.name().removesuffix("-best")
+    title = ledger.search.name()
     for grid in reports.write_search(points, ledger.report, title):
         reports.print_grid(grid, f"{title}: search", console or plain_console(stderr=True))
     return True
@@ -187,9 +186,11 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
     if mlflow_uri == NO_MLFLOW:
         raise InputError(f"--mlflow-uri {NO_MLFLOW}: there is nothing to send to")
     ledger = Ledger(folder)
-    rows = list(ledger.rows())
+    ledgers = [ledger.search] if ledger.points() is not None else []
+    ledgers += [ledger] if ledger.planned or not ledgers else []
+    uri = mlflow_uri or (ledger.mlflow_uri if len(ledgers) > 1 else None)
     try:
-        return tracking.sync(ledger, rows, mlflow_uri)
+        return sum(tracking.sync(each, [*each.rows()], uri) for each in ledgers)
     except Exception as error:  # MLflow and its stores raise many kinds
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         raise InputError(f"MLflow at {mlflow_uri or ledger.mlflow_uri}: {reason}") from error
@@ -210,8 +211,8 @@ def _startable(planned: Plan, job: Job, observers: "list[Observer]") -> list[Tri
     return todo
 
 
-def _finish(planned: Plan, mirror: Any, console: Console, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
-    results = report(planned.ledger.folder, console, pairs)
+def _finish(planned: Plan, mirror: Any, console: Console) -> pd.DataFrame:
+    results = report(planned.ledger.folder, console)
     if mirror:
         mirror.close()
     if mirror and mirror.problem:
@@ -232,6 +233,14 @@ def _checked(pairs: Iterable[tuple[str, str]], results: pd.DataFrame) -> list[tu
         if not aimed.intersection(pair):
             raise InputError(f"--pair {':'.join(pair)}: both end at densities of their own")
     return pairs
+
+
+def _tuned(ledger: Ledger, results: pd.DataFrame) -> list[tuple[str, str]]:
+    """What a search found against what its methods were before, where both aim at a density."""
+    points = ledger.points()
+    aimed = {*results.dropna(subset=["target_density"])["label"]}
+    searched = () if points is None else points["label"].unique()
+    return [(f"{label} tuned", label) for label in searched if aimed.issuperset((label, f"{label} tuned"))]
 
 
 def _how_to_go_on(planned: Plan) -> str:

@@ -109,7 +109,8 @@ class MethodChoice(Component):
     @field_validator("densities", "training")
     @classmethod
     def _as_fair(cls, given: Any, info: ValidationInfo) -> Any:
-        unequal = BUDGET.intersection(given) if info.field_name == "training" and given else ()
+        decisive = BUDGET | {"recipe"}
+        unequal = decisive.intersection(given) if info.field_name == "training" and given else ()
         if unequal:
             names = ", ".join(sorted(unequal))
             raise ValueError(f"{names}: are the same for every method, so that budgets are equal")

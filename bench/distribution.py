@@ -229,7 +229,7 @@ class _Asker(Searcher):
         point = self._points.pop(trial_id)
         try:
             rows = None if error else (result or {}).get("rows")
-            self._source.tell(point, rows or [_record_lost(point.trials, self._job, LOST)])
+            self._source.tell(point, rows or _rows_of_lost(point.trials, self._job))
         except Exception as problem:
             self.problem = problem
 
@@ -327,6 +327,13 @@ def _record_lost(trials: Sequence[TrialConfig], job: Job, reason: str) -> dict[s
     statuses = [(ledger.row(config.trial_id) or {}).get("status") for config in trials]
     at = next((i for i, status in enumerate(statuses) if status != VALIDATED), -1)
     return record_lost(trials[at], job, reason)
+
+
+def _rows_of_lost(trials: Sequence[TrialConfig], job: Job) -> list[dict[str, Any]]:
+    """The rows of those of a point's trials that were over, and then of the one that was lost."""
+    lost, ledger = _record_lost(trials, job, LOST), Ledger(job.folder)
+    rows = [ledger.row(config.trial_id) or {} for config in trials]
+    return [*(row for row in rows if row.get("status") == VALIDATED), lost]
 
 
 def _watchers(arguments: Sequence[Any]) -> Callable[[int], Watch | None]:

@@ -17,7 +17,8 @@
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
 A trial has a result when its file exists, so every file is written under another name, flushed
-to disk and renamed. Nothing here is ever locked: writers of the same trial write the same row.
+to disk and renamed. No trial is ever locked: writers of the same one write the same row. (The drivers of
+searches hold ``search/lock`` and ``search/opening``, so that they do not get in each other's way.)
 """
 
 import os
@@ -142,6 +143,7 @@ class Ledger:
         self.journal = self.folder / "study.journal"
         self.best_file = self.folder / "best.yaml"
         self.lock_file = self.folder / "lock"
+        self.opening_file = self.folder / "opening"
         self._points_file = self.folder / "points.parquet"
         self._compact = self.folder / "results.parquet"
         self._plan_file = self.folder / "plan.parquet"
@@ -169,6 +171,11 @@ class Ledger:
             _publish(self._plan_file, _parquet(rows, PLAN))
         except OSError as error:
             raise InputError(f"output folder {self.folder}: {error.strerror or error}") from error
+
+    @property
+    def planned(self) -> bool:
+        """Whether the folder holds a comparison."""
+        return self._plan_file.exists() or self._compact.exists()
 
     @property
     def search(self) -> "Ledger":

@@ -72,7 +72,7 @@ class SearchConfig(BaseModel):
             raise ValueError(f"pruner {self.pruner}: needs one objective, val_accuracy or val_loss")
         if self.sampler == "cmaes" and len(self.objectives) > 1:
             raise ValueError("sampler cmaes: is for one objective")
-        if isinstance(self.density, DensityRange) and self.objectives == ["val_accuracy"]:
+        if isinstance(self.density, DensityRange) and len(self.objectives) == 1:
             raise ValueError("density: a range needs a second objective, such as density")
         return self
 

@@ -106,6 +106,10 @@ class Space:
                 values[name] = suggest(name, dimension)
         return values
 
+    def whole(self, values: Values) -> bool:
+        """Whether these are values of every dimension that has an effect beside them."""
+        return values.keys() == self.draw(lambda name, dimension: values.get(name, dimension.ends[0])).keys()
+
     def chosen(self, values: Values, label: str) -> MethodChoice:
         """The method as these values make it, as a comparison holds it. Raises InputError where they do
         not go together."""

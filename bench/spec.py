@@ -107,7 +107,7 @@ class Spec(BaseModel):
         """The training while searching."""
         assert self.search
         given = self.search.training
-        own = self.training.model_dump(mode="json")
+        own = {} if "recipe" in given else self.training.model_dump(mode="json")
         if LENGTHS & given.keys():
             own = {key: value for key, value in own.items() if key not in LENGTHS}
         try:

@@ -13,6 +13,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -104,7 +105,10 @@ class Study:
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.sampler = _sampler(config, space, config.sampler_seed + len(self.trials()))
+            seed = config.sampler_seed + len(self.trials())
+            if place.url:  # drivers that start together must not draw the same points
+                seed += int(self.driver[:7], 16)
+            self._study.sampler = _sampler(config, space, seed)
         self._asked: dict[int, optuna.Trial] = {}
         self._beating = threading.Event()
         if place.url:
@@ -124,23 +128,24 @@ class Study:
         return sum(trial.state.is_finished() for trial in self.trials())
 
     @property
-    def fresh(self) -> bool:
-        """Whether nothing has been asked or enqueued yet."""
-        return not self._study.get_trials(deepcopy=False)
-
-    @property
     def exhausted(self) -> bool:
-        """Whether a grid has no point left."""
+        """Whether every point of a grid has been started."""
         sampler = self._study.sampler
-        return isinstance(sampler, _Grid) and bool(sampler.is_exhausted(self._study))
+        if not isinstance(sampler, _Grid):
+            return False
+        started = {trial.system_attrs.get("grid_id") for trial in self._study.get_trials(deepcopy=False)}
+        return len(started - {None}) >= sampler.size
 
     def enqueue(self, values: Values, origin: str) -> None:
-        """Run these values first; dimensions that are not named are drawn. ``origin`` is stored with them."""
+        """Run these values first, once; dimensions that are not named are drawn. ``origin`` is stored with
+        them. A grid, which draws nothing, takes whole points only."""
         inside = {
             name: value
             for name, value in values.items()
             if name in self.space.dimensions and value in self.space.dimensions[name]
         }
+        if isinstance(self._study.sampler, _Grid) and not self.space.whole(inside):
+            return
         self._study.enqueue_trial(inside, user_attrs={"origin": origin}, skip_if_exists=True)
 
     def ask(self) -> tuple[int, Values]:
@@ -155,7 +160,15 @@ class Study:
                 continue
             if self.place.url and time.time() - self._last_sign(frozen) < LEASE_SECONDS:
                 continue
-            return self._draw(optuna.Trial(self._study, frozen._trial_id))
+            trial = optuna.Trial(self._study, frozen._trial_id)
+            if frozen.user_attrs.get(WITHDRAWN):  # and then its driver was killed
+                self._finish(trial, TrialState.FAIL)
+                continue
+            drawn = self._draw(trial)
+            if self.place.url and trial.user_attrs.get("driver") != self.driver:  # another was faster
+                del self._asked[trial.number]
+                continue
+            return drawn
         return None
 
     @property
@@ -169,11 +182,13 @@ class Study:
         trial = self._asked.pop(number)
         trial.set_user_attr(WITHDRAWN, True)
         trial.set_user_attr("error", error)
-        self._study.tell(trial, state=TrialState.FAIL)
+        self._finish(trial, TrialState.FAIL)
 
     def tell(self, number: int, found: Found) -> None:
         """What became of a point."""
         trial = self._asked.pop(number)
+        if self._over(number):  # a driver that was thought dead has told it meanwhile
+            return
         for key, value in found.attributes.items():
             trial.set_user_attr(key, value)
         state = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}.get(found.state)
@@ -181,17 +196,15 @@ class Study:
             state = TrialState.FAIL
         if state is None:
             trial.set_constraint(CONSTRAINT, found.infeasible)
-            self._study.tell(trial, [*found.values])
+            self._finish(trial, TrialState.COMPLETE, found.values)
         else:
-            self._study.tell(trial, state=state)
+            self._finish(trial, state)
 
     def best(self, top: int | None) -> list[FrozenTrial]:
-        """The best points, best first: of those that are sparse enough, or else the sparsest. With several
-        objectives the Pareto set, or ``top`` of it, evenly from one end to the other."""
+        """The best of the points that are sparse enough, best first. With several objectives the Pareto set,
+        or ``top`` of it, evenly from one end to the other."""
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         feasible = [trial for trial in complete if _excess(trial) <= 0]
-        if not feasible:
-            return sorted(complete, key=_excess)[:1]
         sign = [-1 if way == StudyDirection.MAXIMIZE else 1 for way in self._study.directions]
         costs = {t.number: [s * v for s, v in zip(sign, t.values, strict=True)] for t in feasible}
         if len(sign) == 1:
@@ -228,6 +241,14 @@ class Study:
     def close(self) -> None:
         """End the signs of life."""
         self._beating.set()
+
+    def _over(self, number: int) -> bool:
+        trials = self._study.get_trials(deepcopy=False)
+        return any(trial.number == number and trial.state.is_finished() for trial in trials)
+
+    def _finish(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another driver, just now
+            self._study.tell(trial, None if values is None else [*values], state=state)
 
     def _draw(self, trial: optuna.Trial) -> tuple[int, Values]:
         self._asked[trial.number] = trial
@@ -276,6 +297,10 @@ def watchers(
 
 class _Grid(optuna.samplers.GridSampler):
     """Never stops a study: that is the budget's to do."""
+
+    def __init__(self, values: dict[str, list[Any]], seed: int) -> None:
+        super().__init__(values, seed=seed)
+        self.size = math.prod(map(len, values.values()))
 
     def after_trial(self, *told: Any) -> None:
         pass

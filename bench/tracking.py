@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from switchbench.ledger import DONE, Ledger
+from switchbench.ledger import DONE, SEARCHED, Ledger
 
 ID_TAG = "switchbench.trial_id"
 STAMP_TAG = "switchbench.sent"
@@ -103,7 +103,7 @@ class Experiment:
         self._client.log_batch(run_id, metrics[:METRIC_BATCH], parameters, tags)
         for start in range(METRIC_BATCH, len(metrics), METRIC_BATCH):
             self._client.log_batch(run_id, metrics[start : start + METRIC_BATCH])
-        self._client.set_terminated(run_id, "FINISHED" if row["status"] in DONE else "FAILED")
+        self._client.set_terminated(run_id, "FINISHED" if row["status"] in {*DONE, *SEARCHED} else "FAILED")
         self._client.set_tag(run_id, STAMP_TAG, stamp)
         self._sent[trial_id] = (run_id, stamp)
         return True

@@ -14,18 +14,19 @@ from uuid import uuid4
 
 import pandas as pd
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 from rich.console import Console
 
 from switchbench import compare, datasets, plugins
 from switchbench.components import MethodChoice
 from switchbench.datasets import MissingData
-from switchbench.errors import InputError, Interrupted
+from switchbench.errors import InputError, Interrupted, explain
 from switchbench.estimate import Estimate, estimate, total
 from switchbench.ledger import Ledger
 from switchbench.optimisers import TrainingConfig
 from switchbench.progress import PointDisplay, plain_console
 from switchbench.searchspec import SearchConfig
-from switchbench.space import Space, Values, space
+from switchbench.space import DENSITY, Space, Values, space
 from switchbench.spec import Spec
 from switchbench.study import Found, Place, Study
 from switchbench.trial import VALIDATED, TrialConfig
@@ -41,7 +42,8 @@ WARM_POINTS = 5
 INVALID = 1_000
 """So many points whose values do not go together mean that hardly any do."""
 POLL_SECONDS = 5
-DEFAULTS, WARM = "defaults", "warm start"
+DEFAULTS, START, WARM = "defaults", "start", "warm start"
+"""Where points come from that no sampler has drawn."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,12 @@ class Plan:
 
     def costs(self) -> dict[str, Estimate]:
         """What the points cost, by method, and then the comparison. Raises InputError."""
-        number = self.config.points or -(-self.most_steps // self.steps_per_point)
         try:
-            spent = {
-                f"{number} points of {label}": total(
-                    number * [estimate(trial) for trial in self.trials(label, 0, about.defaults())]
-                )
-                for label, about in self.spaces.items()
-            }
+            spent = {}
+            for label, about in self.spaces.items():
+                point = total(estimate(trial) for trial in self.trials(label, 0, about.defaults()))
+                number = min(self.config.points or sys.maxsize, self.most_steps // point.steps)
+                spent[f"{number} points of {label}"] = total(number * [point])
             searched = [method for method in self.spec.methods if method.label in self.spaces]
             before, tuned = (
                 self.spec.model_copy(update={"methods": m}) for m in (self.spec.methods, searched)
@@ -97,7 +97,11 @@ class Plan:
         """A point's trials, one per seed. Raises InputError where its values do not go together."""
         about = self.spaces[label]
         choice = about.chosen(values, f"{label} #{number}")
-        target = choice.densities[0] if choice.densities else about.density
+        target = values.get(DENSITY, about.density)
+        try:
+            choice.trained(self.spec.training)  # in which the best must go as well
+        except ValidationError as error:
+            raise InputError(f"with the comparison's training: {explain(error, TrainingConfig)}") from error
         return [
             TrialConfig.of(
                 network=self.spec.networks[0],
@@ -112,6 +116,23 @@ class Plan:
             )
             for seed in self.config.seeds
         ]
+
+    def steps_of_point(self, label: str) -> int:
+        """Gradient steps of a point of a method, which may train in rounds."""
+        try:
+            return sum(
+                estimate(trial).steps for trial in self.trials(label, 0, self.spaces[label].defaults())
+            )
+        except MissingData as error:
+            raise InputError(str(error)) from error
+
+    def origin(self, label: str) -> str:
+        """Whether what a study begins with is the method as it is, or only as near as its ranges are."""
+        about = self.spaces[label]
+        chosen = about.chosen(about.defaults(), label)
+        (before,) = [method for method in self.spec.methods if method.label == label]
+        same = chosen.identity() == before.identity() and about.whole(about.defaults())
+        return DEFAULTS if same and chosen.trained(self.training) == before.trained(self.training) else START
 
     def identity(self, label: str) -> str:
         """All that must be the same for a study to go on."""
@@ -159,6 +180,8 @@ def plan(spec: compare.SpecLike, out: str | Path | None = None, changes: Iterabl
     comparison = Ledger(out or compare.RESULTS / resolved.name)
     spaces = _spaces(resolved, config, training)
     made = Plan(resolved, config, comparison, training, spaces, -(-steps // per_epoch), steps)
+    if made.most_steps < made.steps_per_point:
+        raise InputError(f"search.steps: {config.steps} should be {made.steps_per_point} or more: one point")
     for label, about in made.spaces.items():
         made.trials(label, 0, about.defaults())
     return made
@@ -190,7 +213,7 @@ def search(
     compare.check(planned.spec)
     warm = _warm_points(planned, warm_start)
     planned.comparison.check_writable()
-    planned.ledger.create(planned.spec, [])
+    planned.ledger.folder.mkdir(parents=True, exist_ok=True)
     with _alone(planned, storage):
         place = Place(planned.ledger.journal, storage)
         place.mend()
@@ -199,7 +222,8 @@ def search(
         except KeyboardInterrupt as interrupt:
             where = planned.comparison.folder
             raise Interrupted(f"stopped; all is kept in {where}: the same command goes on") from interrupt
-    with FileLock(planned.comparison.search.lock_file):  # several drivers may have come to here
+    with FileLock(planned.ledger.lock_file):  # several drivers may have come to here
+        compare.report_search(planned.comparison.folder, console)
         compare.run(
             best,
             planned.comparison.folder,
@@ -207,9 +231,7 @@ def search(
             mlflow_uri=mlflow_uri,
             plugin_files=plugin_files,
             console=console,
-            pairs=_pairs(planned, best),
         )
-    compare.report_search(planned.comparison.folder, console)
     return planned.comparison.results()
 
 
@@ -229,6 +251,11 @@ class Source:
     def __init__(self, planned: Plan, studies: dict[str, Study], display: PointDisplay) -> None:
         self.planned, self.studies, self.display = planned, studies, display
         self.invalid = 0
+        """Points in a row whose values did not go together."""
+        self.withdrawn = 0
+        """All of them."""
+        self.usual = {label: planned.steps_of_point(label) for label in studies}
+        """Steps of a point, as far as they are known."""
         self.waiting: Point | None = None
         """A point that has been asked for and not yet been taken."""
 
@@ -271,10 +298,11 @@ class Source:
             trials = planned.trials(label, number, values)
         except InputError as error:
             self.studies[label].withdraw(number, str(error))
-            self.invalid += 1
+            self.invalid, self.withdrawn = self.invalid + 1, self.withdrawn + 1
             if self.invalid > INVALID:
                 raise InputError(f"search.space: hardly any values go together: {error}") from error
             return None
+        self.invalid = 0
         study = self.studies[label]
         watched = (study.place, study.name, number, planned.config, planned.epochs)
         return Point(label, number, values, trials, watched if planned.config.pruner != "none" else None)
@@ -286,7 +314,7 @@ class Source:
             return 0
         trials = study.trials()
         steps = [int(trial.user_attrs["steps"]) for trial in trials if "steps" in trial.user_attrs]
-        usual = max([planned.steps_per_point, *steps])
+        usual = max([self.usual[label], *steps])
         spent = sum(steps) + usual * (len(trials) - len(steps))
         if spent + usual > planned.most_steps or len(trials) >= (planned.config.points or sys.maxsize):
             return 0
@@ -295,7 +323,7 @@ class Source:
     def _found(self, point: "Point", rows: list[dict[str, Any]]) -> Found:
         planned = self.planned
         config = planned.config
-        usual = planned.steps_per_point // len(config.seeds)
+        usual = self.usual[point.study] // len(config.seeds)
         attributes: dict[str, Any] = {
             "trials": [trial.trial_id for trial in point.trials],
             "steps": sum(usual if row.get("steps") is None else row["steps"] for row in rows),
@@ -309,6 +337,9 @@ class Source:
             for name in {*config.objectives, "density", "val_accuracy"}
         }
         attributes |= {"density": means["density"], "val_accuracy": means["val_accuracy"]}
+        unknown_ = [name for name in config.objectives if math.isnan(means[name])]
+        if unknown_:
+            return Found("failed", attributes=attributes | {"error": f"{', '.join(unknown_)}: has no value"})
         values = [means[name] for name in config.objectives]
         return Found("complete", values, planned.excess(means["density"], point.study), attributes)
 
@@ -324,16 +355,16 @@ def _search(
 ) -> Spec:
     """Spend what is left of every method's budget; return the comparison that comes of it."""
     config = planned.config
-    studies = {
-        label: Study(place, f"{planned.spec.name}/{label}", config, about, planned.identity(label))
-        for label, about in planned.spaces.items()
-    }
-    for label, study in studies.items():
-        if study.fresh:
-            study.enqueue(planned.spaces[label].defaults(), DEFAULTS)
+    with FileLock(planned.ledger.opening_file):  # drivers that share a database open it one by one
+        studies = {
+            label: Study(place, f"{planned.spec.name}/{label}", config, about, planned.identity(label))
+            for label, about in planned.spaces.items()
+        }
+        for label, study in studies.items():
+            study.enqueue(planned.spaces[label].defaults(), planned.origin(label))
             for values in warm.get(label, []):
                 study.enqueue(values, WARM)
-    _store(planned, studies)
+        _store(planned, studies)
     told = sum(study.told for study in studies.values())
     wanted = len(studies) * config.points if config.points else None
     budget = f"{config.points} points" if config.points else f"{config.steps:,} steps"
@@ -378,12 +409,12 @@ def _spend(
     if mirror:
         mirror.close()
         if mirror.problem:
-            console.print(f"MLflow lacks points ({mirror.problem}); nothing is lost", soft_wrap=True)
+            lost = f"MLflow lacks points ({mirror.problem}); nothing is lost"
+            console.print(f"{lost}: switchbench sync {planned.comparison.folder} sends them", soft_wrap=True)
 
 
 def _spaces(spec: Spec, config: SearchConfig, training: TrainingConfig) -> dict[str, Space]:
     """The space of every method that is searched. Raises InputError."""
-    density: Any = config.density if config.density is not None else spec.densities[0]
     labels = [method.label for method in spec.methods]
     changes: dict[str, dict[str, Any]] = {label: {} for label in labels}
     for key, given in config.space.items():
@@ -398,6 +429,10 @@ def _spaces(spec: Spec, config: SearchConfig, training: TrainingConfig) -> dict[
     for method in spec.methods:
         if method.label not in asked:
             continue
+        own = method.densities or spec.densities
+        if config.density is None and len(own) > 1 and method.takes_target():
+            raise InputError(f"search.density: is required, because {method.label!r} has several densities")
+        density = own[0] if config.density is None else config.density
         try:
             made = space(method, training, density, changes[method.label])
         except InputError as error:
@@ -428,7 +463,8 @@ def _warm_points(planned: Plan, folder: str | Path | None) -> dict[str, list[Val
     found: dict[str, list[Values]] = {}
     for label in planned.spaces:
         own = points[(points["label"] == label) & (points["state"] == "complete")]
-        own = own.assign(worse=_badness(own)).sort_values(["worse", "number"]).head(WARM_POINTS)
+        own = own.assign(worse=_badness(own), best=~own["best"])
+        own = own.sort_values(["best", "worse", "number"]).head(WARM_POINTS)
         found[label] = [json.loads(text) for text in own["params"]]
     if not any(found.values()):
         raise InputError(f"--warm-start {folder}: has no points of {', '.join(planned.spaces)}")
@@ -445,39 +481,27 @@ def _badness(points: pd.DataFrame) -> pd.Series:
 
 
 def _best(planned: Plan, studies: dict[str, Study]) -> Spec:
-    """The comparison of every method as it was and as it was found to be best."""
+    """The comparison of every method as it was and as it was found to be best, where that is another."""
+    spec = planned.spec.model_copy(update={"search": None, "name": f"{planned.spec.name}-best"})
     methods: list[MethodChoice] = []
-    for method in planned.spec.methods:
+    known = {trial.trial_id for trial in spec.trials()}
+    labels = {method.label for method in spec.methods}
+    for method in spec.methods:
         methods.append(method)
-        if method.label not in studies:
-            continue
-        best = studies[method.label].best(planned.config.top)
+        best = studies[method.label].best(planned.config.top) if method.label in studies else []
         for trial in best:
             label = f"{method.label} {'tuned' if len(best) == 1 else f'#{trial.number}'}"
+            while label in labels:
+                label += "*"
             choice = planned.spaces[method.label].chosen(trial.params, label)
-            if not _same(choice, method):
+            ids = {trial.trial_id for trial in spec.model_copy(update={"methods": [choice]}).trials()}
+            if not ids & known:  # else it is in the comparison, by another name
                 methods.append(choice)
-    plain = planned.spec.model_dump(mode="json", exclude={"search"})
-    plain["name"] = f"{planned.spec.name}-best"
-    plain["methods"] = [method.model_dump(mode="json") for method in methods]
-    return Spec.model_validate(plain)
-
-
-def _same(one: MethodChoice, other: MethodChoice) -> bool:
-    return (one.identity(), one.training, one.densities) == (
-        other.identity(),
-        other.training,
-        other.densities,
+                known |= ids
+                labels.add(label)
+    return Spec.model_validate(
+        spec.model_dump(mode="json") | {"methods": [m.model_dump(mode="json") for m in methods]}
     )
-
-
-def _pairs(planned: Plan, best: Spec) -> Iterator[tuple[str, str]]:
-    """What was found against what it was before."""
-    labels = {method.label for method in planned.spec.methods}
-    for method in best.methods:
-        before = next((label for label in planned.spaces if method.label == f"{label} tuned"), None)
-        if before and method.label not in labels and method.takes_target():
-            yield method.label, before
 
 
 def _store(planned: Plan, studies: dict[str, Study]) -> None:

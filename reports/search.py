@@ -16,7 +16,7 @@ BUDGET_CAPTION = (
     "What each method was given and what it found. Points are sets of options, measured on validation images "
     "alone; too dense are those above the target density, which cannot be the best. Gradient steps are those "
     "of all points, stopped and failed ones included. Defaults: the method's options as they were, which are "
-    "one of its points."
+    "one of its points, unless the ranges leave them out."
 )
 BEST_CAPTION = (
     "The best point of each method, or its Pareto set: means over the search's seeds. A best of many points "
@@ -102,7 +102,8 @@ def _objectives(own: pd.DataFrame) -> list[str]:
 
 def _first(points: pd.DataFrame, names: list[str]) -> str:
     """The objectives of the first of some points."""
-    if points.empty or points["values"].iloc[0] == "null":
+    points = points[points["state"] == "complete"]
+    if points.empty:
         return "–"
     values = json.loads(points["values"].iloc[0])
     return ", ".join(_value(name, value) for name, value in zip(names, values, strict=True))

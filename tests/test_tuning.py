@@ -53,7 +53,7 @@ class Driver:
 
     def __init__(self, folder: Path, given: dict[str, Any], url: str | None = None) -> None:
         self.planned = tuning.plan(given, folder)
-        self.planned.ledger.create(self.planned.spec, [])
+        self.planned.ledger.folder.mkdir(parents=True, exist_ok=True)
         place = Place(self.planned.ledger.journal, url)
         self.studies = {
             label: Study(
@@ -66,8 +66,8 @@ class Driver:
             for label, about in self.planned.spaces.items()
         }
         for label, own in self.studies.items():
-            if own.fresh:
-                own.enqueue(self.planned.spaces[label].defaults(), "defaults")
+            own.enqueue(self.planned.spaces[label].defaults(), self.planned.origin(label))
+        tuning._store(self.planned, self.studies)
         console = Console(file=io.StringIO())
         self.source = tuning.Source(self.planned, self.studies, PointDisplay(console, None, 0))
         run = uuid.uuid4().hex
@@ -157,7 +157,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(done: Path, tmp_path: Pa
     assert page.count('class="plotly-graph-div"') >= 12
     before = page
     published = tmp_path / "published"
-    for name in ("spec.yaml", "report/results.parquet", "search/points.parquet"):
+    for name in ("search/spec.yaml", "report/results.parquet", "search/points.parquet"):
         (published / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(done / name, published / name)
     assert report_search(published, Console(file=io.StringIO()))
@@ -176,7 +176,7 @@ def test_every_point_is_in_mlflow(done: Path) -> None:
         runs = client.search_runs([experiment.experiment_id], filter_string="tags.status != 'x'")
         assert len(runs) == number
         assert all("val_accuracy" in run.data.metrics for run in runs)
-    assert all(run.info.status == "FINISHED" for run in runs)
+        assert all(run.info.status == "FINISHED" for run in runs)
 
 
 def test_again_does_nothing(done: Path) -> None:
@@ -242,7 +242,8 @@ def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
         drawn = own["params"].tolist()
         assert len(set(drawn)) == len(own), label
         front = own[own["best"]]
-        assert len(front) == 1 if len(objectives) == 1 else len(front) >= 1
+        found = bool((own["infeasible"] <= 0).any())
+        assert len(front) == found if len(objectives) == 1 else len(front) >= 1
     best = tuning._best(driver.planned, driver.studies)
     if len(objectives) > 1:
         tuned = [method for method in best.methods if "#" in method.label and method.takes_target()]
@@ -375,7 +376,7 @@ def test_values_that_do_not_go_together_cost_nothing(tmp_path: Path) -> None:
     driver = Driver(tmp_path, spec(points=10, METHODS=["magnitude"], space=space, sampler="random"))
     assert driver.points() == 10
     assert (driver.table()["state"] == "complete").all()
-    assert driver.source.invalid >= 1
+    assert driver.source.withdrawn >= 1
 
 
 def test_points_left_behind_are_taken_up_and_nothing_runs_twice(tmp_path: Path) -> None:
@@ -496,3 +497,170 @@ def test_a_dry_run_says_what_is_searched_and_what_it_costs(tmp_path: Path) -> No
         f"the comparison of the best 14 {14 * 4 * EPOCH:,}" in words
     )  # 4 methods and 3 tuned, 2 seeds, 104 steps
     assert [*tmp_path.iterdir()] == [path]
+
+
+def told(driver: Driver, number: int, density: float = 0.2) -> None:
+    """Tell points made-up rows, the first of which is best."""
+    for place in range(number):
+        point = driver.source.ask()
+        assert point
+        reached = point.trials[0].density or density
+        row = {"status": "validated", "steps": 42, "val_accuracy": 0.9 - place / 100, "density": reached}
+        driver.source.tell(point, [row])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"space": {"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}}},
+        {
+            "space": {"training.lr": [1e-3, 1e-2], "magnitude tuned.begin": 0.0},
+            "METHODS": [{"method": "magnitude", "label": "magnitude tuned", "updates": 5}, "magnitude"],
+        },
+        {
+            "density": {"low": 0.05, "high": 0.2},
+            "objectives": ["val_accuracy", "density"],
+            "DENSITIES": [0.2, 0.1],
+        },
+    ],
+    ids=["learning rate", "label", "density"],
+)
+def test_where_the_defaults_win_the_comparison_still_runs(changes: dict[str, Any], tmp_path: Path) -> None:
+    driver = Driver(tmp_path, spec(**({"METHODS": ["magnitude"]} | changes)))
+    told(driver, 4)
+    best = tuning._best(driver.planned, driver.studies)
+    trials = best.trials()  # raises where two labels stand for one trial
+    assert len({trial.trial_id for trial in trials}) == len(trials)
+    assert specfile.parse(best.model_dump(mode="json")) == best
+
+
+def test_values_that_the_comparison_could_not_train_with_are_not_tried(tmp_path: Path) -> None:
+    space = {"training.momentum": {"low": 0.0, "high": 0.9}}
+    training = {"optimizer": "sgd", "epochs": 1}
+    driver = Driver(tmp_path, spec(METHODS=["magnitude"], training=training, space=space))
+    with pytest.raises(InputError, match=r"with the comparison's training: .*momentum"):
+        told(driver, 4)
+
+
+def test_a_method_with_a_density_of_its_own_is_searched_at_it(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, spec(METHODS=[{"method": "magnitude", "densities": [0.5]}]))
+    told(driver, 2)
+    assert (driver.table()["density"] == 0.5).all()
+    assert (driver.table()["infeasible"] <= 0).all()
+    with pytest.raises(InputError, match="density changed"):
+        Driver(tmp_path, spec(METHODS=[{"method": "magnitude", "densities": [0.4]}]))
+    with pytest.raises(InputError, match=r"search\.density: is required, because 'magnitude' has several"):
+        tuning.plan(spec(METHODS=[{"method": "magnitude", "densities": [0.5, 0.4]}]), tmp_path)
+
+
+def test_nothing_is_best_where_nothing_is_sparse_enough(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, spec(METHODS=["str"]))
+    told(driver, 4, density=0.3)
+    assert not driver.table()["best"].any()
+    assert [method.label for method in tuning._best(driver.planned, driver.studies).methods] == ["str"]
+
+
+@pytest.mark.parametrize("begin", [[0.0, 0.1], {"low": 0.2, "high": 0.3}], ids=["default inside", "outside"])
+def test_a_grid_in_parallel_runs_no_point_twice(begin: Any, tmp_path: Path) -> None:
+    space = {"magnitude.begin": begin, "magnitude.end": [0.5, 0.6]}
+    driver = Driver(tmp_path, spec(METHODS=["magnitude"], sampler="grid", points=9, grid=2, space=space))
+    asked = []
+    while point := driver.source.ask():
+        asked.append(json.dumps(point.values))
+    defaults = isinstance(begin, list)  # which are on this grid
+    assert len(asked) == 4 + defaults
+    assert len(set(asked)) == 4
+
+
+def test_drivers_that_share_a_database_draw_points_of_their_own(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    drivers = [Driver(tmp_path, spec(METHODS=["magnitude"], points=12), url) for _ in range(2)]
+    values = [point.values for _ in range(6) for driver in drivers if (point := driver.source.ask())]
+    assert len({json.dumps(each) for each in values}) == 12
+    assert drivers[0].source.ask() is None
+    for driver in drivers:
+        driver.studies["magnitude"].close()
+
+
+def test_a_point_that_another_driver_has_told_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    url, given = f"sqlite:///{tmp_path / 'studies.db'}", spec(METHODS=["magnitude"], points=2)
+    one = Driver(tmp_path, given, url)
+    point = one.source.ask()
+    assert point
+    other = Driver(tmp_path, given, url)
+    monkeypatch.setattr(study, "LEASE_SECONDS", -1)  # no sign of life is young enough
+    same = other.source.ask()
+    assert same
+    assert same.number == point.number
+    row = {"status": "validated", "steps": 42, "val_accuracy": 0.7, "density": 0.2}
+    other.source.tell(same, [row])
+    one.source.tell(point, [row | {"val_accuracy": 0.1}])
+    assert one.table()["val_accuracy"].tolist() == [0.7]
+    for driver in (one, other):
+        driver.studies["magnitude"].close()
+
+
+def test_open_points_of_many_rounds_are_charged_in_full(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, spec(points=12, METHODS=["lottery-ticket"]))
+    asked = 0
+    while driver.source.ask():
+        asked += 1
+    budget = 12 * 2 * EPOCH
+    assert asked == budget // driver.planned.steps_of_point("lottery-ticket") < 12
+
+
+def test_a_refused_search_leaves_what_is_there(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, spec(METHODS=["magnitude"]))
+    told(driver, 2)
+    driver.table()
+    ledger = driver.planned.ledger
+    before = (ledger.folder / "spec.yaml").read_bytes(), len(ledger.results())
+    with pytest.raises(InputError, match="its study is of another search"):
+        switchbench.search(
+            spec(METHODS=["magnitude"], training={"epochs": 3}) | {"name": "None"},
+            tmp_path,
+            mlflow_uri="none",
+        )
+    assert before == ((ledger.folder / "spec.yaml").read_bytes(), len(ledger.results()))
+
+
+def test_a_budget_of_less_than_a_point_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"search.steps: 5 should be {2 * EPOCH} or more: one point"):
+        tuning.plan(spec(points=None, steps=5), tmp_path)
+
+
+def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> None:
+    """TPE to which high values were said to be good draws high, also in another process."""
+    space = {"magnitude.begin": 0.0, "magnitude.end": {"low": 0.4, "high": 0.9}}
+    given = spec(METHODS=["magnitude"], points=40, space=space)
+    first = Driver(tmp_path, given)
+    for _ in range(20):
+        point = first.source.ask()
+        assert point
+        row = {"status": "validated", "steps": 42, "val_accuracy": point.values["end"], "density": 0.2}
+        first.source.tell(point, [row])
+    again = Driver(tmp_path, given)
+    drawn = [point.values["end"] for _ in range(10) if (point := again.source.ask())]
+    assert sum(drawn) / 10 > 0.75  # the middle is 0.65
+
+
+def test_a_pruner_works_in_workers(tmp_path: Path) -> None:
+    given = spec(
+        pruner="asha",
+        points=10,
+        METHODS=["magnitude"],
+        methods=["magnitude"],
+        space={"training.lr": {"low": 1e-7, "high": 1e-2, "log": True}},
+        sampler="random",
+        training={"epochs": 9},
+        parallel=1,
+    )
+    switchbench.search(given, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
+    points = Ledger(tmp_path).points()
+    assert points is not None
+    assert {"pruned", "complete"} == set(points["state"])
+    rows = Ledger(tmp_path / "search").results()
+    assert set(rows["status"]) == {"pruned", "validated"}
+    assert (rows[rows["status"] == "pruned"]["steps"] < 9 * EPOCH).all()

@@ -98,7 +98,7 @@ def search_overhead(sampler: str, points: int = 40) -> list[float]:
     taken = []
     with tempfile.TemporaryDirectory() as folder:
         planned = tuning.plan(spec, folder)
-        planned.ledger.create(planned.spec, [])
+        planned.ledger.folder.mkdir(parents=True)
         place = Place(planned.ledger.journal, None)
         about = planned.spaces["switcher"]
         study = Study(place, "overhead", planned.config, about, planned.identity("switcher"))

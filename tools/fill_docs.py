@@ -30,13 +30,15 @@ Tables = dict[str, dict[Row, str]]
 def filled(page: str) -> str:
     """The page with every table as the stored results have it. Raises ValueError for a row that they
     do not have."""
-    pairs = [(one, other) for one, other in re.findall(r"--pair ([\w-]+):([\w-]+)", page)]
+    asked = re.findall(r'--pair (?:"([^":]+):([^":]+)"|([\w-]+):([\w-]+))', page)
+    pairs = [(one or bare, other or bare_other) for one, other, bare, bare_other in asked]
 
     def fill(match: re.Match[str]) -> str:
         ledger = Ledger(ROOT / match[2])
         results, points = ledger.results(), ledger.points()
         rows = results if match[3] is None else results[results["scope"] == match[3]]
-        shown = [pair for pair in pairs if {*rows["label"]}.issuperset(pair)]
+        tuned = [(f"{label} tuned", label) for label in rows["label"].unique()]
+        shown = [pair for pair in [*tuned, *pairs] if {*rows["label"]}.issuperset(pair)]
         text = markdown(reports.build(rows, ledger.name(), shown))
         if points is not None:
             text += "\n".join(line for grid in search_grids(points) for line in grid_lines(grid))
