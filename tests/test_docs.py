@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from switchbench import specfile
+from switchbench import specfile, tuning
 from switchbench.ledger import Ledger
 from switchbench.methods import METHODS
 
@@ -49,11 +49,12 @@ def test_a_method_in_ten_lines(tmp_path: Path) -> None:
     assert "| travelled |" in (tmp_path / "results" / "travelled" / "report" / "table.md").read_text()
 
 
-def test_the_spec_is_valid() -> None:
-    (text,) = blocks("yaml")
-    assert len(specfile.parse(YAML(typ="safe").load(text)).trials()) == 2 * 5 * (
-        2 + 2 * 5
-    )  # two take no target
+def test_the_specs_are_valid(tmp_path: Path) -> None:
+    compared, searched = (YAML(typ="safe").load(text) for text in blocks("yaml"))
+    assert len(specfile.parse(compared).trials()) == 2 * 5 * (2 + 2 * 5)  # two take no target
+    spaces = tuning.plan(searched, tmp_path).spaces
+    assert [*spaces] == ["magnitude", "l1", "switcher"]
+    assert all("training.lr" in about.dimensions for about in spaces.values())
 
 
 def test_tables_are_the_stored_ones() -> None:
