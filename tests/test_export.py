@@ -180,7 +180,7 @@ def test_forms_have_the_same_outputs(folder: Path) -> None:
 
 
 def invoke(*arguments: str) -> str:
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     return " ".join(done.output.split())
 

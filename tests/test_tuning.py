@@ -487,7 +487,8 @@ def test_a_dry_run_says_what_is_searched_and_what_it_costs(tmp_path: Path) -> No
 
     path = tmp_path / "tiny.yaml"
     YAML().dump(SPEC, path)
-    said = CliRunner().invoke(app, ["search", str(path), "--dry-run"], catch_exceptions=False)
+    wide = {"COLUMNS": "200"}
+    said = CliRunner().invoke(app, ["search", str(path), "--dry-run"], catch_exceptions=False, env=wide)
     words = " ".join(said.output.split())
     assert "magnitude begin 0 to 0.3" in words
     assert "l1 strength 1e-06 to 0.01, log" in words
