@@ -14,7 +14,7 @@ from switchbench.datasets import MissingData, Split
 from switchbench.errors import InputError, explain
 from switchbench.ledger import Ledger
 from switchbench.seeds import generator
-from switchbench.trial import TrialConfig, run_trial
+from switchbench.trial import VALIDATED, TrialConfig, run_trial
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ def finished(trial: str | Path, say: Callable[[str], None]) -> Finished:
     row = ledger.row(trial_id)
     if row is None:
         raise InputError(f"{path}: {folder} holds no trial {trial_id!r}; expected FOLDER/TRIAL_ID")
+    if row["status"] == VALIDATED:
+        raise InputError(f"{path}: a point of a search has no network; the trials of its best.yaml have")
     if row["status"] != "ok":
         raise InputError(f"{path}: the trial has no network: {row['status']}: {row['error']}")
     try:

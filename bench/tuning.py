@@ -441,6 +441,9 @@ def _spaces(spec: Spec, config: SearchConfig, training: TrainingConfig) -> dict[
             spaces[method.label] = made
         elif config.methods:
             raise InputError(f"search.methods: {method.label!r} has no hyperparameters to search")
+    for key in config.space:
+        if (label := key.rpartition(".")[0]) != "training" and label in labels and label not in spaces:
+            raise InputError(f"search.space: {key}: {label!r} is not searched; searched: {', '.join(spaces)}")
     if not spaces:
         raise InputError(f"search.methods: none of {', '.join(labels)} has hyperparameters to search")
     return spaces

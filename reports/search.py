@@ -58,7 +58,19 @@ def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
                 _first(best, names) if one else f"{len(best)} on the front",
             ]
         )
-    return Grid(BUDGET_CAPTION, header, rows, [_equality(groups)])
+    return Grid(BUDGET_CAPTION, header, rows, [_equality(groups), *_warnings(groups)])
+
+
+def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
+    """What a table of best points does not show: that there is none, or that it is a dead network."""
+    said = []
+    for label, own in groups:
+        best = own[own["best"]]
+        if best.empty and not (own["state"] == "running").any():
+            said.append(f"{label}: no point is measured and sparse enough, so none is compared")
+        elif (best["density"] == 0).any():
+            said.append(f"{label}: a best point has no weights left")
+    return said
 
 
 def _equality(groups: Sequence[tuple[str, pd.DataFrame]]) -> str:
