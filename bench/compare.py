@@ -151,7 +151,7 @@ def report(
     console = console or plain_console(stderr=True)
     ledger = Ledger(folder)
     results = ledger.results()
-    pairs = [*_tuned(ledger, results), *_checked(pairs, results)]
+    pairs = [*tuned_pairs(ledger, results), *_checked(pairs, results)]
     try:
         written = reports.write(results, ledger.report, ledger.name(), pairs)
         ledger.write_compact(results)
@@ -235,7 +235,7 @@ def _checked(pairs: Iterable[tuple[str, str]], results: pd.DataFrame) -> list[tu
     return pairs
 
 
-def _tuned(ledger: Ledger, results: pd.DataFrame) -> list[tuple[str, str]]:
+def tuned_pairs(ledger: Ledger, results: pd.DataFrame) -> list[tuple[str, str]]:
     """What a search found against what its methods were before, where both aim at a density."""
     points = ledger.points()
     aimed = {*results.dropna(subset=["target_density"])["label"]}

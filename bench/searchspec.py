@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from switchbench.components import Density
 from switchbench.space import DensityRange
-from switchbench.trial import Seed
+from switchbench.trial import Seed, seeds_from
 
 Objective = Literal[
     "val_accuracy", "val_loss", "density", "macs", "macs_shrunk", "train_flops", "train_seconds"
@@ -36,7 +36,7 @@ class SearchConfig(BaseModel):
     )
     points: int | None = Field(None, ge=1, description=f"points per method; default: {POINTS}")
     steps: int | None = Field(None, ge=1, description="gradient steps per method, instead of points")
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [FIRST_SEED]
+    seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(FIRST_SEED)] = [FIRST_SEED]
     training: dict[str, Any] = Field({}, description="changes of the training while searching")
     space: dict[str, Any] = Field({}, description="LABEL.option or training.setting: what is searched")
     sampler: Literal["tpe", "nsga2", "gp", "random", "grid", "cmaes"] = "tpe"
@@ -49,15 +49,6 @@ class SearchConfig(BaseModel):
     top: int | None = Field(
         None, ge=1, description="how many of the best are trained again; default: 1, or the Pareto set"
     )
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, seeds: Any) -> Any:
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if seeds < 1:
-                raise ValueError(f"{seeds} should be a number of seeds from 1, or a list of seeds")
-            return list(range(FIRST_SEED, FIRST_SEED + seeds))
-        return seeds
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -10,7 +10,7 @@ from switchbench.errors import InputError, explain, unknown
 from switchbench.optimisers import LENGTHS, TrainingConfig
 from switchbench.scope import Scope
 from switchbench.searchspec import SearchConfig
-from switchbench.trial import Seed, TrialConfig
+from switchbench.trial import Seed, TrialConfig, seeds_from
 
 
 class Resources(BaseModel):
@@ -41,7 +41,7 @@ class Spec(BaseModel):
     scope: Annotated[list[Scope], Field(min_length=1)] = [Scope(layers="fc")]  # one, or several
     methods: list[MethodChoice] = Field(min_length=1)
     densities: list[Density] = Field(min_length=1)
-    seeds: Annotated[list[Seed], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(0)]
     validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
     training: TrainingConfig
     start: TrainingConfig | None = Field(
@@ -50,15 +50,6 @@ class Spec(BaseModel):
     keep_networks: bool = Field(False, description="whether finished networks are stored, for export")
     resources: Resources = Resources()
     search: SearchConfig | None = Field(None, description="how options are chosen before all this")
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, seeds: Any) -> Any:
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if seeds < 1:
-                raise ValueError(f"{seeds} should be a number of seeds from 1, or a list of seeds")
-            return list(range(seeds))
-        return seeds
 
     @field_validator("scope", mode="before")
     @classmethod

@@ -165,7 +165,8 @@ class Study:
                 self._finish(trial, TrialState.FAIL)
                 continue
             drawn = self._draw(trial)
-            if self.place.url and trial.user_attrs.get("driver") != self.driver:  # another was faster
+            if self.place.url and self._stored(trial.number).user_attrs["driver"] != self.driver:
+                # another was faster
                 del self._asked[trial.number]
                 continue
             return drawn
@@ -187,7 +188,7 @@ class Study:
     def tell(self, number: int, found: Found) -> None:
         """What became of a point."""
         trial = self._asked.pop(number)
-        if self._over(number):  # a driver that was thought dead has told it meanwhile
+        if self._stored(number).state.is_finished():  # a driver that was thought dead has told it meanwhile
             return
         for key, value in found.attributes.items():
             trial.set_user_attr(key, value)
@@ -242,9 +243,9 @@ class Study:
         """End the signs of life."""
         self._beating.set()
 
-    def _over(self, number: int) -> bool:
-        trials = self._study.get_trials(deepcopy=False)
-        return any(trial.number == number and trial.state.is_finished() for trial in trials)
+    def _stored(self, number: int) -> FrozenTrial:
+        """A point as it stands in the storage; Optuna's own handle keeps what this process last saw."""
+        return self._study.get_trials(deepcopy=False)[number]
 
     def _finish(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another driver, just now
@@ -273,11 +274,9 @@ class Study:
 
 def watchers(
     place: Place, name: str, number: int, config: SearchConfig, epochs: int
-) -> Callable[[int], Watch | None]:
+) -> Callable[[int], Watch]:
     """For a worker, by the number of a seed: what shows a point's validation results to the study's pruner,
     epoch by epoch (of all its seeds in turn), and raises Pruned when that has seen enough."""
-    if config.pruner == "none":
-        return lambda seed: None
     study = optuna.load_study(
         study_name=name,
         storage=place.open(),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from switchbench import accounting, datasets, seeds
@@ -33,6 +33,19 @@ VALIDATED = "validated"
 """Status of a trial that was measured on validation images alone, as in a search."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def seeds_from(first: int) -> BeforeValidator:
+    """Lets a field of seeds be written as their number, which counts from ``first``."""
+
+    def count_or_list(seeds: Any) -> Any:
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds < 1:
+                raise ValueError(f"{seeds} should be a number of seeds from 1, or a list of seeds")
+            return list(range(first, first + seeds))
+        return seeds
+
+    return BeforeValidator(count_or_list)
 
 
 class Skipped(Exception):

@@ -25,6 +25,7 @@ from switchbench.estimate import Estimate, estimate, total
 from switchbench.ledger import Ledger
 from switchbench.optimisers import TrainingConfig
 from switchbench.progress import PointDisplay, plain_console
+from switchbench.reports.search import SHARES
 from switchbench.searchspec import SearchConfig
 from switchbench.space import DENSITY, Space, Values, space
 from switchbench.spec import Spec
@@ -80,8 +81,8 @@ class Plan:
         """What the points cost, by method, and then the comparison. Raises InputError."""
         try:
             spent = {}
-            for label, about in self.spaces.items():
-                point = total(estimate(trial) for trial in self.trials(label, 0, about.defaults()))
+            for label in self.spaces:
+                point = self._cost_of_point(label)
                 number = min(self.config.points or sys.maxsize, self.most_steps // point.steps)
                 spent[f"{number} points of {label}"] = total(number * [point])
             searched = [method for method in self.spec.methods if method.label in self.spaces]
@@ -120,11 +121,12 @@ class Plan:
     def steps_of_point(self, label: str) -> int:
         """Gradient steps of a point of a method, which may train in rounds."""
         try:
-            return sum(
-                estimate(trial).steps for trial in self.trials(label, 0, self.spaces[label].defaults())
-            )
+            return self._cost_of_point(label).steps
         except MissingData as error:
             raise InputError(str(error)) from error
+
+    def _cost_of_point(self, label: str) -> Estimate:
+        return total(estimate(trial) for trial in self.trials(label, 0, self.spaces[label].defaults()))
 
     def origin(self, label: str) -> str:
         """Whether what a study begins with is the method as it is, or only as near as its ranges are."""
@@ -237,9 +239,8 @@ def search(
 
 def words(objectives: Sequence[str], values: Sequence[float]) -> str:
     """Values of objectives, with their names."""
-    shares = ("val_accuracy", "density")
     return ", ".join(
-        f"{name} {value:.2%}" if name in shares else f"{name} {value:.4g}"
+        f"{name} {value:.2%}" if name in SHARES else f"{name} {value:.4g}"
         for name, value in zip(objectives, values, strict=False)
     )
 
@@ -282,11 +283,11 @@ class Source:
         """What came of a point, by the rows of its trials."""
         found, study = self._found(point, rows), self.studies[point.study]
         study.tell(point.number, found)
-        best = study.best(1)
         names = self.planned.config.objectives
+        best = study.best(1) if len(names) == 1 else []
         result = words(names, found.values) or found.attributes.get("error", "")
         result += " (denser than asked for)" if found.infeasible > 0 else ""
-        shown = words(names, best[0].values) if best and len(names) == 1 else ""
+        shown = words(names, best[0].values) if best else ""
         self.display.told(point.study, point.number, result, shown)
 
     def _point(self, label: str, number: int, values: Values) -> "Point | None":

@@ -18,6 +18,8 @@ from optuna.distributions import json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from switchbench.reports.search import objectives_of
+
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}
 CONTOURS = 4
 """Dimensions, the most important ones, whose contours are drawn against each other."""
@@ -31,7 +33,7 @@ def write_pictures(points: pd.DataFrame, path: Path, title: str) -> None:
     library: bool = True
     for label, own in points.groupby("label", sort=False):
         parts.append(f"<h2>{html.escape(str(label))}</h2>")
-        for heading, draw in _pictures(_study(own), json.loads(own["objectives"].iloc[0])):
+        for heading, draw in _pictures(_study(own), objectives_of(own)):
             parts.append(f"<h3>{html.escape(heading)}</h3>")
             try:
                 with warnings.catch_warnings():
@@ -53,7 +55,7 @@ def write_pictures(points: pd.DataFrame, path: Path, title: str) -> None:
 
 def _study(own: pd.DataFrame) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    objectives = json.loads(own["objectives"].iloc[0])
+    objectives = objectives_of(own)
     highest, lowest = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     study = optuna.create_study(directions=[highest if n == "val_accuracy" else lowest for n in objectives])
     for point in own.sort_values("number").to_dict("records"):

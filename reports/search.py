@@ -45,7 +45,7 @@ def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
     rows = []
     for label, own in groups:
         states = own["state"].value_counts()
-        names, best, defaults = _objectives(own), own[own["best"]], own[own["origin"] == "defaults"]
+        names, best, defaults = objectives_of(own), own[own["best"]], own[own["origin"] == "defaults"]
         one = len(names) == 1
         rows.append(
             [
@@ -90,7 +90,7 @@ def _equality(groups: Sequence[tuple[str, pd.DataFrame]]) -> str:
 
 
 def _bests(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
-    names = _objectives(groups[0][1])
+    names = objectives_of(groups[0][1])
     shown = names if "density" in names else [*names, "density"]
     rows = []
     for label, own in groups:
@@ -107,7 +107,8 @@ def _bests(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
     return Grid(BEST_CAPTION, ["method", "point", *shown, "options"], rows)
 
 
-def _objectives(own: pd.DataFrame) -> list[str]:
+def objectives_of(own: pd.DataFrame) -> list[str]:
+    """The objectives of a method's points, which are the same for all."""
     names: list[str] = json.loads(own["objectives"].iloc[0])
     return names
 

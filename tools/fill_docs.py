@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from switchbench import reports
+from switchbench.compare import tuned_pairs
 from switchbench.ledger import Ledger
 from switchbench.reports.render import grid_lines, markdown
 from switchbench.reports.search import search_grids
@@ -37,9 +38,8 @@ def filled(page: str) -> str:
         ledger = Ledger(ROOT / match[2])
         results, points = ledger.results(), ledger.points()
         rows = results if match[3] is None else results[results["scope"] == match[3]]
-        tuned = [(f"{label} tuned", label) for label in rows["label"].unique()]
-        shown = [pair for pair in [*tuned, *pairs] if {*rows["label"]}.issuperset(pair)]
-        text = markdown(reports.build(rows, ledger.name(), shown))
+        shown = [pair for pair in pairs if {*rows["label"]}.issuperset(pair)]
+        text = markdown(reports.build(rows, ledger.name(), [*tuned_pairs(ledger, rows), *shown]))
         if points is not None:
             text += "\n".join(line for grid in search_grids(points) for line in grid_lines(grid))
         return match[1] + "\n".join(_lines(match[4], _tables(text)))
