@@ -1,0 +1,29 @@
+"""Trials whose ids and results are pinned: what is stored stays valid when the code is rearranged.
+
+``pins.json`` was made before the engine was split into packages. A pin changes only with the ``version`` of
+its method, network or data set, or with the schema's.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from switchbench import TrialConfig, run_trial
+
+PINS: dict[str, Any] = json.loads(Path(__file__).with_name("pins.json").read_text())
+ROUNDING = 0.015
+"""Another processor's last bits may move the class of a few of the 360 test images."""
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_a_trial_keeps_its_id(name: str) -> None:
+    assert TrialConfig.of(**PINS[name]["config"]).trial_id == PINS[name]["trial_id"]
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_a_trial_keeps_its_result(name: str) -> None:
+    row = run_trial(TrialConfig.of(**PINS[name]["config"])).row
+    assert row["test_accuracy"] == pytest.approx(PINS[name]["test_accuracy"], abs=ROUNDING)
+    assert row["density"] == pytest.approx(PINS[name]["density"], abs=1e-3)
