@@ -17,13 +17,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from switchbench.compare import Plan, plan, report, run, sync
+    from switchbench.compare.run import Plan, plan, report, run, sync
     from switchbench.errors import InputError, Interrupted
     from switchbench.methods import Method, Options, option, register
-    from switchbench.spec import Spec
-    from switchbench.specfile import load
-    from switchbench.trial import TrialConfig, TrialResult, run_trial
-    from switchbench.tuning import search
+    from switchbench.spec.comparison import Spec
+    from switchbench.spec.file import load
+    from switchbench.trial.run import TrialConfig, TrialResult, run_trial
+    from switchbench.tuning.run import search
 
 __version__ = version("switchbench")
 
@@ -48,13 +48,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "compare": ["Plan", "plan", "report", "run", "sync"],
+    "compare.run": ["Plan", "plan", "report", "run", "sync"],
     "errors": ["InputError", "Interrupted"],
     "methods": ["Method", "Options", "option", "register"],
-    "spec": ["Spec"],
-    "specfile": ["load"],
-    "trial": ["TrialConfig", "TrialResult", "run_trial"],
-    "tuning": ["search"],
+    "spec.comparison": ["Spec"],
+    "spec.file": ["load"],
+    "trial.run": ["TrialConfig", "TrialResult", "run_trial"],
+    "tuning.run": ["search"],
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from switchbench.datasets import MissingData, load
 from switchbench.methods import METHODS
-from switchbench.trial import TrialConfig
+from switchbench.trial.run import TrialConfig
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from switchbench import accounting
-from switchbench.scope import Scope
+from switchbench.measure import accounting
+from switchbench.spec.scope import Scope
 
 FC = Scope(layers="fc")
 

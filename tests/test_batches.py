@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from switchbench import datasets, seeds, specfile
+from switchbench import datasets
 from switchbench.datasets import Augmentation, Batch, Split
 from switchbench.datasets.augment import Draw
-from switchbench.trial import TrialConfig, run_trial
+from switchbench.spec import file as specfile
+from switchbench.trial import seeds
+from switchbench.trial.run import TrialConfig, run_trial
 
 CPU = torch.device("cpu")
 
@@ -80,8 +82,8 @@ def test_a_seed_decides_what_is_seen_and_augmentation_moves_no_other_draw(make_c
 
 
 def _batches(training: dict[str, Any]) -> list[Batch]:
-    from switchbench.optimisers import TrainingConfig
-    from switchbench.training import _epochs
+    from switchbench.trial.loop import _epochs
+    from switchbench.trial.optimisers import TrainingConfig
 
     split = datasets.split(datasets.load("digits"), 0.2, seeds.generator(0, "split")).train
     config = TrainingConfig(**({"augment": Augmentation()} | training))
@@ -89,8 +91,8 @@ def _batches(training: dict[str, Any]) -> list[Batch]:
 
 
 def test_the_last_batches_of_a_schedule_are_the_same_from_any_start() -> None:
-    from switchbench.optimisers import TrainingConfig
-    from switchbench.training import _epochs
+    from switchbench.trial.loop import _epochs
+    from switchbench.trial.optimisers import TrainingConfig
 
     split = datasets.split(datasets.load("digits"), 0.2, seeds.generator(0, "split")).train
     config = TrainingConfig(epochs=3, batch_size=64, augment=Augmentation(crop=1))

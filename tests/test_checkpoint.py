@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from switchbench import conformance, worker
-from switchbench.checkpoint import Checkpoint
-from switchbench.ledger import Ledger
+from switchbench.cluster import worker
+from switchbench.cluster.worker import Job, execute
 from switchbench.methods import state
-from switchbench.spec import Resources
-from switchbench.trial import run_trial
-from switchbench.worker import Job, execute
+from switchbench.plugins import conformance
+from switchbench.spec.comparison import Resources
+from switchbench.store.ledger import Ledger
+from switchbench.trial.checkpoint import Checkpoint
+from switchbench.trial.run import run_trial
 
 CPU = torch.device("cpu")
 
@@ -40,7 +41,7 @@ def test_a_worker_takes_up_what_another_left(tmp_path: Path, make_config: Any) -
 
 
 def _spec() -> Any:
-    from switchbench import specfile
+    from switchbench.spec import file as specfile
 
     return specfile.parse(
         {

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from switchbench import cli, datasets
+from switchbench import datasets
+from switchbench.cli import app as cli
 from switchbench.datasets import DATASETS, MissingData
 
 GOOD = """

@@ -292,7 +292,7 @@ def test_empty_splits_are_refused() -> None:
 
 
 def test_fake_images_have_any_shape_and_can_be_learned(make_config: Any) -> None:
-    from switchbench.trial import run_trial
+    from switchbench.trial.run import run_trial
 
     fake = {"dataset": "fake", "shape": [3, 9, 7], "classes": 4, "train": 300, "test": 50}
     config = make_config(dataset=fake, training={"epochs": 20})
@@ -338,7 +338,7 @@ def test_arrays(tmp_path: Path) -> None:
 
 
 def own(name: str, path: Path, **options: Any) -> Any:
-    from switchbench.components import DatasetChoice
+    from switchbench.spec.components import DatasetChoice
 
     return DatasetChoice.model_validate({"dataset": name, "path": str(path), **options})
 
@@ -365,7 +365,7 @@ def test_own_data_are_known_by_their_content_not_their_place(tmp_path: Path) -> 
     ],
 )  # fmt: skip
 def test_a_folder_that_is_none_is_one_line(break_it: Any, said: str, tmp_path: Path) -> None:
-    from switchbench.components import DatasetChoice
+    from switchbench.spec.components import DatasetChoice
 
     break_it(tmp_path / "mine")
     with pytest.raises((MissingData, ValueError), match=said):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from switchbench import specfile, tuning
-from switchbench.ledger import Ledger
 from switchbench.methods import METHODS
+from switchbench.spec import file as specfile
+from switchbench.store.ledger import Ledger
+from switchbench.tuning import run as tuning
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import switchbench
-from switchbench import specfile
 from switchbench.errors import InputError
-from switchbench.estimate import Estimate, estimate
-from switchbench.trial import TrialConfig, run_trial
+from switchbench.spec import file as specfile
+from switchbench.trial.estimate import Estimate, estimate
+from switchbench.trial.run import TrialConfig, run_trial
 
 
 @pytest.mark.parametrize("method", ["dense", "magnitude", "lottery-ticket", "switcher-paper", "l1"])

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from switchbench.datasets import Images, Split
-from switchbench.evaluation import CHUNK, evaluate
+from switchbench.measure.evaluation import CHUNK, evaluate
 
 
 def split(n: int) -> Split:

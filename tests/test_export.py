@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import switchbench
-from switchbench.cli import app
+from switchbench.cli.app import app
 from switchbench.errors import InputError
-from switchbench.export import export
-from switchbench.finished import Finished, finished
-from switchbench.latency import FORMS, ROUNDS, WARM_UP, seconds
-from switchbench.sparse import CSRLinear, to_csr
+from switchbench.measure.csr import CSRLinear, to_csr
+from switchbench.measure.latency import FORMS, ROUNDS, WARM_UP, seconds
+from switchbench.trained.export import export
+from switchbench.trained.load import Finished, finished
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trial(folder: Path, label: str, network: str) -> str:
-    from switchbench.ledger import Ledger
+    from switchbench.store.ledger import Ledger
 
     rows = Ledger(folder).results()
     (row,) = rows[(rows["label"] == label) & (rows["network"] == network)].to_dict("records")

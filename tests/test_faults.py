@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from switchbench.ledger import Ledger
+from switchbench.store.ledger import Ledger
 
 SPEC = """
 name: faults

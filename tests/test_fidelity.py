@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from switchbench import datasets, seeds
+from switchbench import datasets
 from switchbench.methods import L1, METHODS, Magnitude, Movement, Progress, Switcher, SwitcherPaper
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.switchers.equivariant import EquivariantReader
@@ -14,8 +14,9 @@ from switchbench.methods.switchers.gates import Budgeted
 from switchbench.methods.switchers.turns import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, pooling
 from switchbench.networks import NETWORKS, Network
-from switchbench.training import train
-from switchbench.trial import run_trial
+from switchbench.trial import seeds
+from switchbench.trial.loop import train
+from switchbench.trial.run import run_trial
 
 BATCH = (torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64))
 

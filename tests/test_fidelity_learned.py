@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from switchbench import datasets, seeds
+from switchbench import datasets
 from switchbench.methods import (
     DST,
     L0,
@@ -42,9 +42,10 @@ from switchbench.methods.switchers.turns import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, UNetReader
 from switchbench.methods.thresholds import Masking, Shrinking, long_tail
 from switchbench.methods.variational import NOISE, Divergence
-from switchbench.optimisers import Optimisers, TrainingConfig
-from switchbench.training import train
-from switchbench.trial import run_trial
+from switchbench.trial import seeds
+from switchbench.trial.loop import train
+from switchbench.trial.optimisers import Optimisers, TrainingConfig
+from switchbench.trial.run import run_trial
 
 SHAPES = ((5, 6), (4, 5))
 

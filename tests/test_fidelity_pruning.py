@@ -38,7 +38,7 @@ from switchbench.methods import (
 )
 from switchbench.methods.neurons import Paths
 from switchbench.methods.regularised import hoyer_square
-from switchbench.trial import run_trial
+from switchbench.trial.run import run_trial
 
 Batch = tuple[Tensor, Tensor]
 

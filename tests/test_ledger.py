@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from switchbench import compare
-from switchbench import specfile as specs
+from switchbench.compare import run as compare
 from switchbench.errors import InputError
-from switchbench.ledger import ROW, Ledger
+from switchbench.spec import file as specs
+from switchbench.store.ledger import ROW, Ledger
 
 
 @pytest.fixture

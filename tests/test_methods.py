@@ -9,11 +9,11 @@ import pytest
 from pydantic import BaseModel
 from torch import nn
 
-from switchbench import conformance
-from switchbench.conformance import CHECKS, Case
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Layers, Method, Progress, option, register
-from switchbench.trial import Skipped, run_trial
+from switchbench.plugins import conformance
+from switchbench.plugins.conformance import CHECKS, Case
+from switchbench.trial.run import Skipped, run_trial
 
 NAMES = sorted(name for name, method in METHODS.items() if method.__module__.startswith("switchbench."))
 cases = functools.cache(Case)
@@ -185,7 +185,7 @@ def test_a_method_needs_a_description() -> None:
 def test_density_goes_with_methods_that_take_one(make_config: Any) -> None:
     with pytest.raises(InputError, match=r"density: method 'dense' takes no target"):
         make_config("dense", 0.5)
-    from switchbench.trial import TrialConfig
+    from switchbench.trial.run import TrialConfig
 
     with pytest.raises(InputError, match=r"density: method 'magnitude' needs a density"):
         TrialConfig.of(network="mlp", dataset="digits", method="magnitude", training={"steps": 1})

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from switchbench import accounting
-from switchbench.components import NetworkChoice
 from switchbench.errors import InputError
+from switchbench.measure import accounting
 from switchbench.methods.neurons import Paths
 from switchbench.networks import NETWORKS
+from switchbench.spec.components import NetworkChoice
 
 MNIST, CIFAR, IMAGENET = (1, 28, 28), (3, 32, 32), (3, 224, 224)
 

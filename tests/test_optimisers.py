@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from switchbench.methods import ParameterGroup
-from switchbench.optimisers import Optimisers, TrainingConfig
+from switchbench.trial.optimisers import Optimisers, TrainingConfig
 
 
 def test_schedules() -> None:

@@ -5,10 +5,11 @@ from typing import Any, Literal
 import pytest
 from pydantic import ValidationError
 
-from switchbench import conformance, listing
+from switchbench.cli import listing
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Method, Options, Switcher, SwitcherPaper, defaults, option
 from switchbench.methods.options import declared, unmet
+from switchbench.plugins import conformance
 
 
 class Lamp(Options):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from switchbench.ledger import Ledger
+from switchbench.store.ledger import Ledger
 
 METHOD = '''
 from switchbench.methods import Magnitude, register

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from switchbench import specfile
 from switchbench.errors import InputError
-from switchbench.optimisers import TrainingConfig
-from switchbench.recipes import RECIPES
+from switchbench.spec import file as specfile
+from switchbench.spec.recipes import RECIPES
+from switchbench.trial.optimisers import TrainingConfig
 
 
 @pytest.mark.parametrize("name", RECIPES)

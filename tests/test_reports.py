@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from switchbench import reports
-from switchbench.ledger import ROW
 from switchbench.reports.figures import _limits
 from switchbench.reports.render import markdown
+from switchbench.store.ledger import ROW
 
 
 def rows() -> pd.DataFrame:

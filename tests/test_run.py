@@ -11,8 +11,8 @@ import pytest
 
 import switchbench
 from switchbench.errors import InputError
-from switchbench.ledger import Ledger
-from switchbench.trial import TrialConfig, run_trial
+from switchbench.store.ledger import Ledger
+from switchbench.trial.run import TrialConfig, run_trial
 
 PLUGIN = """
     import os
@@ -163,12 +163,12 @@ def test_again_runs_only_what_failed(case: Case, tmp_path: Path, monkeypatch: An
 
 
 def test_once_more_starts_no_ray_and_a_new_label_is_no_new_trial(case: Case, monkeypatch: Any) -> None:
-    import switchbench.distribution
+    import switchbench.cluster.tune
 
     def refuse(*arguments: Any) -> None:
         raise AssertionError("nothing was to run")
 
-    monkeypatch.setattr(switchbench.distribution, "distribute", refuse)
+    monkeypatch.setattr(switchbench.cluster.tune, "distribute", refuse)
     before = case.stamps()
     case.spec["methods"][2] = {"method": "switcher", "every": 5, "label": "renamed"}
     results = case.run(mlflow_uri="none")

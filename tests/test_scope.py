@@ -6,11 +6,11 @@ import pytest
 from torch import nn
 
 import switchbench
-from switchbench import specfile
-from switchbench.components import NetworkChoice
 from switchbench.errors import InputError
-from switchbench.scope import Scope
-from switchbench.trial import run_trial
+from switchbench.spec import file as specfile
+from switchbench.spec.components import NetworkChoice
+from switchbench.spec.scope import Scope
+from switchbench.trial.run import run_trial
 
 
 @pytest.fixture

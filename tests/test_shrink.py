@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from switchbench.components import NetworkChoice
-from switchbench.shrink import shrink
+from switchbench.measure.shrink import shrink
+from switchbench.spec.components import NetworkChoice
 
 
 def sparse(network: nn.Module, density: float) -> nn.Module:

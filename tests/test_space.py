@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from switchbench.components import MethodChoice
 from switchbench.errors import InputError
 from switchbench.methods import METHODS
 from switchbench.methods.options import declared
-from switchbench.optimisers import TrainingConfig
-from switchbench.space import Choice, DensityRange, Range, Space, space
+from switchbench.spec.components import MethodChoice
+from switchbench.trial.optimisers import TrainingConfig
+from switchbench.tuning.space import Choice, DensityRange, Range, Space, space
 
 TRAINING = TrainingConfig(epochs=2)
 

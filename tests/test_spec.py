@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from switchbench.errors import InputError
-from switchbench.specfile import dump, parse
-from switchbench.trial import TrialConfig
+from switchbench.spec.file import dump, parse
+from switchbench.trial.run import TrialConfig
 
 
 def with_method(spec: dict[str, Any], **entry: Any) -> dict[str, Any]:

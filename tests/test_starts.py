@@ -7,13 +7,14 @@ import pytest
 import torch
 
 import switchbench
-from switchbench import specfile, trial
-from switchbench.ledger import Ledger
+from switchbench.cluster.worker import Job, execute
 from switchbench.methods import Magnitude
-from switchbench.spec import Resources
-from switchbench.storage import Networks
-from switchbench.trial import run_trial
-from switchbench.worker import Job, execute
+from switchbench.spec import file as specfile
+from switchbench.spec.comparison import Resources
+from switchbench.store.ledger import Ledger
+from switchbench.store.tensors import Networks
+from switchbench.trial import run as trial
+from switchbench.trial.run import run_trial
 
 START = {"steps": 40, "batch_size": 64}
 

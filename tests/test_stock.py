@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from switchbench import stock
+from switchbench.cli import inventory as stock
 from switchbench.datasets import DATASETS
 from switchbench.datasets.source import Remote, Table
 from switchbench.errors import InputError

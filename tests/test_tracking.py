@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from switchbench import tracking
-from switchbench.ledger import Ledger
-from switchbench.tracking import Experiment, Mirror
+from switchbench.observe import mlflow as tracking
+from switchbench.observe.mlflow import Experiment, Mirror
+from switchbench.store.ledger import Ledger
 
 
 class Flaky(Experiment):

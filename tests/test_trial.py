@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from switchbench import datasets, evaluation, seeds, training
+from switchbench import datasets
 from switchbench.datasets import Split
 from switchbench.errors import InputError
+from switchbench.measure import evaluation
 from switchbench.methods import METHODS, Method
 from switchbench.networks import MLP, NETWORKS
-from switchbench.training import Diverged
-from switchbench.trial import Skipped, TrialConfig, run_trial
+from switchbench.trial import loop as training
+from switchbench.trial import seeds
+from switchbench.trial.loop import Diverged
+from switchbench.trial.run import Skipped, TrialConfig, run_trial
 
 
 class Probe(Method):
@@ -98,7 +101,7 @@ def test_the_test_split_is_read_once_after_training(make_config: Any, monkeypatc
         return real(network, split)
 
     monkeypatch.setattr(training, "evaluate", spy)
-    monkeypatch.setattr("switchbench.trial.evaluate", spy)
+    monkeypatch.setattr("switchbench.trial.run.evaluate", spy)
     run_trial(make_config("probe", training={"epochs": 3}))
     assert [sizes[size] for size in reads] == ["validation"] * 4 + ["test"]
 

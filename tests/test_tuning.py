@@ -16,18 +16,21 @@ import torch
 from rich.console import Console
 
 import switchbench
-from switchbench import datasets, specfile, study, tuning
-from switchbench.cli import app
-from switchbench.compare import report_search
+from switchbench import datasets
+from switchbench.cli.app import app
+from switchbench.cluster.worker import Job, measure
+from switchbench.compare.run import report_search
 from switchbench.datasets import DATASETS, Data, Images
 from switchbench.errors import InputError
-from switchbench.ledger import Ledger
 from switchbench.methods import METHODS, Method, option, register
-from switchbench.progress import PointDisplay
+from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search import search_grids
-from switchbench.spec import Resources
-from switchbench.study import Place, Study
-from switchbench.worker import Job, measure
+from switchbench.spec import file as specfile
+from switchbench.spec.comparison import Resources
+from switchbench.store.ledger import Ledger
+from switchbench.tuning import run as tuning
+from switchbench.tuning import study
+from switchbench.tuning.study import Place, Study
 
 SPEC: dict[str, Any] = {
     "name": "tiny",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from switchbench.ledger import Ledger
+from switchbench.store.ledger import Ledger
 
 KILLS, POINTS = (10, 40) if os.environ.get("CAMPAIGN") else (2, 8)
 SPEC = """

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from switchbench import specfile as specs
-from switchbench import worker
-from switchbench.ledger import Ledger
-from switchbench.progress import Display
-from switchbench.spec import Resources
-from switchbench.worker import Job, execute
+from switchbench.cluster import worker
+from switchbench.cluster.worker import Job, execute
+from switchbench.observe.terminal import Display
+from switchbench.spec import file as specs
+from switchbench.spec.comparison import Resources
+from switchbench.store.ledger import Ledger
 
 
 def prepare(tmp_path: Path, spec: dict[str, Any], run: str = "one") -> tuple[Job, list[Any]]:
@@ -81,7 +81,7 @@ def test_a_lost_workers_reason_is_read_from_where_tune_has_just_written_it(tmp_p
     """Tune copies that file to the storage folder later; until then its ``get_error()`` is None."""
     from types import SimpleNamespace
 
-    from switchbench.distribution import _reason
+    from switchbench.cluster.tune import _reason
 
     error_file = tmp_path / "error.txt"
     error_file.write_text("Failure # 3\nThe actor died unexpectedly before finishing this task.\n")

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from switchbench.trial import run_trial
-from switchbench.yardstick import STRIDE, FlopCounter, StepFlops
+from switchbench.trial.cost import STRIDE, FlopCounter, StepFlops
+from switchbench.trial.run import run_trial
 
 STEPS, BATCH = 20, 64
 LAYERS = (64 * 20, 20 * 12, 12 * 10)

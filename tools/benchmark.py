@@ -24,11 +24,13 @@ from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
 
-from switchbench import datasets, seeds, tuning
+from switchbench import datasets
 from switchbench.methods import METHODS
-from switchbench.progress import PointDisplay
-from switchbench.study import Place, Study
-from switchbench.trial import VALIDATED, Skipped, TrialConfig, run_trial
+from switchbench.observe.terminal import PointDisplay
+from switchbench.trial import seeds
+from switchbench.trial.run import VALIDATED, Skipped, TrialConfig, run_trial
+from switchbench.tuning import run as tuning
+from switchbench.tuning.study import Place, Study
 
 BATCH, LR, DENSITY = 128, 1e-3, 0.05
 UNETS = ("switcher-paper", "switcher-neurons")

@@ -20,10 +20,10 @@ import pandas as pd
 from rich.table import Table
 from scipy.stats import qmc
 
-from switchbench import compare
+from switchbench.compare import run as compare
 from switchbench.methods import METHODS
 from switchbench.methods.options import declared, unmet
-from switchbench.progress import plain_console
+from switchbench.observe.terminal import plain_console
 
 DENSITY = 0.02
 CEILING = 0.05

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from switchbench import reports
-from switchbench.compare import tuned_pairs
-from switchbench.ledger import Ledger
+from switchbench.compare.run import tuned_pairs
 from switchbench.reports.render import grid_lines, markdown
 from switchbench.reports.search import search_grids
+from switchbench.store.ledger import Ledger
 
 ROOT = Path(__file__).parent.parent
 TABLE = re.compile(r"(<!-- table: ([^\s,]+)(?:, scope (\S+))? -->\n)(.*?)(?=\n<!-- end -->)", re.DOTALL)

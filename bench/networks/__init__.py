@@ -4,12 +4,12 @@ Importing this package registers the networks that ship with it; torchvision is 
 its networks is built.
 """
 
-from switchbench.networks.catalogue import NETWORKS, InputShape, Network, Width, register
 from switchbench.networks.lenet import LeNet5, LeNet5Caffe
 from switchbench.networks.mlp import MLP, LeNet300100
 from switchbench.networks.mobilenet import MobileNet, MobileNetV2
+from switchbench.networks.registry import NETWORKS, InputShape, Network, Width, register
 from switchbench.networks.resnet import ResNet18, ResNet34
-from switchbench.networks.torchvisions import Torchvision
+from switchbench.networks.torchvision_models import Torchvision
 from switchbench.networks.vgg import VGG16
 
 __all__ = [

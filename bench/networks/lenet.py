@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from switchbench.networks.catalogue import InputShape, Network, register
 from switchbench.networks.parts import HeadConfig, head
+from switchbench.networks.registry import InputShape, Network, register
 
 
 @register("lenet-5")

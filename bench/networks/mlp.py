@@ -6,7 +6,7 @@ import math
 from torch import nn
 
 from switchbench.methods import option
-from switchbench.networks.catalogue import InputShape, Network, Width, register
+from switchbench.networks.registry import InputShape, Network, Width, register
 
 
 @register("mlp")

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.methods import option
-from switchbench.networks.catalogue import InputShape, Network, register
 from switchbench.networks.parts import StemConfig, initialise_convolutions
+from switchbench.networks.registry import InputShape, Network, register
 
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
 """Channels and stride of v1's depthwise separable convolutions."""

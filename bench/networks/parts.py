@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 from switchbench.methods import option
-from switchbench.networks.catalogue import InputShape, Network
+from switchbench.networks.registry import InputShape, Network
 
 SMALL = 64
 """Images of at most so many pixels a side are small."""

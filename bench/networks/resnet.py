@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from switchbench.networks.catalogue import InputShape, Network, register
 from switchbench.networks.parts import StemConfig
+from switchbench.networks.registry import InputShape, Network, register
 
 
 @register("resnet-18")

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.methods import option
-from switchbench.networks.catalogue import InputShape, Network, Width, register
 from switchbench.networks.parts import HeadConfig, head, initialise_convolutions
+from switchbench.networks.registry import InputShape, Network, Width, register
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3×3 convolutions of each stage, which ends with 2×2 max pooling."""

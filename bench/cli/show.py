@@ -1,0 +1,160 @@
+"""What the command line prints: tables and lines, from what was found elsewhere."""
+
+from collections.abc import Iterable
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from switchbench.observe.terminal import plain_console
+
+if TYPE_CHECKING:
+    from switchbench.cli.inventory import Stock
+    from switchbench.cli.listing import Description
+    from switchbench.compare.run import Plan
+    from switchbench.measure.latency import Latency
+    from switchbench.plugins.conformance import Outcome
+    from switchbench.trained.layers import Inspection
+    from switchbench.trial.estimate import Estimate
+    from switchbench.tuning.run import Plan as SearchPlan
+
+
+def names(title: str, lines: dict[str, str]) -> None:
+    """Names with a line each."""
+    table = Table(title=title, title_justify="left", box=None, show_header=False)
+    table.add_column(style="bold")
+    for name, line in lines.items():
+        table.add_row(name, line)
+    plain_console().print(table)
+
+
+def outcomes(name: str, found: "Iterable[Outcome]") -> None:
+    """What the checks of a method found."""
+    table = Table(title=name, title_justify="left", box=None, show_header=False)
+    for outcome in found:
+        word = "fails" if outcome.problem else "skipped" if outcome.skipped else "passes"
+        table.add_row(word, outcome.check, outcome.problem or outcome.skipped or "")
+    plain_console().print(table)
+
+
+def stock(lines: "Iterable[Stock]") -> None:
+    """Which data sets are here."""
+    table = Table("data set", "files", "size", "", box=None)
+    table.columns[2].justify = "right"
+    for line in lines:
+        absent = "not here" if line.fetchable else "none needed"
+        size = f"{line.size / 1e6:,.1f} MB" if line.place else ""
+        table.add_row(line.name, str(line.place or absent), size, line.description)
+    plain_console().print(table)
+
+
+def plan(planned: "Plan") -> None:
+    """Every trial of a comparison, done or to run."""
+    left = {trial.trial_id for trial in planned.todo}
+    table = Table("trial", "method", "density", "seed", "network", "dataset", "scope", "state", box=None)
+    for trial in planned.trials:
+        table.add_row(
+            trial.trial_id,
+            trial.method.label,
+            "-" if trial.density is None else f"{trial.density:g}",
+            str(trial.seed),
+            trial.network.label,
+            trial.dataset.label,
+            str(trial.scope),
+            "to run" if trial.trial_id in left else "done",
+        )
+    plain_console().print(table)
+    typer.echo(planned.summary)
+
+
+def layers(found: "Inspection", trial: bool = False) -> None:
+    """One line per layer, then the sums; of a trial also what is left."""
+    after = ("kept", "density", "alive", "MACs left", "smaller MACs", "CSR bytes") if trial else ()
+    table = Table("layer", "kind", "weight", "in scope", "weights", "MACs", *after, box=None)
+    for column in table.columns[4:]:
+        column.justify = "right"
+    for name, layer in found.layers.items():
+        cells = [name, layer.kind, "×".join(map(str, layer.shape)), "yes" if name in found.scoped else ""]
+        cells += [f"{layer.weights:,}", f"{layer.macs_dense:,}"]
+        if trial:
+            cells += [f"{layer.kept:,}", f"{layer.density:.2%}", f"{found.alive[name]:,}", f"{layer.macs:,}"]
+            cells += [f"{found.smaller[name].macs_dense:,}", f"{layer.storage['csr']:,}"]
+        table.add_row(*cells)
+    for title, inside in (("in scope", True), ("all", False)):
+        cells = [title, "", "", "", f"{found.total('weights', inside):,}"]
+        cells += [f"{found.total('macs_dense', inside):,}"]
+        if trial:
+            kept, weights = found.total("kept", inside), found.total("weights", inside)
+            cells += [
+                f"{kept:,}",
+                f"{kept / weights if weights else 1:.2%}",
+                "",
+                f"{found.total('macs', inside):,}",
+            ]
+        table.add_row(*cells, style="bold")
+    plain_console().print(table)
+    typer.echo(f"{found.parameters:,} parameters, biases and norms included")
+    if trial:
+        smaller = sum(layer.macs_dense for layer in found.smaller.values())
+        typer.echo(f"{smaller:,} MACs dense without dead units (alive: outputs that do something)")
+        for name in ("dense", "csr", "bitmask"):
+            size = sum(layer.storage[name] for layer in found.layers.values())
+            typer.echo(f"{size:,} bytes of weights, {name}")
+
+
+def latencies(measured: "Iterable[Latency]") -> None:
+    """Milliseconds of each form of a network at each batch size."""
+    table = Table("batch", "form", "ms", "times as fast as dense", box=None)
+    for index in (0, 2, 3):
+        table.columns[index].justify = "right"
+    for line in measured:
+        table.add_row(str(line.batch), line.form, f"{1e3 * line.seconds:.4f}", f"{line.speedup:.2f}")
+    plain_console().print(table)
+    typer.echo("measured: median of forward passes, the forms in turn (csr: fully connected layers alone)")
+
+
+def cost(planned: "Plan", tflops: float) -> None:
+    """What is left to run, by network, data set and method."""
+    if costs := planned.costs():
+        _costs(costs, tflops)
+
+
+def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
+    table = Table("cost of", "trials", "steps", "FLOPs", "hours", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, spent in costs.items():
+        flops = f"{'' if spent.whole else '≥ '}{spent.flops:.2g}"
+        table.add_row(name, f"{spent.trials:,}", f"{spent.steps:,}", flops, f"{spent.hours(tflops):,.2f}")
+    typer.echo()
+    plain_console().print(table)
+    typer.echo(
+        f"hours: one trial after another at {tflops:g} TFLOP/s (--tflops); ≥: without what the method adds"
+    )
+
+
+def search(planned: "SearchPlan", tflops: float) -> None:
+    """What a search tries, and what it will cost."""
+    table = Table("method", "searched", "from", "default", box=None)
+    for label, about in planned.spaces.items():
+        defaults = about.defaults()
+        for name, dimension in about.dimensions.items():
+            table.add_row(label, name, str(dimension), str(defaults.get(name, "–")))
+    plain_console().print(table)
+    typer.echo(f"each method: {planned.most_steps:,} gradient steps, seeds {planned.config.seeds}")
+    _costs(planned.costs(), tflops)
+
+
+def description(described: "Description") -> None:
+    """What goes by a name, with its options."""
+    console = plain_console()
+    if described.documentation:
+        console.print(described.documentation)
+    table = Table("option", "type", "default", "valid", "search", "meaning", box=None)
+    for option in described.options:
+        table.add_row(*astuple(option))
+    if described.options:
+        console.print()
+        console.print(table)
+    typer.echo(described.text, nl=False)

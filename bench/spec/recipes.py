@@ -1,0 +1,50 @@
+"""Named training recipes: what is known to train a network well, or what a paper did.
+
+Plain values of :class:`switchbench.trial.optimisers.TrainingConfig`; a spec says ``training: NAME``, or
+``training: {recipe: NAME, epochs: 30}`` to change some of them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Values of a training, and where they come from."""
+
+    description: str
+    training: dict[str, Any]
+
+
+RECIPES = {
+    "switcher-paper": Recipe(
+        "Han et al. 2021 on MNIST: SGD without momentum, 0.1, ÷10 at 50 and 75 of 100 epochs",
+        {"epochs": 100, "batch_size": 64, "optimizer": "sgd", "lr": 0.1, "schedule": "step",
+         "milestones": [0.5, 0.75]},
+    ),
+    "mnist": Recipe(
+        "fully connected and small networks on 28×28 images: Adam, constant, then linear to 0",
+        {"epochs": 15, "batch_size": 128, "optimizer": "adam", "lr": 1e-3, "schedule": "linear",
+         "decay": 0.3},
+    ),
+    "lottery-mnist": Recipe(
+        "Frankle & Carbin 2019 for LeNet-300-100: Adam 1.2e-3, batches of 60, 50,000 iterations",
+        {"steps": 50_000, "batch_size": 60, "optimizer": "adam", "lr": 1.2e-3, "schedule": "constant"},
+    ),
+    "cifar": Recipe(
+        "ResNets and VGG with batch norm on 32×32 images: SGD, momentum 0.9, cosine, 200 epochs",
+        {"epochs": 200, "batch_size": 128, "optimizer": "sgd", "lr": 0.1, "momentum": 0.9,
+         "weight_decay": 5e-4, "schedule": "cosine"},
+    ),
+    "cifar-resnet-paper": Recipe(
+        "He et al. 2015 on CIFAR-10: SGD, momentum 0.9, 0.1, ÷10 at 1/2 and 3/4 of 64,000 iterations",
+        {"steps": 64_000, "batch_size": 128, "optimizer": "sgd", "lr": 0.1, "momentum": 0.9,
+         "weight_decay": 1e-4, "schedule": "step", "milestones": [0.5, 0.75]},
+    ),
+    "cifar-short": Recipe(
+        "`cifar` in 30 epochs, for a first look",
+        {"epochs": 30, "batch_size": 128, "optimizer": "sgd", "lr": 0.1, "momentum": 0.9,
+         "weight_decay": 5e-4, "schedule": "cosine"},
+    ),
+}  # fmt: skip
+"""Every recipe by name."""

@@ -1,0 +1,33 @@
+"""The forward pass of a training step, the same for the training and for what it is measured by."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from switchbench.datasets import Batch, Split
+from switchbench.trial.optimisers import TrainingConfig
+
+Network = Callable[[Tensor], Tensor]
+
+
+def compiled(network: nn.Module, config: TrainingConfig) -> Network:
+    """The network as training calls it: compiled, if that was asked for. It shares all parameters.
+
+    What earlier trials of this process have compiled is forgotten: torch keeps few versions of a function,
+    and a trial would be compiled or not by what ran before it.
+    """
+    if not config.compile:
+        return network
+    torch.compiler.reset()
+    return torch.compile(network)
+
+
+def task_loss(network: Network, split: Split, batch: Batch, config: TrainingConfig) -> Tensor:
+    """Mean cross-entropy of a batch, in the precision of the training."""
+    images, labels = split.batch(*batch)
+    if config.precision == "float32":
+        return F.cross_entropy(network(images), labels)
+    with torch.autocast(split.device.type, torch.bfloat16):
+        return F.cross_entropy(network(images), labels)
