@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from switchbench.methods import Method, Options, option, register
     from switchbench.spec.comparison import Spec
     from switchbench.spec.file import load
-    from switchbench.trial.run import TrialConfig, TrialResult, run_trial
+    from switchbench.spec.trial import TrialConfig
+    from switchbench.trial.run import TrialResult, run_trial
     from switchbench.tuning.run import search
 
 __version__ = version("switchbench")
@@ -53,7 +54,8 @@ _HOMES = {
     "methods": ["Method", "Options", "option", "register"],
     "spec.comparison": ["Spec"],
     "spec.file": ["load"],
-    "trial.run": ["TrialConfig", "TrialResult", "run_trial"],
+    "spec.trial": ["TrialConfig"],
+    "trial.run": ["TrialResult", "run_trial"],
     "tuning.run": ["search"],
 }
 

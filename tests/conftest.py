@@ -8,7 +8,7 @@ import pytest
 
 from switchbench.datasets import MissingData, load
 from switchbench.methods import METHODS
-from switchbench.trial.run import TrialConfig
+from switchbench.spec.trial import TrialConfig
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 

@@ -9,8 +9,9 @@ from switchbench import datasets
 from switchbench.datasets import Augmentation, Batch, Split
 from switchbench.datasets.augment import Draw
 from switchbench.spec import file as specfile
+from switchbench.spec.trial import TrialConfig
 from switchbench.trial import seeds
-from switchbench.trial.run import TrialConfig, run_trial
+from switchbench.trial.run import run_trial
 
 CPU = torch.device("cpu")
 
@@ -82,8 +83,8 @@ def test_a_seed_decides_what_is_seen_and_augmentation_moves_no_other_draw(make_c
 
 
 def _batches(training: dict[str, Any]) -> list[Batch]:
+    from switchbench.spec.training import TrainingConfig
     from switchbench.trial.loop import _epochs
-    from switchbench.trial.optimisers import TrainingConfig
 
     split = datasets.split(datasets.load("digits"), 0.2, seeds.generator(0, "split")).train
     config = TrainingConfig(**({"augment": Augmentation()} | training))
@@ -91,8 +92,8 @@ def _batches(training: dict[str, Any]) -> list[Batch]:
 
 
 def test_the_last_batches_of_a_schedule_are_the_same_from_any_start() -> None:
+    from switchbench.spec.training import TrainingConfig
     from switchbench.trial.loop import _epochs
-    from switchbench.trial.optimisers import TrainingConfig
 
     split = datasets.split(datasets.load("digits"), 0.2, seeds.generator(0, "split")).train
     config = TrainingConfig(epochs=3, batch_size=64, augment=Augmentation(crop=1))

@@ -9,8 +9,9 @@ import pytest
 import switchbench
 from switchbench.errors import InputError
 from switchbench.spec import file as specfile
+from switchbench.spec.trial import TrialConfig
 from switchbench.trial.estimate import Estimate, estimate
-from switchbench.trial.run import TrialConfig, run_trial
+from switchbench.trial.run import run_trial
 
 
 @pytest.mark.parametrize("method", ["dense", "magnitude", "lottery-ticket", "switcher-paper", "l1"])

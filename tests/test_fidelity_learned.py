@@ -42,9 +42,10 @@ from switchbench.methods.switchers.turns import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, UNetReader
 from switchbench.methods.thresholds import Masking, Shrinking, long_tail
 from switchbench.methods.variational import NOISE, Divergence
+from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
 from switchbench.trial.loop import train
-from switchbench.trial.optimisers import Optimisers, TrainingConfig
+from switchbench.trial.optimisers import Optimisers
 from switchbench.trial.run import run_trial
 
 SHAPES = ((5, 6), (4, 5))

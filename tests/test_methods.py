@@ -185,7 +185,7 @@ def test_a_method_needs_a_description() -> None:
 def test_density_goes_with_methods_that_take_one(make_config: Any) -> None:
     with pytest.raises(InputError, match=r"density: method 'dense' takes no target"):
         make_config("dense", 0.5)
-    from switchbench.trial.run import TrialConfig
+    from switchbench.spec.trial import TrialConfig
 
     with pytest.raises(InputError, match=r"density: method 'magnitude' needs a density"):
         TrialConfig.of(network="mlp", dataset="digits", method="magnitude", training={"steps": 1})

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from switchbench.methods import ParameterGroup
-from switchbench.trial.optimisers import Optimisers, TrainingConfig
+from switchbench.spec.training import TrainingConfig
+from switchbench.trial.optimisers import Optimisers
 
 
 def test_schedules() -> None:

@@ -7,7 +7,7 @@ import pytest
 from switchbench.errors import InputError
 from switchbench.spec import file as specfile
 from switchbench.spec.recipes import RECIPES
-from switchbench.trial.optimisers import TrainingConfig
+from switchbench.spec.training import TrainingConfig
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -11,8 +11,9 @@ import pytest
 
 import switchbench
 from switchbench.errors import InputError
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
-from switchbench.trial.run import TrialConfig, run_trial
+from switchbench.trial.run import run_trial
 
 PLUGIN = """
     import os

@@ -8,8 +8,9 @@ from switchbench.errors import InputError
 from switchbench.methods import METHODS
 from switchbench.methods.options import declared
 from switchbench.spec.components import MethodChoice
-from switchbench.trial.optimisers import TrainingConfig
-from switchbench.tuning.space import Choice, DensityRange, Range, Space, space
+from switchbench.spec.ranges import Choice, DensityRange, Range
+from switchbench.spec.training import TrainingConfig
+from switchbench.tuning.space import Space, space
 
 TRAINING = TrainingConfig(epochs=2)
 

@@ -6,7 +6,7 @@ import pytest
 
 from switchbench.errors import InputError
 from switchbench.spec.file import dump, parse
-from switchbench.trial.run import TrialConfig
+from switchbench.spec.trial import TrialConfig
 
 
 def with_method(spec: dict[str, Any], **entry: Any) -> dict[str, Any]:

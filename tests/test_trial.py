@@ -13,10 +13,11 @@ from switchbench.errors import InputError
 from switchbench.measure import evaluation
 from switchbench.methods import METHODS, Method
 from switchbench.networks import MLP, NETWORKS
+from switchbench.spec.trial import TrialConfig
 from switchbench.trial import loop as training
 from switchbench.trial import seeds
 from switchbench.trial.loop import Diverged
-from switchbench.trial.run import Skipped, TrialConfig, run_trial
+from switchbench.trial.run import Skipped, run_trial
 
 
 class Probe(Method):

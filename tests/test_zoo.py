@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from switchbench.networks import NETWORKS
-from switchbench.trial.run import TrialConfig, run_trial
+from switchbench.spec.trial import TrialConfig
+from switchbench.trial.run import run_trial
 
 REAL = {"lenet-300-100": (1, 28, 28), "lenet-5": (1, 28, 28), "lenet-5-caffe": (1, 28, 28)}
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -27,8 +27,9 @@ from torch.nn import functional as F
 from switchbench import datasets
 from switchbench.methods import METHODS
 from switchbench.observe.terminal import PointDisplay
+from switchbench.spec.trial import TrialConfig
 from switchbench.trial import seeds
-from switchbench.trial.run import VALIDATED, Skipped, TrialConfig, run_trial
+from switchbench.trial.run import VALIDATED, Skipped, run_trial
 from switchbench.tuning import run as tuning
 from switchbench.tuning.study import Place, Study
 

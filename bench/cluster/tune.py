@@ -8,11 +8,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
+
+from switchbench.cluster.points import Point, PointSource
+from switchbench.observe.observer import Observer
 
 # Read by ray when it is imported. Ctrl-C must reach us, and workers must not change folder.
 os.environ.update(
@@ -36,49 +38,18 @@ from ray.tune.search import Searcher
 
 from switchbench.cluster.worker import Job, measure, record_lost
 from switchbench.errors import InputError
-from switchbench.spec import components
+from switchbench.plugins import ship
 from switchbench.spec.comparison import Resources
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.trial.loop import Watch
-from switchbench.trial.run import VALIDATED, TrialConfig
+from switchbench.trial.run import VALIDATED
 
 LOST_WORKER_RETRIES = 2
 LOST = "the worker process died"
 CONNECT_SECONDS = 10
 OBJECT_STORE_BYTES = 200_000_000
 """Enough for configs and rows; trials do not exchange data through Ray."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a search: the same options on every seed."""
-
-    study: str
-    number: int
-    values: dict[str, Any]
-    trials: Sequence[TrialConfig]
-    watched: tuple[Any, ...] | None
-    """Arguments of :func:`switchbench.tuning.study.watchers`, where a pruner watches."""
-
-
-class PointSource(Protocol):
-    """Who decides what a search tries, and is told what came of it."""
-
-    def ask(self) -> Point | None:
-        """The next point; None if there is none left."""
-
-    def tell(self, point: Point, rows: list[dict[str, Any]]) -> None:
-        """The rows of a point's trials, as far as it came."""
-
-
-class Observer(Protocol):
-    """Whoever watches a run. Its exceptions never reach Tune, where one would end the run."""
-
-    def running(self, trials: int) -> None:
-        """So many trials are running now."""
-
-    def finished(self, row: dict[str, Any]) -> None:
-        """A trial's row is in the ledger."""
 
 
 @contextmanager
@@ -167,7 +138,7 @@ def _fit(
             cloudpickle.register_pickle_by_value(module)
         resources = job.resources
         trainable = tune.with_resources(
-            tune.with_parameters(TrialActor, job=job, extensions=components.extensions()),
+            tune.with_parameters(TrialActor, job=job, extensions=ship.extensions()),
             {"cpu": resources.cpus, "gpu": resources.gpus},
         )
         with _stubborn_interrupt() as interrupted:
@@ -267,7 +238,7 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
         import torch._dynamo  # noqa: F401  # torch's first optimiser does so: seconds, and in no trial's time
 
-        components.adopt(shared["extensions"])
+        ship.adopt(shared["extensions"])
         self.job: Job = shared["job"]
 
     def step(self) -> dict[str, Any]:

@@ -23,10 +23,11 @@ import torch
 import switchbench.methods
 from switchbench import datasets
 from switchbench.spec.comparison import Resources
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import DONE, SEARCHED, Ledger
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.loop import Diverged, Pruned, Watch
-from switchbench.trial.run import VALIDATED, Skipped, TrialConfig, run_trial
+from switchbench.trial.run import VALIDATED, Skipped, run_trial
 
 
 @dataclass(frozen=True)

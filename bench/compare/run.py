@@ -14,17 +14,18 @@ from switchbench import datasets, reports
 from switchbench.cluster.worker import Job, record_lost
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, Interrupted, unknown
+from switchbench.networks.layers import prunable
 from switchbench.observe.terminal import Display, plain_console
 from switchbench.plugins import load as plugins
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Spec
-from switchbench.spec.scope import matches, prunable
+from switchbench.spec.scope import matches
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.trial.estimate import Estimate, estimate, total
-from switchbench.trial.run import TrialConfig
 
 if TYPE_CHECKING:
-    from switchbench.cluster.tune import Observer
+    from switchbench.observe.observer import Observer
 
 RESULTS = Path("results")
 NO_MLFLOW = "none"

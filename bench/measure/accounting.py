@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from switchbench.measure.shrink import shrink
 from switchbench.methods import Layers
-from switchbench.spec.scope import prunable
+from switchbench.networks.layers import prunable
 
 VALUE_BYTES, INDEX_BYTES = 4, 4
 """A float32, and an index of a sparse format."""

@@ -21,8 +21,9 @@ from switchbench.methods import METHODS, Method
 from switchbench.methods.options import declared, unmet
 from switchbench.networks import NETWORKS, Network
 from switchbench.spec.scope import Scope
+from switchbench.spec.trial import TrialConfig
 from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.run import Skipped, TrialConfig, TrialResult, run_trial
+from switchbench.trial.run import Skipped, TrialResult, run_trial
 
 DENSITIES = (0.3, 0.07)
 STEPS, EPOCHS = 60, 3

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from switchbench.errors import InputError, explain, unknown
-from switchbench.spec.components import Component, DatasetChoice, Density, MethodChoice, NetworkChoice
+from switchbench.spec.components import Component, DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.spec.scope import Scope
 from switchbench.spec.search import SearchConfig
-from switchbench.trial.optimisers import LENGTHS, TrainingConfig
-from switchbench.trial.run import Seed, TrialConfig, seeds_from
+from switchbench.spec.training import LENGTHS, TrainingConfig
+from switchbench.spec.trial import TrialConfig
+from switchbench.spec.types import Density, Seed, seeds_from
 
 
 class Resources(BaseModel):

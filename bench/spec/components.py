@@ -24,10 +24,10 @@ from switchbench.datasets import DATASETS, Data, Facts
 from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
-from switchbench.trial.optimisers import BUDGET, TrainingConfig
+from switchbench.spec.training import BUDGET, TrainingConfig
+from switchbench.spec.types import Density
 
 CPU = torch.device("cpu")
-Density = Annotated[float, Field(gt=0, le=1)]
 
 
 class Component(BaseModel):
@@ -213,20 +213,3 @@ def _problem(message: str) -> PydanticCustomError:
 
 
 CHOICES: tuple[type[Component], ...] = (MethodChoice, NetworkChoice, DatasetChoice)
-
-
-def extensions() -> list[tuple[str, str, Any]]:
-    """What plug-ins have registered: kind, name, object. Workers get them by :func:`adopt`."""
-    return [
-        (choice.kind, name, registered)
-        for choice in CHOICES
-        for name, registered in choice.registry.items()
-        if not registered.__module__.startswith("switchbench.")
-    ]
-
-
-def adopt(registered: list[tuple[str, str, Any]]) -> None:
-    """Register in this process what :func:`extensions` listed in another."""
-    registries = {choice.kind: choice.registry for choice in CHOICES}
-    for kind, name, thing in registered:
-        registries[kind][name] = thing

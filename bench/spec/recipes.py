@@ -1,6 +1,6 @@
 """Named training recipes: what is known to train a network well, or what a paper did.
 
-Plain values of :class:`switchbench.trial.optimisers.TrainingConfig`; a spec says ``training: NAME``, or
+Plain values of :class:`switchbench.spec.training.TrainingConfig`; a spec says ``training: NAME``, or
 ``training: {recipe: NAME, epochs: 30}`` to change some of them.
 """
 

@@ -4,9 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from switchbench.spec.components import Density
-from switchbench.trial.run import Seed, seeds_from
-from switchbench.tuning.space import DensityRange
+from switchbench.spec.ranges import DensityRange
+from switchbench.spec.types import Density, Seed, seeds_from
 
 Objective = Literal[
     "val_accuracy", "val_loss", "density", "macs", "macs_shrunk", "train_flops", "train_seconds"

@@ -38,8 +38,9 @@ from ruamel.yaml.error import YAMLError
 from switchbench.errors import InputError
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Spec
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.tensors import Networks
-from switchbench.trial.run import VALIDATED, TrialConfig
+from switchbench.trial.run import VALIDATED
 
 DONE = ("ok", "diverged", "skipped")
 """Statuses of trials that are measured; ``failed`` ones are listed, and tried again."""

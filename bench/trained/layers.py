@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from switchbench.measure.accounting import LayerCount, count_layers
 from switchbench.measure.shrink import shrink
+from switchbench.networks.layers import prunable
 from switchbench.spec.components import DatasetChoice, NetworkChoice
-from switchbench.spec.scope import Scope, prunable
+from switchbench.spec.scope import Scope
 
 
 @dataclass(frozen=True)

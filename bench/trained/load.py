@@ -12,8 +12,9 @@ from torch import nn
 from switchbench import datasets
 from switchbench.datasets import MissingData, Split
 from switchbench.errors import InputError, explain
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
-from switchbench.trial.run import VALIDATED, TrialConfig, run_trial
+from switchbench.trial.run import VALIDATED, run_trial
 from switchbench.trial.seeds import generator
 
 

@@ -20,8 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from switchbench.datasets import Batch, Split
+from switchbench.spec.training import TrainingConfig
 from switchbench.trial.forward import Network, compiled, task_loss
-from switchbench.trial.optimisers import Optimisers, TrainingConfig
+from switchbench.trial.optimisers import Optimisers
 
 WARM_UP, BURST = 2, 8
 """Plain steps taken at a time: some to warm caches, then those that are timed."""

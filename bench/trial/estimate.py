@@ -16,10 +16,10 @@ from torch.nn import functional as F
 from switchbench.datasets import Facts, held_out
 from switchbench.methods import Method, Progress
 from switchbench.spec.components import NetworkChoice
+from switchbench.spec.trial import TrialConfig
 from switchbench.trial.cost import FlopCounter, Kind
 from switchbench.trial.loop import network_groups
 from switchbench.trial.optimisers import Optimisers
-from switchbench.trial.run import TrialConfig
 
 SAMPLES = 1_000
 """Steps of a training that are looked at for what learns in them; one of each kind is counted."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from switchbench.datasets import Batch, Split
-from switchbench.trial.optimisers import TrainingConfig
+from switchbench.spec.training import TrainingConfig
 
 Network = Callable[[Tensor], Tensor]
 

@@ -17,11 +17,12 @@ from switchbench.measure import accounting
 from switchbench.measure.evaluation import evaluate
 from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
+from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.cost import FlopCounter, StepFlops, Yardstick
 from switchbench.trial.forward import compiled, task_loss
-from switchbench.trial.optimisers import Optimisers, TrainingConfig
+from switchbench.trial.optimisers import Optimisers
 
 
 class Diverged(Exception):

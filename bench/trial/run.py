@@ -1,152 +1,33 @@
 """One trial: a plain function from a config to a result, the same bits wherever it runs."""
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from switchbench import datasets
 from switchbench.datasets import Splits
-from switchbench.errors import InputError, explain
 from switchbench.measure import accounting
 from switchbench.measure.evaluation import evaluate
 from switchbench.methods import Layers, Method
-from switchbench.spec.components import DatasetChoice, Density, MethodChoice, NetworkChoice
-from switchbench.spec.scope import Scope
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.tensors import Networks
 from switchbench.trial import seeds
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.loop import Diverged, Watch, train
-from switchbench.trial.optimisers import TrainingConfig
-
-SCHEMA_VERSION = 2
-"""Part of every trial's identity: raise it when the engine changes what a config measures."""
 
 VALIDATED = "validated"
 """Status of a trial that was measured on validation images alone, as in a search."""
 
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-def seeds_from(first: int) -> BeforeValidator:
-    """Lets a field of seeds be written as their number, which counts from ``first``."""
-
-    def count_or_list(seeds: Any) -> Any:
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if seeds < 1:
-                raise ValueError(f"{seeds} should be a number of seeds from 1, or a list of seeds")
-            return list(range(first, first + seeds))
-        return seeds
-
-    return BeforeValidator(count_or_list)
-
 
 class Skipped(Exception):
     """The method cannot handle this network; the message is its reason."""
-
-
-class TrialConfig(BaseModel):
-    """Everything that decides a trial's result, and nothing else (but the labels).
-
-    ``density`` is None exactly where the method takes no target. Build one by hand with
-    :meth:`of`, which turns bad values into one clear line.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    network: NetworkChoice
-    dataset: DatasetChoice
-    scope: Scope = Scope(layers="fc")
-    method: MethodChoice
-    density: Density | None = None
-    seed: Seed = 0
-    validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
-    training: TrainingConfig
-    start: TrainingConfig | None = None
-    """Where given, the method starts from a dense network that has been trained in this way."""
-
-    @model_validator(mode="after")
-    def _resolved(self) -> Self:
-        if self.method.densities or self.method.training:
-            raise ValueError("method: densities and training of a method's own are for comparisons")
-        augment = self.dataset.registered.augmentation
-        for name in ("training", "start"):
-            training = getattr(self, name)
-            if training is not None and training.augment is None:
-                self.__dict__[name] = training.model_copy(update={"augment": augment})
-        return self
-
-    @classmethod
-    def of(cls, **fields: Any) -> "TrialConfig":
-        """Build a config from plain values. Raises InputError."""
-        try:
-            config = cls.model_validate(fields)
-        except ValidationError as error:
-            raise InputError(explain(error, cls)) from error
-        if config.method.takes_target() != (config.density is not None):
-            need = "needs a density" if config.density is None else "takes no target density"
-            raise InputError(f"density: method {config.method.name!r} {need}")
-        return config
-
-    @cached_property
-    def trial_id(self) -> str:
-        """Hash of the canonical, fully resolved config, with the versions of what it names."""
-        identity = {
-            "schema": SCHEMA_VERSION,
-            "network": self.network.identity(),
-            "dataset": self.dataset.identity(),
-            "scope": self.scope.model_dump(mode="json"),
-            "method": self.method.identity(),
-            "density": self.density,
-            "seed": self.seed,
-            "validation": self.validation,
-            "training": self.training.identity(),
-        }
-        if self.start:
-            identity["start"] = self.start.identity()
-        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-    @cached_property
-    def start_trial(self) -> "TrialConfig | None":
-        """The trial whose finished network this one starts from: dense, and the same for every method,
-        density and scope."""
-        if not self.start:
-            return None
-        dense = MethodChoice.model_validate("dense")
-        return TrialConfig(
-            network=self.network,
-            dataset=self.dataset,
-            scope=Scope(),
-            method=dense,
-            seed=self.seed,
-            validation=self.validation,
-            training=self.start,
-        )
-
-    def columns(self) -> dict[str, Any]:
-        """The identifying columns of the trial's row."""
-        return {
-            "trial_id": self.trial_id,
-            "method": self.method.name,
-            "control_of": self.method.control_of(),
-            "label": self.method.label,
-            "network": self.network.label,
-            "dataset": self.dataset.label,
-            "scope": str(self.scope),
-            "seed": self.seed,
-            "target_density": self.density,
-            "start": self.start_trial.trial_id if self.start_trial else None,
-        }
 
 
 @dataclass(frozen=True)

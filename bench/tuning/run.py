@@ -28,15 +28,16 @@ from switchbench.reports.search import SHARES
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import MethodChoice
 from switchbench.spec.search import SearchConfig
+from switchbench.spec.training import TrainingConfig
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.trial.estimate import Estimate, estimate, total
-from switchbench.trial.optimisers import TrainingConfig
-from switchbench.trial.run import VALIDATED, TrialConfig
+from switchbench.trial.run import VALIDATED
 from switchbench.tuning.space import DENSITY, Space, Values, space
 from switchbench.tuning.study import Found, Place, Study
 
 if TYPE_CHECKING:
-    from switchbench.cluster.tune import Point
+    from switchbench.cluster.points import Point
 
 TOLERANCE = 0.01
 """How far above its target a density may end, relative to it."""
@@ -294,7 +295,7 @@ class Source:
 
     def _point(self, label: str, number: int, values: Values) -> "Point | None":
         """The point, or None where its values do not go together: it is withdrawn and costs nothing."""
-        from switchbench.cluster.tune import Point
+        from switchbench.cluster.points import Point
 
         planned = self.planned
         try:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 
 from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import Options
 from switchbench.methods.options import declared, in_words, unmet
-from switchbench.spec.components import Density, MethodChoice
-from switchbench.trial.optimisers import BUDGET, TrainingConfig
+from switchbench.spec.components import MethodChoice
+from switchbench.spec.ranges import Choice, Dimension, Range
+from switchbench.spec.training import BUDGET, TrainingConfig
 
 TRAINING = "training"
 DENSITY = "density"
@@ -19,67 +20,9 @@ SEARCHED_TRAINING = set(TrainingConfig.model_fields) - BUDGET
 """Settings of a training that a search may vary."""
 
 
-class Range(BaseModel):
-    """Numbers from ``low`` to ``high``, both included."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> "Range":
-        if self.low >= self.high:
-            raise ValueError(f"low {self.low:g} should be less than high {self.high:g}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"low {self.low:g} should be greater than 0 on a logarithmic scale")
-        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
-            raise ValueError(f"{self.low:g} and {self.high:g} should be whole numbers")
-        return self
-
-    @property
-    def ends(self) -> list[Any]:
-        """The lowest and the highest value, as options take them."""
-        return [int(self.low), int(self.high)] if self.whole else [self.low, self.high]
-
-    def __contains__(self, value: Any) -> bool:
-        return isinstance(value, int | float) and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}{', log' if self.log else ''}"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some values."""
-
-    values: tuple[Any, ...]
-
-    @property
-    def ends(self) -> list[Any]:
-        """All values."""
-        return [*self.values]
-
-    def __contains__(self, value: Any) -> bool:
-        return value in self.values
-
-    def __str__(self) -> str:
-        return " | ".join(map(str, self.values))
-
-
-Dimension = Range | Choice
 Values = dict[str, Any]
 """A value for each dimension that has an effect beside the others, by name: an option's, ``training.lr`` and
 the like, or ``density``."""
-
-
-class DensityRange(Range):
-    """Target densities to search."""
-
-    low: Density
-    high: Density
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from switchbench.errors import InputError
+from switchbench.spec.ranges import Choice, Dimension
 from switchbench.spec.search import SearchConfig
 from switchbench.trial.loop import Pruned, Watch
-from switchbench.tuning.space import Choice, Dimension, Space, Values
+from switchbench.tuning.space import Space, Values
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

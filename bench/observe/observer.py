@@ -1,0 +1,13 @@
+"""What watches a run: told when trials start and when their rows are stored."""
+
+from typing import Any, Protocol
+
+
+class Observer(Protocol):
+    """Whoever watches a run. Its exceptions never reach Tune, where one would end the run."""
+
+    def running(self, trials: int) -> None:
+        """So many trials are running now."""
+
+    def finished(self, row: dict[str, Any]) -> None:
+        """A trial's row is in the ledger."""

@@ -1,0 +1,23 @@
+"""Types of values that several configs share."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+Density = Annotated[float, Field(gt=0, le=1)]
+"""Share of weights kept, in (0, 1]."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def seeds_from(first: int) -> BeforeValidator:
+    """Lets a field of seeds be written as their number, which counts from ``first``."""
+
+    def count_or_list(seeds: Any) -> Any:
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds < 1:
+                raise ValueError(f"{seeds} should be a number of seeds from 1, or a list of seeds")
+            return list(range(first, first + seeds))
+        return seeds
+
+    return BeforeValidator(count_or_list)
