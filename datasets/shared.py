@@ -6,7 +6,6 @@ trials it runs.
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from filelock import FileLock
 
 from switchbench.datasets.catalogue import Data, Images
+from switchbench.files import atomic_write
 
 FOLDER = ".decoded"
 
@@ -49,15 +49,8 @@ def forget(folder: Path, name: str) -> None:
 
 def _save(path: Path, data: Data) -> None:
     parts = [data.train.images, data.train.labels, data.test.images, data.test.labels]
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as scratch:
-        partial = Path(scratch.name)
-        try:
-            torch.save([*parts, data.classes], scratch)
-            partial.chmod(0o644)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    with atomic_write(path) as stream:
+        torch.save([*parts, data.classes], stream)
 
 
 def _map(path: Path) -> Data | None:

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from switchbench.methods import state
 from switchbench.methods.options import Options
-from switchbench.methods.registry import registrar
+from switchbench.registry import registrar
 
 Layers = dict[str, nn.Module]
 """The layers that a method may sparsify, by their name in the network; each has a ``weight``."""

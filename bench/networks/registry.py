@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import nn
 
 from switchbench.methods import Options
-from switchbench.methods.registry import registrar
+from switchbench.registry import registrar
 
 InputShape = tuple[int, int, int]
 """Channels, height, width."""

@@ -23,7 +23,6 @@ searches hold ``search/lock`` and ``search/opening``, so that they do not get in
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +35,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from switchbench.errors import InputError
+from switchbench.files import atomic_write
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Spec
 from switchbench.spec.trial import TrialConfig
@@ -305,15 +305,5 @@ def _encode(table: pa.Table) -> bytes:
 
 
 def _publish(path: Path, content: bytes) -> None:
-    """Write a file so that it exists whole or not at all."""
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(scratch).chmod(0o644)
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+    with atomic_write(path) as stream:
+        stream.write(content)

@@ -1,30 +1,21 @@
 """Files of tensors that exist whole or not at all, and never stop a run when they are broken."""
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from switchbench.files import atomic_write
+
 State = dict[str, Tensor]
 
 
 def save(path: Path, content: Any) -> None:
     """Write tensors and plain values. Raises OSError or RuntimeError, as torch does on a full disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}", suffix=".part", delete=False
-    ) as scratch:
-        partial = Path(scratch.name)
-        try:
-            torch.save(content, scratch)
-            partial.chmod(0o644)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    with atomic_write(path) as stream:
+        torch.save(content, stream)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Any:

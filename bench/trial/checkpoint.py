@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from switchbench.store import tensors as storage
+from switchbench import files
+from switchbench.store import tensors
 
 SECONDS = 60.0
 """Shortest time between two checkpoints; trials that are shorter never write one."""
@@ -31,13 +32,13 @@ class Checkpoint:
         """Replace the stored checkpoint. Where that fails (a full disk), training goes on without."""
         self._last = time.monotonic()
         try:
-            storage.save(self.path, {"stamp": self._stamp, "state": state})
+            tensors.save(self.path, {"stamp": self._stamp, "state": state})
         except (OSError, RuntimeError) as error:
             logging.getLogger(__name__).warning("no checkpoint at %s: %s", self.path, error)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The stored checkpoint, or None if there is none that this code can take up."""
-        stored = storage.load(self.path, device)
+        stored = tensors.load(self.path, device)
         if not isinstance(stored, dict) or stored.get("stamp") != self._stamp:
             return None
         state: dict[str, Any] = stored["state"]
@@ -45,6 +46,4 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Remove the file: the trial has its row."""
-        self.path.unlink(missing_ok=True)
-        for part in self.path.parent.glob(f".{self.path.name}*.part"):
-            part.unlink(missing_ok=True)
+        files.discard(self.path)

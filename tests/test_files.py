@@ -1,0 +1,46 @@
+"""A file is written whole or not at all, by every writer."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from switchbench.files import atomic_write, discard
+
+
+def test_content_appears_at_the_end_of_the_block(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    with atomic_write(path) as stream:
+        stream.write(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="full"), atomic_write(path) as stream:
+        stream.write(b"half")
+        raise RuntimeError("full")
+    assert path.read_bytes() == b"old"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_content_is_on_disk_before_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    flush, rename = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (done.append("flushed"), flush(descriptor))[1])
+    monkeypatch.setattr(Path, "replace", lambda old, new: (done.append("renamed"), rename(old, new))[1])
+    with atomic_write(tmp_path / "file") as stream:
+        stream.write(b"whole")
+    assert done == ["flushed", "renamed"]
+
+
+def test_what_a_killed_process_left_is_removed_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"whole")
+    (tmp_path / ".file_x1.part").write_bytes(b"half")
+    (tmp_path / "other").write_bytes(b"stays")
+    discard(path)
+    assert [*tmp_path.iterdir()] == [tmp_path / "other"]
