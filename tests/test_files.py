@@ -20,9 +20,14 @@ def test_content_appears_at_the_end_of_the_block(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="full"), atomic_write(path) as stream:
-        stream.write(b"half")
-        raise RuntimeError("full")
+
+    def fail() -> None:
+        with atomic_write(path) as stream:
+            stream.write(b"half")
+            raise RuntimeError("full")
+
+    with pytest.raises(RuntimeError, match="full"):
+        fail()
     assert path.read_bytes() == b"old"
     assert [*tmp_path.iterdir()] == [path]
 
