@@ -15,7 +15,7 @@ from switchbench.methods.switchers.turns import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, pooling
 from switchbench.networks import NETWORKS, Network
 from switchbench.trial import seeds
-from switchbench.trial.loop import train
+from switchbench.trial.loop import Training
 from switchbench.trial.run import run_trial
 
 BATCH = (torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64))
@@ -153,7 +153,7 @@ def test_paper_switcher_freezes_one_side_exactly_while_the_other_learns(make_con
     torch.manual_seed(0)
     network = config.network.build(splits.input_shape, 10)
     method: Watched = make(Watched, None)
-    train(network, {"1": network[1], "3": network[3]}, method, splits, config.training, seed=0)
+    Training(network, {"1": network[1], "3": network[3]}, method, splits, config.training, seed=0).run()
     for (_, weight, kernel), (epoch, next_weight, next_kernel) in zip(
         method.seen, method.seen[1:], strict=False
     ):

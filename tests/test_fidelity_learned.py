@@ -44,7 +44,7 @@ from switchbench.methods.thresholds import Masking, Shrinking, long_tail
 from switchbench.methods.variational import NOISE, Divergence
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
-from switchbench.trial.loop import train
+from switchbench.trial.loop import Training
 from switchbench.trial.optimisers import Optimisers
 from switchbench.trial.run import run_trial
 
@@ -654,7 +654,8 @@ def test_networks_take_turns_by_epoch_exactly(preset: type[Switcher], make_confi
     training = TrainingConfig(epochs=4, batch_size=512)
     splits = datasets.split(datasets.load("digits"), 0.1, seeds.generator(0, "split"))
     network = config.network.build(splits.input_shape, 10)
-    train(network, {"1": network[1], "3": network[3]}, make(Watched, None), splits, training, seed=0)
+    layers = {"1": network[1], "3": network[3]}
+    Training(network, layers, make(Watched, None), splits, training, seed=0).run()
     assert [row[0] for row in seen] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     for (_, *before), (epoch, *after) in itertools.pairwise(seen):
         moved = [not torch.equal(one, other) for one, other in zip(before, after, strict=True)]

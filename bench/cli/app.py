@@ -10,6 +10,7 @@ import typer
 from switchbench.cli import show
 from switchbench.errors import InputError, Interrupted
 from switchbench.observe.terminal import plain_console
+from switchbench.row import Status
 
 app = typer.Typer(
     name="switchbench",
@@ -56,16 +57,17 @@ def run(
     ] = 1.0,
 ) -> None:
     """Run what a comparison lacks, and write its report. Exit code 1 if trials failed."""
-    from switchbench.compare import run as compare
+    from switchbench.compare.plan import plan
+    from switchbench.compare.run import run as run_comparison
     from switchbench.plugins import load as plugins
 
     if dry_run:
         plugins.load(plugin)
-        plan = compare.plan(spec, out, set_)
-        show.plan(plan)
-        show.cost(plan, tflops)
+        planned = plan(spec, out, set_)
+        show.plan(planned)
+        show.cost(planned, tflops)
         return
-    results = compare.run(
+    results = run_comparison(
         spec,
         out,
         set_,
@@ -74,7 +76,7 @@ def run(
         plugin_files=plugin,
         console=plain_console(),
     )
-    if (results["status"].isin(["failed", "missing"])).any():
+    if results["status"].isin([Status.FAILED, Status.MISSING]).any():
         raise typer.Exit(1)
 
 
@@ -105,13 +107,14 @@ def search(
     """Search methods' options on validation images, each with the same budget; then compare the best on fresh
     seeds. Exit code 1 if trials of the comparison failed."""
     from switchbench.plugins import load as plugins
-    from switchbench.tuning import run as tuning
+    from switchbench.tuning.plan import plan
+    from switchbench.tuning.run import search as run_search
 
     if dry_run:
         plugins.load(plugin)
-        show.search(tuning.plan(spec, out, set_), tflops)
+        show.search(plan(spec, out, set_), tflops)
         return
-    results = tuning.search(
+    results = run_search(
         spec,
         out,
         set_,
@@ -122,7 +125,7 @@ def search(
         plugin_files=plugin,
         console=plain_console(),
     )
-    if (results["status"].isin(["failed", "missing"])).any():
+    if results["status"].isin([Status.FAILED, Status.MISSING]).any():
         raise typer.Exit(1)
 
 
@@ -135,12 +138,12 @@ def report(
     ] = [],  # noqa: B006
 ) -> None:
     """Write the tables and figures of a comparison, and of a search, from stored results."""
-    from switchbench.compare import run as compare
+    from switchbench.compare import report as reporting
     from switchbench.store.ledger import Ledger
 
-    searched = compare.report_search(results, plain_console())
+    searched = reporting.report_search(results, plain_console())
     if Ledger(results).planned or not searched:
-        compare.report(results, plain_console(), map(_pair, pair))
+        reporting.report(results, plain_console(), map(_pair, pair))
 
 
 @app.command()
@@ -149,9 +152,9 @@ def sync(
     mlflow_uri: MlflowUri = None,
 ) -> None:
     """Send MLflow what it lacks of a comparison."""
-    from switchbench.compare import run as compare
+    from switchbench.compare.sync import sync as send
 
-    typer.echo(f"{compare.sync(results, mlflow_uri)} trials sent")
+    typer.echo(f"{send(results, mlflow_uri)} trials sent")
 
 
 @app.command()

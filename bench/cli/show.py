@@ -12,12 +12,12 @@ from switchbench.observe.terminal import plain_console
 if TYPE_CHECKING:
     from switchbench.cli.inventory import Stock
     from switchbench.cli.listing import Description
-    from switchbench.compare.run import Plan
+    from switchbench.compare.plan import Plan
     from switchbench.measure.latency import Latency
     from switchbench.plugins.conformance import Outcome
     from switchbench.trained.layers import Inspection
     from switchbench.trial.estimate import Estimate
-    from switchbench.tuning.run import Plan as SearchPlan
+    from switchbench.tuning.plan import SearchPlan
 
 
 def names(title: str, lines: dict[str, str]) -> None:
@@ -137,10 +137,10 @@ def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
 def search(planned: "SearchPlan", tflops: float) -> None:
     """What a search tries, and what it will cost."""
     table = Table("method", "searched", "from", "default", box=None)
-    for label, about in planned.spaces.items():
-        defaults = about.defaults()
-        for name, dimension in about.dimensions.items():
-            table.add_row(label, name, str(dimension), str(defaults.get(name, "–")))
+    for label, space in planned.spaces.items():
+        defaults = dict(space.defaults())
+        for variable, dimension in space.dimensions.items():
+            table.add_row(label, str(variable), str(dimension), str(defaults.get(variable, "–")))
     plain_console().print(table)
     typer.echo(f"each method: {planned.most_steps:,} gradient steps, seeds {planned.config.seeds}")
     _costs(planned.costs(), tflops)

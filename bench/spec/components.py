@@ -41,7 +41,7 @@ class Component(BaseModel):
     kind: ClassVar[str]
     registry: ClassVar[dict[str, Any]]
     """What is registered of this kind, by name."""
-    ours: ClassVar[tuple[str, ...]] = ("label",)
+    entry_keys: ClassVar[tuple[str, ...]] = ("label",)
     """Keys of an entry that are no options of what is registered."""
 
     name: str
@@ -71,13 +71,15 @@ class Component(BaseModel):
     @classmethod
     def _parse(cls, raw: Any) -> Any:
         if isinstance(raw, cls):
-            return {"name": raw.name, "options": raw.options} | {key: getattr(raw, key) for key in cls.ours}
+            return {"name": raw.name, "options": raw.options} | {
+                key: getattr(raw, key) for key in cls.entry_keys
+            }
         entry = {cls.kind: raw} if isinstance(raw, str) else raw
         if not isinstance(entry, dict) or cls.kind not in entry:
             raise _problem(f"{raw!r} should be a name or a mapping with the key {cls.kind!r}")
         options = {str(key): value for key, value in entry.items()}
         name = options.pop(cls.kind)
-        ours = {"label": name} | {key: options.pop(key) for key in cls.ours if key in options}
+        own = {"label": name} | {key: options.pop(key) for key in cls.entry_keys if key in options}
         if not isinstance(name, str) or name not in cls.registry:
             raise _problem(unknown(cls.kind, name, cls.registry))
         config_class = _config_class(cls.registry[name])
@@ -85,12 +87,12 @@ class Component(BaseModel):
             resolved = config_class(**options)
         except ValidationError as error:
             raise _problem(f"{cls.kind} {name!r}: {explain(error, config_class)}") from error
-        return {"name": name, "options": resolved.model_dump(mode="json")} | ours
+        return {"name": name, "options": resolved.model_dump(mode="json")} | own
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        ours = {key: value for key in self.ours if (value := getattr(self, key)) is not None}
-        return {self.kind: self.name, **ours, **self.options}
+        own = {key: value for key in self.entry_keys if (value := getattr(self, key)) is not None}
+        return {self.kind: self.name, **own, **self.options}
 
 
 class MethodChoice(Component):
@@ -99,8 +101,10 @@ class MethodChoice(Component):
 
     kind = "method"
     registry = METHODS
-    ours = ("label", "densities", "training")
+    entry_keys = ("label", "against", "densities", "training")
 
+    against: str | None = None
+    """Label of the method that the report compares this one with, paired by seed."""
     densities: Annotated[list[Density], Field(min_length=1)] | None = None
     """Target densities of this method alone, in place of the comparison's."""
     training: dict[str, Any] | None = None
@@ -124,7 +128,7 @@ class MethodChoice(Component):
 
     def alone(self) -> "MethodChoice":
         """The method and its options, without what a comparison says of it."""
-        return self.model_copy(update={"densities": None, "training": None})
+        return self.model_copy(update={"against": None, "densities": None, "training": None})
 
     def trained(self, training: TrainingConfig) -> TrainingConfig:
         """A comparison's training with this method's changes. Raises ValidationError."""

@@ -1,12 +1,14 @@
-"""The forward pass of a training step, the same for the training and for what it is measured by."""
+"""The passes of a training step: the same for the training, for what it is measured by and for estimates."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from switchbench.datasets import Batch, Split
+from switchbench.methods import Method, Progress
 from switchbench.spec.training import TrainingConfig
 
 Network = Callable[[Tensor], Tensor]
@@ -31,3 +33,22 @@ def task_loss(network: Network, split: Split, batch: Batch, config: TrainingConf
         return F.cross_entropy(network(images), labels)
     with torch.autocast(split.device.type, torch.bfloat16):
         return F.cross_entropy(network(images), labels)
+
+
+def backward(method: Method, progress: Progress, task_loss: Callable[[], Tensor]) -> Tensor:
+    """Compute the gradients of one step, with the method's part in them.
+
+    Args:
+        method: An attached method.
+        progress: Where training stands.
+        task_loss: Runs the network on the step's batch and returns the loss, a scalar.
+
+    Returns:
+        The task loss, detached and without the method's penalty.
+    """
+    method.before_step(progress)
+    with parametrize.cached():  # a layer that is used twice has one weight
+        loss = task_loss()
+    penalty = method.penalty(progress)
+    (loss if penalty is None else loss + penalty).backward()
+    return loss.detach()

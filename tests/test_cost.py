@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from switchbench.trial.cost import STRIDE, FlopCounter, StepFlops
+from switchbench.trial.flops import STRIDE, FlopCounter, StepFlops
 from switchbench.trial.run import run_trial
 
 STEPS, BATCH = 20, 64
