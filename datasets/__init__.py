@@ -4,9 +4,9 @@ Needs torch and the libraries that hold or read the data; nothing of the engine.
 this package registers the data sets that ship with it.
 """
 
-from switchbench.datasets import cifar, digits, fake, idx, own, svhn
+from switchbench.datasets import cifar, custom, digits, fake, mnist, svhn
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.catalogue import (
+from switchbench.datasets.registry import (
     DATASETS,
     Data,
     Facts,
@@ -29,13 +29,13 @@ __all__ = [
     "Split",
     "Splits",
     "cifar",
+    "custom",
     "data_folder",
     "digits",
     "fake",
     "held_out",
-    "idx",
     "load",
-    "own",
+    "mnist",
     "register",
     "split",
     "svhn",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from switchbench.datasets.catalogue import Data, Images, register
+from switchbench.datasets.registry import Data, Images, register
 
 TEST_EVERY = 5
 

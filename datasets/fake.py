@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from switchbench.datasets.catalogue import Data, Images, register
+from switchbench.datasets.registry import Data, Images, register
 
 Side = Annotated[int, Field(ge=1)]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from switchbench.datasets.augment import Draw
-from switchbench.datasets.catalogue import VALUES, Data, Images, counts
+from switchbench.datasets.registry import VALUES, Data, Images, counts
 
 
 class Batch(NamedTuple):

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.catalogue import Data, Facts, Images, MissingData, register
-from switchbench.datasets.shared import shared
+from switchbench.datasets.cache import shared
+from switchbench.datasets.registry import Data, Facts, Images, MissingData, register
 from switchbench.datasets.source import Remote, Source, Table
 
 

@@ -17,7 +17,7 @@ import torchvision.datasets
 from PIL import Image
 
 from switchbench import datasets
-from switchbench.datasets import MissingData, cifar, idx, shared
+from switchbench.datasets import MissingData, cache, cifar, mnist
 from switchbench.datasets import source as sources
 from switchbench.datasets.download import md5_of
 from switchbench.datasets.source import Remote, Table
@@ -39,12 +39,12 @@ def unreachable(monkeypatch: Any) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: Any) -> Path:
     """A data folder on a machine that has no Fashion-MNIST; files hold few images."""
-    monkeypatch.setattr(idx, "COUNTS", dict.fromkeys(idx.COUNTS, (TRAIN, TEST)))
+    monkeypatch.setattr(mnist, "COUNTS", dict.fromkeys(mnist.COUNTS, (TRAIN, TEST)))
     remotes = (Remote("file", ("http://nowhere",), ""),)
-    for name, source in idx.SOURCES.items():
+    for name, source in mnist.SOURCES.items():
         places = (tmp_path / "debian",) if source.elsewhere else ()
         own = replace(source, elsewhere=places, table=lambda: Table(remotes, {}))
-        monkeypatch.setitem(idx.SOURCES, name, own)
+        monkeypatch.setitem(mnist.SOURCES, name, own)
     return tmp_path / "data"
 
 
@@ -54,7 +54,7 @@ def draw(shape: tuple[int, ...], classes: int = 10) -> tuple[torch.Tensor, torch
     return images, torch.arange(shape[0]) % classes
 
 
-def write_idx(folder: Path, names: tuple[str, ...] = idx.FILES, compress: bool = False) -> Held:
+def write_idx(folder: Path, names: tuple[str, ...] = mnist.FILES, compress: bool = False) -> Held:
     """The four files of an MNIST-like data set in the IDX format, and what they hold."""
     folder.mkdir(parents=True, exist_ok=True)
     held: Held = {}
@@ -143,7 +143,7 @@ def test_idx_files_are_found_and_read(place: str, compress: bool, folder: Path) 
 
 @pytest.mark.parametrize("name", ["mnist", "kmnist", "emnist-digits"])
 def test_relatives_of_mnist(name: str, folder: Path) -> None:
-    source = idx.SOURCES[name]
+    source = mnist.SOURCES[name]
     held = write_idx(folder / source.layout, source.files, compress=True)
     data = datasets.DATASETS[name](folder)
     upright = held["test-images"].transpose(1, 2) if name == "emnist-digits" else held["test-images"]
@@ -175,7 +175,7 @@ def test_decoded_images_are_kept_and_made_anew_when_files_change(folder: Path) -
     kept.unlink()  # it is still mapped
     kept.write_bytes(half)  # a failing disk
     assert torch.equal(first.train.images, datasets.DATASETS["mnist"](folder).train.images)
-    labels = folder / "mnist" / idx.FILES[1]
+    labels = folder / "mnist" / mnist.FILES[1]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x07")
     assert int(datasets.DATASETS["mnist"](folder).train.labels[-1]) == 7
 
@@ -220,7 +220,7 @@ def test_broken_idx_files_are_named(damage: str, folder: Path) -> None:
 def test_a_relative_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder / "mnist", compress=True)
     table = Table((), {"train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873"})
-    monkeypatch.setitem(idx.SOURCES, "mnist", replace(idx.SOURCES["mnist"], table=lambda: table))
+    monkeypatch.setitem(mnist.SOURCES, "mnist", replace(mnist.SOURCES["mnist"], table=lambda: table))
     with pytest.raises(MissingData, match=r"train-images-idx3-ubyte\.gz: corrupt"):
         datasets.DATASETS["mnist"](folder)
 
@@ -228,16 +228,16 @@ def test_a_relative_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, m
 def test_other_code_decodes_anew(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder / "mnist")
     datasets.DATASETS["mnist"](folder)
-    monkeypatch.setattr(shared, "_code", lambda: "other")
+    monkeypatch.setattr(cache, "_code", lambda: "other")
     datasets.DATASETS["mnist"](folder)
     assert len([*(folder / ".decoded").glob("*.pt")]) == 2
-    shared.forget(folder, "mnist")
+    cache.forget(folder, "mnist")
     assert not [*(folder / ".decoded").glob("*.pt")]
 
 
 def test_a_label_without_a_class_is_named(folder: Path) -> None:
     write_idx(folder / "mnist")
-    labels = folder / "mnist" / idx.FILES[1]
+    labels = folder / "mnist" / mnist.FILES[1]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x63")
     with pytest.raises(MissingData, match="train-labels-idx1-ubyte: holds label 99; there are 10 classes"):
         datasets.DATASETS["mnist"](folder)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from switchbench.datasets import MissingData, idx
+from switchbench.datasets import MissingData, mnist
 from switchbench.datasets.download import download
 from switchbench.datasets.source import Remote, Table
 
@@ -109,7 +109,7 @@ def test_a_wrong_checksum_never_counts(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_data_set_is_fetched_from_an_archive_and_only_once(server: Server, tmp_path: Path) -> None:
-    source = idx.SOURCES["emnist-digits"]
+    source = mnist.SOURCES["emnist-digits"]
     archive = tmp_path / "made.zip"
     with zipfile.ZipFile(archive, "w") as made:
         for name in (*source.files, "emnist-letters-test-labels-idx1-ubyte"):
@@ -125,8 +125,8 @@ def test_a_data_set_is_fetched_from_an_archive_and_only_once(server: Server, tmp
 
 
 def test_a_failed_fetch_keeps_what_came(server: Server, tmp_path: Path) -> None:
-    remotes = tuple(Remote(f"{n}.gz", (server.url("/file"),), MD5) for n in idx.FILES)
-    source = replace(idx.SOURCES["mnist"], table=lambda: Table(remotes, {}))
+    remotes = tuple(Remote(f"{n}.gz", (server.url("/file"),), MD5) for n in mnist.FILES)
+    source = replace(mnist.SOURCES["mnist"], table=lambda: Table(remotes, {}))
     server.break_after = 4_000_000
     with pytest.raises(
         MissingData, match=r"the download failed \(.* ended after 4,000,000 of 5,120,000 bytes\)"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from switchbench import datasets
 from switchbench.datasets import DATASETS, MissingData
+from switchbench.datasets.cache import forget
 from switchbench.datasets.download import Progress, quiet
-from switchbench.datasets.shared import forget
 from switchbench.datasets.source import Source
 from switchbench.errors import InputError
 from switchbench.spec.file import component

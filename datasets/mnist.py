@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchbench.datasets.catalogue import Data, Facts, Images, MissingData, register
-from switchbench.datasets.shared import shared
+from switchbench.datasets.cache import shared
+from switchbench.datasets.registry import Data, Facts, Images, MissingData, register
 from switchbench.datasets.source import Remote, Source, Table
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

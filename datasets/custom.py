@@ -11,8 +11,8 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from switchbench.datasets.catalogue import Data, Images, MissingData, register
-from switchbench.datasets.shared import shared
+from switchbench.datasets.cache import shared
+from switchbench.datasets.registry import Data, Images, MissingData, register
 
 PARTS = ("train", "test")
 
