@@ -6,16 +6,8 @@ this package registers the data sets that ship with it.
 
 from switchbench.datasets import cifar, custom, digits, fake, mnist, svhn
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.registry import (
-    DATASETS,
-    Data,
-    Facts,
-    Images,
-    MissingData,
-    data_folder,
-    load,
-    register,
-)
+from switchbench.datasets.data import Data, Facts, Images, MissingData
+from switchbench.datasets.registry import DATASETS, DatasetEntry, data_folder, load, register
 from switchbench.datasets.splits import Batch, Split, Splits, held_out, split
 
 __all__ = [
@@ -23,6 +15,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "Data",
+    "DatasetEntry",
     "Facts",
     "Images",
     "MissingData",

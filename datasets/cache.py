@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from switchbench.datasets.registry import Data, Images
+from switchbench.datasets.data import Data, Images
 from switchbench.files import atomic_write
 
 FOLDER = ".decoded"

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from switchbench.datasets.cache import shared
-from switchbench.datasets.registry import Data, Images, MissingData, register
+from switchbench.datasets.data import Data, Images, MissingData
+from switchbench.datasets.registry import register
 
 PARTS = ("train", "test")
 

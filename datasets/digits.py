@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from switchbench.datasets.registry import Data, Images, register
+from switchbench.datasets.data import Data, Images
+from switchbench.datasets.registry import register
 
 TEST_EVERY = 5
 

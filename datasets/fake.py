@@ -6,7 +6,8 @@ from typing import Annotated
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from switchbench.datasets.registry import Data, Images, register
+from switchbench.datasets.data import Data, Images
+from switchbench.datasets.registry import register
 
 Side = Annotated[int, Field(ge=1)]
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from switchbench.datasets.cache import shared
-from switchbench.datasets.registry import Data, Facts, Images, MissingData, register
+from switchbench.datasets.data import Data, Facts, Images, MissingData
+from switchbench.datasets.registry import register
 from switchbench.datasets.source import Remote, Source, Table
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -1,136 +1,124 @@
-"""What a data set is, and the names under which they are known."""
+"""The registered data sets by name, and how one is loaded."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor
 
 from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
-
-if TYPE_CHECKING:
-    from switchbench.datasets.source import Source
-
-VALUES = 256
-"""Of a byte."""
-
-
-class MissingData(Exception):
-    """A data set is not on this machine, or its files cannot be read; says what to do."""
-
-
-def counts(images: Tensor) -> Tensor:
-    """How often each byte value stands in each channel of images (channels, 256), on the CPU."""
-    return torch.stack([torch.bincount(c.flatten(), minlength=VALUES) for c in images.unbind(1)]).cpu()
-
-
-@dataclass(frozen=True)
-class Images:
-    """Labelled images: ``images`` uint8 (n, channels, height, width), ``labels`` int64 (n,)."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width of an image."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
-
-    @cached_property
-    def counts(self) -> Tensor:
-        """:func:`counts` of all images, made once."""
-        return counts(self.images)
-
-    def to(self, device: torch.device) -> "Images":
-        """The same on a device; themselves if they are there."""
-        return Images(self.images.to(device), self.labels.to(device))
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set with its official division into training and test images."""
-
-    train: Images
-    test: Images
-    classes: int
-
-    def without_test(self) -> "Data":
-        """The same without a test image: who must not read them gets this."""
-        nothing = Images(self.train.images[:0], self.train.labels[:0])
-        return Data(self.train, nothing, self.classes)
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
-        return self.train.shape
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a data set without its files."""
-
-    train: int
-    """Number of training images."""
-    shape: tuple[int, int, int]
-    """Channels, height, width."""
-    classes: int
-
+from switchbench.datasets.data import Data, Facts
+from switchbench.datasets.source import Source
+from switchbench.registry import check_name, plugin_source
 
 Loader = Callable[..., Data]
+"""``(folder) -> Data`` or ``(folder, config) -> Data``. Gets the local data folder, and its options if it has
+any. Raises :class:`MissingData`."""
 
-DATASETS: dict[str, Loader] = {}
-"""Every registered loader by name. A loader gets the local data folder, and its options if it has
-any, and returns the data; it raises :class:`MissingData` with one line that says where it looked and how
-to get it."""
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A registered data set; :func:`register` says what the fields mean."""
+
+    name: str
+    loader: Loader
+    version: int
+    config: type[BaseModel] | None
+    source: Source | None
+    augmentation: Augmentation
+    facts: Facts | None
+    plugin_source: str | None
+    """Hash of the plug-in module that holds the loader; None for a data set of switchbench."""
+
+    @property
+    def description(self) -> str:
+        """First line of the loader's docstring."""
+        return (self.loader.__doc__ or "").strip().splitlines()[0]
+
+    def load(self, folder: Path, config: BaseModel | None = None) -> Data:
+        """Read the data set; :func:`load` also keeps it in memory.
+
+        Args:
+            folder: The local data folder.
+            config: Options, an instance of the entry's ``config``; the default is every option's default.
+
+        Returns:
+            The data, on the CPU.
+
+        Raises:
+            MissingData: The files are neither here nor can they be fetched, or they cannot be read.
+        """
+        if self.config is None:
+            return self.loader(folder)
+        return self.loader(folder, config or self.config())
+
+
+DATASETS: dict[str, DatasetEntry] = {}
+"""Every registered data set by name."""
 
 
 def register(
     name: str,
     version: int = 1,
     config: type[BaseModel] | None = None,
-    source: "Source | None" = None,
+    source: Source | None = None,
     augmentation: Augmentation = NO_AUGMENTATION,
     facts: Facts | None = None,
 ) -> Callable[[Loader], Loader]:
-    """Decorator: make a loader known under ``name``. Raise ``version`` when its images, labels or
-    division into training and test change: stored results of older versions are then not reused.
+    """Function decorator: register a loader as the data set ``name``.
 
-    ``config`` types the loader's options; ``source`` names its files, which can then be fetched and checked;
-    ``augmentation`` is how its training images are varied unless a spec says otherwise; ``facts`` let a
-    comparison be planned where the files are not.
-    Raises ValueError if another loader holds the name or the function has no docstring, whose
-    first line is the data set's description.
+    The first line of the loader's docstring is the data set's description. A loader raises
+    :class:`MissingData` with one line that says where it looked and how to get the data.
+
+    Args:
+        name: The name in specs and on the command line.
+        version: Raise it when images, labels or the division into training and test change. Results of
+            older versions are then not reused.
+        config: Type of the loader's options. Without it, the loader is called with the folder alone.
+        source: Files of the data set. They can then be fetched and checked.
+        augmentation: How training images are varied unless a spec says otherwise.
+        facts: Sizes. A comparison can then be planned where the files are not.
+
+    Returns:
+        A decorator that returns the loader unchanged.
+
+    Raises:
+        ValueError: Another loader has the name, or the loader has no docstring. Raised by the decorator.
+
+    Example:
+        ::
+
+            @register("stripes", facts=Facts(train=60, shape=(1, 8, 8), classes=2))
+            def stripes(folder: Path) -> Data:
+                \"\"\"Horizontal and vertical stripes of 8×8 pixels.\"\"\"
+                ...
     """
 
     def decorate(loader: Loader) -> Loader:
-        if not loader.__doc__:
-            raise ValueError(f"data set {name!r} needs a docstring: its first line describes it")
-        holder = DATASETS.get(name, loader)
-        if (holder.__module__, holder.__qualname__) != (loader.__module__, loader.__qualname__):
-            raise ValueError(f"the data set name {name!r} is taken by {holder.__module__}")
-        loader.version = version  # type: ignore[attr-defined]
-        loader.source = source  # type: ignore[attr-defined]
-        loader.augmentation = augmentation  # type: ignore[attr-defined]
-        loader.facts = facts  # type: ignore[attr-defined]
-        if config is not None:
-            loader.Config = config  # type: ignore[attr-defined]
-        DATASETS[name] = loader
+        holder = DATASETS.get(name)
+        check_name("data set", name, loader, holder.loader if holder else None)
+        DATASETS[name] = DatasetEntry(
+            name=name,
+            loader=loader,
+            version=version,
+            config=config,
+            source=source,
+            augmentation=augmentation,
+            facts=facts,
+            plugin_source=plugin_source(loader),
+        )
         return loader
 
     return decorate
 
 
 def data_folder() -> Path:
-    """The local data folder: ``$SWITCHBENCH_DATA``, or ``~/.cache/switchbench``."""
+    """Return the local data folder: ``$SWITCHBENCH_DATA``, or ``~/.cache/switchbench``."""
     return Path(os.environ.get("SWITCHBENCH_DATA") or "~/.cache/switchbench").expanduser().resolve()
 
 
@@ -139,15 +127,29 @@ def load(
     name: str,
     folder: Path | None = None,
     config: BaseModel | None = None,
-    device: torch.device = torch.device("cpu"),  # noqa: B008
+    device: torch.device = CPU,
 ) -> Data:
-    """Load a registered data set, once per process and device."""
+    """Load a registered data set, once per process and device.
+
+    Args:
+        name: A name in :data:`DATASETS`.
+        folder: The local data folder; the default is :func:`data_folder`.
+        config: Options, an instance of the entry's ``config``; the default is every option's default.
+        device: Where the tensors shall be.
+
+    Returns:
+        The data. The same object for the same arguments: do not change its tensors.
+
+    Raises:
+        KeyError: No data set has the name.
+        MissingData: The files are neither here nor can they be fetched, or they cannot be read.
+
+    Example:
+        >>> data = load("digits")
+        >>> len(data.train), len(data.test), data.input_shape, data.classes
+        (1437, 360, (1, 8, 8), 10)
+    """
     if device.type != "cpu":
-        data = load(name, folder, config, torch.device("cpu"))
+        data = load(name, folder, config, CPU)
         return Data(data.train.to(device), data.test.to(device), data.classes)
-    loader = DATASETS[name]
-    arguments: list[Any] = [folder or data_folder()]
-    config_class = getattr(loader, "Config", None)
-    if config_class is not None:
-        arguments.append(config or config_class())
-    return loader(*arguments)
+    return DATASETS[name].load(folder or data_folder(), config)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from switchbench.datasets.data import MissingData
 from switchbench.datasets.download import Progress, download, md5_of, quiet
-from switchbench.datasets.registry import MissingData
 
 ARCHIVES = (".zip", ".tar.gz")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from switchbench.datasets.augment import Draw
-from switchbench.datasets.registry import VALUES, Data, Images, counts
+from switchbench.datasets.data import BYTE_VALUES, Data, Images, histogram
 
 
 class Batch(NamedTuple):
@@ -102,8 +102,8 @@ def held_out(total: int, validation: float) -> int:
 def _channel_statistics(data: Data, held: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel over the training images that are not held out,
     exact from counts of the 256 byte values: those of all images, counted once, less those held out."""
-    left = data.train.counts - counts(data.train.images.index_select(0, held))
-    values = torch.arange(VALUES, dtype=torch.float64)
+    left = data.train.histogram - histogram(data.train.images.index_select(0, held))
+    values = torch.arange(BYTE_VALUES, dtype=torch.float64)
     share = left.double() / left.sum(1, keepdim=True)
     mean = (share * values).sum(1, keepdim=True)
     std = (share * (values - mean).square()).sum(1, keepdim=True).sqrt()

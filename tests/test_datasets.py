@@ -135,7 +135,7 @@ def test_digits() -> None:
 @pytest.mark.parametrize("place", ["data/fashion-mnist", "data/FashionMNIST/raw", "debian"])
 def test_idx_files_are_found_and_read(place: str, compress: bool, folder: Path) -> None:
     held = write_idx(folder.parent / place, compress=compress)
-    data = datasets.DATASETS["fashion-mnist"](folder)
+    data = datasets.DATASETS["fashion-mnist"].load(folder)
     assert torch.equal(data.train.images[:, 0], held["train-images"])
     assert torch.equal(data.test.labels, held["test-labels"])
     assert data.classes == 10
@@ -145,7 +145,7 @@ def test_idx_files_are_found_and_read(place: str, compress: bool, folder: Path) 
 def test_relatives_of_mnist(name: str, folder: Path) -> None:
     source = mnist.SOURCES[name]
     held = write_idx(folder / source.layout, source.files, compress=True)
-    data = datasets.DATASETS[name](folder)
+    data = datasets.DATASETS[name].load(folder)
     upright = held["test-images"].transpose(1, 2) if name == "emnist-digits" else held["test-images"]
     assert torch.equal(data.test.images[:, 0], upright)
 
@@ -153,42 +153,42 @@ def test_relatives_of_mnist(name: str, folder: Path) -> None:
 @pytest.mark.parametrize("fine", [False, True])
 def test_cifar(fine: bool, folder: Path, monkeypatch: Any) -> None:
     held = write_cifar(folder, monkeypatch, fine)
-    data = datasets.DATASETS["cifar-100" if fine else "cifar-10"](folder)
+    data = datasets.DATASETS["cifar-100" if fine else "cifar-10"].load(folder)
     assert holds(data, held)
     assert data.classes == (100 if fine else 10)
 
 
 def test_svhn(folder: Path, monkeypatch: Any) -> None:
     held = write_svhn(folder, monkeypatch)
-    assert holds(datasets.DATASETS["svhn"](folder), held)
+    assert holds(datasets.DATASETS["svhn"].load(folder), held)
 
 
 def test_decoded_images_are_kept_and_made_anew_when_files_change(folder: Path) -> None:
     write_idx(folder / "mnist")
-    first = datasets.DATASETS["mnist"](folder)
+    first = datasets.DATASETS["mnist"].load(folder)
     (kept,) = (folder / ".decoded").glob("*.pt")
     stamp = kept.stat().st_mtime_ns
-    again = datasets.DATASETS["mnist"](folder)
+    again = datasets.DATASETS["mnist"].load(folder)
     assert torch.equal(first.train.images, again.train.images)
     assert kept.stat().st_mtime_ns == stamp
     half = kept.read_bytes()[:1000]
     kept.unlink()  # it is still mapped
     kept.write_bytes(half)  # a failing disk
-    assert torch.equal(first.train.images, datasets.DATASETS["mnist"](folder).train.images)
+    assert torch.equal(first.train.images, datasets.DATASETS["mnist"].load(folder).train.images)
     labels = folder / "mnist" / mnist.FILES[1]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x07")
-    assert int(datasets.DATASETS["mnist"](folder).train.labels[-1]) == 7
+    assert int(datasets.DATASETS["mnist"].load(folder).train.labels[-1]) == 7
 
 
 def test_a_folder_that_cannot_be_written_costs_memory_alone(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder.parent / "debian")
     folder.parent.joinpath("data").write_text("a file where the folder should be")
-    assert len(datasets.DATASETS["fashion-mnist"](folder).train) == TRAIN
+    assert len(datasets.DATASETS["fashion-mnist"].load(folder).train) == TRAIN
 
 
 def test_missing_data_says_where_it_looked_and_how_to_get_it(folder: Path) -> None:
     with pytest.raises(MissingData) as caught:
-        datasets.DATASETS["fashion-mnist"](folder)
+        datasets.DATASETS["fashion-mnist"].load(folder)
     message = str(caught.value)
     assert "\n" not in message
     for part in (str(folder / "fashion-mnist"), str(folder.parent / "debian"), "network is unreachable"):
@@ -212,7 +212,7 @@ def test_broken_idx_files_are_named(damage: str, folder: Path) -> None:
     file = folder / "fashion-mnist" / "t10k-images-idx3-ubyte.gz"
     file.write_bytes(DAMAGE[damage](file.read_bytes()))
     with pytest.raises(MissingData, match=r"t10k-images-idx3-ubyte\.gz: ") as caught:
-        datasets.DATASETS["fashion-mnist"](folder)
+        datasets.DATASETS["fashion-mnist"].load(folder)
     assert "\n" not in str(caught.value)
     assert not [*(folder / ".decoded").glob("*.pt")]
 
@@ -222,14 +222,14 @@ def test_a_relative_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, m
     table = Table((), {"train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873"})
     monkeypatch.setitem(mnist.SOURCES, "mnist", replace(mnist.SOURCES["mnist"], table=lambda: table))
     with pytest.raises(MissingData, match=r"train-images-idx3-ubyte\.gz: corrupt"):
-        datasets.DATASETS["mnist"](folder)
+        datasets.DATASETS["mnist"].load(folder)
 
 
 def test_other_code_decodes_anew(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder / "mnist")
-    datasets.DATASETS["mnist"](folder)
+    datasets.DATASETS["mnist"].load(folder)
     monkeypatch.setattr(cache, "_code", lambda: "other")
-    datasets.DATASETS["mnist"](folder)
+    datasets.DATASETS["mnist"].load(folder)
     assert len([*(folder / ".decoded").glob("*.pt")]) == 2
     cache.forget(folder, "mnist")
     assert not [*(folder / ".decoded").glob("*.pt")]
@@ -240,7 +240,7 @@ def test_a_label_without_a_class_is_named(folder: Path) -> None:
     labels = folder / "mnist" / mnist.FILES[1]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x63")
     with pytest.raises(MissingData, match="train-labels-idx1-ubyte: holds label 99; there are 10 classes"):
-        datasets.DATASETS["mnist"](folder)
+        datasets.DATASETS["mnist"].load(folder)
 
 
 @pytest.mark.parametrize("name", ["cifar-10", "svhn"])
@@ -262,7 +262,7 @@ def test_other_broken_files_are_named(name: str, trusted: bool, folder: Path, mo
         monkeypatch.setattr(known.SVHN, "split_list", table)
     said = "cannot be read as" if trusted else f"{file.name}: corrupt: its MD5 is {md5_of(file)}, not "
     with pytest.raises(MissingData, match=said) as caught:
-        datasets.DATASETS[name](folder)
+        datasets.DATASETS[name].load(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -274,7 +274,7 @@ def test_a_pickle_that_nobody_vouches_for_is_not_opened(folder: Path, monkeypatc
     write_cifar(folder, monkeypatch)
     (folder / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(MissingData, match="test_batch: corrupt"):
-        datasets.DATASETS["cifar-10"](folder)
+        datasets.DATASETS["cifar-10"].load(folder)
     assert not (folder / "opened").exists()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from switchbench.cli import inventory as stock
-from switchbench.datasets import DATASETS
+from switchbench.datasets import DATASETS, mnist
 from switchbench.datasets.source import Remote, Table
 from switchbench.errors import InputError
 
@@ -16,14 +16,16 @@ from switchbench.errors import InputError
 @pytest.fixture
 def letters(tmp_path: Path, monkeypatch: Any) -> Path:
     """A data folder, and a MNIST whose files are fetched from a folder that stands for the web."""
-    source = DATASETS["mnist"].source  # type: ignore[attr-defined]
+    source = DATASETS["mnist"].source
+    assert source
     remotes = []
     for name in source.files:
         (tmp_path / name).write_text(name)
         md5 = hashlib.md5(name.encode()).hexdigest()
         remotes.append(Remote(name, ((tmp_path / name).as_uri(),), md5))
     table = Table(tuple(remotes), {remote.name: remote.md5 for remote in remotes})
-    monkeypatch.setattr(DATASETS["mnist"], "source", replace(source, table=lambda: table))
+    source = replace(source, table=lambda: table)
+    monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], source=source))
     monkeypatch.setenv("SWITCHBENCH_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 
@@ -37,7 +39,7 @@ def test_stock_says_what_is_here_and_fetch_brings_it(letters: Path) -> None:
     assert line("mnist").place is None
     assert line("digits").fetchable is False
     assert stock.fetch("mnist").place == letters / "MNIST" / "raw"
-    assert line("mnist").size == sum(len(name) for name in DATASETS["mnist"].source.files)  # type: ignore[attr-defined]
+    assert line("mnist").size == sum(len(name) for name in mnist.FILES)
     assert stock.fetch("mnist") == line("mnist")
 
 

@@ -66,16 +66,15 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
 
 
 def _source(name: str) -> Source | None:
-    source: Source | None = DATASETS[name].source  # type: ignore[attr-defined]
-    return source
+    return DATASETS[name].source
 
 
 def _stock(name: str) -> Stock:
-    loader, source = DATASETS[name], _source(name)
+    entry, source = DATASETS[name], _source(name)
     files = (source.locate(datasets.data_folder()) or []) if source else []
     return Stock(
         name=name,
-        description=(loader.__doc__ or "").splitlines()[0],
+        description=entry.description,
         place=files[0].parent if files else None,
         size=sum(file.stat().st_size for file in files),
         fetchable=source is not None,
