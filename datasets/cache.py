@@ -1,13 +1,13 @@
-"""Decoded images kept beside the files: read once per node, mapped by every process that needs them.
+"""Decoded images, kept in the data folder: decoded once per node, mapped by every process.
 
-Processes that map one file share its pages in memory, so a node holds a data set once however many
-trials it runs.
+Processes that map one file share its pages in memory. A node therefore holds a data set once, whatever the
+number of trials that it runs.
 """
 
+import functools
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,14 +19,28 @@ from switchbench.files import atomic_write
 FOLDER = ".decoded"
 
 
-def shared(folder: Path, name: str, files: Sequence[Path], decode: Callable[[], Data]) -> Data:
-    """What ``decode`` makes of the files, from the data folder where an earlier process has left it.
+def cached(folder: Path, name: str, files: Sequence[Path], decode: Callable[[], Data]) -> Data:
+    """Return what ``decode`` makes of the files, from the cache if it is there.
 
-    Files that have changed since (their sizes or times) and those that other code has decoded are decoded
-    anew. Where the data folder cannot be written, the process keeps its own copy.
+    The cache is keyed by the files' paths, sizes and modification times and by the code of this package, so
+    a change of any of them decodes anew. One process decodes; others wait for it. If the data folder cannot
+    be written, a warning is logged and the process keeps a copy of its own.
+
+    Args:
+        folder: The local data folder.
+        name: What the entry is called: the data set, with the options that change the images.
+        files: The files that ``decode`` reads.
+        decode: Reads the files.
+
+    Returns:
+        The data, mapped from the cache file. Do not change its tensors.
+
+    Raises:
+        MissingData: Raised by ``decode``; nothing is then cached.
+        OSError: A file of ``files`` does not exist.
     """
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = hashlib.sha256(f"{_code()}{stats}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{_code_hash()}{stats}".encode()).hexdigest()[:16]
     path = folder / FOLDER / f"{name}-{key}.pt"
     if (stored := _map(path)) is not None:
         return stored
@@ -41,8 +55,13 @@ def shared(folder: Path, name: str, files: Sequence[Path], decode: Callable[[], 
         return decode()
 
 
-def forget(folder: Path, name: str) -> None:
-    """Remove what is kept of a data set; processes that have mapped it keep it."""
+def clear(folder: Path, name: str) -> None:
+    """Remove the cache files of a data set. Processes that have mapped one keep its content.
+
+    Args:
+        folder: The local data folder.
+        name: The name that was given to :func:`cached`.
+    """
     for path in (folder / FOLDER).glob(f"{name}-*.pt"):
         path.unlink(missing_ok=True)
 
@@ -54,7 +73,7 @@ def _save(path: Path, data: Data) -> None:
 
 
 def _map(path: Path) -> Data | None:
-    """What is there; None if there is nothing, or nothing that can be read."""
+    """Map a cache file into memory; None if it does not exist or cannot be read."""
     try:
         stored = torch.load(path, mmap=True, weights_only=True)
         return Data(Images(*stored[:2]), Images(*stored[2:4]), stored[4])
@@ -62,9 +81,9 @@ def _map(path: Path) -> Data | None:
         return None
 
 
-@cache
-def _code() -> str:
-    """Hash of the code that decodes."""
+@functools.cache
+def _code_hash() -> str:
+    """Hash the code of this package: a changed decoder must not use what the old one made."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())

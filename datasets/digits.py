@@ -1,4 +1,4 @@
-"""The embedded default: small, real, and always there."""
+"""The default data set: small, real, and bundled with scikit-learn."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from switchbench.datasets.data import Data, Images
 from switchbench.datasets.registry import register
 
 TEST_EVERY = 5
+"""Every fifth image, from the first on, is a test image."""
 
 
 @register("digits")

@@ -1,7 +1,9 @@
 """Loaders: the bundled data, files in their true formats, and broken ones."""
 
+import doctest
 import gzip
 import hashlib
+import importlib
 import pickle
 import struct
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from switchbench import datasets
 from switchbench.datasets import MissingData, cache, cifar, mnist
 from switchbench.datasets import source as sources
 from switchbench.datasets.download import md5_of
-from switchbench.datasets.source import Remote, Table
+from switchbench.datasets.source import Manifest, RemoteFile
 
 TRAIN, TEST = 60, 10
 Held = dict[str, torch.Tensor]
@@ -40,10 +42,10 @@ def unreachable(monkeypatch: Any) -> None:
 def folder(tmp_path: Path, monkeypatch: Any) -> Path:
     """A data folder on a machine that has no Fashion-MNIST; files hold few images."""
     monkeypatch.setattr(mnist, "COUNTS", dict.fromkeys(mnist.COUNTS, (TRAIN, TEST)))
-    remotes = (Remote("file", ("http://nowhere",), ""),)
+    remotes = (RemoteFile("file", ("http://nowhere",), ""),)
     for name, source in mnist.SOURCES.items():
-        places = (tmp_path / "debian",) if source.elsewhere else ()
-        own = replace(source, elsewhere=places, table=lambda: Table(remotes, {}))
+        folders = (tmp_path / "debian",) if source.system_folders else ()
+        own = replace(source, system_folders=folders, manifest=lambda: Manifest(remotes, {}))
         monkeypatch.setitem(mnist.SOURCES, name, own)
     return tmp_path / "data"
 
@@ -76,8 +78,8 @@ def write_idx(folder: Path, names: tuple[str, ...] = mnist.FILES, compress: bool
 def write_cifar(folder: Path, monkeypatch: Any, fine: bool = False) -> Held:
     """CIFAR's pickled batches, with torchvision's checksums set to theirs."""
     known: Any = torchvision.datasets.CIFAR100 if fine else torchvision.datasets.CIFAR10
-    source, classes, key = (cifar.HUNDRED, 100, "fine_labels") if fine else (cifar.TEN, 10, "labels")
-    place = folder / source.layout
+    source, classes, key = (cifar.CIFAR_100, 100, "fine_labels") if fine else (cifar.CIFAR_10, 10, "labels")
+    place = folder / source.torchvision_folder
     place.mkdir(parents=True)
     held: Held = {}
     for part, names in (("train", known.train_list), ("test", known.test_list)):
@@ -142,9 +144,9 @@ def test_idx_files_are_found_and_read(place: str, compress: bool, folder: Path) 
 
 
 @pytest.mark.parametrize("name", ["mnist", "kmnist", "emnist-digits"])
-def test_relatives_of_mnist(name: str, folder: Path) -> None:
+def test_variants_of_mnist(name: str, folder: Path) -> None:
     source = mnist.SOURCES[name]
-    held = write_idx(folder / source.layout, source.files, compress=True)
+    held = write_idx(folder / source.torchvision_folder, source.files, compress=True)
     data = datasets.DATASETS[name].load(folder)
     upright = held["test-images"].transpose(1, 2) if name == "emnist-digits" else held["test-images"]
     assert torch.equal(data.test.images[:, 0], upright)
@@ -217,10 +219,10 @@ def test_broken_idx_files_are_named(damage: str, folder: Path) -> None:
     assert not [*(folder / ".decoded").glob("*.pt")]
 
 
-def test_a_relative_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, monkeypatch: Any) -> None:
+def test_a_variant_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder / "mnist", compress=True)
-    table = Table((), {"train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873"})
-    monkeypatch.setitem(mnist.SOURCES, "mnist", replace(mnist.SOURCES["mnist"], table=lambda: table))
+    manifest = Manifest((), {"train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873"})
+    monkeypatch.setitem(mnist.SOURCES, "mnist", replace(mnist.SOURCES["mnist"], manifest=lambda: manifest))
     with pytest.raises(MissingData, match=r"train-images-idx3-ubyte\.gz: corrupt"):
         datasets.DATASETS["mnist"].load(folder)
 
@@ -228,10 +230,10 @@ def test_a_relative_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, m
 def test_other_code_decodes_anew(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder / "mnist")
     datasets.DATASETS["mnist"].load(folder)
-    monkeypatch.setattr(cache, "_code", lambda: "other")
+    monkeypatch.setattr(cache, "_code_hash", lambda: "other")
     datasets.DATASETS["mnist"].load(folder)
     assert len([*(folder / ".decoded").glob("*.pt")]) == 2
-    cache.forget(folder, "mnist")
+    cache.clear(folder, "mnist")
     assert not [*(folder / ".decoded").glob("*.pt")]
 
 
@@ -358,10 +360,10 @@ def test_own_data_are_known_by_their_content_not_their_place(tmp_path: Path) -> 
     ("break_it", "said"),
     [
         (lambda root: None, "no such folder"),
-        (lambda root: root.mkdir(), "holds no train/CLASS/IMAGE"),
+        (lambda root: root.mkdir(), "holds no images train/CLASS/IMAGE"),
         (lambda root: write_folder(root) and (root / "test" / "c").rename(root / "test" / "d"), "different classes"),
         (lambda root: write_folder(root) and (root / "test" / "c" / "x.png").write_text("no"), "x.png: cannot be read"),
-        (lambda root: write_folder(root) and Image.new("RGB", (3, 4)).save(root / "test" / "c" / "x.png"), "give a size"),
+        (lambda root: write_folder(root) and Image.new("RGB", (3, 4)).save(root / "test" / "c" / "x.png"), "set the option size"),
     ],
 )  # fmt: skip
 def test_a_folder_that_is_none_is_one_line(break_it: Any, said: str, tmp_path: Path) -> None:
@@ -378,7 +380,7 @@ def test_a_folder_that_is_none_is_one_line(break_it: Any, said: str, tmp_path: P
         ({"x_train": np.zeros((4, 5, 5))}, r"x_train holds \(4, 5, 5\) float64; expected uint8"),
         ({"y_test": np.zeros(3, int)}, "y_test should hold 4 class numbers"),
         ({"x_test": np.zeros((4, 6, 6), np.uint8)}, "images of different shapes"),
-        ({"y_train": None}, "holds no such array .*y_train"),
+        ({"y_train": None}, "lacks the arrays y_train"),
         ({"x_train": np.array([{}, {}], object)}, "not an .npz file of plain arrays"),
     ],
 )
@@ -393,3 +395,10 @@ def test_arrays_that_are_none_are_one_line(change: Any, said: str, tmp_path: Pat
 def test_the_hash_of_a_file_is_its_md5(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     assert md5_of(tmp_path / "file") == hashlib.md5(b"content").hexdigest()
+
+
+@pytest.mark.parametrize("module", ["augment", "data", "registry", "splits"])
+def test_examples_in_docstrings_run(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"switchbench.datasets.{module}"))
+    assert found.attempted
+    assert not found.failed
