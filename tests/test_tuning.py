@@ -202,7 +202,7 @@ def test_a_search_has_no_test_images_at_all(tmp_path: Path, monkeypatch: Any) ->
 
     class Guard(Images):
         def __getattribute__(self, name: str) -> Any:
-            if name in ("images", "labels", "counts"):
+            if name in ("images", "labels", "histogram"):
                 raise AssertionError(f"test {name} read")
             return super().__getattribute__(name)
 

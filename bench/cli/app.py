@@ -313,11 +313,11 @@ def latency(
 @data.command("list")
 def data_list(plugin: Plugins = []) -> None:  # noqa: B006
     """List the data sets: whether their files are here, where, and how large."""
-    from switchbench.cli import inventory as stock
+    from switchbench.cli import inventory
     from switchbench.plugins import load as plugins
 
     plugins.load(plugin)
-    show.stock(stock.stock())
+    show.inventory(inventory.take_inventory())
 
 
 @data.command("fetch")
@@ -325,16 +325,16 @@ def data_fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")],
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Bring data sets here from the web; goes on where an earlier attempt stopped."""
-    from switchbench.cli import inventory as stock
+    """Download data sets; resumes an interrupted download."""
+    from switchbench.cli import inventory
     from switchbench.observe.terminal import Downloads
     from switchbench.plugins import load as plugins
 
     plugins.load(plugin)
     with Downloads(plain_console(stderr=True)) as downloads:
-        fetched = [stock.fetch(name, downloads.progress) for name in names]
-    for line in fetched:
-        typer.echo(f"{line.name}: {line.place}")
+        fetched = [inventory.fetch(name, downloads.progress) for name in names]
+    for entry in fetched:
+        typer.echo(f"{entry.name}: {entry.folder}")
 
 
 @data.command("check")
@@ -346,12 +346,12 @@ def data_check(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Read data sets and compare their files with the published checksums."""
-    from switchbench.cli import inventory as stock
+    from switchbench.cli import inventory
     from switchbench.plugins import load as plugins
 
     plugins.load(plugin)
     for name in names:
-        typer.echo(stock.check(name, set_))
+        typer.echo(inventory.check(name, set_))
 
 
 def _pair(text: str) -> tuple[str, str]:

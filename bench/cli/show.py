@@ -10,7 +10,7 @@ from rich.table import Table
 from switchbench.observe.terminal import plain_console
 
 if TYPE_CHECKING:
-    from switchbench.cli.inventory import Stock
+    from switchbench.cli.inventory import InventoryEntry
     from switchbench.cli.listing import Description
     from switchbench.compare.plan import Plan
     from switchbench.measure.latency import Latency
@@ -38,14 +38,14 @@ def outcomes(name: str, found: "Iterable[Outcome]") -> None:
     plain_console().print(table)
 
 
-def stock(lines: "Iterable[Stock]") -> None:
-    """Which data sets are here."""
+def inventory(entries: "Iterable[InventoryEntry]") -> None:
+    """Data sets, and where their files are on this machine."""
     table = Table("data set", "files", "size", "", box=None)
     table.columns[2].justify = "right"
-    for line in lines:
-        absent = "not here" if line.fetchable else "none needed"
-        size = f"{line.size / 1e6:,.1f} MB" if line.place else ""
-        table.add_row(line.name, str(line.place or absent), size, line.description)
+    for entry in entries:
+        absent = "not here" if entry.fetchable else "none needed"
+        size = f"{entry.size / 1e6:,.1f} MB" if entry.folder else ""
+        table.add_row(entry.name, str(entry.folder or absent), size, entry.description)
     plain_console().print(table)
 
 

@@ -1,7 +1,5 @@
 """Methods, networks and data sets as a spec names them: a name, a label and resolved options."""
 
-import hashlib
-import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -20,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from switchbench import datasets
-from switchbench.datasets import DATASETS, Data, Facts
+from switchbench.datasets import DATASETS, Data, DatasetEntry, Facts
 from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
@@ -50,13 +48,24 @@ class Component(BaseModel):
 
     @property
     def registered(self) -> Any:
-        """The registered class or loader itself."""
+        """What the registry holds under the name: a class, or a :class:`DatasetEntry`."""
         return self.registry[self.name]
 
     @property
     def config(self) -> Any:
-        """The options as the registered class types them: an instance of its ``Config``."""
-        return _config_class(self.registered)(**self.options)
+        """The options, validated: an instance of :meth:`config_class`."""
+        return self.config_class(self.name)(**self.options)
+
+    @classmethod
+    def config_class(cls, name: str) -> type[BaseModel]:
+        """The type of the options of what is registered under a name."""
+        config_class: type[BaseModel] = cls.registry[name].Config
+        return config_class
+
+    @classmethod
+    def definition(cls, name: str) -> Any:
+        """The class or function that is registered under a name. It has the docstring and the module."""
+        return cls.registry[name]
 
     def identity(self) -> dict[str, Any]:
         """What makes results of this component comparable: everything but the label. A plug-in
@@ -64,7 +73,7 @@ class Component(BaseModel):
         config = self.config
         options = config.identity() if hasattr(config, "identity") else self.options
         identity = {"name": self.name, "version": self.registered.version, "options": options}
-        source = _source(self.registered)
+        source = getattr(self.registered, "plugin_source", None)
         return identity | ({"source": source} if source else {})
 
     @model_validator(mode="before")
@@ -82,7 +91,7 @@ class Component(BaseModel):
         own = {"label": name} | {key: options.pop(key) for key in cls.entry_keys if key in options}
         if not isinstance(name, str) or name not in cls.registry:
             raise _problem(unknown(cls.kind, name, cls.registry))
-        config_class = _config_class(cls.registry[name])
+        config_class = cls.config_class(name)
         try:
             resolved = config_class(**options)
         except ValidationError as error:
@@ -183,33 +192,25 @@ class DatasetChoice(Component):
     kind = "dataset"
     registry = DATASETS
 
+    @classmethod
+    def config_class(cls, name: str) -> type[BaseModel]:
+        return DATASETS[name].config or Options
+
+    @classmethod
+    def definition(cls, name: str) -> Any:
+        return DATASETS[name].loader
+
     def facts(self) -> Facts:
-        """What is known of the data; they are loaded only where that is nothing. Raises MissingData."""
-        known: Facts | None = self.registered.facts
-        if known:
-            return known
+        """Sizes of the data. The data are loaded only if they are not registered. Raises MissingData."""
+        entry: DatasetEntry = self.registered
+        if entry.facts:
+            return entry.facts
         data = self.load()
         return Facts(len(data.train), data.input_shape, data.classes)
 
     def load(self, folder: Path | None = None, device: torch.device = CPU) -> Data:
         """The data, loaded once per process and device. Raises MissingData."""
         return datasets.load(self.name, folder, self.config, device)
-
-
-def _config_class(registered: Any) -> type[Options]:
-    config_class: type[Options] = getattr(registered, "Config", Options)
-    return config_class
-
-
-def _source(registered: Any) -> str | None:
-    """Hash of the module that a plug-in's class or loader stands in; None for our own and for code
-    without a file. It is kept with the class, which takes it along to workers that have no such file."""
-    name = registered.__module__
-    if "plugin_source" not in vars(registered) and name != "__main__" and not name.startswith("switchbench."):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        registered.plugin_source = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
-    source: str | None = vars(registered).get("plugin_source")
-    return source
 
 
 def _problem(message: str) -> PydanticCustomError:
