@@ -63,6 +63,8 @@ class Uses:
     higher_is_better: bool = False
     heading: str = ""
     """Its heading in the report's table of costs; empty: it is no column there."""
+    optional: bool = False
+    """Whether that table leaves it out if no row has it, as those of older versions."""
     form: str = "{:,.0f}"
     """How that table formats it."""
 
@@ -126,7 +128,7 @@ class Row(PlannedTrial):
     macs: int | None = column(metric=True, mean=True, heading="MACs")
     """Multiply-accumulates of one image with the weights that are not zero."""
     macs_dense: int | None = column(metric=True, mean=True)
-    macs_shrunk: int | None = column(metric=True, mean=True, heading="MACs shrunk")
+    macs_shrunk: int | None = column(metric=True, mean=True, heading="MACs shrunk", optional=True)
     """Of the dense network that is left when dead units are removed."""
     steps: int | None = column(metric=True, mean=True, heading="steps")
     examples: int | None = column(metric=True)

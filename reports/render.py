@@ -187,7 +187,11 @@ def _contrast_grid(task: Task) -> Grid:
 
 def _cost_grid(task: Task) -> Grid:
     measured = [cell for cell in task.cells.values() if cell.accuracy.n]
-    columns = [column for column in _cost_columns() if any(column.text(cell) for cell in measured)]
+    columns = [
+        column
+        for column in _cost_columns()
+        if not column.optional or any(column.text(cell) for cell in measured)
+    ]
     rows = [
         [cell.label, _target(cell), *(column.text(cell) or NOTHING for column in columns)]
         for cell in measured
@@ -201,12 +205,13 @@ class _Column:
     heading: str
     text: Callable[[Cell], str]
     """A cell's entry; empty where there is nothing to show."""
+    optional: bool = False
 
 
 def _cost_columns() -> Iterator[_Column]:
     """The row's columns that have a heading, and what is computed from several of them."""
     for name in used_as("heading"):
-        yield _Column(uses(name).heading, partial(_mean, name))
+        yield _Column(uses(name).heading, partial(_mean, name), uses(name).optional)
         if name == "macs":
             yield _Column("speedup", _speedup)
     yield _Column("training FLOPs", lambda cell: "" if math.isnan(cell.flops) else f"{cell.flops:.2f}×")
