@@ -3,7 +3,7 @@
 #   make test         formatting, types and tests
 # and, for those who work on it:
 #   make benchmark    what the suite and each method cost, as ratios within one run
-#   make docs         fill the documents' tables from docs/results
+#   make docs         fill the documents' tables from docs/results, draw the architecture from the code
 #   make defaults     choose the methods' defaults on validation images (about an hour)
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
@@ -28,6 +28,7 @@ benchmark: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python tools/fill_docs.py
+	$(BIN)/python tools/draw_architecture.py
 
 defaults: $(VENV)/.installed
 	$(BIN)/python tools/choose_defaults.py

@@ -1,8 +1,9 @@
 """Named data sets as tensors in memory, and their training, validation and test splits.
 
 Loaders, their files and downloads, augmentation and splits live here. What a trial uses and how it is trained
-does not: that is the engine's. Modules here import this package and the leaves ``switchbench.registry``,
-``switchbench.files`` and ``switchbench.errors``, nothing else of switchbench.
+does not: that is the engine's.
+
+May import: nothing.
 
 Importing this package registers the data sets that ship with it. To add one, write a module with a loader
 under :func:`register` and import it here, or load it as a plug-in.

@@ -1,8 +1,9 @@
 """Task networks by name: what methods sparsify. Each adapts to the images and classes of a data set.
 
 Architectures live here, and which of their layers can be sparsified. Training, counting and the networks
-inside methods do not. Modules here import this package, ``switchbench.methods`` and the leaves
-``switchbench.registry`` and ``switchbench.errors``, nothing else of switchbench.
+inside methods do not.
+
+May import: methods.
 
 Importing this package registers the networks that ship with it; torchvision is imported when one of its
 networks is built. To add a network, write a module with a class under :func:`register` and import it here,
