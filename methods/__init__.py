@@ -5,7 +5,7 @@ data sets, Ray or the ledger. Importing this package registers the methods that 
 """
 
 from switchbench.methods.continuous import ContinuousSparsification
-from switchbench.methods.contract import METHODS, Layers, Method, ParameterGroup, Progress, register
+from switchbench.methods.contract import METHODS, Method, ParameterGroup, Progress, register
 from switchbench.methods.dense import Dense
 from switchbench.methods.dynamic import SET, RigL
 from switchbench.methods.initialisation import SNIP, AtInitialisation, GraSP, SynFlow
@@ -16,6 +16,7 @@ from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import GatedMethod, MaskedMethod
 from switchbench.methods.movement import Movement
 from switchbench.methods.options import Options, defaults, option
+from switchbench.methods.parts.layers import Layers
 from switchbench.methods.powerpropagation import Powerpropagation
 from switchbench.methods.random import Random, RandomLayerMatched, ShuffledMask
 from switchbench.methods.regularised import L1, DeepHoyer, GroupLasso, L1Subgradient, Regularised

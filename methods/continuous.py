@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, register
+from switchbench.methods.contract import Method, ParameterGroup, Progress, register
 from switchbench.methods.options import option
+from switchbench.methods.parts.layers import Layers
 
 
 class Sigmoid(torch.autograd.Function):

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from switchbench.methods import state
 from switchbench.methods.options import Options
+from switchbench.methods.parts import state
+from switchbench.methods.parts.layers import Layers
 from switchbench.methods.registry import registrar
-
-Layers = dict[str, nn.Module]
-"""The layers that a method may sparsify, by their name in the network; each has a ``weight``."""
 
 Granularity = Literal["connection", "neuron"]
 

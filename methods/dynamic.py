@@ -5,11 +5,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, Progress, register
-from switchbench.methods.masks import keep_top
+from switchbench.methods.contract import Progress, register
 from switchbench.methods.options import defaults, option
+from switchbench.methods.parts.layers import Layers
+from switchbench.methods.parts.masks import keep_top
+from switchbench.methods.parts.scores import magnitudes
 from switchbench.methods.random import Random
-from switchbench.methods.scores import magnitudes
 
 
 @register("set")

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from switchbench.methods import budgets, scores
-from switchbench.methods.contract import Layers, Method, register
+from switchbench.methods.contract import Method, register
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import keep_top
 from switchbench.methods.options import option
+from switchbench.methods.parts import distributions, scores
+from switchbench.methods.parts.layers import Layers
+from switchbench.methods.parts.masks import keep_top
 
 Batch = tuple[Tensor, Tensor]
 
@@ -25,7 +26,7 @@ class AtInitialisation(MaskedMethod):
     def attach(self, network: nn.Module, layers: Layers, batch: Batch) -> None:
         super().attach(network, layers, batch)
         assert self.density is not None
-        masks = keep_top(self.scores(batch), budgets.connections(self.weights, self.density))
+        masks = keep_top(self.scores(batch), distributions.budget(self.weights, self.density))
         self.set_masks({name: mask.to(self.weights[name].dtype) for name, mask in masks.items()})
 
 
@@ -97,7 +98,7 @@ class SynFlow(AtInitialisation):
             flow = self._flow(masks, ones)
             alive = {name: score.masked_fill(masks[name] == 0, -1) for name, score in flow.items()}
             density = self.density ** (step / self.config.iterations)
-            masks = keep_top(alive, budgets.connections(self.weights, density))
+            masks = keep_top(alive, distributions.budget(self.weights, density))
         self.network.train(training)
         return masks
 

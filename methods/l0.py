@@ -7,20 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods import concrete
 from switchbench.methods.contract import (
     OTHERS,
     WEIGHTS,
     Granularity,
-    Layers,
     Method,
     ParameterGroup,
     Progress,
     register,
 )
-from switchbench.methods.neurons import Paths, per_input
-from switchbench.methods.noise import Table
 from switchbench.methods.options import option
+from switchbench.methods.parts import concrete
+from switchbench.methods.parts.layers import Layers, per_input
+from switchbench.methods.parts.neurons import Paths
+from switchbench.methods.parts.noise import NoiseTable
 
 GATES = "gates"
 
@@ -30,7 +30,7 @@ class HardConcreteGate(nn.Module):
 
     held: Tensor
 
-    def __init__(self, logits: Tensor, noise: Table) -> None:
+    def __init__(self, logits: Tensor, noise: NoiseTable) -> None:
         super().__init__()
         self.logits = nn.Parameter(logits)
         self.noise = noise
@@ -91,7 +91,7 @@ class L0(Method):
         super().attach(network, layers, batch)
         self.paths = Paths(network, batch[0])
         largest = max(weight.numel() for weight in self.weights.values())
-        table = Table(concrete.logistic, batch[0].device, largest)
+        table = NoiseTable(concrete.logistic, batch[0].device, largest)
         self.gates = self.parametrize(lambda weight: HardConcreteGate(self._first_logits(weight), table))
 
     def _first_logits(self, weight: Tensor) -> Tensor:

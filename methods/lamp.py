@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from switchbench.methods import scores
 from switchbench.methods.contract import register
 from switchbench.methods.magnitude import Magnitude
+from switchbench.methods.parts import scores
 
 
 @register("lamp")

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods import budgets
-from switchbench.methods.contract import Layers, Method, Progress, register
+from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import keep_top
 from switchbench.methods.options import option
-from switchbench.methods.scores import magnitudes
+from switchbench.methods.parts import distributions
+from switchbench.methods.parts.layers import Layers
+from switchbench.methods.parts.masks import keep_top
+from switchbench.methods.parts.scores import magnitudes
 
 
 @register("lottery-ticket")
@@ -55,7 +56,7 @@ class LotteryTicket(MaskedMethod):
             name: size if self.masks is None else size.masked_fill(self.masks[name] == 0, -1)
             for name, size in magnitudes(self.weights).items()
         }
-        masks = keep_top(alive, budgets.connections(self.weights, density))
+        masks = keep_top(alive, distributions.budget(self.weights, density))
         self.network.load_state_dict(self.early)
         self.set_masks(masks)
         return self.early_step

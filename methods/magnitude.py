@@ -6,12 +6,12 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from switchbench.methods import budgets, schedules
 from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import keep_top
 from switchbench.methods.options import option
-from switchbench.methods.scores import magnitudes
+from switchbench.methods.parts import distributions, schedules
+from switchbench.methods.parts.masks import keep_top
+from switchbench.methods.parts.scores import magnitudes
 
 
 @register("magnitude")
@@ -21,7 +21,7 @@ class Magnitude(MaskedMethod):
     Gradual: Zhu & Gupta 2017, *To prune, or not to prune*. One-shot with fine-tuning: Han et
     al. 2015, *Learning both Weights and Connections*. Override :meth:`scores` for another
     criterion on the same schedule. What is pruned stays pruned, but for a connection at a time
-    where rounding gives a layer one back (``uniform`` and ``erk`` budgets).
+    where rounding gives a layer one back (``uniform`` and ``erk``).
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
@@ -31,7 +31,7 @@ class Magnitude(MaskedMethod):
 
     class Config(Method.Config):
         schedule: Literal["cubic", "one-shot"] = option("cubic", "gradual, or all at `end`")
-        distribution: budgets.Distribution = option("global", "how density spreads over layers")
+        distribution: distributions.Distribution = option("global", "how density spreads over layers")
         begin: float = option(
             0.1,
             "share of training before pruning begins",
@@ -76,4 +76,4 @@ class Magnitude(MaskedMethod):
 
     def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:
         """Masks at a density, given the scores of what may stay."""
-        return keep_top(scores, budgets.keep(self.weights, density, self.config.distribution))
+        return keep_top(scores, distributions.distribute(self.weights, density, self.config.distribution))

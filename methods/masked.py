@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, Method, Progress
-from switchbench.methods.gates import Gate
+from switchbench.methods.contract import Method, Progress
+from switchbench.methods.parts.gates import Gate
+from switchbench.methods.parts.layers import Layers
 
 
 class MaskedMethod(Method):

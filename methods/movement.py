@@ -5,9 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, Progress, register
+from switchbench.methods.contract import Progress, register
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import GatedMethod
+from switchbench.methods.parts.layers import Layers
 
 
 @register("movement")

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, register
+from switchbench.methods.contract import register
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.options import defaults, option
+from switchbench.methods.parts.layers import Layers
 
 
 class Powered(torch.autograd.Function):

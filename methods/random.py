@@ -5,12 +5,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods import budgets, scores
-from switchbench.methods.contract import Layers, Method, register
+from switchbench.methods.contract import Method, register
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import keep_top, random_masks
 from switchbench.methods.options import option
+from switchbench.methods.parts import distributions, scores
+from switchbench.methods.parts.layers import Layers
+from switchbench.methods.parts.masks import keep_top, random_masks
 
 
 @register("random")
@@ -18,7 +19,7 @@ class Random(MaskedMethod):
     """Control: a random mask fixed before training, by ERK or uniform in every layer."""
 
     class Config(Method.Config):
-        distribution: budgets.PerLayer = option("erk", "how density spreads over layers")
+        distribution: distributions.PerLayer = option("erk", "how density spreads over layers")
 
     config: Config
 
@@ -26,7 +27,7 @@ class Random(MaskedMethod):
         super().attach(network, layers, batch)
         assert self.density is not None
         weights = {name: weight.detach() for name, weight in self.weights.items()}
-        keep = budgets.per_layer(weights, self.density, self.config.distribution)
+        keep = distributions.layer_budgets(weights, self.density, self.config.distribution)
         self.set_masks(random_masks(weights, keep, self.generator))
 
 
@@ -82,7 +83,7 @@ class ShuffledMask(MaskedMethod):
             worth = scores.sensitivities(network, self.weights, batch)
         else:
             worth = scores.magnitudes(self.weights)
-        masks = keep_top(worth, budgets.connections(self.weights, self.density))
+        masks = keep_top(worth, distributions.budget(self.weights, self.density))
         self.set_masks(
             random_masks(masks, {name: int(mask.sum()) for name, mask in masks.items()}, self.generator)
         )

@@ -5,13 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods import budgets
-from switchbench.methods.contract import Granularity, Layers, Method, Progress, register
+from switchbench.methods.contract import Granularity, Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import flat, keep_top
-from switchbench.methods.neurons import Paths, columns, per_input, root_mean_squares
 from switchbench.methods.options import defaults, option
-from switchbench.methods.scores import magnitudes
+from switchbench.methods.parts import distributions
+from switchbench.methods.parts.layers import Layers, columns, per_input
+from switchbench.methods.parts.masks import flat, keep_top
+from switchbench.methods.parts.neurons import Paths, root_mean_squares
+from switchbench.methods.parts.scores import magnitudes
 
 
 class Regularised(MaskedMethod):
@@ -51,7 +52,7 @@ class Regularised(MaskedMethod):
     def cut(self) -> dict[str, Tensor]:
         """Masks at the target density."""
         assert self.density is not None
-        return keep_top(magnitudes(self.weights), budgets.connections(self.weights, self.density))
+        return keep_top(magnitudes(self.weights), distributions.budget(self.weights, self.density))
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
@@ -94,7 +95,7 @@ class L1(Regularised):
     def _shrink(self, progress: Progress) -> None:
         if self.density is not None:
             left = int(flat(magnitudes(self.weights)).count_nonzero())
-            if left <= budgets.connections(self.weights, self.density):
+            if left <= distributions.budget(self.weights, self.density):
                 return
         for weight in self.weights.values():
             threshold = self.config.strength * progress.step_size(weight)
@@ -182,7 +183,7 @@ class GroupLasso(Regularised):
         norms = {name: group.norm(dim=1) for name, group in groups.items()}
         if self.density is not None:
             left = sum(int(norm.count_nonzero()) * groups[name].shape[1] for name, norm in norms.items())
-            if left <= budgets.connections(self.weights, self.density):
+            if left <= distributions.budget(self.weights, self.density):
                 return
         for name, weight in self.weights.items():
             step_size = progress.step_size(weight)

@@ -8,12 +8,13 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from switchbench.methods import budgets, schedules
-from switchbench.methods.contract import Granularity, Layers, Method, Progress, register
+from switchbench.methods.contract import Granularity, Method, Progress, register
 from switchbench.methods.masked import GatedMethod, MaskedMethod
-from switchbench.methods.neurons import Masks, Paths, most, per_output, root_mean_squares
 from switchbench.methods.options import option
-from switchbench.methods.scores import magnitudes
+from switchbench.methods.parts import distributions, schedules
+from switchbench.methods.parts.layers import NORMS, Layers, per_output
+from switchbench.methods.parts.neurons import Masks, Paths, largest_within, root_mean_squares
+from switchbench.methods.parts.scores import magnitudes
 
 
 @register("neuron-norm")
@@ -139,7 +140,9 @@ class NetworkSlimming(MaskedMethod):
                 silent |= dict.fromkeys(self._affine(name), values)
             return self.paths.alive(found, silent)
 
-        number = most(masks, len(sizes), len(order), budgets.connections(self.weights, self.density))
+        number = largest_within(
+            masks, len(sizes), len(order), distributions.budget(self.weights, self.density)
+        )
         self.set_masks(masks(number))
         self.channels = channels(number)
 
@@ -155,12 +158,11 @@ class NetworkSlimming(MaskedMethod):
 
 def _norms_behind(network: nn.Module, layers: Layers) -> dict[str, str]:
     """Name of the batch norm that comes right behind each layer in scope, in module order."""
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     leaves = [(name, module) for name, module in network.named_modules() if not [*module.children()]]
     return {
         name: behind
         for (name, _), (behind, norm) in pairwise(leaves)
-        if name in layers and isinstance(norm, kinds) and norm.affine
+        if name in layers and isinstance(norm, NORMS) and norm.affine
     }
 
 

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, Progress, register
+from switchbench.methods.contract import Progress, register
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.options import option
+from switchbench.methods.parts.layers import Layers
 
 
 @register("taylor")

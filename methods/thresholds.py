@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, register
-from switchbench.methods.neurons import per_output
+from switchbench.methods.contract import Method, ParameterGroup, Progress, register
 from switchbench.methods.options import option
+from switchbench.methods.parts.layers import Layers, per_output
 
 
 class Shrinking(torch.autograd.Function):

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from switchbench.methods.contract import OTHERS, WEIGHTS, Layers, Method, ParameterGroup, Progress, register
-from switchbench.methods.noise import Table
+from switchbench.methods.contract import OTHERS, WEIGHTS, Method, ParameterGroup, Progress, register
 from switchbench.methods.options import option
+from switchbench.methods.parts.layers import Layers
+from switchbench.methods.parts.noise import NoiseTable
 
 NOISE = "noise"
 
@@ -42,7 +43,7 @@ class Noise(nn.Module):
     variance: Tensor
     tiny: Tensor
 
-    def __init__(self, weight: Tensor, start: float, threshold: float, table: Table) -> None:
+    def __init__(self, weight: Tensor, start: float, threshold: float, table: NoiseTable) -> None:
         super().__init__()
         self.log_variance = nn.Parameter(torch.full_like(weight, start))
         self.threshold = threshold
@@ -156,7 +157,7 @@ class VariationalDropout(Method):
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         super().attach(network, layers, batch)
-        c, table = self.config, Table(torch.Tensor.normal_, batch[0].device)
+        c, table = self.config, NoiseTable(torch.Tensor.normal_, batch[0].device)
         self.noises = self.parametrize(lambda weight: Noise(weight.detach(), c.start, c.threshold, table))
         self._handles = [
             layers[name].register_forward_hook(noise.perturb) for name, noise in self.noises.items()

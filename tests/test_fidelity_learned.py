@@ -28,12 +28,11 @@ from switchbench.methods import (
     SwitcherPaper,
     SwitcherShuffledWeights,
     VariationalDropout,
-    concrete,
-    schedules,
 )
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.l0 import GATES
-from switchbench.methods.noise import Table
+from switchbench.methods.parts import concrete, schedules
+from switchbench.methods.parts.noise import NoiseTable
 from switchbench.methods.powerpropagation import Powered
 from switchbench.methods.switchers.equivariant import EquivariantReader
 from switchbench.methods.switchers.gates import BARELY, Budgeted, Step, gates, openness, threshold
@@ -110,7 +109,7 @@ def test_expected_open_gates_and_their_gradient() -> None:
 
 
 def test_noise_table_is_logistic_and_read_from_random_places() -> None:
-    noise = Table(concrete.logistic, torch.device("cpu"), 1000)
+    noise = NoiseTable(concrete.logistic, torch.device("cpu"), 1000)
     uniform = noise.table.double().sigmoid().sort().values
     assert (uniform - torch.linspace(0, 1, len(uniform), dtype=torch.float64)).abs().max() < 0.003
     like = torch.empty(20, 50)

@@ -33,10 +33,9 @@ from switchbench.methods import (
     ShuffledMask,
     SynFlow,
     Taylor,
-    budgets,
-    scores,
 )
-from switchbench.methods.neurons import Paths
+from switchbench.methods.parts import distributions, scores
+from switchbench.methods.parts.neurons import Paths
 from switchbench.methods.regularised import hoyer_square
 from switchbench.trial.run import run_trial
 
@@ -108,7 +107,9 @@ def test_magnitude_ranks_globally_or_within_each_layers_budget(
 ) -> None:
     method = make(Magnitude, 7 / 12, distribution=distribution, **AT_ONCE)
     if distribution == "uniform":  # 4 · 7/12 = 2.33 and 8 · 7/12 = 4.67
-        assert budgets.per_layer({"0": torch.zeros(1, 4), "1": torch.zeros(4, 2)}, 7 / 12, "uniform") == {
+        assert distributions.layer_budgets(
+            {"0": torch.zeros(1, 4), "1": torch.zeros(4, 2)}, 7 / 12, "uniform"
+        ) == {
             "0": 2,
             "1": 5,
         }

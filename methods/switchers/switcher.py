@@ -7,19 +7,13 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from switchbench.methods import budgets, schedules
-from switchbench.methods.contract import (
-    Granularity,
-    Layers,
-    Method,
-    ParameterGroup,
-    Progress,
-    register,
-)
-from switchbench.methods.gates import Gate
-from switchbench.methods.masks import flat, keep_top, split
-from switchbench.methods.neurons import Paths, columns, per_input
+from switchbench.methods.contract import Granularity, Method, ParameterGroup, Progress, register
 from switchbench.methods.options import option
+from switchbench.methods.parts import distributions, schedules
+from switchbench.methods.parts.gates import Gate
+from switchbench.methods.parts.layers import Layers, columns, per_input
+from switchbench.methods.parts.masks import flat, keep_top, split
+from switchbench.methods.parts.neurons import Paths
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
 from switchbench.methods.switchers.gates import GateKind, gates, openness
 from switchbench.methods.switchers.row import FreeLogits, RowReader
@@ -278,7 +272,7 @@ class Switcher(Method):
     def _choose(self, vector: Tensor, like: dict[str, Tensor], density: float) -> Tensor:
         """0/1 for each logit: the highest that fit into the budget of connections."""
         if self.config.units == "connection":
-            return keep_top({"": vector}, budgets.connections(self.weights, density))[""]
+            return keep_top({"": vector}, distributions.budget(self.weights, density))[""]
         masks = self.paths.best_units(split(vector, like), self.weights, density)
         return torch.cat([(columns(mask).sum(1) > 0).to(mask.dtype) for mask in masks.values()])
 

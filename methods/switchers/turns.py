@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from switchbench.methods import schedules
 from switchbench.methods.contract import OTHERS, WEIGHTS, Progress
+from switchbench.methods.parts import schedules
 
 READER = "reader"
 READER_NORMS = "reader-norms"

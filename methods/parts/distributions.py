@@ -10,27 +10,29 @@ Distribution = Literal["global", "uniform", "erk"]
 """``global``: layers compete; ``uniform``: the same density in each; ``erk``: Erdős–Rényi–Kernel."""
 
 
-def connections(weights: Mapping[str, Tensor], density: float) -> int:
+def budget(weights: Mapping[str, Tensor], density: float) -> int:
     """Number of connections that ``density`` leaves over all layers, at least one."""
     return max(1, round(density * sum(weight.numel() for weight in weights.values())))
 
 
-def keep(weights: Mapping[str, Tensor], density: float, distribution: Distribution) -> int | dict[str, int]:
+def distribute(
+    weights: Mapping[str, Tensor], density: float, distribution: Distribution
+) -> int | dict[str, int]:
     """The budget in the form that ``masks.keep_top`` takes."""
     if distribution == "global":
-        return connections(weights, density)
-    return per_layer(weights, density, distribution)
+        return budget(weights, density)
+    return layer_budgets(weights, density, distribution)
 
 
-def per_layer(weights: Mapping[str, Tensor], density: float, distribution: PerLayer) -> dict[str, int]:
-    """Connections of each layer; they add up to exactly :func:`connections`.
+def layer_budgets(weights: Mapping[str, Tensor], density: float, distribution: PerLayer) -> dict[str, int]:
+    """Connections of each layer; they add up to exactly :func:`budget`.
 
     ``erk`` (Mocanu et al. 2018; Evci et al. 2020) gives a layer of shape (n_out, n_in, *kernel)
     a density in proportion to the sum of its sides over their product; a layer that would need
     more than all its connections is dense and the others share the rest.
     """
     sizes = {name: weight.numel() for name, weight in weights.items()}
-    total = connections(weights, density)
+    total = budget(weights, density)
     if distribution == "uniform":
         return _round_to_total({name: density * size for name, size in sizes.items()}, sizes, total)
     sides = {name: float(sum(weight.shape)) for name, weight in weights.items()}

@@ -9,7 +9,7 @@ PLACES = 1 << 20
 """Places in a table from which it can be read."""
 
 
-class Table:
+class NoiseTable:
     """Independent numbers of one distribution.
 
     Fresh noise for every weight would cost as much as half a dense step on a CPU (the trick is

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from switchbench.methods import budgets
-from switchbench.methods.contract import Layers
+from switchbench.methods.parts import distributions
+from switchbench.methods.parts.layers import NORMS, PRUNABLE, Layers, columns, per_input
 
 TRANSPARENT = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
@@ -25,25 +25,8 @@ TRANSPARENT = (
 )  # fmt: skip
 """Leaf modules through which a positive signal stays positive, so that paths can be followed."""
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 Masks = dict[str, Tensor]
-
-
-def columns(weight: Tensor) -> Tensor:
-    """A weight as (units, weights that read each unit)."""
-    return weight.transpose(0, 1).flatten(1)
-
-
-def per_input(values: Tensor, weight: Tensor) -> Tensor:
-    """A value per input unit as a tensor that broadcasts over the weight."""
-    return values.view(1, -1, *(1,) * (weight.dim() - 2))
-
-
-def per_output(values: Tensor, weight: Tensor) -> Tensor:
-    """A value per output unit as a tensor that broadcasts over the weight."""
-    return values.view(-1, *(1,) * (weight.dim() - 1))
 
 
 def root_mean_squares(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -91,7 +74,7 @@ class Paths:
         norms = [leaf for leaf in leaves if isinstance(leaf, NORMS)]
         if not all(isinstance(leaf, TRANSPARENT) for leaf in leaves) or not all(n.affine for n in norms):
             return False  # a norm without a shift makes a signal of its running mean
-        layers = {n: m for n, m in self.network.named_modules() if isinstance(m, WEIGHTED)}
+        layers = {n: m for n, m in self.network.named_modules() if isinstance(m, PRUNABLE)}
         whole = {name: torch.ones_like(layer.get_parameter("weight")) for name, layer in layers.items()}
         return all(bool((flow > 0).all()) for flow in self._flow(whole, {}).values())
 
@@ -148,7 +131,9 @@ class Paths:
                 }
             )
 
-        return keeping(most(keeping, len(sizes), len(order), budgets.connections(weights, density)))
+        return keeping(
+            largest_within(keeping, len(sizes), len(order), distributions.budget(weights, density))
+        )
 
 
 def _average(pool: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
@@ -159,7 +144,7 @@ def _average(pool: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
     return pooled
 
 
-def most(keeping: Callable[[int], Masks], fewest: int, units: int, budget: int) -> int:
+def largest_within(keeping: Callable[[int], Masks], fewest: int, units: int, budget: int) -> int:
     """The largest n from ``fewest`` to ``units`` for which ``keeping(n)`` has no more than ``budget``
     connections; ``fewest`` if there is none."""
     low, high = fewest, units + 1
