@@ -8,9 +8,11 @@ from switchbench.methods.continuous import ContinuousSparsification
 from switchbench.methods.contract import METHODS, Method, ParameterGroup, Progress, register
 from switchbench.methods.dense import Dense
 from switchbench.methods.dynamic import SET, RigL
+from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.initialisation import SNIP, AtInitialisation, GraSP, SynFlow
 from switchbench.methods.l0 import L0
 from switchbench.methods.lamp import LAMP
+from switchbench.methods.learned import LearnedParametrization
 from switchbench.methods.lottery import LotteryTicket
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import GatedMethod, MaskedMethod
@@ -49,9 +51,11 @@ __all__ = [
     "Dense",
     "GatedMethod",
     "GraSP",
+    "GradualPruning",
     "GroupLasso",
     "L1Subgradient",
     "Layers",
+    "LearnedParametrization",
     "LotteryTicket",
     "Magnitude",
     "MaskedMethod",

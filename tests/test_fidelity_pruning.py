@@ -35,7 +35,8 @@ from switchbench.methods import (
     Taylor,
 )
 from switchbench.methods.parts import distributions, scores
-from switchbench.methods.parts.neurons import Paths
+from switchbench.methods.parts.neurons import select_units
+from switchbench.methods.parts.paths import Paths
 from switchbench.methods.regularised import hoyer_square
 from switchbench.trial.run import run_trial
 
@@ -779,10 +780,10 @@ def test_what_is_attached_does_not_hide_the_paths() -> None:
     paths = Paths(network, torch.zeros(1, 20))
     weights = {name: layer.weight for name, layer in network.named_children() if isinstance(layer, nn.Linear)}
     scores = {name: torch.rand(weight.shape[1]) for name, weight in weights.items()}
-    before = paths.best_units(scores, weights, 0.3)
+    before = select_units(scores, weights, 0.3, paths)
     for name in weights:
         parametrize.register_parametrization(network.get_submodule(name), "weight", nn.Identity())
-    after = paths.best_units(scores, weights, 0.3)
+    after = select_units(scores, weights, 0.3, paths)
     assert all(torch.equal(before[name], after[name]) for name in weights)
     assert all(torch.equal(mask, paths.alive(after)[name]) for name, mask in after.items())
     total = sum(weight.numel() for weight in weights.values())

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from switchbench.errors import InputError
 from switchbench.measure import accounting
-from switchbench.methods.parts.neurons import Paths
+from switchbench.methods.parts.paths import Paths
 from switchbench.networks import NETWORKS
 from switchbench.spec.components import NetworkChoice
 
