@@ -13,6 +13,7 @@ Distribution = Literal["global", "uniform", "erk"]
 def budget(weights: Mapping[str, Tensor], density: float) -> int:
     """Return the number of connections that a density leaves over all layers, at least one.
 
+    >>> import torch
     >>> budget({"a": torch.zeros(7, 3), "b": torch.zeros(5, 5)}, density=0.3)
     14
     """
@@ -24,6 +25,7 @@ def distribute(
 ) -> int | dict[str, int]:
     """Return the budget in the form that ``masks.keep_top`` takes: in all, or by layer.
 
+    >>> import torch
     >>> distribute({"a": torch.zeros(10, 10), "b": torch.zeros(20)}, 0.5, "global")
     60
     >>> distribute({"a": torch.zeros(10, 10), "b": torch.zeros(20)}, 0.5, "uniform")
@@ -46,6 +48,7 @@ def layer_budgets(weights: Mapping[str, Tensor], density: float, distribution: P
         density: Share of all connections to keep, in (0, 1].
         distribution: ``uniform`` or ``erk``.
 
+    >>> import torch
     >>> layer_budgets({"a": torch.zeros(100, 300), "b": torch.zeros(50, 100)}, 0.1, "erk")
     {'a': 2545, 'b': 955}
     """

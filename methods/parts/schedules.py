@@ -14,8 +14,8 @@ class Window:
         ValueError: ``begin`` does not come before ``end``. With a single update they may be equal,
             which is one-shot pruning.
 
-    >>> Window(0.2, 0.6, updates=100).density(0.4, final=0.1)
-    0.2125
+    >>> Window(begin=0.0, end=0.5, updates=100).density(0.25, final=0.5)
+    0.5625
     """
 
     begin: float
@@ -46,8 +46,8 @@ def cubic(fraction: float, begin: float, end: float, final: float) -> float:
         end: Share of training from which the density is ``final``.
         final: Density at the end, in (0, 1].
 
-    >>> [cubic(fraction, begin=0.0, end=0.5, final=0.2) for fraction in (0.0, 0.25, 0.5, 1.0)]
-    [1.0, 0.30000000000000004, 0.2, 0.2]
+    >>> [cubic(fraction, begin=0.0, end=0.5, final=0.5) for fraction in (0.0, 0.25, 0.5, 1.0)]
+    [1.0, 0.5625, 0.5, 0.5]
     """
     if fraction >= end:
         return final
@@ -69,8 +69,8 @@ def due(step: int, steps: int, begin: float, end: float, times: int) -> bool:
         end: Share of training at the last event.
         times: Number of events.
 
-    >>> [step for step in range(1, 101) if due(step, 100, begin=0.2, end=0.6, times=4)]
-    [30, 40, 50, 60]
+    >>> [step for step in range(1, 101) if due(step, 100, begin=0.25, end=0.75, times=4)]
+    [38, 50, 63, 75]
     """
     return _events(step, steps, begin, end, times) > _events(step - 1, steps, begin, end, times)
 
