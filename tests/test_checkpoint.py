@@ -10,7 +10,7 @@ from torch import nn
 
 from switchbench.cluster import worker
 from switchbench.cluster.worker import Job, execute
-from switchbench.methods import state
+from switchbench.methods.parts import state
 from switchbench.plugins import conformance
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger

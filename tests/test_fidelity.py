@@ -268,7 +268,7 @@ def test_switched_off_weights_come_back_as_they_were() -> None:
     method.after_step(Progress(2, 10, 0))
     assert torch.equal(layer.weight, (raw + 1) * kept)
     method.weights["0"].data += ~kept  # what a step before the release would do
-    method._release()
+    method._restore_closed()
     assert torch.equal(method.weights["0"], torch.where(kept, raw + 1, raw))
 
 
@@ -289,7 +289,7 @@ def test_zeros_in_place_are_gates_in_front(make_config: Any, monkeypatch: Any) -
     options = {"method": "switcher", "every": 3, "end": 0.4, "linger": 0.2, "reader_lr": 0.05}
     config = make_config(options, training={"steps": 60, "optimizer": "sgd", "lr": 0.1})
     held = run_trial(config)
-    monkeypatch.setattr(Switcher, "_hold", lambda self: None)
+    monkeypatch.setattr(Switcher, "_zero_in_place", lambda self: None)
     gated = run_trial(config)
     for key, tensor in held.network.state_dict().items():
         assert torch.equal(tensor, gated.network.state_dict()[key]), key

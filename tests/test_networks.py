@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from switchbench.errors import InputError
 from switchbench.measure import accounting
-from switchbench.methods.neurons import Paths
+from switchbench.methods.parts.paths import Paths
 from switchbench.networks import NETWORKS, layers, parts
 from switchbench.spec.components import NetworkChoice
 

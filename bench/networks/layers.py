@@ -2,10 +2,7 @@
 
 from torch import nn
 
-from switchbench.methods import Layers
-
-PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-"""Types of the layers that can be sparsified. Transposed convolutions are not among them."""
+from switchbench.methods.parts.layers import PRUNABLE, Layers
 
 
 def prunable(network: nn.Module) -> Layers:

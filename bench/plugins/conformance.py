@@ -109,7 +109,7 @@ def check(name: str, options: dict[str, Any] | None = None) -> list[Outcome]:
 
 
 def meets_its_target(case: Case) -> None:
-    """Connections: the target exactly. Neurons: no more than it. No target: a density is found."""
+    """Connections: the target exactly. Neurons and blocks: no more than it. No target: a density is found."""
     for density in DENSITIES if case.takes_target else DENSITIES[:1]:
         row = run_trial(case.config(density)).row
         total = _size(_untrained(case), "fc")
@@ -186,7 +186,7 @@ def leaves_other_layers_alone(case: Case) -> None:
 def takes_convolutions(case: Case) -> None:
     """With convolutions in its scope it skips the network with a reason, or meets its target."""
     result = _on_convolutions(case, "all")
-    if not case.takes_target or case.method.granularity(case.options) == "neuron":
+    if not case.takes_target or case.method.granularity(case.options) != "connection":
         return
     total = _size(result.network, "all")
     found, goal = result.row["density"], round(0.1 * total) / total

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from switchbench.methods import budgets, masks, schedules
+from switchbench.methods.parts import distributions, masks, schedules
 
 
 def test_keep_top_global_ranks_layers_together() -> None:
@@ -46,14 +46,14 @@ def test_random_masks_follow_the_generator() -> None:
 
 def test_uniform_budget_sums_to_the_total() -> None:
     weights = {name: torch.zeros(shape) for name, shape in {"a": (7, 3), "b": (5, 5), "c": (3, 1)}.items()}
-    keep = budgets.per_layer(weights, 0.3, "uniform")
-    assert sum(keep.values()) == budgets.connections(weights, 0.3) == round(0.3 * 49)
+    keep = distributions.layer_budgets(weights, 0.3, "uniform")
+    assert sum(keep.values()) == distributions.budget(weights, 0.3) == round(0.3 * 49)
     assert all(abs(keep[name] - 0.3 * weights[name].numel()) < 1 for name in keep)
 
 
 def test_erk_density_is_proportional_to_sides_over_area() -> None:
     weights = {"a": torch.zeros(100, 300), "b": torch.zeros(50, 100)}
-    keep = budgets.per_layer(weights, 0.1, "erk")
+    keep = distributions.layer_budgets(weights, 0.1, "erk")
     assert sum(keep.values()) == 3500
     # 400 and 150 are the sums of sides: 3500 * 400 / 550 and 3500 * 150 / 550
     assert keep == {"a": 2545, "b": 955}
@@ -61,7 +61,7 @@ def test_erk_density_is_proportional_to_sides_over_area() -> None:
 
 def test_erk_fills_small_layers_and_passes_the_rest_on() -> None:
     weights = {"wide": torch.zeros(300, 784), "small": torch.zeros(2, 2)}
-    keep = budgets.per_layer(weights, 0.1, "erk")
+    keep = distributions.layer_budgets(weights, 0.1, "erk")
     assert keep["small"] == 4
     assert sum(keep.values()) == round(0.1 * (300 * 784 + 4))
 
