@@ -118,6 +118,8 @@ class Method:
     version: ClassVar[int] = 1
     """Raise it when results change: stored results of older versions are then not reused."""
 
+    plugin_source: ClassVar[str | None] = None
+    """Hash of the module of a plug-in's method, set by :func:`register`."""
     learns_density: ClassVar[bool] = False
     """Whether the density is what the method finds, so that it takes no target."""
     unit: ClassVar[Granularity] = "connection"

@@ -10,7 +10,7 @@ networks is built. To add a network, write a module with a class under :func:`re
 or load it as a plug-in.
 """
 
-from switchbench.networks.layers import PRUNABLE, prunable
+from switchbench.networks.layers import prunable
 from switchbench.networks.lenet import LeNet5, LeNet5Caffe
 from switchbench.networks.mlp import MLP, LeNet300100
 from switchbench.networks.mobilenet import MobileNet, MobileNetV2
@@ -22,7 +22,6 @@ from switchbench.networks.vgg import VGG16
 __all__ = [
     "MLP",
     "NETWORKS",
-    "PRUNABLE",
     "VGG16",
     "InputShape",
     "LeNet5",

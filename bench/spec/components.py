@@ -73,7 +73,7 @@ class Component(BaseModel):
         config = self.config
         options = config.identity() if hasattr(config, "identity") else self.options
         identity = {"name": self.name, "version": self.registered.version, "options": options}
-        source = getattr(self.registered, "plugin_source", None)
+        source = self.registered.plugin_source
         return identity | ({"source": source} if source else {})
 
     @model_validator(mode="before")
