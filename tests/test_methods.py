@@ -11,6 +11,7 @@ from torch import nn
 
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Layers, Method, Progress, option, register
+from switchbench.methods.options import declared
 from switchbench.plugins import conformance
 from switchbench.plugins.conformance import CHECKS, Case
 from switchbench.trial.run import Skipped, run_trial
@@ -82,7 +83,7 @@ class Sloppy(Method):
         super().attach(network, layers, batch)
         self.counter = [0]
         if self.breaks == "scope" and hasattr(network, "conv"):
-            network.conv.bias.data.mul_(0.9)
+            network.get_parameter("conv.bias").data.mul_(0.9)
         if self.breaks == "module":
             network.register_forward_hook(lambda *_: None)
         if self.breaks == "state":
@@ -157,7 +158,7 @@ def test_options_that_are_not_declared_are_caught(monkeypatch: Any) -> None:
     class Undeclared(Method):
         """Options without option(), and any others as well."""
 
-        Config = Loose  # type: ignore[assignment,misc]
+        Config = Loose  # type: ignore[assignment]
 
     Undeclared.name = "undeclared"
     monkeypatch.setitem(METHODS, "undeclared", Undeclared)
@@ -194,5 +195,6 @@ def test_density_goes_with_methods_that_take_one(make_config: Any) -> None:
 def test_every_method_says_where_its_defaults_come_from() -> None:
     for name in NAMES:
         method = METHODS[name]
-        searched = any("search" in (f.json_schema_extra or {}) for f in method.Config.model_fields.values())
+        options = method.Config
+        searched = any("search" in declared(options, key) for key in options.model_fields)
         assert not searched or "Defaults: " in (method.__doc__ or ""), name

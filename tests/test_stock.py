@@ -37,7 +37,8 @@ def test_stock_says_what_is_here_and_fetch_brings_it(letters: Path) -> None:
     assert line("mnist").place is None
     assert line("digits").fetchable is False
     assert stock.fetch("mnist").place == letters / "MNIST" / "raw"
-    assert line("mnist").size == sum(len(name) for name in DATASETS["mnist"].source.files)  # type: ignore[attr-defined]
+    files: tuple[str, ...] = DATASETS["mnist"].source.files  # type: ignore[attr-defined]
+    assert line("mnist").size == sum(map(len, files))
     assert stock.fetch("mnist") == line("mnist")
 
 

@@ -117,8 +117,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real server, started for these tests."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     binaries = found[-1].parent if found else None
-    if not binaries and (initdb := shutil.which("initdb")):
-        binaries = Path(initdb).parent
+    if not binaries and (on_path := shutil.which("initdb")):
+        binaries = Path(on_path).parent
     if not binaries:
         pytest.skip("no PostgreSQL server is installed")
     folder = tmp_path_factory.mktemp("postgres")
