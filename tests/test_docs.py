@@ -26,6 +26,7 @@ def blocks(language: str) -> list[str]:
     return [content for name, content in fences if name == language]
 
 
+@pytest.mark.cluster
 def test_a_method_in_ten_lines(tmp_path: Path) -> None:
     (snippet,) = blocks("python")
     assert len([line for line in snippet.splitlines() if line.strip()]) <= 10

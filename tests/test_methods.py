@@ -60,11 +60,22 @@ def test_keeps_the_contract_with_other_options(name: str, check: str) -> None:
     keeps(CHECKS[check], variants(name))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_learns_something(name: str, make_config: Any) -> None:
+LEARNING = {
+    name: pytest.param(
+        name,
+        20 if name == "switcher-paper" else 60,  # its U-Nets are slow, and learn in fewer
+        # 60 epochs of U-Nets; the short suite has switcher-paper's, which are built alike
+        marks=[pytest.mark.slow] if name == "switcher-neurons" else [],
+    )
+    for name in NAMES
+}
+
+
+@pytest.mark.parametrize(("name", "epochs"), LEARNING.values(), ids=LEARNING)
+def test_learns_something(name: str, epochs: int, make_config: Any) -> None:
     options = {"strength": 3e-4} if name == "l1" else {}
     network = {"network": "mlp", "hidden": [40, 20], "batch_norm": name == "network-slimming"}
-    config = make_config({"method": name, **options}, network=network, training={"epochs": 60})
+    config = make_config({"method": name, **options}, network=network, training={"epochs": epochs})
     if config.density is not None:
         config = config.model_copy(update={"density": 0.3})
     assert run_trial(config).row["test_accuracy"] > 0.3  # of ten classes

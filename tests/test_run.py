@@ -100,9 +100,9 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+def case(tmp_path_factory: pytest.TempPathFactory, on_shared_ray: None) -> Case:
     case = Case(tmp_path_factory.mktemp("case"))
-    case.results = case.run()  # type: ignore[attr-defined]
+    case.run()
     return case
 
 
@@ -215,19 +215,21 @@ def test_an_unreachable_mlflow_loses_nothing(case: Case, tmp_path: Path, capsys:
         switchbench.sync(case.out, "http://127.0.0.1:9")
 
 
+@pytest.mark.cluster
 def test_a_dead_worker_is_a_failed_trial_and_no_more(tmp_path: Path) -> None:
     case = Case(tmp_path)
     case.spec |= {"methods": ["explosive", "dense"], "seeds": 1}
-    results = case.run(mlflow_uri="none").set_index("label")
+    results = case.run(mlflow_uri="none", address="local").set_index("label")
     assert results.loc["dense", "status"] == "ok"
     assert results.loc["explosive", "status"] == "failed"
     assert results.loc["explosive", "error"] == "the worker process died"
 
 
+@pytest.mark.cluster
 def test_a_hanging_trial_is_ended(tmp_path: Path) -> None:
     case = Case(tmp_path)
     case.spec |= {"methods": ["sleepy", "dense"], "seeds": 1, "resources": {"minutes": 0.2}}
-    results = case.run(mlflow_uri="none").set_index("label")
+    results = case.run(mlflow_uri="none", address="local").set_index("label")
     assert results.loc["dense", "status"] == "ok"
     assert results.loc["sleepy", "error"] == "hung: not over after twice the limit of 0.2 minutes"
 

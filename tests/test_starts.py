@@ -55,7 +55,9 @@ def test_a_method_starts_from_the_trained_network_kept_or_not(
     assert alone.row["test_loss"] == kept.row["test_loss"]
 
 
-def test_a_comparison_trains_each_start_once_and_first(spec: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_comparison_trains_each_start_once_and_first(
+    spec: Any, tmp_path: Path, monkeypatch: Any, on_shared_ray: None
+) -> None:
     spec |= {"start": START, "methods": ["dense", "magnitude"]}
     out = tmp_path / "out"
     results = switchbench.run(spec, out, mlflow_uri="none")
@@ -86,7 +88,7 @@ def test_a_worker_takes_the_kept_start(make_config: Any, tmp_path: Path, monkeyp
     assert len(calls) == 1
 
 
-def test_a_start_that_diverges_is_named_and_paid_once(spec: Any, tmp_path: Path) -> None:
+def test_a_start_that_diverges_is_named_and_paid_once(spec: Any, tmp_path: Path, on_shared_ray: None) -> None:
     spec |= {"start": START | {"optimizer": "sgd", "lr": 1e30}, "seeds": 1, "methods": ["dense", "magnitude"]}
     results = switchbench.run(spec, tmp_path / "out", mlflow_uri="none")
     (start,) = results["start"].unique()
@@ -111,7 +113,7 @@ def test_a_start_that_is_lost_or_broken_is_trained_again(make_config: Any, tmp_p
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_networks_are_kept_where_asked(keep: bool, spec: Any, tmp_path: Path) -> None:
+def test_networks_are_kept_where_asked(keep: bool, spec: Any, tmp_path: Path, on_shared_ray: None) -> None:
     spec |= {"methods": ["magnitude"], "densities": [0.1], "seeds": 1, "keep_networks": keep}
     (row,) = switchbench.run(spec, tmp_path / "out", mlflow_uri="none").to_dict("records")
     state = Ledger(tmp_path / "out").networks.load(row["trial_id"])

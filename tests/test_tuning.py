@@ -97,7 +97,7 @@ class Driver:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(tmp_path_factory: pytest.TempPathFactory, on_shared_ray: None) -> Path:
     """A whole search, through Ray."""
     folder = tmp_path_factory.mktemp("search") / "out"
     switchbench.search(SPEC, folder, console=Console(file=io.StringIO()))
@@ -649,7 +649,7 @@ def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> 
     assert sum(drawn) / 10 > 0.75  # the middle is 0.65
 
 
-def test_a_pruner_works_in_workers(tmp_path: Path) -> None:
+def test_a_pruner_works_in_workers(tmp_path: Path, on_shared_ray: None) -> None:
     given = spec(
         pruner="asha",
         points=10,

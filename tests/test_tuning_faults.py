@@ -18,6 +18,7 @@ import pytest
 
 from switchbench.store.ledger import Ledger
 
+pytestmark = pytest.mark.cluster
 KILLS, POINTS = (10, 40) if os.environ.get("CAMPAIGN") else (2, 8)
 SPEC = """
 name: faults
@@ -164,6 +165,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(30)
 
 
+@pytest.mark.postgresql
 def test_two_drivers_share_a_study_in_postgresql(tmp_path: Path, postgres: str) -> None:
     drivers = [start(tmp_path, "--storage", postgres, parallel=1) for _ in range(2)]
     outputs = [driver.communicate(timeout=400)[0] for driver in drivers]
