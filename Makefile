@@ -1,7 +1,10 @@
 # Two commands on a fresh machine, each doing its own set-up in .venv:
 #   make quickstart   the main job: compare the switcher with its rivals, ends with a table
-#   make test         formatting, types and tests
+#   make test         style, types and tests
 # and, for those who work on it:
+#   make test-all     style, types and all tests, those marked slow included
+#   make lint         style and format alone (ruff)
+#   make types        types alone (mypy)
 #   make benchmark    what the suite and each method cost, as ratios within one run
 #   make docs         fill the documents' tables from docs/results, draw the architecture from the code
 #   make defaults     choose the methods' defaults on validation images (about an hour)
@@ -12,16 +15,26 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.yaml' -o -type d ! -name __pycache__)
 
-.PHONY: quickstart test benchmark docs defaults clean
+.PHONY: quickstart test test-all lint types benchmark docs defaults clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/switchbench run quickstart
 
-test: $(VENV)/.installed $(VENV)/.dev
+test: lint types
+	$(BIN)/pytest
+
+test-all: lint types
+	$(BIN)/pytest -m ''
+
+# The hooks of .pre-commit-config.yaml are these two.
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The package is checked as it is installed: type checkers do not see an editable install.
+types: $(VENV)/.installed $(VENV)/.dev
 	$(BIN)/mypy -p switchbench
-	$(BIN)/pytest
+	$(BIN)/mypy tests tools
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python tools/benchmark.py

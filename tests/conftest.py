@@ -1,7 +1,16 @@
-"""Shared fixtures. Ray writes no token into the home folder during tests."""
+"""Shared fixtures, and what all tests' processes have in common.
+
+Markers: ``slow`` tests are left out by ``make test`` and run by ``make test-all``; each says beside its mark
+what the short suite has in its stead. ``cluster``, ``gpu`` and ``postgresql`` say what a test needs.
+"""
 
 import os
-from collections.abc import Callable
+
+# Two pytest workers share the machine: one thread each, as trials have. Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray writes no token into the home folder
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,8 +18,6 @@ import pytest
 from switchbench.datasets import MissingData, load
 from switchbench.methods import METHODS
 from switchbench.spec.trial import TrialConfig
-
-os.environ["RAY_AUTH_MODE"] = "disabled"
 
 MakeConfig = Callable[..., TrialConfig]
 
@@ -59,3 +66,37 @@ def fashion_mnist() -> Any:
         return load("fashion-mnist")
     except MissingData as missing:
         pytest.skip(str(missing))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on Ray come first, because at the end of a run a long test is waited for. Otherwise the order stays,
+    so that tests that share a fixture are neighbours: ``--dist=worksteal`` hands out neighbours together."""
+    for item in items:
+        if "ray_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("cluster")
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """Address of a Ray cluster of this machine's size. It is started once per pytest worker and ends with it."""
+    from ray.cluster_utils import Cluster
+
+    from switchbench.cluster.tune import OBJECT_STORE_BYTES
+
+    head = {"num_cpus": os.cpu_count(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    nodes = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield nodes.address
+    finally:
+        nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def on_shared_ray(ray_cluster: str) -> Iterator[None]:
+    """Comparisons and searches of a module run on the shared cluster, unless they say ``address="local"``, as
+    those have to that kill a worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", ray_cluster)
+        yield

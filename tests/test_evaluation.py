@@ -30,9 +30,10 @@ def test_ragged_last_chunk_counts_right(n: int) -> None:
 
 
 def test_eval_mode_and_no_gradient() -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 10), nn.Dropout(0.9), nn.BatchNorm1d(10)).train()
+    linear, norm = nn.Linear(16, 10), nn.BatchNorm1d(10)
+    network = nn.Sequential(nn.Flatten(), linear, nn.Dropout(0.9), norm).train()
     first, second = evaluate(network, split(50)), evaluate(network, split(50))
     assert first == second
     assert network.training
-    assert network[1].weight.grad is None
-    assert int(network[3].num_batches_tracked) == 0
+    assert linear.weight.grad is None
+    assert norm.num_batches_tracked == 0

@@ -13,6 +13,7 @@ import pytest
 
 from switchbench.store.ledger import Ledger
 
+pytestmark = pytest.mark.cluster
 SPEC = """
 name: faults
 networks: [{network: mlp, hidden: [30]}]

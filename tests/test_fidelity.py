@@ -172,7 +172,7 @@ def test_paper_switcher_folds_its_gates() -> None:
     before, raw = network(images), method.weights["0"].detach().clone()
     method.finalise()
     assert torch.allclose(network(images), before, atol=1e-6)
-    folded = network[0].weight
+    folded = layers[0].weight
     assert 0 < folded.count_nonzero() < folded.numel()
     assert torch.all((folded == 0) | (folded.sign() == raw.sign()))  # gates scale, never flip
 
@@ -185,7 +185,8 @@ def test_readers_see_raw_weights_with_gradient() -> None:
     method.before_step(Progress(1, 10, 0))
     layer.weight.sum().backward()
     with_reader = method.weights["0"].grad
-    gate = method.readers[0].unet(method.weights["0"].T).relu().T
+    reader: Any = method.readers[0]
+    gate = reader.unet(method.weights["0"].T).relu().T
     assert with_reader is not None
     assert not torch.allclose(with_reader, gate)  # the gate alone is the gradient when detached
 
@@ -316,7 +317,7 @@ def test_a_layer_that_is_used_twice_has_one_gate_and_the_whole_gradient(
             result: Tensor = self.out(self.shared(self.shared(x.flatten(1)).relu()).relu())
             return result
 
-    seen = []
+    seen: list[bool] = []
 
     class Watched(Movement):
         """Compares what the gates saw with what the weights got, while all gates are open."""
@@ -324,10 +325,11 @@ def test_a_layer_that_is_used_twice_has_one_gate_and_the_whole_gradient(
         def after_backward(self, progress: Progress) -> None:
             super().after_backward(progress)
             if progress.fraction < 0.1:
-                seen.extend(
-                    torch.equal(self.gates[name].gradient, weight.grad)
-                    for name, weight in self.weights.items()
-                )
+                for name, weight in self.weights.items():
+                    of_gate, of_weight = self.gates[name].gradient, weight.grad
+                    assert of_gate is not None
+                    assert of_weight is not None
+                    seen.append(torch.equal(of_gate, of_weight))
 
     Twice.name, Watched.name = "twice", "watched"
     monkeypatch.setitem(NETWORKS, "twice", Twice)

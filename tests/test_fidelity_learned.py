@@ -379,7 +379,7 @@ def test_str_has_a_threshold_per_layer_which_weight_decay_raises() -> None:
     groups = method.parameter_groups()
     assert [parameter.shape for parameter in groups[0].parameters] == [torch.Size([])] * 2
     optimisers = Optimisers(TrainingConfig(steps=1), {WEIGHTS: [*method.weights.values()]}, groups)
-    sum(0 * layer.weight.sum() for layer in layers).backward()  # type: ignore[union-attr]
+    torch.stack([0 * layer.weight.sum() for layer in layers]).sum().backward()
     optimisers.step(1.0)
     s = method.learned["0"].s
     assert s.item() == pytest.approx(-4 + 0.1 * 0.5 * 4)
@@ -475,7 +475,9 @@ def test_powerpropagation_prunes_the_smallest_weights() -> None:
     for layer, expected in zip(layers, ([[0, -0.6, 0.2, 0]], [[-0.3], [0]]), strict=True):
         assert_close(layer.weight.detach(), torch.tensor(expected))
     (layers[0](torch.randn(2, 4)) ** 2).sum().backward()
-    assert (method.weights["0"].grad != 0).tolist() == [[False, True, True, False]]
+    gradient = method.weights["0"].grad
+    assert gradient is not None
+    assert (gradient != 0).tolist() == [[False, True, True, False]]
     method.finalise()
     assert torch.equal(layers[0].weight != 0, torch.tensor([[False, True, True, False]]))
 
@@ -668,7 +670,8 @@ def test_the_weights_gradient_flows_through_the_reader_unless_detached(detach: b
     upstream, weight = torch.randn(16, 20), method.weights["0"]
     method.before_step(Progress(1, 10, 0))
     found = torch.autograd.grad((layer.weight * upstream).sum(), weight)[0]
-    gate = method.readers[0].unet((weight.detach() if detach else weight).T).T.relu()
+    reader: Any = method.readers[0]
+    gate = reader.unet((weight.detach() if detach else weight).T).T.relu()
     assert_close(
         found, torch.autograd.grad((weight * gate * upstream).sum(), weight)[0], rtol=1e-3, atol=1e-4
     )
@@ -857,9 +860,10 @@ def test_free_gates_learn_a_number_each_on_top_of_magnitudes(units: str, number:
     assert not torch.equal(first[0], again[0])
     if units == "connection":  # at rest they prune by magnitude
         assert prior[again[0]].min() > prior[~again[0]].max()
+    reader: Any = method.readers[0]
     with torch.no_grad():
-        method.readers[0].logits[..., -1] = 100.0
-        method.readers[0].logits[..., 0] = -100.0
+        reader.logits[..., -1] = 100.0
+        reader.logits[..., 0] = -100.0
     moved = chosen()[0]
     assert moved[:, -1].all()
     assert not moved[:, 0].any()

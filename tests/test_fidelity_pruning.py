@@ -43,7 +43,7 @@ from switchbench.trial.run import run_trial
 Batch = tuple[Tensor, Tensor]
 
 NO_BATCH = (torch.full((2, 1), torch.nan), torch.zeros(2, dtype=torch.int64))
-AT_ONCE = {"schedule": "one-shot", "end": 1.0}
+AT_ONCE: dict[str, Any] = {"schedule": "one-shot", "end": 1.0}
 ONLY_STEP = Progress(1, 1, 0)
 
 
@@ -51,7 +51,8 @@ def make(cls: Any, density: float | None, seed: int = 0, **options: Any) -> Any:
     return cls(cls.Config(**options), density, torch.Generator().manual_seed(seed))
 
 
-def attach(method: Any, *modules: nn.Module, batch: Batch = NO_BATCH) -> nn.Sequential:
+def attach(method: Any, *modules: nn.Module, batch: Batch = NO_BATCH) -> Any:
+    """A sequence of the modules with the method attached; mypy knows nothing of what is in a sequence."""
     network = nn.Sequential(*modules)
     kinds = nn.Linear | nn.Conv2d
     method.attach(network, {n: m for n, m in network.named_modules() if isinstance(m, kinds)}, batch)
@@ -66,7 +67,10 @@ def linear(*rows: list[float]) -> nn.Linear:
 
 def mlp(*widths: int, bias: bool = True) -> list[nn.Module]:
     pairs = itertools.pairwise(widths)
-    return [m for a, b in pairs for m in (nn.Linear(a, b, bias=bias), nn.ReLU())][:-1]
+    layers: list[nn.Module] = []
+    for a, b in pairs:
+        layers += [nn.Linear(a, b, bias=bias), nn.ReLU()]
+    return layers[:-1]
 
 
 def counts(masks: dict[str, Tensor]) -> dict[str, int]:
@@ -204,15 +208,15 @@ def loss_of(
     network: nn.Module, batch: Batch, temperature: float
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Both weights of :func:`classifier` in one vector, and the loss as a function of it."""
-    first, second = network[0], network[2]
-    biases = first.bias.detach(), second.bias.detach()
+    first, second = (network.get_submodule(name) for name in ("0", "2"))
+    biases = first.get_parameter("bias").detach(), second.get_parameter("bias").detach()
 
     def loss(vector: Tensor) -> Tensor:
         hidden = F.linear(batch[0], vector[:20].view(5, 4), biases[0]).tanh()
         logits = F.linear(hidden, vector[20:].view(3, 5), biases[1]) / temperature
         return -logits.log_softmax(1)[range(6), batch[1]].mean()
 
-    return torch.cat([first.weight.detach().flatten(), second.weight.detach().flatten()]), loss
+    return torch.cat([layer.get_parameter("weight").detach().flatten() for layer in (first, second)]), loss
 
 
 def joined(tensors: dict[str, Tensor]) -> Tensor:
@@ -609,7 +613,8 @@ def reach(masks: list[Tensor]) -> list[Tensor]:
 def test_alive_connections_are_those_on_a_path(seed: int) -> None:
     torch.manual_seed(seed)
     network = nn.Sequential(*mlp(6, 9, 8, 4, bias=False))
-    masks = {name: (torch.rand(network[int(name)].weight.shape) < 0.15).float() for name in ("0", "2", "4")}
+    weights = {name: network.get_parameter(f"{name}.weight") for name in ("0", "2", "4")}
+    masks = {name: (torch.rand(weight.shape) < 0.15).float() for name, weight in weights.items()}
     expected = reach(list(masks.values()))
     found = Paths(network, torch.zeros(3, 6)).alive(masks)
     assert [mask.tolist() for mask in found.values()] == [mask.tolist() for mask in expected]

@@ -35,8 +35,17 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 def test_content_is_on_disk_before_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     flush, rename = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (done.append("flushed"), flush(descriptor))[1])
-    monkeypatch.setattr(Path, "replace", lambda old, new: (done.append("renamed"), rename(old, new))[1])
+
+    def flushed(descriptor: int) -> None:
+        done.append("flushed")
+        flush(descriptor)
+
+    def renamed(old: Path, new: Path) -> Path:
+        done.append("renamed")
+        return rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", renamed)
     with atomic_write(tmp_path / "file") as stream:
         stream.write(b"whole")
     assert done == ["flushed", "renamed"]

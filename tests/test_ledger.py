@@ -13,6 +13,7 @@ from switchbench.compare.report import report
 from switchbench.errors import InputError
 from switchbench.row import PlannedTrial, Row, Status, columns
 from switchbench.spec import file as specs
+from switchbench.spec.comparison import Spec
 from switchbench.spec.trial import TrialConfig
 from switchbench.store import parquet
 from switchbench.store.ledger import Ledger
@@ -183,18 +184,22 @@ def test_rows_of_other_versions_are_read(filled: tuple[Ledger, list[Any]]) -> No
 
 
 def test_pairs_are_what_entries_say(tmp_path: Path, spec: dict[str, Any]) -> None:
-    methods = [
-        "random",
-        {"method": "magnitude", "label": "mine tuned"},
-        {"method": "magnitude", "label": "other", "end": 0.5, "against": "mine tuned"},
-    ]
-    resolved = specs.parse(spec | {"methods": methods})
-    ledger = Ledger(tmp_path)
+    mine, other = (
+        {"method": "magnitude", "label": label, "end": end}
+        for label, end in (("mine tuned", 0.6), ("other", 0.5))
+    )
+
+    def compared(against: str) -> Spec:
+        return specs.parse(spec | {"methods": ["random", mine, other | {"against": against}]})
+
+    ledger, resolved = Ledger(tmp_path), compared("mine tuned")
     ledger.create(resolved, resolved.trials())
     assert ledger.pairs() == [("other", "mine tuned")]
-    assert [trial.trial_id for trial in resolved.trials()] == [
-        trial.trial_id
-        for trial in specs.parse(
-            spec | {"methods": [*methods[:2], methods[2] | {"against": "random"}]}
-        ).trials()
-    ]  # what a method is compared with decides no result
+    ids = [trial.trial_id for trial in resolved.trials()]
+    assert ids == [trial.trial_id for trial in compared("random").trials()]  # it decides no result
+    with pytest.raises(
+        InputError, match="'other': against: unknown method 'mine'; did you mean 'mine tuned'"
+    ):
+        compared("mine")
+    with pytest.raises(InputError, match="'other': against: should be another method"):
+        compared("other")

@@ -11,6 +11,7 @@ from torch import nn
 
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Layers, Method, Progress, option, register
+from switchbench.methods.options import declared
 from switchbench.plugins import conformance
 from switchbench.plugins.conformance import CHECKS, Case
 from switchbench.trial.run import run_trial
@@ -60,11 +61,22 @@ def test_keeps_the_contract_with_other_options(name: str, check: str) -> None:
     keeps(CHECKS[check], variants(name))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_learns_something(name: str, make_config: Any) -> None:
+LEARNING = {
+    name: pytest.param(
+        name,
+        20 if name == "switcher-paper" else 60,  # its U-Nets are slow, and learn in fewer
+        # 60 epochs of U-Nets; the short suite has switcher-paper's, which are built alike
+        marks=[pytest.mark.slow] if name == "switcher-neurons" else [],
+    )
+    for name in NAMES
+}
+
+
+@pytest.mark.parametrize(("name", "epochs"), LEARNING.values(), ids=LEARNING)
+def test_learns_something(name: str, epochs: int, make_config: Any) -> None:
     options = {"strength": 3e-4} if name == "l1" else {}
     network = {"network": "mlp", "hidden": [40, 20], "batch_norm": name == "network-slimming"}
-    config = make_config({"method": name, **options}, network=network, training={"epochs": 60})
+    config = make_config({"method": name, **options}, network=network, training={"epochs": epochs})
     if config.density is not None:
         config = config.model_copy(update={"density": 0.3})
     assert run_trial(config).row["test_accuracy"] > 0.3  # of ten classes
@@ -83,7 +95,7 @@ class Sloppy(Method):
         super().attach(network, layers, batch)
         self.counter = [0]
         if self.breaks == "scope" and hasattr(network, "conv"):
-            network.conv.bias.data.mul_(0.9)
+            network.get_parameter("conv.bias").data.mul_(0.9)
         if self.breaks == "module":
             network.register_forward_hook(lambda *_: None)
         if self.breaks == "state":
@@ -158,7 +170,7 @@ def test_options_that_are_not_declared_are_caught(monkeypatch: Any) -> None:
     class Undeclared(Method):
         """Options without option(), and any others as well."""
 
-        Config = Loose  # type: ignore[assignment,misc]
+        Config = Loose  # type: ignore[assignment]
 
     Undeclared.name = "undeclared"
     monkeypatch.setitem(METHODS, "undeclared", Undeclared)
@@ -195,5 +207,6 @@ def test_density_goes_with_methods_that_take_one(make_config: Any) -> None:
 def test_every_method_says_where_its_defaults_come_from() -> None:
     for name in NAMES:
         method = METHODS[name]
-        searched = any("search" in (f.json_schema_extra or {}) for f in method.Config.model_fields.values())
+        options = method.Config
+        searched = any("search" in declared(options, key) for key in options.model_fields)
         assert not searched or "Defaults: " in (method.__doc__ or ""), name

@@ -56,9 +56,8 @@ def test_a_spec_says_which_option_has_no_effect(make_config: Any) -> None:
 
 
 def test_the_list_says_what_an_option_needs() -> None:
-    (described,) = listing.describe("switcher")
-    lines = described.options
-    described = {line.name: line.description for line in lines}
+    (switcher,) = listing.describe("switcher")
+    described = {line.name: line.description for line in switcher.options}
     assert described["rank"].endswith("(with reader equivariant)")
     assert "(with" not in described["reader"]
 

@@ -11,7 +11,8 @@ from switchbench.methods import METHODS, GradualPruning, Progress
 from switchbench.methods.parts import patterns
 from switchbench.methods.parts.patterns import NM, Block, Neurons, Unstructured, parse
 from switchbench.plugins.conformance import CHECKS, Case
-from switchbench.trial.run import Skipped, run_trial
+from switchbench.trial.run import run_trial
+from switchbench.trial.unmeasured import Skipped
 
 GRADUAL = sorted(
     name
@@ -29,7 +30,8 @@ def weights_of(network: nn.Module) -> list[Tensor]:
 def per_group(weight: Tensor, size: int) -> Tensor:
     """Weights left in each group along the inputs of a linear layer; the last may be shorter."""
     padded = nn.functional.pad(weight != 0, (0, -weight.shape[1] % size))
-    return padded.unflatten(1, (-1, size)).sum(-1)
+    groups: Tensor = padded.unflatten(1, (-1, size))
+    return groups.sum(-1)
 
 
 def test_gradual_methods_have_the_option() -> None:

@@ -15,6 +15,9 @@ from switchbench import TrialConfig, run_trial
 PINS: dict[str, Any] = json.loads(Path(__file__).with_name("pins.json").read_text())
 ROUNDING = 0.015
 """Another processor's last bits may move the class of a few of the 360 test images."""
+SLOW = """continuous-sparsification l1-subgradient movement neuron-norm powerpropagation taylor
+    switcher-free-gates""".split()
+"""Results that only the long suite looks at: the short one has another method of each family, and all ids."""
 
 
 @pytest.mark.parametrize("name", PINS)
@@ -22,7 +25,9 @@ def test_a_trial_keeps_its_id(name: str) -> None:
     assert TrialConfig.of(**PINS[name]["config"]).trial_id == PINS[name]["trial_id"]
 
 
-@pytest.mark.parametrize("name", PINS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PINS]
+)
 def test_a_trial_keeps_its_result(name: str) -> None:
     row = run_trial(TrialConfig.of(**PINS[name]["config"])).row
     assert row["test_accuracy"] == pytest.approx(PINS[name]["test_accuracy"], abs=ROUNDING)

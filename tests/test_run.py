@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,9 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+def case(tmp_path_factory: pytest.TempPathFactory, on_shared_ray: None) -> Case:
     case = Case(tmp_path_factory.mktemp("case"))
-    case.results = case.run()  # type: ignore[attr-defined]
+    case.run()
     return case
 
 
@@ -128,7 +129,7 @@ def test_a_row_holds_the_bits_of_the_trial_alone(case: Case) -> None:
     for label in ("dense", "switcher", "switcher-paper"):
         stored = results[(results["label"] == label) & (results["seed"] == 1)].iloc[0]
         alone = run_trial(TrialConfig.model_validate_json(stored["config"]))
-        for key, value in alone.row.items():
+        for key, value in asdict(alone.row).items():
             if key not in ("train_seconds", "method_seconds") and value is not None:
                 assert stored[key] == value, key
         assert Ledger(case.out).curves(stored["trial_id"]) == alone.curves
@@ -215,19 +216,21 @@ def test_an_unreachable_mlflow_loses_nothing(case: Case, tmp_path: Path, capsys:
         switchbench.sync(case.out, "http://127.0.0.1:9")
 
 
+@pytest.mark.cluster
 def test_a_dead_worker_is_a_failed_trial_and_no_more(tmp_path: Path) -> None:
     case = Case(tmp_path)
     case.spec |= {"methods": ["explosive", "dense"], "seeds": 1}
-    results = case.run(mlflow_uri="none").set_index("label")
+    results = case.run(mlflow_uri="none", address="local").set_index("label")
     assert results.loc["dense", "status"] == "ok"
     assert results.loc["explosive", "status"] == "failed"
     assert results.loc["explosive", "error"] == "the worker process died"
 
 
+@pytest.mark.cluster
 def test_a_hanging_trial_is_ended(tmp_path: Path) -> None:
     case = Case(tmp_path)
     case.spec |= {"methods": ["sleepy", "dense"], "seeds": 1, "resources": {"minutes": 0.2}}
-    results = case.run(mlflow_uri="none").set_index("label")
+    results = case.run(mlflow_uri="none", address="local").set_index("label")
     assert results.loc["dense", "status"] == "ok"
     assert results.loc["sleepy", "error"] == "hung: not over after twice the limit of 0.2 minutes"
 

@@ -20,8 +20,8 @@ def sparse(network: nn.Module, density: float) -> nn.Module:
             if module.bias is not None:
                 module.bias.data.normal_()
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
+            module.get_buffer("running_mean").normal_()
+            module.get_buffer("running_var").uniform_(0.5, 2)
             nn.init.normal_(module.weight)
             nn.init.normal_(module.bias)
     return network.eval()
@@ -61,38 +61,41 @@ def test_a_smaller_network_has_the_same_outputs(name: Any, density: float, most:
 
 def test_units_by_hand() -> None:
     """Of five hidden units one is not read, one is a constant 2, one a constant 0 behind the ReLU."""
-    network = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    first, last = nn.Linear(3, 5), nn.Linear(5, 2)
+    network = nn.Sequential(first, nn.ReLU(), last)
     with torch.no_grad():
-        network[0].weight[1] = network[0].weight[2] = 0
-        network[0].bias[1], network[0].bias[2] = 2.0, -1.0
-        network[2].weight[:, 0] = 0
+        first.weight[1] = first.weight[2] = 0
+        first.bias[1], first.bias[2] = 2.0, -1.0
+        last.weight[:, 0] = 0
     smaller: Any = shrink(network, torch.zeros(1, 3))
     assert (smaller[0].out_features, smaller[2].in_features) == (2, 2)
-    assert torch.allclose(smaller[2].bias, network[2].bias + 2 * network[2].weight[:, 1])
-    assert torch.equal(smaller[0].weight, network[0].weight[3:])
+    assert torch.allclose(smaller[2].bias, last.bias + 2 * last.weight[:, 1])
+    assert torch.equal(smaller[0].weight, first.weight[3:])
     assert same_outputs(network, smaller, torch.randn(20, 3))
 
 
 def test_a_constant_that_padding_cuts_off_at_the_border_stays() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1))
+    first, last = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 1, 3, padding=1)
+    network = nn.Sequential(first, nn.ReLU(), last)
     with torch.no_grad():
-        network[0].weight[0], network[0].bias[0] = 0, 1.0
+        first.weight[0], first.get_parameter("bias")[0] = 0, 1.0
     images = torch.randn(4, 1, 5, 5)
     smaller: Any = shrink(network, images[:1])
     assert smaller[0].out_channels == 2
-    network[2].padding = (0, 0)
+    last.padding = (0, 0)
     smaller = shrink(network, images[:1])
     assert smaller[0].out_channels == 1
     assert same_outputs(network, smaller, images)
 
 
 def test_a_network_without_a_bias_gets_one_for_its_constants() -> None:
-    network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2, bias=False))
+    first, last = nn.Linear(3, 2), nn.Linear(2, 2, bias=False)
+    network = nn.Sequential(first, nn.ReLU(), last)
     with torch.no_grad():
-        network[0].weight[0], network[0].bias[0] = 0, 1.0
+        first.weight[0], first.bias[0] = 0, 1.0
     smaller: Any = shrink(network, torch.zeros(1, 3))
     assert smaller[0].out_features == 1
-    assert torch.allclose(smaller[2].bias, network[2].weight[:, 0])
+    assert torch.allclose(smaller[2].bias, last.weight[:, 0])
     assert same_outputs(network, smaller, torch.randn(20, 3))
 
 
@@ -133,7 +136,8 @@ class Strange(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.first(x)
-        return self.last(hidden * hidden.detach().sum(1, keepdim=True))
+        out: Tensor = self.last(hidden * hidden.detach().sum(1, keepdim=True))
+        return out
 
 
 def test_a_network_that_cannot_be_followed_keeps_its_outputs() -> None:

@@ -13,7 +13,7 @@ from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 from switchbench.store.tensors import Networks
-from switchbench.trial import run as trial
+from switchbench.trial.loop import Training
 from switchbench.trial.run import run_trial
 
 START = {"steps": 40, "batch_size": 64}
@@ -54,7 +54,9 @@ def test_a_method_starts_from_the_trained_network_kept_or_not(
     assert alone.row["test_loss"] == kept.row["test_loss"]
 
 
-def test_a_comparison_trains_each_start_once_and_first(spec: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_comparison_trains_each_start_once_and_first(
+    spec: Any, tmp_path: Path, monkeypatch: Any, on_shared_ray: None
+) -> None:
     spec |= {"start": START, "methods": ["dense", "magnitude"]}
     out = tmp_path / "out"
     results = switchbench.run(spec, out, mlflow_uri="none")
@@ -65,7 +67,8 @@ def test_a_comparison_trains_each_start_once_and_first(spec: Any, tmp_path: Path
     assert max(row["finished"] for row in rows if row) <= results["finished"].min()
     assert len(list((out / "networks").iterdir())) == 2
     config = specfile.parse(spec).trials()[1]
-    monkeypatch.setattr(trial, "train", _count(trial.train, calls := []))
+    calls: list[int] = []
+    monkeypatch.setattr(Training, "run", _count(Training.run, calls))
     again = run_trial(config, networks=Ledger(out).networks)
     assert len(calls) == 1
     assert again.row["test_loss"] == Ledger(out).row(config.trial_id)["test_loss"]  # type: ignore[index]
@@ -79,12 +82,12 @@ def test_a_worker_takes_the_kept_start(make_config: Any, tmp_path: Path, monkeyp
         (tmp_path / folder).mkdir()
     execute(config.start_trial, job)
     calls: list[int] = []
-    monkeypatch.setattr(trial, "train", _count(trial.train, calls))
+    monkeypatch.setattr(Training, "run", _count(Training.run, calls))
     assert execute(config, job)["status"] == "ok"
     assert len(calls) == 1
 
 
-def test_a_start_that_diverges_is_named_and_paid_once(spec: Any, tmp_path: Path) -> None:
+def test_a_start_that_diverges_is_named_and_paid_once(spec: Any, tmp_path: Path, on_shared_ray: None) -> None:
     spec |= {"start": START | {"optimizer": "sgd", "lr": 1e30}, "seeds": 1, "methods": ["dense", "magnitude"]}
     results = switchbench.run(spec, tmp_path / "out", mlflow_uri="none")
     (start,) = results["start"].unique()
@@ -109,7 +112,7 @@ def test_a_start_that_is_lost_or_broken_is_trained_again(make_config: Any, tmp_p
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_networks_are_kept_where_asked(keep: bool, spec: Any, tmp_path: Path) -> None:
+def test_networks_are_kept_where_asked(keep: bool, spec: Any, tmp_path: Path, on_shared_ray: None) -> None:
     spec |= {"methods": ["magnitude"], "densities": [0.1], "seeds": 1, "keep_networks": keep}
     (row,) = switchbench.run(spec, tmp_path / "out", mlflow_uri="none").to_dict("records")
     state = Ledger(tmp_path / "out").networks.load(row["trial_id"])

@@ -34,6 +34,6 @@ def test_coverage_of_student_and_of_the_bootstrap() -> None:
         low, high = stats.bootstrap(
             (draw,), np.mean, n_resamples=199, method="percentile", rng=np.random.default_rng(1)
         ).confidence_interval
-        bootstrap += low <= 0 <= high
+        bootstrap += bool(low <= 0 <= high)
     assert 0.93 <= student / 1_000 <= 0.97
     assert bootstrap / 1_000 < 0.85

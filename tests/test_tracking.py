@@ -1,6 +1,7 @@
 """The mirror when MLflow misbehaves."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,13 @@ def test_a_server_that_is_gone_is_not_asked_for_every_row() -> None:
     flaky = Flaky()
     flaky.refused = frozenset(range(2, 100))
     asked = []
-    flaky.send_all(asked.append(number) or numbered(number) for number in range(100))
+
+    def rows() -> Iterator[Row]:
+        for number in range(100):
+            asked.append(number)
+            yield numbered(number)
+
+    flaky.send_all(rows())
     assert asked == [0, 1, 2, 3]
 
 

@@ -33,6 +33,7 @@ from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 from switchbench.tuning import run as tuning
+from switchbench.tuning.plan import plan
 from switchbench.tuning.source import StudySource
 from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import Study
@@ -61,7 +62,7 @@ class Driver:
     """A search in this process: everything but Ray."""
 
     def __init__(self, folder: Path, given: dict[str, Any], url: str | None = None) -> None:
-        self.planned = tuning.plan(given, folder)
+        self.planned = plan(given, folder)
         self.planned.ledger.folder.mkdir(parents=True, exist_ok=True)
         place = StudyStorage(self.planned.ledger.journal, url)
         self.studies = {
@@ -100,7 +101,7 @@ class Driver:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(tmp_path_factory: pytest.TempPathFactory, on_shared_ray: None) -> Path:
     """A whole search, through Ray."""
     folder = tmp_path_factory.mktemp("search") / "out"
     switchbench.search(SPEC, folder, console=Console(file=io.StringIO()))
@@ -234,7 +235,7 @@ def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
     given["search"]["training"] = {"steps": 4}
     if sampler == "cmaes" and len(objectives) > 1:
         with pytest.raises(InputError, match="cmaes: is for one objective"):
-            tuning.plan(given, tmp_path)
+            plan(given, tmp_path)
         return
     driver = Driver(tmp_path, given)
     driver.points()
@@ -426,7 +427,7 @@ def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_warm_start_tries_the_best_of_another_search_first(tmp_path: Path, done: Path) -> None:
-    planned = tuning.plan(SPEC, tmp_path)
+    planned = plan(SPEC, tmp_path)
     warm = tuning._warm_points(planned, done)
     points = SearchLedger(Ledger(done)).points()
     assert points is not None
@@ -470,7 +471,7 @@ def test_warm_start_tries_the_best_of_another_search_first(tmp_path: Path, done:
 )  # fmt: skip
 def test_bad_input_is_one_line(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        tuning.plan(spec(**changes), tmp_path)
+        plan(spec(**changes), tmp_path)
     assert "\n" not in str(caught.value)
     assert [*tmp_path.iterdir()] == []
 
@@ -564,7 +565,7 @@ def test_a_method_with_a_density_of_its_own_is_searched_at_it(tmp_path: Path) ->
     with pytest.raises(InputError, match="density changed"):
         Driver(tmp_path, spec(METHODS=[{"method": "magnitude", "densities": [0.4]}]))
     with pytest.raises(InputError, match=r"search\.density: is required, because 'magnitude' has several"):
-        tuning.plan(spec(METHODS=[{"method": "magnitude", "densities": [0.5, 0.4]}]), tmp_path)
+        plan(spec(METHODS=[{"method": "magnitude", "densities": [0.5, 0.4]}]), tmp_path)
 
 
 def test_nothing_is_best_where_nothing_is_sparse_enough(tmp_path: Path) -> None:
@@ -643,7 +644,7 @@ def test_a_refused_search_leaves_what_is_there(tmp_path: Path) -> None:
 
 def test_a_budget_of_less_than_a_point_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"search.steps: 5 should be {2 * EPOCH} or more: one point"):
-        tuning.plan(spec(points=None, steps=5), tmp_path)
+        plan(spec(points=None, steps=5), tmp_path)
 
 
 def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> None:
@@ -660,7 +661,7 @@ def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> 
     assert sum(drawn) / 10 > 0.75  # the middle is 0.65
 
 
-def test_a_pruner_works_in_workers(tmp_path: Path) -> None:
+def test_a_pruner_works_in_workers(tmp_path: Path, on_shared_ray: None) -> None:
     given = spec(
         pruner="asha",
         points=10,

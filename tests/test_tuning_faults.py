@@ -19,6 +19,7 @@ import pytest
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 
+pytestmark = pytest.mark.cluster
 KILLS, POINTS = (10, 40) if os.environ.get("CAMPAIGN") else (2, 8)
 SPEC = """
 name: faults
@@ -118,8 +119,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real server, started for these tests."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     binaries = found[-1].parent if found else None
-    if not binaries and (initdb := shutil.which("initdb")):
-        binaries = Path(initdb).parent
+    if not binaries and (on_path := shutil.which("initdb")):
+        binaries = Path(on_path).parent
     if not binaries:
         pytest.skip("no PostgreSQL server is installed")
     folder = tmp_path_factory.mktemp("postgres")
@@ -165,6 +166,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(30)
 
 
+@pytest.mark.postgresql
 def test_two_drivers_share_a_study_in_postgresql(tmp_path: Path, postgres: str) -> None:
     drivers = [start(tmp_path, "--storage", postgres, parallel=1) for _ in range(2)]
     outputs = [driver.communicate(timeout=400)[0] for driver in drivers]

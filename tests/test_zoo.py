@@ -1,11 +1,14 @@
 """Every network trains, on made-up images of its real shape and of another, with each kind of method."""
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
 
 from switchbench.networks import NETWORKS
 from switchbench.spec.trial import TrialConfig
+from switchbench.trial import cost
 from switchbench.trial.run import run_trial
 
 REAL = {"lenet-300-100": (1, 28, 28), "lenet-5": (1, 28, 28), "lenet-5-caffe": (1, 28, 28)}
@@ -16,9 +19,27 @@ OPTIONS: dict[str, dict[str, Any]] = {
 METHODS = [("dense", None), ("magnitude", 0.1), ("switcher", 0.1), ("switcher-paper", None)]
 
 
-@pytest.mark.parametrize(("method", "density"), METHODS)
-@pytest.mark.parametrize("real", [True, False], ids=["real", "other"])
-@pytest.mark.parametrize("network", sorted(NETWORKS))
+@pytest.fixture(autouse=True)
+def few_plain_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One timed step of the plain copy: ten would take longer than the training does here, and have tests of
+    their own."""
+    monkeypatch.setattr(cost, "WARM_UP", 0)
+    monkeypatch.setattr(cost, "BURST", 1)
+
+
+def cases() -> Iterator[Any]:
+    """Every network with every method and every shape. The short suite has all pairs of two of these: each
+    network with each method, and both with each shape; the other half is slow."""
+    for (row, network), (column, (method, density)) in product(
+        enumerate(sorted(NETWORKS)), enumerate(METHODS)
+    ):
+        for real in (True, False):
+            marks = [] if real == ((row + column) % 2 == 0) else [pytest.mark.slow]
+            shape = "real" if real else "other"
+            yield pytest.param(network, real, method, density, marks=marks, id=f"{network}-{shape}-{method}")
+
+
+@pytest.mark.parametrize(("network", "real", "method", "density"), cases())
 def test_a_network_trains(network: str, real: bool, method: str, density: float | None) -> None:
     shape = REAL.get(network, (3, 32, 32)) if real else (2, 36, 36)
     row = run_trial(

@@ -107,17 +107,22 @@ def search_overhead(sampler: str, points: int = 40) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         planned = plan(spec, folder)
         planned.ledger.folder.mkdir(parents=True)
-        place = StudyStorage(planned.ledger.journal, None)
-        about = planned.spaces["switcher"]
-        study = Study(place, "overhead", planned.config, about, planned.identity("switcher"))
+        storage = StudyStorage(planned.ledger.journal, None)
+        space = planned.spaces["switcher"]
+        study = Study(storage, "overhead", planned.config, space, planned.identity("switcher"))
         source = StudySource(planned, {"switcher": study}, PointDisplay(Console(quiet=True), points, 0))
         for number in range(points):
             started = time.perf_counter()
             point = source.ask()
             assert point
-            measured = {"steps": 1, "density": DENSITY, "val_accuracy": number / points}
-            planned_trial = asdict(point.trials[0].planned)
-            source.tell(point, [Row(**planned_trial, status=Status.VALIDATED, **measured)])
+            row = Row(
+                **asdict(point.trials[0].planned),
+                status=Status.VALIDATED,
+                steps=1,
+                density=DENSITY,
+                val_accuracy=number / points,
+            )
+            source.tell(point, [row])
             taken.append(1e3 * (time.perf_counter() - started))
         study.close()
     return taken

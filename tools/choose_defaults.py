@@ -108,9 +108,9 @@ def best(rows: pd.DataFrame) -> "pd.Series[Any]":
     if learns_density:
         sparse = rows[rows["density"] <= CEILING]
         if sparse.empty:
-            return rows.loc[rows["density"].idxmin()]
+            return rows.iloc[int(rows["density"].argmin())]
         rows = sparse
-    winner = rows.loc[rows["val_accuracy"].idxmax()]
+    winner = rows.iloc[int(rows["val_accuracy"].argmax())]
     stays = default.name in rows.index and winner["val_accuracy"] < default["val_accuracy"] + MARGIN
     return default if stays else winner
 

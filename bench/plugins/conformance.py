@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ from switchbench.trial.unmeasured import Skipped
 
 DENSITIES = (0.3, 0.07)
 STEPS, EPOCHS = 60, 3
+FROZEN = {"steps": STEPS, "batch_size": 64, "lr": 1e-12}
+"""Training in which batch norms follow the images and hardly anything learns."""
 PLAIN = {"network": "mlp", "hidden": [20, 12]}
 NORMED = PLAIN | {"batch_norm": True}
 
@@ -175,11 +177,9 @@ def takes_its_steps(case: Case) -> None:
 
 def leaves_other_layers_alone(case: Case) -> None:
     """Where hardly anything learns, a convolution and its norm out of scope end as they began."""
-    frozen = {"training": {"steps": STEPS, "batch_size": 64, "lr": 1e-12}}
-    result = _on_convolutions(case, "fc", **frozen)
-    dense = _on_convolutions(Case("dense"), "fc", **frozen)
+    network, dense = _on_convolutions(case, "fc", training=FROZEN).network, _dense_reference()
     for name in OUT_OF_SCOPE:
-        found, fresh = result.network.get_parameter(name), dense.network.get_parameter(name)
+        found, fresh = network.get_parameter(name), dense.get_parameter(name)
         _require(torch.allclose(found, fresh, atol=1e-6), f"{name} of a layer out of scope has changed")
 
 
@@ -276,6 +276,12 @@ def _on_convolutions(case: Case, scope: str, **changes: Any) -> TrialResult:
     """A run on a network with a convolution. Raises Skipped if the method does not take it."""
     with _registered(_TwoKinds) as name:
         return run_trial(case.config(network=name, scope=scope, **changes))
+
+
+@cache
+def _dense_reference() -> nn.Module:
+    """The dense network that a method's is compared with, the same for all methods: read, never changed."""
+    return _on_convolutions(Case("dense"), "fc", training=FROZEN).network
 
 
 def _untrained(case: Case) -> nn.Module:
