@@ -10,9 +10,9 @@ The Python API does what the command line does::
     switchbench.run_trial(config).row.test_accuracy
 
 The engine is in packages, each of which says what it holds and may import (``docs/architecture.md`` draws
-them). The modules beside them (errors, files, registry, row) import nothing of switchbench, and every package
-may import them. Names are imported when they are first used, so that ``switchbench --help`` does not wait for
-torch.
+them). The modules beside them (errors, atomic_files, registration, row) import nothing of switchbench, and
+every package may import them. Names are imported when they are first used, so that ``switchbench --help``
+does not wait for torch.
 """
 
 from importlib import import_module

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
+from switchbench.atomic_files import atomic_write
 from switchbench.datasets.data import Data, Images
-from switchbench.files import atomic_write
 
 FOLDER = ".decoded"
 

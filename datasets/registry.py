@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
 from switchbench.datasets.data import Data, Facts
 from switchbench.datasets.source import Source
-from switchbench.registry import check_name, plugin_source
+from switchbench.registration import check_name, plugin_source
 
 Loader = Callable[..., Data]
 """``(folder) -> Data`` or ``(folder, config) -> Data``. Gets the local data folder, and its options if it has

@@ -16,8 +16,8 @@ from torch.nn.utils import parametrize
 from switchbench.methods.options import Options
 from switchbench.methods.parts import state
 from switchbench.methods.parts.layers import Layers
-from switchbench.methods.parts.schedules import Window, due
-from switchbench.registry import registrar
+from switchbench.methods.parts.pruning_schedules import Window, due
+from switchbench.registration import registrar
 
 Granularity = Literal["connection", "neuron", "block"]
 """What a method switches off: single connections, neurons with all of theirs, or blocks of weights."""
@@ -67,7 +67,7 @@ class Progress:
         return (self.step - start) % steps == 0
 
     def due(self, window: Window) -> bool:
-        """Tell whether one of the window's updates falls on this step (:func:`schedules.due`).
+        """Tell whether one of the window's updates falls on this step (:func:`pruning_schedules.due`).
 
         >>> [step for step in range(1, 11) if Progress(step, 10, epoch=0).due(Window(0.2, 0.6, 2))]
         [4, 6]

@@ -14,7 +14,7 @@ from switchbench.methods.parts import patterns
 from switchbench.methods.parts.distributions import Distribution
 from switchbench.methods.parts.masks import Tensors
 from switchbench.methods.parts.patterns import Pattern
-from switchbench.methods.parts.schedules import Window
+from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.parts.scores import magnitudes
 from switchbench.methods.window import WindowOptions
 

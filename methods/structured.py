@@ -17,7 +17,7 @@ from switchbench.methods.parts.layers import NORMS, Layers, per_output
 from switchbench.methods.parts.masks import Tensors
 from switchbench.methods.parts.neurons import largest_within, root_mean_squares
 from switchbench.methods.parts.paths import Paths
-from switchbench.methods.parts.schedules import Window
+from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.parts.scores import magnitudes
 from switchbench.methods.window import WindowOptions
 

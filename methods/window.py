@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from switchbench.methods.options import Options, option
-from switchbench.methods.parts.schedules import Window
+from switchbench.methods.parts.pruning_schedules import Window
 
 
 def begin(default: float, **about: Any) -> Any:

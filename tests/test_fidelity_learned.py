@@ -31,7 +31,7 @@ from switchbench.methods import (
 )
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.l0 import GATES
-from switchbench.methods.parts import concrete, schedules
+from switchbench.methods.parts import concrete, pruning_schedules
 from switchbench.methods.parts.noise import NoiseTable
 from switchbench.methods.powerpropagation import Powered
 from switchbench.methods.switchers.equivariant import EquivariantReader
@@ -718,7 +718,7 @@ def test_switcher_is_magnitude_pruning_until_the_reader_learns(reader: str) -> N
         switcher.before_step(progress)
         switcher.after_step(progress)
         magnitude.after_step(progress)
-        if schedules.due(step, 40, 0.1, 0.6, 7):
+        if pruning_schedules.due(step, 40, 0.1, 0.6, 7):
             counts.append(sum(int(layer.weight.count_nonzero()) for layer in layers))
             assert all(
                 torch.equal(one.weight, other.weight) for one, other in zip(layers, plain, strict=True)

@@ -549,6 +549,29 @@ def test_where_the_defaults_win_the_comparison_still_runs(changes: dict[str, Any
     assert specfile.parse(best.model_dump(mode="json")) == best
 
 
+def test_what_is_found_is_compared_with_its_method_whatever_labels_are_taken(tmp_path: Path) -> None:
+    """A user's own "magnitude tuned" is not taken for what the search found."""
+    taken = {"method": "magnitude", "label": "magnitude tuned", "updates": 5}
+    driver = Driver(tmp_path, spec(METHODS=["magnitude", taken], methods=["magnitude"]))
+    told_best_last(driver)
+    best = tuning._best(driver.planned, driver.studies)
+    assert [(method.label, method.against) for method in best.methods] == [
+        ("magnitude", None),
+        ("magnitude tuned*", "magnitude"),
+        ("magnitude tuned", None),
+    ]
+    driver.planned.comparison.create(best, best.trials())
+    assert driver.planned.comparison.pairs() == [("magnitude tuned*", "magnitude")]
+
+
+def told_best_last(driver: Driver) -> None:
+    """Tell four points made-up rows, the last of which is best."""
+    for place in range(4):
+        point = driver.source.ask()
+        assert point
+        driver.source.tell(point, [validated(point, 0.5 + place / 100)])
+
+
 def test_values_that_the_comparison_could_not_train_with_are_not_tried(tmp_path: Path) -> None:
     space = {"training.momentum": {"low": 0.0, "high": 0.9}}
     training = {"optimizer": "sgd", "epochs": 1}

@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import nn
 
 from switchbench.methods import Options
-from switchbench.registry import registrar
+from switchbench.registration import registrar
 
 InputShape = tuple[int, int, int]
 """Channels, height and width of one image."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from switchbench.registry import is_own
+from switchbench.registration import is_own
 from switchbench.spec.components import CHOICES
 
 

@@ -30,8 +30,8 @@ import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from switchbench.atomic_files import atomic_write
 from switchbench.errors import InputError
-from switchbench.files import atomic_write
 from switchbench.row import PlannedTrial, Row, Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.file import dump

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from switchbench.atomic_files import atomic_write
 from switchbench.errors import InputError
-from switchbench.files import atomic_write
 
 TYPES = {bool: pa.bool_(), str: pa.string(), int: pa.int64(), float: pa.float64()}
 """Of the columns; the first that fits, because a bool is an int as well."""

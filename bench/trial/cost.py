@@ -15,7 +15,7 @@ from torch import nn
 from switchbench.datasets import Batch, Split
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.flops import FlopCounter, StepFlops
-from switchbench.trial.plain import PlainStepTimer
+from switchbench.trial.plain_steps import PlainStepTimer
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from switchbench.methods import Method, Progress
 from switchbench.spec.components import NetworkChoice
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial.flops import FlopCounter, Kind
-from switchbench.trial.forward import backward
 from switchbench.trial.loop import network_groups
 from switchbench.trial.optimisers import Optimisers
+from switchbench.trial.step import backward
 
 SAMPLES = 1_000
 """Steps of a training that are looked at for what learns in them; one of each kind is counted."""

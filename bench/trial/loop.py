@@ -20,8 +20,8 @@ from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
 from switchbench.trial.control import UNCONTROLLED, Control
 from switchbench.trial.cost import CostMeter, Costs
-from switchbench.trial.forward import backward, compiled, task_loss
 from switchbench.trial.optimisers import Optimisers
+from switchbench.trial.step import compiled, take_step, task_loss
 from switchbench.trial.unmeasured import Diverged
 
 
@@ -149,11 +149,11 @@ class Training:
         """One gradient step; returns the batch's task loss."""
         network = self.network if self.meter.counting else self.compiled
         train = self.splits.train
-        loss = backward(self.method, progress, lambda: task_loss(network, train, batch, self.config))
-        self.method.after_backward(progress)
-        self.optimisers.step(factor)
-        self.method.after_step(progress)
-        return loss
+
+        def loss() -> Tensor:
+            return task_loss(network, train, batch, self.config)
+
+        return take_step(self.method, progress, loss, self.optimisers, factor)
 
     def _finite(self) -> bool:
         return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from switchbench.spec.search import SearchConfig
 from switchbench.trial.control import Watch
@@ -59,4 +59,6 @@ def _pruner(config: SearchConfig, epochs: int) -> Any:
         return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
     if config.pruner == "hyperband":
         return pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
-    return pruners.NopPruner()
+    if config.pruner == "none":
+        return pruners.NopPruner()
+    assert_never(config.pruner)

@@ -1,7 +1,7 @@
 """Optuna's samplers for a space, and how they draw its variables."""
 
 import math
-from typing import Any
+from typing import Any, assert_never
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -51,7 +51,9 @@ def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
     if config.sampler == "grid":
         values = {str(name): _grid(dimension, config.grid) for name, dimension in space.dimensions.items()}
         return Grid(values, seed=seed)
-    return samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    if config.sampler == "tpe":
+        return samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    assert_never(config.sampler)
 
 
 def _grid(dimension: Dimension, number: int) -> list[Any]:

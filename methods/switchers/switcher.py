@@ -15,7 +15,7 @@ from switchbench.methods.parts.layers import Layers, columns, per_input
 from switchbench.methods.parts.masks import flat, keep_top, split
 from switchbench.methods.parts.neurons import select_units
 from switchbench.methods.parts.paths import Paths
-from switchbench.methods.parts.schedules import Window
+from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
 from switchbench.methods.switchers.gates import GateKind, gates, openness
 from switchbench.methods.switchers.row import FreeLogits, RowReader

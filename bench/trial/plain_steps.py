@@ -12,8 +12,8 @@ from torch import nn
 from switchbench.datasets import Batch, Split
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.flops import FlopCounter
-from switchbench.trial.forward import Network, compiled, task_loss
 from switchbench.trial.optimisers import Optimisers
+from switchbench.trial.step import Network, compiled, task_loss
 
 WARM_UP, BURST = 2, 8
 """Plain steps taken at a time: first some that warm caches, then those that are timed."""

@@ -1,4 +1,4 @@
-"""The passes of a training step: the same for the training, for what it is measured by and for estimates."""
+"""One training step: the order of calls on a method, and the passes that plain steps and estimates share."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 from switchbench.datasets import Batch, Split
 from switchbench.methods import Method, Progress
 from switchbench.spec.training import TrainingConfig
+from switchbench.trial.optimisers import Optimisers
 
 Network = Callable[[Tensor], Tensor]
 
@@ -35,8 +36,30 @@ def task_loss(network: Network, split: Split, batch: Batch, config: TrainingConf
         return F.cross_entropy(network(images), labels)
 
 
+def take_step(
+    method: Method, progress: Progress, task_loss: Callable[[], Tensor], optimisers: Optimisers, factor: float
+) -> Tensor:
+    """Take one gradient step. (:meth:`Method.learning` has been asked before: it selects what learns.)
+
+    Args:
+        method: An attached method.
+        progress: Where training stands.
+        task_loss: Runs the network on the step's batch and returns the loss, a scalar.
+        optimisers: Of the network and of the method's groups.
+        factor: Learning rate over its peak.
+
+    Returns:
+        The task loss, detached and without the method's penalty.
+    """
+    loss = backward(method, progress, task_loss)
+    method.after_backward(progress)
+    optimisers.step(factor)
+    method.after_step(progress)
+    return loss
+
+
 def backward(method: Method, progress: Progress, task_loss: Callable[[], Tensor]) -> Tensor:
-    """Compute the gradients of one step, with the method's part in them.
+    """Take the first half of a step, up to its gradients; estimates stop there.
 
     Args:
         method: An attached method.
