@@ -1,7 +1,6 @@
 """Tables and figures from stored results alone; knows nothing of methods or training.
 
-``results`` is the ledger's table throughout: one row per planned trial, with status ``ok``
-where there is a measurement.
+``results`` always is the ledger's table: one row per planned trial. Measured trials have the status ``ok``.
 
 May import: nothing.
 """
@@ -21,7 +20,20 @@ __all__ = ["Report", "build", "print_grid", "terminal", "write", "write_search"]
 
 
 def write(results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair] = ()) -> Report:
-    """Write ``table.md``, ``table.csv``, ``table.tex`` and the figure ``accuracy`` (svg, png)."""
+    """Write ``table.md``, ``table.csv``, ``table.tex`` and the figure ``accuracy`` (svg, png).
+
+    Args:
+        results: The ledger's table.
+        folder: Where the files are written; it is created.
+        title: Heading of the report.
+        pairs: Pairs of labels whose difference is shown beside methods and their controls.
+
+    Returns:
+        The report, for other renderers.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
     report = build(results, title, pairs)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.md").write_text(markdown(report), encoding="utf-8")
@@ -32,8 +44,20 @@ def write(results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair]
 
 
 def write_search(points: pd.DataFrame, folder: Path, title: str) -> list[Grid]:
-    """Write ``search.md`` and ``search.html`` of the points of a search; return the former's tables."""
-    from switchbench.reports.pictures import write_pictures  # optuna and plotly take their time
+    """Write the tables ``search.md`` and the pictures ``search.html`` of a search.
+
+    Args:
+        points: The ledger's table of points, one row per point.
+        folder: Where the files are written; it is created.
+        title: Name of the search.
+
+    Returns:
+        The tables of ``search.md``.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    from switchbench.reports.pictures import write_pictures  # imports optuna and plotly, which is slow
 
     folder.mkdir(parents=True, exist_ok=True)
     grids = search_grids(points)

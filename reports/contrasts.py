@@ -1,4 +1,4 @@
-"""Differences between two methods, paired by seed: against controls, and where one is asked for."""
+"""Differences between two methods, paired by seed: of methods and their controls, and of requested pairs."""
 
 import math
 from collections.abc import Sequence
@@ -10,34 +10,46 @@ from switchbench.reports.statistics import Summary, summarise
 from switchbench.row import Status
 
 Pair = tuple[str, str]
-"""Labels of a method and of what it is compared with."""
+"""Label of a method, and label of the method that it is compared with."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A method minus another, on one task."""
+    """The differences between two methods on one task."""
 
     label: str
+    """Label of the method."""
     against: str
+    """Label of the method that is subtracted."""
     differences: dict[float, Summary]
-    """Difference of test accuracies of the same seed, by target density."""
+    """Differences of test accuracy (shares) over pairs of the same seed, by target density."""
 
     @property
     def verdict(self) -> str:
-        """What the differences say, in one line."""
-        said: dict[str, list[str]] = {}
+        """The finding in one line: the densities by outcome (above, below, not told apart)."""
+        outcomes: dict[str, list[str]] = {}
         for density, summary in self.differences.items():
             if summary.n:
-                said.setdefault(_reading(summary), []).append(f"{density:g}")
-        parts = [f"{reading} {self.against} at {', '.join(at)}" for reading, at in said.items()]
+                outcomes.setdefault(_outcome(summary), []).append(f"{density:g}")
+        parts = [f"{outcome} {self.against} at {', '.join(at)}" for outcome, at in outcomes.items()]
         return f"{self.label}: {'; '.join(parts) or f'no seed in common with {self.against}'}"
 
 
 def contrasts(rows: pd.DataFrame, densities: Sequence[float], pairs: Sequence[Pair]) -> list[Contrast]:
-    """Methods against their controls, and the ``pairs`` besides, in one task's rows. Pairs of methods
-    that both take no target are left out: they end at densities of their own."""
-    present, aimed = set(rows["label"]), set(rows.dropna(subset=["target_density"])["label"])
-    asked = [pair for pair in pairs if present.issuperset(pair) and aimed.intersection(pair)]
+    """Return the differences between methods and their controls, and those of other pairs, on one task.
+
+    Args:
+        rows: The task's rows of the ledger's table, with the columns ``label``, ``method``, ``control_of``,
+            ``target_density``, ``seed``, ``status`` and ``test_accuracy``.
+        densities: Target densities at which methods are compared.
+        pairs: Other pairs of labels. A pair is left out if the rows lack one of its labels, or if neither
+            method takes a target density, because then the two end at different densities.
+
+    Returns:
+        One contrast per pair: controls first, then ``pairs``, without repeats.
+    """
+    present, targeted = set(rows["label"]), set(rows.dropna(subset=["target_density"])["label"])
+    asked = [pair for pair in pairs if present.issuperset(pair) and targeted.intersection(pair)]
     return [
         Contrast(*pair, {density: _difference(rows, pair, density) for density in densities})
         for pair in dict.fromkeys([*_controls(rows), *asked])
@@ -45,13 +57,19 @@ def contrasts(rows: pd.DataFrame, densities: Sequence[float], pairs: Sequence[Pa
 
 
 def tie(summary: Summary) -> bool:
-    """Whether the interval of a difference holds zero."""
+    """Return whether the interval of a difference contains zero. This does not mean that both are equal.
+
+    Example:
+        >>> tie(Summary(n=3, mean=0.01, std=0.02, interval=0.05))
+        True
+        >>> tie(Summary(n=3, mean=0.10, std=0.02, interval=0.05))
+        False
+    """
     return abs(summary.mean) <= summary.interval
 
 
 def _controls(rows: pd.DataFrame) -> list[Pair]:
-    """Each control with the method that it belongs to, under the first of its labels. Those that take
-    no target are left out: they end at densities of their own."""
+    """Pair each control with its method, under the method's first label. Leave out those without targets."""
     rows = rows.dropna(subset=["target_density"])
     first = rows.drop_duplicates("method").set_index("method")["label"]
     controls = rows.dropna(subset=["control_of"]).drop_duplicates("label")
@@ -60,14 +78,14 @@ def _controls(rows: pd.DataFrame) -> list[Pair]:
 
 
 def _difference(rows: pd.DataFrame, pair: Pair, density: float) -> Summary:
-    """A method that takes no target is compared at every density."""
-    ok = rows[rows["status"] == Status.OK]
-    here = ok[(ok["target_density"] == density) | ok["target_density"].isna()]
+    """Summarise one difference. A method that takes no target is compared at every density."""
+    measured = rows[rows["status"] == Status.OK]
+    here = measured[(measured["target_density"] == density) | measured["target_density"].isna()]
     one, other = (here[here["label"] == label].set_index("seed")["test_accuracy"] for label in pair)
     return summarise((one - other).dropna().tolist())
 
 
-def _reading(summary: Summary) -> str:
+def _outcome(summary: Summary) -> str:
     if math.isnan(summary.interval):
         return "one seed, no verdict against"
     if tie(summary):

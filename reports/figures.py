@@ -18,15 +18,18 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vPX*"
 COLUMNS = 2
 LEGEND_LINES = 18
-"""Methods in one column of the legend, which stands beside the panels."""
+"""Methods in one column of the legend, which is beside the panels."""
 PANEL, LEGEND_COLUMN = (7.0, 5.2), 2.6
 """Inches."""
 
+CAPTION = "mean and 95 % interval; outliers are clipped and marked"
+
 Style = tuple[str, str]
+"""Colour and marker."""
 
 
 def accuracy_figure(report: Report, stem: Path) -> None:
-    """Accuracy against density, a panel per task, as ``stem``.svg and ``stem``.png."""
+    """Draw accuracy against density, one panel per task, as ``stem``.svg and ``stem``.png."""
     columns = min(COLUMNS, len(report.tasks))
     lines = -(-len(report.tasks) // columns)
     names = list(dict.fromkeys(label for task in report.tasks for label in task.labels))
@@ -34,6 +37,7 @@ def accuracy_figure(report: Report, stem: Path) -> None:
     beside = -(-len(names) // LEGEND_LINES)
     width = PANEL[0] * columns + LEGEND_COLUMN * beside
     figure = Figure(figsize=(width, PANEL[1] * lines), layout="constrained")
+    figure.supxlabel(CAPTION, fontsize="small")
     FigureCanvasAgg(figure)
     panels = figure.subplots(lines, columns, squeeze=False).flatten()
     entries: dict[str, Artist] = {}
@@ -45,13 +49,13 @@ def accuracy_figure(report: Report, stem: Path) -> None:
         panel.set_visible(False)
     if entries:
         figure.legend([*entries.values()], [*entries], loc="outside right upper", ncols=beside)
-    with rc_context({"svg.hashsalt": "switchbench"}):  # the same results draw the same bytes
+    with rc_context({"svg.hashsalt": "switchbench"}):  # the same results give identical bytes
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(stem.with_suffix(".png"), dpi=150)
 
 
 def _panel(panel: Axes, task: Task, styles: dict[str, Style]) -> None:
-    """Lines over target densities; methods without a target stand where they ended."""
+    """Draw a line per method. Methods without a target are points at the density that they reached."""
     measured = [cell for cell in task.cells.values() if cell.accuracy.n]
     low, high = _limits([100 * cell.accuracy.mean for cell in measured])
     for label in task.labels:
@@ -60,7 +64,7 @@ def _panel(panel: Axes, task: Task, styles: dict[str, Style]) -> None:
         if not cells:
             continue
         colour, marker = styles[label]
-        shown = [cell for cell in cells if cell.means["density"]]  # 0 has no place on a log axis
+        shown = [cell for cell in cells if cell.means["density"]]  # a log axis has no 0
         means = [100 * cell.accuracy.mean for cell in shown]
         below = f" (below {low:.3g} %)" if means and max(means) < low else ""
         panel.errorbar(
@@ -79,16 +83,19 @@ def _panel(panel: Axes, task: Task, styles: dict[str, Style]) -> None:
     panel.set_xticks([*task.densities, 1.0], [f"{density:.3g}" for density in (*task.densities, 1.0)])
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel(f"density (share of weights kept, scope {task.scope})")
-    panel.set_ylabel("test accuracy, % (mean, 95 % interval; what is far off is cut off)")
+    panel.set_ylabel("test accuracy (%)")
     panel.set_title(_plain(f"{task.network} on {task.dataset}"))
     panel.set_ylim(low, high)
     panel.grid(alpha=0.3)
 
 
 def _limits(accuracies: Sequence[float]) -> tuple[float, float]:
-    """Range of the accuracy axis, in %. The intervals of few seeds may be far wider than all differences,
-    and a method that collapses far below the others would leave them one line: both are cut off (the
-    latter by Tukey's outer fence, 1977)."""
+    """Return the range of the accuracy axis in %.
+
+    Intervals of few seeds may be much wider than the differences between methods, so they do not count. A
+    method that collapses would flatten the others to one line, so means below Tukey's outer fence (1977) do
+    not count either.
+    """
     if not accuracies:
         return 0, 101
     first, third = np.percentile(accuracies, [25, 75])
@@ -98,5 +105,5 @@ def _limits(accuracies: Sequence[float]) -> tuple[float, float]:
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
+    """Escape dollar signs, which matplotlib would read as mathematics."""
     return text.replace("$", r"\$")

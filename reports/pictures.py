@@ -1,6 +1,6 @@
-"""A search in pictures: Optuna's, in one HTML file that needs nothing else.
+"""Draw a search with Optuna's plots, in one self-contained HTML file.
 
-Studies are built again from the stored points, so that published points draw the same pictures.
+Studies are rebuilt from the stored points, so published points give the same pictures.
 """
 
 import html
@@ -27,7 +27,7 @@ STATES = {
     PointState.FAILED: TrialState.FAIL,
 }
 CONTOURS = 4
-"""Dimensions, the most important ones, whose contours are drawn against each other."""
+"""Number of dimensions in the contour plot: the most important ones."""
 STYLE = "body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
 STYLE += "p.none{color:#666}.picture{overflow-x:auto}"
 
@@ -47,7 +47,7 @@ def write_pictures(points: pd.DataFrame, path: Path, title: str) -> None:
                 drawn = figure.to_html(full_html=False, include_plotlyjs=library)
                 parts.append(f"<div class='picture'>{drawn}</div>")
                 library = False
-            except Exception as error:  # optuna refuses in many ways where there is too little to draw
+            except Exception as error:  # optuna raises many kinds if there are too few points
                 parts.append(
                     f"<p class='none'>not drawn: {html.escape(str(error) or type(error).__name__)}</p>"
                 )
@@ -83,28 +83,28 @@ def _study(own: pd.DataFrame) -> optuna.Study:
 
 
 def _pictures(study: optuna.Study, objectives: list[str]) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Heading and maker of each picture."""
+    """Yield the heading of each picture and a function that draws it."""
     several = len(objectives) > 1
     if several and len(objectives) <= 3:
         yield "Pareto front", partial(visualization.plot_pareto_front, study, target_names=objectives)
     for number, name in enumerate(objectives):
-        about: dict[str, Any] = {"target_name": name} | (
+        objective: dict[str, Any] = {"target_name": name} | (
             {"target": partial(_value, number)} if several else {}
         )
         of = f" of {name}" if several else ""
-        yield f"History{of}", partial(visualization.plot_optimization_history, study, **about)
-        yield f"Importance{of}", partial(visualization.plot_param_importances, study, **about)
-        yield f"Parallel coordinates{of}", partial(visualization.plot_parallel_coordinate, study, **about)
-        yield f"Contours{of}", partial(_contours, study, about)
-        yield f"Slices{of}", partial(visualization.plot_slice, study, **about)
+        yield f"History{of}", partial(visualization.plot_optimization_history, study, **objective)
+        yield f"Importance{of}", partial(visualization.plot_param_importances, study, **objective)
+        yield f"Parallel coordinates{of}", partial(visualization.plot_parallel_coordinate, study, **objective)
+        yield f"Contours{of}", partial(_contours, study, objective)
+        yield f"Slices{of}", partial(visualization.plot_slice, study, **objective)
 
 
 def _value(number: int, trial: FrozenTrial) -> float:
     return float(trial.values[number])
 
 
-def _contours(study: optuna.Study, about: dict[str, Any]) -> Any:
-    weights = optuna.importance.get_param_importances(study, target=about.get("target"))
-    figure = visualization.plot_contour(study, params=[*weights][:CONTOURS], **about)
+def _contours(study: optuna.Study, objective: dict[str, Any]) -> Any:
+    weights = optuna.importance.get_param_importances(study, target=objective.get("target"))
+    figure = visualization.plot_contour(study, params=[*weights][:CONTOURS], **objective)
     figure.update_layout(height=800)
     return figure

@@ -1,4 +1,7 @@
-"""A report as Markdown, CSV, LaTeX, and on the terminal."""
+"""Render a report as Markdown, CSV and LaTeX, and on the terminal.
+
+To add a table, write a function ``Task -> Grid`` and add it to :data:`TABLES`.
+"""
 
 import io
 import math
@@ -20,56 +23,57 @@ from switchbench.row import used_as, uses
 CAPTION = (
     "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
     "no interval for n = 1. Columns are target densities of the layers in scope; @ gives the density "
-    "reached where that is another."
+    "that was reached if it differs from the target."
 )
 COST_CAPTION = (
-    "What was achieved and what it cost, means over seeds. Density recounted from the finished weights: in "
-    "scope, of all linear and convolution weights, of all parameters. MACs per image with non-zero weights; "
+    "Results and costs, means over seeds. Densities are recounted from the finished weights: in scope, of"
+    " all linear and convolution weights, of all parameters. MACs are per image with non-zero weights; "
     "speedup is theoretical; MACs shrunk are those of the smaller dense network without dead neurons and "
-    "channels. Training FLOPs are those of matrix products and convolutions executed, "
-    "estimated from a sample of steps, over plain training's of one round. Time is training time over "
-    "that of the plain steps of one round, timed now and then in the same run; lowest to highest over seeds. "
-    "Dense adds nothing and shows how exact that is: not very where training is short or the machine busy."
+    "channels. Training FLOPs are those of executed matrix products and convolutions, estimated from a "
+    "sample of steps, relative to one round of plain training. Time is training time relative to one "
+    "round of plain steps, which are timed at intervals in the same run; lowest to highest over seeds. "
+    "Dense adds no cost, so its time shows the error of this measure, which is large if training is short"
+    " or the machine is busy."
 )
 START_CAPTION = (
-    " All methods of a seed began from the same trained dense network, whose training is not counted."
+    " All methods of a seed started from the same trained dense network; its training is not counted."
 )
 CONTRAST_CAPTION = (
-    "Test accuracy of a method minus that of another, in percentage points: mean over seeds, each of which "
-    "is a pair, ± half-width of the 95 % confidence interval (Student's t); = where it holds zero. Intervals "
-    "are each for itself: of twenty differences that are none, one is taken for real by chance. A control "
-    "is the method without one of its parts: where the two cannot be told apart, that part is not seen to "
-    "have been worth anything."
+    "Test accuracy of a method minus that of another, in percentage points: mean over pairs of the same seed "
+    "± half-width of the 95 % confidence interval (Student's t); = marks an interval that contains zero. "
+    "Intervals are not corrected for multiple comparisons: if twenty true differences are zero, one of their "
+    "intervals is expected to exclude zero by chance. A control is the method without one of its parts: if "
+    "the two are not told apart, the data show no benefit of that part."
 )
 LAYER_CAPTION = (
-    "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds; "
-    "layers by their names in the network."
+    "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds. "
+    "Columns are the names of layers in the network."
 )
 NOTHING = "–"
 OWN_COLUMN = "own density"
 MISSED = 0.01
-"""A density this far from its target, relative to it, is shown beside the accuracy."""
+"""Relative distance from the target density above which the density is shown beside the accuracy."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as text: what every renderer shares."""
+    """A table as text, which all renderers share."""
 
     caption: str
     header: list[str]
     rows: list[list[str]]
     notes: Sequence[str] = ()
-    """What the numbers say, in a line each."""
+    """Findings, one line each."""
 
 
 def grids(task: Task) -> list[Grid]:
-    """The tables of a task that have rows: accuracy, paired differences, costs, densities by layer."""
-    made = [_accuracy_grid(task), _contrast_grid(task), _cost_grid(task), _layer_grid(task)]
+    """Return the tables of a task, in the order of :data:`TABLES`; tables without rows are left out."""
+    made = [table(task) for table in TABLES]
     return [grid for grid in made if grid.rows]
 
 
 def markdown(report: Report) -> str:
-    """The report in Markdown."""
+    """Return the report in Markdown."""
     lines = [f"# {report.title}", ""]
     for task in report.tasks:
         lines += [f"## {task.title}", ""]
@@ -79,7 +83,7 @@ def markdown(report: Report) -> str:
 
 
 def grid_lines(grid: Grid) -> list[str]:
-    """A table in Markdown, with its caption and notes."""
+    """Return the lines of a table in Markdown, with its caption and notes."""
     lines = [_markdown_row(grid.header), "|---" + "|---:" * (len(grid.header) - 1) + "|"]
     lines += [_markdown_row(row) for row in grid.rows]
     lines += ["", grid.caption, ""]
@@ -87,10 +91,10 @@ def grid_lines(grid: Grid) -> list[str]:
 
 
 def latex(report: Report) -> str:
-    """The accuracy tables in LaTeX, for the package booktabs."""
+    """Return the accuracy tables in LaTeX. They need the package booktabs."""
     lines = ["% Needs \\usepackage{booktabs}."]
     for task in report.tasks:
-        grid = _accuracy_grid(task)
+        grid = accuracy(task)
         lines += [
             "\\begin{table}",
             "\\centering",
@@ -108,7 +112,7 @@ def latex(report: Report) -> str:
 
 
 def csv(report: Report) -> str:
-    """One line per task, method and target density with every number, in full precision."""
+    """Return one line per task, method and target density, with every number in full precision."""
     rows = [
         {
             "network": task.network,
@@ -135,11 +139,11 @@ def csv(report: Report) -> str:
 
 
 def terminal(report: Report, console: Console) -> None:
-    """Print the tables of accuracy and of paired differences, and the trials without a measurement."""
+    """Print the tables of accuracy and paired differences, and the trials without a measurement."""
     for task in report.tasks:
-        print_grid(_accuracy_grid(task), task.title, console)
+        print_grid(accuracy(task), task.title, console)
         if task.contrasts:
-            print_grid(_contrast_grid(task), "", console)
+            print_grid(contrasts(task), "", console)
     for line in _problem_lines(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -152,7 +156,7 @@ def print_grid(grid: Grid, title: str, console: Console) -> None:
         table.add_column(Text(name), justify="right" if index else "left", no_wrap=True)
     for row in grid.rows:
         table.add_row(*map(Text, row))
-    # Numbers are never cut: a table wider than the terminal runs over its edge.
+    # Never truncate numbers: a table may be wider than the terminal.
     needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
     width = max(needed, console.width)
     Console(file=console.file, width=width, force_terminal=console.is_terminal).print(table)
@@ -160,7 +164,8 @@ def print_grid(grid: Grid, title: str, console: Console) -> None:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
-def _accuracy_grid(task: Task) -> Grid:
+def accuracy(task: Task) -> Grid:
+    """Test accuracy by method and target density."""
     own = any(not cell.takes_target for cell in task.cells.values())
     targets = [f"{density:g}" for density in task.densities]
     header = ["method", *targets, *([OWN_COLUMN] if own else []), "n"]
@@ -176,7 +181,8 @@ def _accuracy_grid(task: Task) -> Grid:
     return Grid(CAPTION, header, rows)
 
 
-def _contrast_grid(task: Task) -> Grid:
+def contrasts(task: Task) -> Grid:
+    """Differences between two methods, paired by seed."""
     header = ["method", "against", *(f"{density:g}" for density in task.densities)]
     rows = [
         [contrast.label, contrast.against, *map(_difference, contrast.differences.values())]
@@ -185,7 +191,8 @@ def _contrast_grid(task: Task) -> Grid:
     return Grid(CONTRAST_CAPTION, header, rows, [contrast.verdict for contrast in task.contrasts])
 
 
-def _cost_grid(task: Task) -> Grid:
+def costs(task: Task) -> Grid:
+    """Densities, MACs, FLOPs and time by method and target density."""
     measured = [cell for cell in task.cells.values() if cell.accuracy.n]
     columns = [
         column
@@ -204,12 +211,12 @@ def _cost_grid(task: Task) -> Grid:
 class _Column:
     heading: str
     text: Callable[[Cell], str]
-    """A cell's entry; empty where there is nothing to show."""
+    """Text of a cell's entry; empty if there is no value."""
     optional: bool = False
 
 
 def _cost_columns() -> Iterator[_Column]:
-    """The row's columns that have a heading, and what is computed from several of them."""
+    """Yield the columns of rows that have a heading, and the columns computed from several of them."""
     for name in used_as("heading"):
         yield _Column(uses(name).heading, partial(_mean, name), uses(name).optional)
         if name == "macs":
@@ -224,13 +231,14 @@ def _mean(name: str, cell: Cell) -> str:
 
 
 def _speedup(cell: Cell) -> str:
-    """Theoretical speedup, which needs a kernel that skips zeros."""
+    """Return the theoretical speedup. It assumes a kernel that skips zeros."""
     macs = cell.means["macs"]
     speedup = cell.means["macs_dense"] / macs if macs else math.inf
     return "" if math.isnan(speedup) else f"{speedup:.1f}×"
 
 
-def _layer_grid(task: Task) -> Grid:
+def layers(task: Task) -> Grid:
+    """Density of each layer by method and target density."""
     cells = [cell for cell in task.cells.values() if cell.layers]
     names = list(dict.fromkeys(name for cell in cells for name in cell.layers))
     rows = [
@@ -238,6 +246,10 @@ def _layer_grid(task: Task) -> Grid:
         for cell in cells
     ]
     return Grid(LAYER_CAPTION, ["method", "target", *names], rows)
+
+
+TABLES: tuple[Callable[[Task], Grid], ...] = (accuracy, contrasts, costs, layers)
+"""The tables of a task, in the order of the report."""
 
 
 def _target(cell: Cell) -> str:

@@ -1,6 +1,6 @@
-"""A search in words: what each method was given, what it found, and with which options.
+"""Tables of a search: the budget of each method, its best points, and their options.
 
-``points`` is the ledger's table of them: one row per point, values and the like as JSON.
+``points`` is the ledger's table of points: one row per point, with values, params and distributions as JSON.
 """
 
 import json
@@ -13,19 +13,19 @@ from switchbench.reports.render import Grid
 from switchbench.row import PointState, uses
 
 BUDGET_CAPTION = (
-    "What each method was given and what it found. Points are sets of options, measured on validation images "
-    "alone; too dense are those above the target density, which cannot be the best. Gradient steps are those "
-    "of all points, stopped and failed ones included. Defaults: the method's options as they were, which are "
-    "one of its points, unless the ranges leave them out."
+    "Budget and best point of each method. A point is a set of options, measured on validation images only. "
+    "Points above the target density (too dense) are infeasible and are never selected. Gradient steps are "
+    "those of all points, including stopped and failed ones. Defaults: the point with the method's default "
+    "options, if the search space contains them."
 )
 BEST_CAPTION = (
-    "The best point of each method, or its Pareto set: means over the search's seeds. A best of many points "
-    "looks better than it is; the comparison on fresh seeds tells."
+    "The best point of each method, or its Pareto set: means over the search's seeds. Selection makes the "
+    "best of many points look better than it is; the comparison on fresh seeds is free of this bias."
 )
 
 
 def search_grids(points: pd.DataFrame) -> list[Grid]:
-    """The tables of a search: budgets, and the best points."""
+    """Return the tables of a search: budgets and best points. There are none without points."""
     groups = [(str(label), own) for label, own in points.groupby("label", sort=False)]
     return [_budgets(groups), _bests(groups)] if groups else []
 
@@ -65,31 +65,33 @@ def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
 
 
 def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
-    """What a table of best points does not show: that there is none, or that it is a dead network."""
-    said = []
+    """Return a line for each method that has no best point, or whose best point is a dead network."""
+    lines = []
     for label, own in groups:
         best = own[own["best"]]
         if best.empty and not (own["state"] == PointState.RUNNING).any():
-            said.append(f"{label}: no point is measured and sparse enough, so none is compared")
+            lines.append(f"{label}: no point is measured and sparse enough, so none is compared")
         elif (best["density"] == 0).any():
-            said.append(f"{label}: a best point has no weights left")
-    return said
+            lines.append(f"{label}: a best point has no weights left")
+    return lines
 
 
 def _equality(groups: Sequence[tuple[str, pd.DataFrame]]) -> str:
-    """Whether budgets were equal."""
+    """Return a line that says whether methods used equal budgets."""
     numbers = {len(own) for _, own in groups}
     steps = {int(own["steps"].sum()) for _, own in groups}
     open_ = [label for label, own in groups if (own["state"] == PointState.RUNNING).any()]
     if open_:
-        return f"not over yet: {', '.join(open_)}"
+        return f"still running: {', '.join(open_)}"
     if len(groups) == 1:
         return f"one method: {max(numbers)} points, {max(steps):,} gradient steps"
     if len(numbers) == len(steps) == 1:
         return f"budgets were equal: {max(numbers)} points and {max(steps):,} gradient steps for every method"
     points = "–".join(str(n) for n in sorted({min(numbers), max(numbers)}))
     taken = "–".join(f"{n:,}" for n in sorted({min(steps), max(steps)}))
-    return f"budgets were not used up alike: {points} points and {taken} gradient steps (lowest to highest)"
+    return (
+        f"methods did not use equal budgets: {points} points and {taken} gradient steps (lowest to highest)"
+    )
 
 
 def _bests(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
@@ -111,13 +113,13 @@ def _bests(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
 
 
 def objectives_of(own: pd.DataFrame) -> list[str]:
-    """The objectives of a method's points, which are the same for all."""
+    """Return the names of the objectives, which are the same for all points of a method."""
     names: list[str] = json.loads(own["objectives"].iloc[0])
     return names
 
 
 def _first(points: pd.DataFrame, names: list[str]) -> str:
-    """The objectives of the first of some points."""
+    """Return the objectives of the first complete point as text."""
     points = points[points["state"] == PointState.COMPLETE]
     if points.empty:
         return "–"
@@ -126,7 +128,12 @@ def _first(points: pd.DataFrame, names: list[str]) -> str:
 
 
 def in_words(names: Sequence[str], values: Sequence[float]) -> str:
-    """Values of objectives with their names; empty where there are none."""
+    """Return values of objectives with their names as text; empty if there are no values.
+
+    Example:
+        >>> in_words(["val_accuracy", "val_loss"], [0.975, 0.12])
+        'val_accuracy 97.50 %, val_loss 0.12'
+    """
     return ", ".join(f"{name} {_value(name, value)}" for name, value in zip(names, values, strict=False))
 
 

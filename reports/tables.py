@@ -1,4 +1,4 @@
-"""From rows of trials to cells of tables: one cell per task, method and target density."""
+"""Group rows of trials into cells: one cell per task, method and target density."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from switchbench.reports.statistics import Summary, summarise
 from switchbench.row import Status, used_as
 
 TASK = ["network", "dataset", "scope"]
+"""Columns that define a task."""
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,23 @@ class Cell:
 
     label: str
     target: float
-    """Target density; NaN where the method takes none."""
+    """Target density; NaN if the method takes none."""
     planned: int
     """Number of seeds planned."""
     accuracy: Summary
     """Test accuracy, as a share."""
     means: dict[str, float]
-    """Means over the measured seeds of the ledger's other numeric columns."""
+    """Means of the ledger's other numeric columns over the measured seeds."""
     times: list[float]
-    """For each measured seed, seconds of training over those of as many plain steps of one round,
-    timed beside it in the same run."""
+    """For each measured seed: training time over that of one round of plain steps, timed in the same run."""
     flops: float
-    """FLOPs of training over those of plain training, mean."""
+    """Training FLOPs over FLOPs of one round of plain training, mean over seeds."""
     layers: dict[str, float]
     """Mean density of each linear and convolution layer."""
 
     @property
     def takes_target(self) -> bool:
-        """Whether the method was given a density."""
+        """Whether the method was given a target density."""
         return not math.isnan(self.target)
 
 
@@ -55,29 +55,37 @@ class Task:
     cells: dict[tuple[str, float | None], Cell]
     """By label and target density (None: no target)."""
     contrasts: list[Contrast]
-    """Methods against their controls, and what else was asked for."""
+    """Differences between methods and their controls, and between requested pairs."""
     started: bool
-    """Whether methods began from a trained dense network."""
+    """Whether methods started from a trained dense network."""
 
     @property
     def title(self) -> str:
-        """The task in words."""
+        """The task as a heading."""
         return f"{self.network} on {self.dataset}, scope {self.scope}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the renderers show."""
+    """Everything that renderers show."""
 
     title: str
     tasks: list[Task]
     problems: list[str]
-    """Every planned trial without a measurement, one line each."""
+    """One line for each planned trial without a measurement."""
 
 
 def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = ()) -> Report:
-    """Group the ledger's table into tasks and cells, in the order of the plan. ``pairs``: labels to
-    contrast beside methods and their controls."""
+    """Group the ledger's table into tasks and cells, in the order of the plan.
+
+    Args:
+        results: The ledger's table, one row per planned trial.
+        title: Heading of the report.
+        pairs: Pairs of labels whose difference is shown beside methods and their controls.
+
+    Returns:
+        The report; the functions of ``render.py`` show it.
+    """
     tasks = [_task(rows, pairs) for _, rows in results.groupby(TASK, sort=False)]
     unmeasured = results[results["status"] != Status.OK]
     problems = [_problem(row) for _, row in unmeasured.iterrows()]
@@ -89,16 +97,16 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
     cells: dict[tuple[str, float | None], Cell] = {}
     for _, group in rows.groupby(["label", "target_density"], sort=False, dropna=False):
         label, target = str(group["label"].iloc[0]), float(group["target_density"].iloc[0])
-        ok = group[group["status"] == Status.OK]
+        measured = group[group["status"] == Status.OK]
         cells[label, None if math.isnan(target) else target] = Cell(
             label=label,
             target=target,
             planned=len(group),
-            accuracy=summarise(ok["test_accuracy"].tolist()),
-            means={name: float(ok[name].mean()) for name in used_as("mean")},
-            times=(ok["train_seconds"] / (ok["train_seconds"] - ok["method_seconds"])).dropna().tolist(),
-            layers=_layers(ok["density_layers"]),
-            flops=float((ok["train_flops"] / (ok["train_flops"] - ok["method_flops"])).mean()),
+            accuracy=summarise(measured["test_accuracy"].tolist()),
+            means={name: float(measured[name].mean()) for name in used_as("mean")},
+            times=_ratios(measured, "seconds").dropna().tolist(),
+            layers=_layers(measured["density_layers"]),
+            flops=float(_ratios(measured, "flops").mean()),
         )
     densities = sorted(rows["target_density"].dropna().unique(), reverse=True)
     return Task(
@@ -113,9 +121,16 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
     )
 
 
-def _layers(recounted: "pd.Series[Any]") -> dict[str, float]:
-    """Means over trials of what each has as JSON: densities by layer."""
-    table = pd.DataFrame([json.loads(text) for text in recounted.dropna()])
+def _ratios(rows: pd.DataFrame, unit: str) -> "pd.Series[Any]":
+    """Return each trial's training cost over its cost without what the method adds."""
+    total = rows[f"train_{unit}"]
+    ratios: pd.Series[Any] = total / (total - rows[f"method_{unit}"])
+    return ratios
+
+
+def _layers(densities: "pd.Series[Any]") -> dict[str, float]:
+    """Return the mean density by layer. Each entry is one trial's densities as JSON."""
+    table = pd.DataFrame([json.loads(text) for text in densities.dropna()])
     return {str(name): float(mean) for name, mean in table.mean().items()}
 
 

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the methods' parts and contract run."""
+"""The examples in docstrings run: of every module, with few exceptions."""
 
 import doctest
 import importlib
@@ -6,9 +6,17 @@ import pkgutil
 
 import pytest
 
+import switchbench
 from switchbench import methods
 
-MODULES = [module.name for module in pkgutil.walk_packages(methods.__path__, "switchbench.methods.")]
+WITHOUT_EXAMPLES = ("switchbench.__main__", "switchbench.cluster.tune")
+"""Modules that act when they are imported."""
+MODULES = [
+    name
+    for package in (switchbench, methods)
+    for name in (module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."))
+    if name not in WITHOUT_EXAMPLES
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

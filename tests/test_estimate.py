@@ -20,13 +20,13 @@ def test_an_estimate_is_what_the_trial_takes(method: str, make_config: Any) -> N
     predicted, row = estimate(config), run_trial(config).row
     if method != "lottery-ticket":  # it goes back to a step after the first
         assert predicted.steps == row["steps"]
-    assert predicted.whole
+    assert predicted.complete
     assert predicted.flops == pytest.approx(row["train_flops"], rel=0.15)
 
 
 def test_what_needs_values_is_left_out_and_said(make_config: Any) -> None:
     predicted, dense = estimate(make_config("snip")), estimate(make_config("dense"))
-    assert not predicted.whole
+    assert not predicted.complete
     assert predicted.flops == dense.flops
 
 

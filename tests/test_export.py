@@ -17,7 +17,7 @@ from switchbench.errors import InputError
 from switchbench.measure.csr import CSRLinear, to_csr
 from switchbench.measure.latency import FORMS, ROUNDS, WARM_UP, seconds
 from switchbench.trained.export import export
-from switchbench.trained.load import Finished, finished
+from switchbench.trained.load import FinishedNetwork, load_finished
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +52,28 @@ def quiet(line: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def mlp(folder: Path) -> Finished:
-    return finished(trial(folder, "magnitude", "mlp"), quiet)
+def mlp(folder: Path) -> FinishedNetwork:
+    return load_finished(trial(folder, "magnitude", "mlp"), quiet)
 
 
-def accuracy(found: Finished) -> float:
+def accuracy(found: FinishedNetwork) -> float:
     images, labels = found.test.batch(slice(None))
     with torch.no_grad():
         return float((found.network(images).argmax(1) == labels).float().mean())
 
 
-def test_a_kept_network_has_the_accuracy_of_its_row(mlp: Finished) -> None:
+def test_a_kept_network_has_the_accuracy_of_its_row(mlp: FinishedNetwork) -> None:
     assert accuracy(mlp) == pytest.approx(mlp.row["test_accuracy"])
 
 
-def test_a_network_that_is_not_kept_is_trained_again_to_the_same_bits(folder: Path, mlp: Finished) -> None:
+def test_a_network_that_is_not_kept_is_trained_again_to_the_same_bits(
+    folder: Path, mlp: FinishedNetwork
+) -> None:
     said: list[str] = []
     trial_id = mlp.config.trial_id
     (folder / "networks" / f"{trial_id}.pt").rename(folder / "aside.pt")
     try:
-        again = finished(folder / "trials" / f"{trial_id}.parquet", said.append)
+        again = load_finished(folder / "trials" / f"{trial_id}.parquet", said.append)
     finally:
         (folder / "aside.pt").rename(folder / "networks" / f"{trial_id}.pt")
     assert len(said) == 1
@@ -80,7 +82,7 @@ def test_a_network_that_is_not_kept_is_trained_again_to_the_same_bits(folder: Pa
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.network.state_dict().items())
 
 
-def test_safetensors_hold_exact_zeros_and_the_trial(mlp: Finished, tmp_path: Path) -> None:
+def test_safetensors_hold_exact_zeros_and_the_trial(mlp: FinishedNetwork, tmp_path: Path) -> None:
     written = export(mlp, tmp_path / "new" / "a.safetensors", "safetensors")
     state = load_file(written.path)
     kept = sum(int(state[f"{name}.weight"].count_nonzero()) for name in ("1", "3"))
@@ -90,7 +92,7 @@ def test_safetensors_hold_exact_zeros_and_the_trial(mlp: Finished, tmp_path: Pat
         assert json.loads(file.metadata()["trial"])["seed"] == 0
 
 
-def test_csr_gives_the_same_outputs_and_holds_only_what_is_left(mlp: Finished, tmp_path: Path) -> None:
+def test_csr_gives_the_same_outputs_and_holds_only_what_is_left(mlp: FinishedNetwork, tmp_path: Path) -> None:
     written = export(mlp, tmp_path / "a.safetensors", "csr")
     assert written.same == 150
     assert written.difference < 1e-5
@@ -118,14 +120,14 @@ def test_csr_layers_take_what_linear_layers_take() -> None:
 def test_onnx_gives_the_same_outputs(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    found = finished(trial(folder, "magnitude", "conv"), quiet)
+    found = load_finished(trial(folder, "magnitude", "conv"), quiet)
     written = export(found, tmp_path / "a.onnx", "onnx")
     assert written.same == 150
     assert written.difference < 1e-4
 
 
 def test_a_smaller_network_gives_the_same_outputs(folder: Path, tmp_path: Path) -> None:
-    found = finished(trial(folder, "neuron-norm", "conv"), quiet)
+    found = load_finished(trial(folder, "neuron-norm", "conv"), quiet)
     whole = export(found, tmp_path / "a.safetensors", "safetensors")
     smaller = export(found, tmp_path / "b.safetensors", "safetensors", smaller=True)
     assert smaller.same == 150
@@ -135,9 +137,9 @@ def test_a_smaller_network_gives_the_same_outputs(folder: Path, tmp_path: Path) 
 
 def test_a_trial_without_a_network_is_one_line(folder: Path) -> None:
     with pytest.raises(InputError, match="the trial has no network: skipped: needs batch norms"):
-        finished(trial(folder, "network-slimming", "mlp"), quiet)
-    with pytest.raises(InputError, match="holds no trial 'nothing'; expected FOLDER/TRIAL_ID"):
-        finished(folder / "nothing", quiet)
+        load_finished(trial(folder, "network-slimming", "mlp"), quiet)
+    with pytest.raises(InputError, match="has no trial 'nothing'; expected FOLDER/TRIAL_ID"):
+        load_finished(folder / "nothing", quiet)
 
 
 def test_seconds_are_of_one_pass() -> None:
@@ -170,7 +172,7 @@ def test_latency_of_every_form_at_every_batch_size(folder: Path) -> None:
 
 
 def test_forms_have_the_same_outputs(folder: Path) -> None:
-    found = finished(trial(folder, "neuron-norm", "mlp"), quiet)
+    found = load_finished(trial(folder, "neuron-norm", "mlp"), quiet)
     images = found.test.batch(slice(None))[0]
     with torch.no_grad():
         expected = found.network(images)
@@ -195,7 +197,7 @@ def test_inspect_a_network() -> None:
 
 def test_inspect_a_trial(folder: Path, tmp_path: Path) -> None:
     said = invoke("inspect", trial(folder, "neuron-norm", "conv"), "--picture", str(tmp_path / "masks.png"))
-    found = finished(trial(folder, "neuron-norm", "conv"), quiet)
+    found = load_finished(trial(folder, "neuron-norm", "conv"), quiet)
     assert f"{found.row['density']:.2%}" in said
     assert f"{found.row['macs']:,}" in said
     assert "MACs dense without dead units" in said
@@ -208,7 +210,7 @@ def test_inspect_a_trial(folder: Path, tmp_path: Path) -> None:
         (["lenet-5", "--dataset", "digits"], "network 'lenet-5': images of 8×8 pixels are too small"),
         (["lenet-5", "--dataset", "mnits"], "unknown dataset 'mnits'; did you mean 'mnist'"),
         (["lenet-5", "--set", "bais=false"], "unknown key 'bais'; did you mean 'bias'"),
-        (["lenet-5", "--picture", "x.png"], "--picture x.png: is for a trial's masks"),
+        (["lenet-5", "--picture", "x.png"], "--picture x.png: works only for a trial, whose masks it draws"),
         (["TRIAL", "--picture", "no/such/folder/x.png"], "--picture no/such/folder/x.png: "),
     ],
 )
@@ -219,13 +221,13 @@ def test_inspecting_nothing_is_one_line(arguments: list[str], said: str, folder:
 
 
 def test_a_trial_of_other_code_is_not_passed_off_as_this(
-    folder: Path, mlp: Finished, monkeypatch: Any
+    folder: Path, mlp: FinishedNetwork, monkeypatch: Any
 ) -> None:
     from switchbench.methods import Magnitude
 
     monkeypatch.setattr(Magnitude, "version", 99)
     with pytest.raises(InputError, match="another version of the method, network or data set"):
-        finished(f"{folder}/{mlp.config.trial_id}", quiet)
+        load_finished(f"{folder}/{mlp.config.trial_id}", quiet)
 
 
 def test_export_says_where_and_how_well(folder: Path, tmp_path: Path) -> None:

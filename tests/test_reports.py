@@ -12,8 +12,10 @@ import pytest
 from rich.console import Console
 
 from switchbench import reports
+from switchbench.reports import render
 from switchbench.reports.figures import _limits
 from switchbench.reports.render import markdown
+from switchbench.reports.tables import Task
 from switchbench.row import columns
 
 
@@ -70,6 +72,19 @@ def test_cost_table(written: Path) -> None:
     assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|500|10|0|1.50×|2×|" in text
 
 
+def test_a_table_is_one_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def seeds(task: Task) -> render.Grid:
+        rows = [[cell.label, str(cell.planned)] for cell in task.cells.values()]
+        return render.Grid("How many seeds were planned.", ["method", "planned seeds"], rows)
+
+    monkeypatch.setattr(render, "TABLES", (*render.TABLES, seeds))
+    reports.write(rows(), tmp_path, "title")
+    text = (tmp_path / "table.md").read_text()
+    assert "| method | planned seeds |" in text
+    assert "| dense | 3 |" in text
+    assert "How many seeds were planned." in text
+
+
 def test_layer_table(written: Path) -> None:
     text = (written / "table.md").read_text()
     assert "| method | target | first | last |" in text
@@ -111,7 +126,7 @@ def test_macs_of_the_shrunk_network_stand_where_rows_have_them() -> None:
 
 
 def test_a_dense_start_is_said_where_there_is_one() -> None:
-    said = "began from the same trained dense network"
+    said = "started from the same trained dense network"
     assert said not in markdown(reports.build(rows(), "title"))
     assert said in markdown(reports.build(rows().assign(start="abc"), "title"))
 

@@ -311,7 +311,7 @@ def test_a_method_of_many_rounds_gets_the_same_steps_and_fewer_points(tmp_path: 
     assert numbers["magnitude"] == 12
     assert 1 <= numbers["lottery-ticket"] < 12
     assert steps["lottery-ticket"] <= steps["magnitude"]
-    assert "budgets were not used up alike" in "".join(
+    assert "methods did not use equal budgets" in "".join(
         note for grid in search_grids(points) for note in grid.notes
     )
 

@@ -3,7 +3,7 @@
 import importlib.metadata
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,11 @@ from switchbench.errors import InputError, Interrupted
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from switchbench.trained.load import FinishedNetwork
+
 app = typer.Typer(
     name="switchbench",
     no_args_is_help=True,
@@ -19,16 +24,39 @@ app = typer.Typer(
     add_completion=False,
 )
 
-data = typer.Typer(name="data", no_args_is_help=True, help="What data sets are here; fetch and check them.")
+data = typer.Typer(name="data", no_args_is_help=True, help="List, fetch and check data sets.")
 app.add_typer(data)
 
-Plugins = Annotated[
-    list[Path], typer.Option("--plugin", help="Python file that registers methods, networks or data sets.")
-]
+
+def _load_plugins(files: list[Path]) -> list[Path]:
+    """Load installed plug-ins and plug-in files before the command runs."""
+    from switchbench.plugins import load as plugins
+
+    plugins.load(files)
+    return files
+
+
+PLUGIN_HELP = "Python file that registers methods, networks or data sets."
+
+Out = Annotated[Path | None, typer.Option(help="Folder for the results; default: results/NAME.")]
+Changes = Annotated[list[str], typer.Option("--set", help="Change of the spec: key.key=value.")]
+Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster; default: this machine.")]
 MlflowUri = Annotated[
     str | None,
-    typer.Option(help="MLflow server or database; default: sqlite beside the results; none: off."),
+    typer.Option(help="MLflow server or database; default: sqlite in the results folder; none: off."),
 ]
+PluginFiles = Annotated[list[Path], typer.Option("--plugin", help=PLUGIN_HELP)]
+"""For commands that load plug-ins themselves, to send them to workers."""
+Plugins = Annotated[list[Path], typer.Option("--plugin", help=PLUGIN_HELP, callback=_load_plugins)]
+"""For all other commands: plug-ins are loaded when the command starts."""
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")]
+Tflops = Annotated[
+    float,
+    typer.Option(help="For --dry-run: speed of one trial in TFLOP/s (10^12 FLOPs per second).", min=1e-9),
+]
+Results = Annotated[Path, typer.Argument(help="Folder of a comparison.")]
+FinishedTrial = Annotated[str, typer.Argument(metavar="TRIAL", help="FOLDER/TRIAL_ID of a finished trial.")]
+Datasets = Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -44,25 +72,20 @@ def version(
 @app.command()
 def run(
     spec: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped spec.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/NAME.")] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="Change of the spec: key.key=value.")] = [],  # noqa: B006
-    address: Annotated[str | None, typer.Option(help="Running Ray cluster; default: this machine.")] = None,
+    out: Out = None,
+    set_: Changes = [],
+    address: Address = None,
     mlflow_uri: MlflowUri = None,
-    plugin: Plugins = [],  # noqa: B006
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and what it will cost, and run nothing.")
-    ] = False,
-    tflops: Annotated[
-        float, typer.Option(help="For --dry-run: 10^12 FLOPs a second of one trial.", min=1e-9)
-    ] = 1.0,
+    plugin: PluginFiles = [],
+    dry_run: DryRun = False,
+    tflops: Tflops = 1.0,
 ) -> None:
-    """Run what a comparison lacks, and write its report. Exit code 1 if trials failed."""
+    """Run the missing trials of a comparison, and write its report. Exit code 1 if trials failed."""
     from switchbench.compare.plan import plan
     from switchbench.compare.run import run as run_comparison
-    from switchbench.plugins import load as plugins
 
     if dry_run:
-        plugins.load(plugin)
+        _load_plugins(plugin)
         planned = plan(spec, out, set_)
         show.plan(planned)
         show.cost(planned, tflops)
@@ -76,16 +99,15 @@ def run(
         plugin_files=plugin,
         console=plain_console(),
     )
-    if results["status"].isin([Status.FAILED, Status.MISSING]).any():
-        raise typer.Exit(1)
+    _exit_if_failed(results)
 
 
 @app.command()
 def search(
-    spec: Annotated[str, typer.Argument(help="YAML file with a part called search, or a shipped spec.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/NAME.")] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="Change of the spec: key.key=value.")] = [],  # noqa: B006
-    address: Annotated[str | None, typer.Option(help="Running Ray cluster; default: this machine.")] = None,
+    spec: Annotated[str, typer.Argument(help="YAML file with a section search, or a shipped spec.")],
+    out: Out = None,
+    set_: Changes = [],
+    address: Address = None,
     mlflow_uri: MlflowUri = None,
     storage: Annotated[
         str | None,
@@ -96,22 +118,17 @@ def search(
     warm_start: Annotated[
         Path | None, typer.Option(help="Folder of another search, whose best points are tried first.")
     ] = None,
-    plugin: Plugins = [],  # noqa: B006
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what is searched and what it will cost, and run nothing.")
-    ] = False,
-    tflops: Annotated[
-        float, typer.Option(help="For --dry-run: 10^12 FLOPs a second of one trial.", min=1e-9)
-    ] = 1.0,
+    plugin: PluginFiles = [],
+    dry_run: DryRun = False,
+    tflops: Tflops = 1.0,
 ) -> None:
-    """Search methods' options on validation images, each with the same budget; then compare the best on fresh
-    seeds. Exit code 1 if trials of the comparison failed."""
-    from switchbench.plugins import load as plugins
+    """Search methods' options on validation images with the same budget for each, then compare the best
+    points on fresh seeds. Exit code 1 if trials of the comparison failed."""
     from switchbench.tuning.plan import plan
     from switchbench.tuning.run import search as run_search
 
     if dry_run:
-        plugins.load(plugin)
+        _load_plugins(plugin)
         show.search(plan(spec, out, set_), tflops)
         return
     results = run_search(
@@ -125,19 +142,18 @@ def search(
         plugin_files=plugin,
         console=plain_console(),
     )
-    if results["status"].isin([Status.FAILED, Status.MISSING]).any():
-        raise typer.Exit(1)
+    _exit_if_failed(results)
 
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="Folder of a comparison.")],
+    results: Results,
     pair: Annotated[
         list[str],
-        typer.Option(metavar="A:B", help="Two methods whose difference, paired by seed, is to be shown."),
-    ] = [],  # noqa: B006
+        typer.Option(metavar="A:B", help="Two methods whose difference is shown, paired by seed."),
+    ] = [],
 ) -> None:
-    """Write the tables and figures of a comparison, and of a search, from stored results."""
+    """Write the tables and figures of a comparison, and of its search, from stored results."""
     from switchbench.compare import report as reporting
     from switchbench.store.ledger import Ledger
 
@@ -147,11 +163,8 @@ def report(
 
 
 @app.command()
-def sync(
-    results: Annotated[Path, typer.Argument(help="Folder of a comparison.")],
-    mlflow_uri: MlflowUri = None,
-) -> None:
-    """Send MLflow what it lacks of a comparison."""
+def sync(results: Results, mlflow_uri: MlflowUri = None) -> None:
+    """Send the rows of a comparison that MLflow lacks."""
     from switchbench.compare.sync import sync as send
 
     typer.echo(f"{send(results, mlflow_uri)} trials sent")
@@ -165,17 +178,14 @@ def check(
             help="A method's name, a module that registers methods (my_package.my_method), or a file."
         ),
     ],
-    set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option other than its default.")
-    ] = [],  # noqa: B006
-    plugin: Plugins = [],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option's value.")] = [],
+    plugin: Plugins = [],
 ) -> None:
-    """Check that methods keep the contract, on a tiny problem. Exit code 1 if one does not."""
+    """Check on a tiny problem that methods keep the contract. Exit code 1 if one does not."""
     from switchbench.plugins import conformance
     from switchbench.plugins import load as plugins
     from switchbench.spec import file as specfile
 
-    plugins.load(plugin)
     broken = False
     for name in plugins.methods_of(what):
         outcomes = conformance.check(name, specfile.changed({}, set_))
@@ -188,15 +198,13 @@ def check(
 @app.command("list")
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="methods, networks, datasets, recipes, specs, or one name of them.")
+        str | None, typer.Argument(help="methods, networks, datasets, recipes, specs, or one of their names.")
     ] = None,
-    plugin: Plugins = [],  # noqa: B006
+    plugin: Plugins = [],
 ) -> None:
-    """List what there is, or describe what goes by one name, with its options."""
+    """List all names, or describe everything that has one name, with its options."""
     from switchbench.cli import listing
-    from switchbench.plugins import load as plugins
 
-    plugins.load(plugin)
     sections = listing.sections()
     if what is not None and what not in sections:
         for number, description in enumerate(listing.describe(what)):
@@ -214,39 +222,36 @@ def inspect(
     what: Annotated[
         str,
         typer.Argument(
-            help="A network's name, or FOLDER/TRIAL_ID of a finished trial (its data set and scope hold)."
+            help="A network's name, or FOLDER/TRIAL_ID of a finished trial (with its own data set and scope)."
         ),
     ],
     dataset: Annotated[str, typer.Option(help="Data set whose images the network is built for.")] = "mnist",
     scope: Annotated[Literal["fc", "all"], typer.Option(help="Layers to sum up.")] = "fc",
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the network.")
-    ] = [],  # noqa: B006
-    picture: Annotated[Path | None, typer.Option(help="Draw a trial's masks into this PNG file.")] = None,
-    plugin: Plugins = [],  # noqa: B006
+    ] = [],
+    picture: Annotated[Path | None, typer.Option(help="PNG file for a picture of a trial's masks.")] = None,
+    plugin: Plugins = [],
 ) -> None:
-    """Print a network layer by layer: weights, multiply-accumulates, and of a trial what is left."""
+    """Print a network layer by layer: weights, MACs, and for a trial what remains of them."""
     from switchbench.networks import NETWORKS
-    from switchbench.plugins import load as plugins
     from switchbench.spec.file import component
     from switchbench.spec.scope import Scope
     from switchbench.trained import layers as inspection
-    from switchbench.trained.load import finished
 
-    plugins.load(plugin)
     if "/" not in what or what in NETWORKS:
         if picture:
-            raise InputError(f"--picture {picture}: is for a trial's masks")
+            raise InputError(f"--picture {picture}: works only for a trial, whose masks it draws")
         network = component("network", what, set_)
-        found = inspection.inspect_network(network, component("dataset", dataset), Scope(layers=scope))
-        show.layers(found)
+        inspected = inspection.inspect_network(network, component("dataset", dataset), Scope(layers=scope))
+        show.layers(inspected)
         return
-    trial = finished(what, lambda line: typer.echo(line, err=True))
-    image = trial.test.batch(slice(0, 1))[0]
-    show.layers(inspection.inspect_finished(trial.network, trial.config.scope, image), trial=True)
+    finished = _load_finished(what)
+    image = finished.test.batch(slice(0, 1))[0]
+    show.layers(inspection.inspect_finished(finished.network, finished.config.scope, image), trial=True)
     if picture:
         try:
-            inspection.picture(trial.network, picture)
+            inspection.picture(finished.network, picture)
         except (OSError, ValueError) as error:
             raise InputError(f"--picture {picture}: {error}") from error
         typer.echo(f"masks: {picture}")
@@ -254,83 +259,70 @@ def inspect(
 
 @app.command()
 def export(
-    trial: Annotated[str, typer.Argument(help="FOLDER/TRIAL_ID of a finished trial.")],
+    trial: FinishedTrial,
     format_: Annotated[
         Literal["safetensors", "onnx", "csr"],
-        typer.Option("--format", help="csr: fully connected layers in compressed sparse rows."),
+        typer.Option("--format", help="csr: fully connected layers as compressed sparse rows."),
     ] = "safetensors",
-    out: Annotated[Path | None, typer.Option(help="File to write; default: TRIAL_ID.FORMAT here.")] = None,
-    shrink: Annotated[bool, typer.Option("--shrink", help="Leave out the units that do nothing.")] = False,
-    plugin: Plugins = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="File to write; default: ./TRIAL_ID.FORMAT.")] = None,
+    shrink: Annotated[bool, typer.Option("--shrink", help="Remove dead neurons and channels first.")] = False,
+    plugin: Plugins = [],
 ) -> None:
-    """Write a finished network to a file, and compare it with the one that was measured."""
-    from switchbench.plugins import load as plugins
+    """Write a finished network to a file, and compare its outputs with the measured network's."""
     from switchbench.trained.export import export as write
-    from switchbench.trained.load import finished
 
-    plugins.load(plugin)
-    found = finished(trial, lambda line: typer.echo(line, err=True))
+    finished = _load_finished(trial)
     suffix = "csr.safetensors" if format_ == "csr" else format_
-    path = out or Path(f"{found.config.trial_id}.{suffix}")
+    path = out or Path(f"{finished.config.trial_id}.{suffix}")
     try:
-        written = write(found, path, format_, shrink)
+        written = write(finished, path, format_, shrink)
     except OSError as error:
         raise InputError(f"--out {path}: {error.strerror or error}") from error
     except InputError:
         raise
-    except Exception as error:  # exporters raise anything on a network that they do not know
+    except Exception as error:  # exporters may raise anything for a network that they do not support
         reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"--format {format_}: this network cannot be written so ({reason})") from error
+        raise InputError(f"--format {format_}: cannot write this network ({reason})") from error
     typer.echo(f"{written.path}: {written.size:,} bytes")
     agreement = f"same class on {written.same:,} of {written.images:,} test images"
-    typer.echo(f"{agreement}; outputs differ by {written.difference:.2g} at most")
+    typer.echo(f"{agreement}; outputs differ by at most {written.difference:.2g}")
     for name, speedup in written.speedups.items():
         typer.echo(f"{name}: {speedup:.2f} times as fast as dense (measured: one thread, batch 64)")
 
 
 @app.command()
 def latency(
-    trial: Annotated[str, typer.Argument(help="FOLDER/TRIAL_ID of a finished trial.")],
-    batch: Annotated[list[int], typer.Option(help="Images in a batch.")] = [1, 64],  # noqa: B006
+    trial: FinishedTrial,
+    batch: Annotated[list[int], typer.Option(help="Images in a batch.")] = [1, 64],
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
     threads: Annotated[int, typer.Option(min=1)] = 1,
-    plugin: Plugins = [],  # noqa: B006
+    plugin: Plugins = [],
 ) -> None:
-    """Time a finished network dense, in sparse form, and without the units that do nothing."""
-    from switchbench.measure.latency import latencies, place
-    from switchbench.plugins import load as plugins
-    from switchbench.trained.load import finished
+    """Time a finished network: dense, in sparse format, and without dead neurons and channels."""
+    from switchbench.measure.latency import available_device, latencies
 
-    plugins.load(plugin)
     if min(batch) < 1:
         raise InputError(f"--batch {min(batch)}: batch sizes should be 1 or more")
-    where = place(device)
-    found = finished(trial, lambda line: typer.echo(line, err=True))
-    images = found.test.batch(slice(0, max(batch)))[0]
-    show.latencies(latencies(found.network, images, batch, where, threads))
+    torch_device = available_device(device)
+    finished = _load_finished(trial)
+    images = finished.test.batch(slice(0, max(batch)))[0]
+    show.latencies(latencies(finished.network, images, batch, torch_device, threads))
 
 
 @data.command("list")
-def data_list(plugin: Plugins = []) -> None:  # noqa: B006
-    """List the data sets: whether their files are here, where, and how large."""
+def data_list(plugin: Plugins = []) -> None:
+    """List the data sets: whether their files are on this machine, where, and how large."""
     from switchbench.cli import inventory
-    from switchbench.plugins import load as plugins
 
-    plugins.load(plugin)
     show.inventory(inventory.take_inventory())
 
 
 @data.command("fetch")
-def data_fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")],
-    plugin: Plugins = [],  # noqa: B006
-) -> None:
-    """Download data sets; resumes an interrupted download."""
+def data_fetch(names: Datasets, plugin: Plugins = []) -> None:
+    """Download data sets. An interrupted download is resumed."""
     from switchbench.cli import inventory
     from switchbench.observe.terminal import Downloads
-    from switchbench.plugins import load as plugins
 
-    plugins.load(plugin)
     with Downloads(plain_console(stderr=True)) as downloads:
         fetched = [inventory.fetch(name, downloads.progress) for name in names]
     for entry in fetched:
@@ -339,25 +331,36 @@ def data_fetch(
 
 @data.command("check")
 def data_check(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")],
+    names: Datasets,
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the data set.")
-    ] = [],  # noqa: B006
-    plugin: Plugins = [],  # noqa: B006
+    ] = [],
+    plugin: Plugins = [],
 ) -> None:
-    """Read data sets and compare their files with the published checksums."""
+    """Read data sets, and compare their files with the published checksums."""
     from switchbench.cli import inventory
-    from switchbench.plugins import load as plugins
 
-    plugins.load(plugin)
     for name in names:
         typer.echo(inventory.check(name, set_))
+
+
+def _load_finished(trial: str) -> "FinishedNetwork":
+    """Load a trial's network. Say on standard error if it must be trained again."""
+    from switchbench.trained.load import load_finished
+
+    return load_finished(trial, lambda line: typer.echo(line, err=True))
+
+
+def _exit_if_failed(results: "pd.DataFrame") -> None:
+    """Exit with code 1 if trials failed or are missing."""
+    if results["status"].isin([Status.FAILED, Status.MISSING]).any():
+        raise typer.Exit(1)
 
 
 def _pair(text: str) -> tuple[str, str]:
     first, _, second = text.partition(":")
     if not second:
-        raise InputError(f"--pair {text!r}: should be the labels of two methods, A:B")
+        raise InputError(f"--pair {text!r}: should be the labels of two methods as A:B")
     return first, second
 
 

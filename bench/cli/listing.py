@@ -1,4 +1,4 @@
-"""What there is to choose from: names with one line each, and the options of one name."""
+"""List what a spec can name: all names with one line each, and the options of one name."""
 
 import inspect
 import re
@@ -17,7 +17,7 @@ SECTIONS = {f"{choice.kind}s": choice for choice in CHOICES}
 
 @dataclass(frozen=True)
 class OptionLine:
-    """One option in words: what it takes, its default, its valid range and its search range."""
+    """One option as text: its type, default, valid range and search range."""
 
     name: str
     type: str
@@ -29,7 +29,7 @@ class OptionLine:
 
 @dataclass(frozen=True)
 class Description:
-    """One thing in words, with its options or its text."""
+    """One method, network, data set, recipe or spec as text."""
 
     documentation: str
     options: Sequence[OptionLine] = ()
@@ -37,7 +37,7 @@ class Description:
 
 
 def sections() -> dict[str, dict[str, str]]:
-    """Every name with its one-line description, by section."""
+    """Return every name with its one-line description, by section."""
     listed = {
         section: {name: _first_line(choice.definition(name)) for name in sorted(choice.registry)}
         for section, choice in SECTIONS.items()
@@ -47,22 +47,33 @@ def sections() -> dict[str, dict[str, str]]:
 
 
 def describe(name: str) -> list[Description]:
-    """All that goes by a name: a method, a network, a data set, a recipe, a spec. Raises InputError."""
-    found = []
+    """Describe everything that has a name: a method, network, data set, recipe or spec.
+
+    Args:
+        name: A name. Several things may have it, such as a data set and a spec.
+
+    Returns:
+        One description for each of them; at least one.
+
+    Raises:
+        InputError: Nothing has this name.
+    """
+    descriptions = []
     for choice in SECTIONS.values():
         if name in choice.registry:
             config, definition = choice.config_class(name), choice.definition(name)
             options = [_option(config, key) for key in config.model_fields]
-            found.append(Description(f"{choice.kind}: {_documentation(definition)}", options))
+            descriptions.append(Description(f"{choice.kind}: {_documentation(definition)}", options))
     if name in RECIPES:
-        found.append(Description(f"recipe: {RECIPES[name].description}", text=_yaml(RECIPES[name].training)))
+        recipe = RECIPES[name]
+        descriptions.append(Description(f"recipe: {recipe.description}", text=_yaml(recipe.training)))
     if name in specfile.shipped():
-        found.append(Description("", text=specfile.shipped_text(name)))
-    if not found:
+        descriptions.append(Description("", text=specfile.shipped_text(name)))
+    if not descriptions:
         listed = sections()
         names = [name for section in listed.values() for name in section]
         raise InputError(unknown("name", name, [*listed, *names]))
-    return found
+    return descriptions
 
 
 def _yaml(values: dict[str, Any]) -> str:
@@ -74,7 +85,7 @@ def _first_line(thing: Any) -> str:
 
 
 def _documentation(thing: Any) -> str:
-    """The docstring with one line per paragraph."""
+    """Return the docstring with one line per paragraph."""
     return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(thing) or "")
 
 

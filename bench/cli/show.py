@@ -1,4 +1,4 @@
-"""What the command line prints: tables and lines, from what was found elsewhere."""
+"""Print the results of commands as tables and lines."""
 
 from collections.abc import Iterable
 from dataclasses import astuple
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def names(title: str, lines: dict[str, str]) -> None:
-    """Names with a line each."""
+    """Print names, with one line for each."""
     table = Table(title=title, title_justify="left", box=None, show_header=False)
     table.add_column(style="bold")
     for name, line in lines.items():
@@ -29,17 +29,17 @@ def names(title: str, lines: dict[str, str]) -> None:
     plain_console().print(table)
 
 
-def outcomes(name: str, found: "Iterable[Outcome]") -> None:
-    """What the checks of a method found."""
+def outcomes(name: str, checked: "Iterable[Outcome]") -> None:
+    """Print the outcome of each check of a method."""
     table = Table(title=name, title_justify="left", box=None, show_header=False)
-    for outcome in found:
+    for outcome in checked:
         word = "fails" if outcome.problem else "skipped" if outcome.skipped else "passes"
         table.add_row(word, outcome.check, outcome.problem or outcome.skipped or "")
     plain_console().print(table)
 
 
 def inventory(entries: "Iterable[InventoryEntry]") -> None:
-    """Data sets, and where their files are on this machine."""
+    """Print data sets, and where their files are on this machine."""
     table = Table("data set", "files", "size", "", box=None)
     table.columns[2].justify = "right"
     for entry in entries:
@@ -50,8 +50,8 @@ def inventory(entries: "Iterable[InventoryEntry]") -> None:
 
 
 def plan(planned: "Plan") -> None:
-    """Every trial of a comparison, done or to run."""
-    left = {trial.trial_id for trial in planned.todo}
+    """Print every trial of a comparison, and whether it is done or to run."""
+    todo = {trial.trial_id for trial in planned.todo}
     table = Table("trial", "method", "density", "seed", "network", "dataset", "scope", "state", box=None)
     for trial in planned.trials:
         table.add_row(
@@ -62,60 +62,67 @@ def plan(planned: "Plan") -> None:
             trial.network.label,
             trial.dataset.label,
             str(trial.scope),
-            "to run" if trial.trial_id in left else "done",
+            "to run" if trial.trial_id in todo else "done",
         )
     plain_console().print(table)
     typer.echo(planned.summary)
 
 
-def layers(found: "Inspection", trial: bool = False) -> None:
-    """One line per layer, then the sums; of a trial also what is left."""
+def layers(inspected: "Inspection", trial: bool = False) -> None:
+    """Print one line per layer, then sums. For a trial, also print what remains."""
     after = ("kept", "density", "alive", "MACs left", "smaller MACs", "CSR bytes") if trial else ()
     table = Table("layer", "kind", "weight", "in scope", "weights", "MACs", *after, box=None)
     for column in table.columns[4:]:
         column.justify = "right"
-    for name, layer in found.layers.items():
-        cells = [name, layer.kind, "×".join(map(str, layer.shape)), "yes" if name in found.scoped else ""]
+    for name, layer in inspected.layers.items():
+        cells = [name, layer.kind, "×".join(map(str, layer.shape)), "yes" if name in inspected.scoped else ""]
         cells += [f"{layer.weights:,}", f"{layer.macs_dense:,}"]
         if trial:
-            cells += [f"{layer.kept:,}", f"{layer.density:.2%}", f"{found.alive[name]:,}", f"{layer.macs:,}"]
-            cells += [f"{found.smaller[name].macs_dense:,}", f"{layer.storage['csr']:,}"]
+            cells += [
+                f"{layer.kept:,}",
+                f"{layer.density:.2%}",
+                f"{inspected.alive[name]:,}",
+                f"{layer.macs:,}",
+            ]
+            cells += [f"{inspected.smaller[name].macs_dense:,}", f"{layer.storage['csr']:,}"]
         table.add_row(*cells)
-    for title, inside in (("in scope", True), ("all", False)):
-        cells = [title, "", "", "", f"{found.total('weights', inside):,}"]
-        cells += [f"{found.total('macs_dense', inside):,}"]
+    for title, scoped in (("in scope", True), ("all", False)):
+        cells = [title, "", "", "", f"{inspected.total('weights', scoped):,}"]
+        cells += [f"{inspected.total('macs_dense', scoped):,}"]
         if trial:
-            kept, weights = found.total("kept", inside), found.total("weights", inside)
+            kept, weights = inspected.total("kept", scoped), inspected.total("weights", scoped)
             cells += [
                 f"{kept:,}",
                 f"{kept / weights if weights else 1:.2%}",
                 "",
-                f"{found.total('macs', inside):,}",
+                f"{inspected.total('macs', scoped):,}",
             ]
         table.add_row(*cells, style="bold")
     plain_console().print(table)
-    typer.echo(f"{found.parameters:,} parameters, biases and norms included")
+    typer.echo(f"{inspected.parameters:,} parameters, biases and norms included")
     if trial:
-        smaller = sum(layer.macs_dense for layer in found.smaller.values())
-        typer.echo(f"{smaller:,} MACs dense without dead units (alive: outputs that do something)")
+        smaller = sum(layer.macs_dense for layer in inspected.smaller.values())
+        typer.echo(f"{smaller:,} MACs dense without dead units (alive: outputs that are not dead)")
         for name in ("dense", "csr", "bitmask"):
-            size = sum(layer.storage[name] for layer in found.layers.values())
+            size = sum(layer.storage[name] for layer in inspected.layers.values())
             typer.echo(f"{size:,} bytes of weights, {name}")
 
 
 def latencies(measured: "Iterable[Latency]") -> None:
-    """Milliseconds of each form of a network at each batch size."""
+    """Print the milliseconds of each form of a network at each batch size."""
     table = Table("batch", "form", "ms", "times as fast as dense", box=None)
     for index in (0, 2, 3):
         table.columns[index].justify = "right"
     for line in measured:
         table.add_row(str(line.batch), line.form, f"{1e3 * line.seconds:.4f}", f"{line.speedup:.2f}")
     plain_console().print(table)
-    typer.echo("measured: median of forward passes, the forms in turn (csr: fully connected layers alone)")
+    typer.echo(
+        "measured: median forward pass, forms measured in turns (csr: only fully connected layers are sparse)"
+    )
 
 
 def cost(planned: "Plan", tflops: float) -> None:
-    """What is left to run, by network, data set and method."""
+    """Print the cost of the trials to run, by network, data set and method."""
     if costs := planned.costs():
         _costs(costs, tflops)
 
@@ -124,9 +131,11 @@ def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
     table = Table("cost of", "trials", "steps", "FLOPs", "hours", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, spent in costs.items():
-        flops = f"{'' if spent.whole else '≥ '}{spent.flops:.2g}"
-        table.add_row(name, f"{spent.trials:,}", f"{spent.steps:,}", flops, f"{spent.hours(tflops):,.2f}")
+    for name, estimate in costs.items():
+        flops = f"{'' if estimate.complete else '≥ '}{estimate.flops:.2g}"
+        table.add_row(
+            name, f"{estimate.trials:,}", f"{estimate.steps:,}", flops, f"{estimate.hours(tflops):,.2f}"
+        )
     typer.echo()
     plain_console().print(table)
     typer.echo(
@@ -135,7 +144,7 @@ def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
 
 
 def search(planned: "SearchPlan", tflops: float) -> None:
-    """What a search tries, and what it will cost."""
+    """Print what a search varies, and what it will cost."""
     table = Table("method", "searched", "from", "default", box=None)
     for label, space in planned.spaces.items():
         defaults = dict(space.defaults())
@@ -147,7 +156,7 @@ def search(planned: "SearchPlan", tflops: float) -> None:
 
 
 def description(described: "Description") -> None:
-    """What goes by a name, with its options."""
+    """Print the description and the options of one name."""
     console = plain_console()
     if described.documentation:
         console.print(described.documentation)

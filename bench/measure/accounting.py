@@ -1,5 +1,6 @@
-"""Counting: weights, densities, multiply-accumulates and bytes of a network, by layer and by scope. The only
-place that counts."""
+"""Count weights, densities, multiply-accumulates (MACs) and bytes of a network, per layer and per scope.
+
+Nothing else in switchbench counts them."""
 
 from dataclasses import dataclass
 
@@ -11,21 +12,21 @@ from switchbench.methods import Layers
 from switchbench.networks.layers import prunable
 
 VALUE_BYTES, INDEX_BYTES = 4, 4
-"""A float32, and an index of a sparse format."""
+"""Size of a float32, and of an index of a sparse format."""
 
 
 @dataclass(frozen=True)
 class LayerCount:
-    """One linear or convolution layer, recounted from its weight as it is."""
+    """Counts of one linear or convolution layer, taken from its current weight."""
 
     kind: str
-    """Class of the module."""
+    """Class name of the module."""
     shape: tuple[int, ...]
-    """Of the weight."""
+    """Shape of the weight."""
     kept: int
-    """Weights that are not zero."""
+    """Number of non-zero weights."""
     positions: int
-    """Output positions of one image, summed over the layer's uses."""
+    """Output positions for one image, summed over all calls of the layer."""
 
     @property
     def weights(self) -> int:
@@ -34,24 +35,30 @@ class LayerCount:
 
     @property
     def density(self) -> float:
-        """Share of the weights that are not zero."""
+        """Non-zero share of the weights."""
         return self.kept / self.weights
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one image with the weights that are not zero. A weight takes part in one
-        per output position, also with groups and strides and where the layer is used several times."""
+        """MACs for one image with the non-zero weights.
+
+        Each weight takes part in one MAC per output position. This also holds for groups, strides, and layers
+        that are called several times.
+        """
         return self.kept * self.positions
 
     @property
     def macs_dense(self) -> int:
-        """The same with all weights."""
+        """MACs for one image with all weights."""
         return self.weights * self.positions
 
     @property
     def storage(self) -> dict[str, int]:
-        """Bytes of the weight: dense; as a matrix (outputs × the rest) in CSR; and as a bit per weight with
-        the values that are not zero."""
+        """Bytes of the weight by format.
+
+        ``dense``: all values; ``csr``: a compressed sparse row matrix (outputs × the other dimensions);
+        ``bitmask``: one bit per weight, and the non-zero values.
+        """
         values = VALUE_BYTES * self.kept
         return {
             "dense": VALUE_BYTES * self.weights,
@@ -62,7 +69,7 @@ class LayerCount:
 
 @dataclass(frozen=True)
 class Count:
-    """What a network holds and costs. Densities are recounted from the weights as they are."""
+    """Size and cost of a network. Densities are recounted from the current weights."""
 
     density: float
     """Non-zero share of the weights of the layers in scope."""
@@ -75,24 +82,46 @@ class Count:
     parameters: int
     """Number of all parameters."""
     macs: int | None
-    """Multiply-accumulates of one image with non-zero weights (theoretical: no kernel is implied). None
-    where a layer's weight is used without calling the layer, as in attention: then nobody counts it."""
+    """MACs for one image with the non-zero weights. Theoretical: no kernel is assumed. None if the network
+    uses a layer's weight without calling the layer, as attention does: then MACs cannot be counted."""
     macs_dense: int | None
-    """The same with all weights."""
+    """MACs for one image with all weights."""
     macs_shrunk: int | None
-    """The same of the smaller dense network that is left when dead neurons and channels are taken out: what
-    the structure saves without a sparse kernel."""
+    """MACs of the smaller dense network without dead neurons and channels: what the structure saves without a
+    sparse kernel."""
 
 
 def density(layers: Layers) -> float:
-    """Non-zero share of the layers' effective weights."""
+    """Return the non-zero share of the layers' weights.
+
+    Args:
+        layers: Layers by name; at least one.
+
+    Returns:
+        A share in [0, 1], over the weights of all layers together.
+
+    Example:
+        >>> layer = nn.Linear(4, 1)
+        >>> _ = layer.weight.data.copy_(torch.tensor([[0.0, 2.0, 0.0, 0.0]]))
+        >>> density({"layer": layer})
+        0.25
+    """
     kept = sum(int(_weight(layer).count_nonzero()) for layer in layers.values())
     return kept / sum(_weight(layer).numel() for layer in layers.values())
 
 
 def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
-    """Count a finished network (plain weights), of which the layers ``scoped`` were in scope, on one
-    example ``image`` (1, channels, height, width). Multiply-accumulates of biases and norms are not counted.
+    """Count a finished network.
+
+    MACs of biases and norms are not counted.
+
+    Args:
+        network: A network with plain weights and exact zeros.
+        scoped: The layers in scope, by name.
+        image: An example image, (1, channels, height, width).
+
+    Returns:
+        Densities, parameters and MACs.
     """
     layers, shrunk = count_layers(network, image), count_layers(shrink(network, image), image)
     inside = [layers[name] for name in scoped]
@@ -112,8 +141,20 @@ def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
 
 
 def count_layers(network: nn.Module, image: Tensor) -> dict[str, LayerCount]:
-    """Every linear and convolution layer by name, in the order of the network. On the meta device, where
-    weights have no values, all count as kept."""
+    """Count every linear and convolution layer.
+
+    Args:
+        network: A network. On the meta device, where weights have no values, all weights count as kept.
+        image: An example image on the same device, (1, channels, height, width).
+
+    Returns:
+        Counts by layer name, in the order of the network.
+
+    Example:
+        >>> counts = count_layers(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), torch.zeros(1, 3, 2, 2))
+        >>> counts["1"].weights, counts["1"].macs_dense, counts["1"].storage["bitmask"]
+        (60, 60, 248)
+    """
     layers = prunable(network)
     positions = _positions(network, layers, image)
     counts = {}
@@ -126,7 +167,7 @@ def count_layers(network: nn.Module, image: Tensor) -> dict[str, LayerCount]:
 
 @torch.no_grad()
 def _positions(network: nn.Module, layers: Layers, image: Tensor) -> dict[str, int]:
-    """Output positions of each layer for one image, summed over its uses."""
+    """Return the output positions of each layer for one image, summed over its calls; 0 if not called."""
     seen = dict.fromkeys(layers, 0)
 
     def watch(name: str, outputs: int) -> torch.utils.hooks.RemovableHandle:

@@ -1,4 +1,4 @@
-"""Fully connected layers in compressed sparse row form, run by torch.sparse."""
+"""Fully connected layers in compressed sparse row (CSR) format, run by torch.sparse."""
 
 import copy
 import warnings
@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 
 class CSRLinear(nn.Module):
-    """A fully connected layer whose weight is kept in CSR form: ``crow`` (outputs + 1), ``column`` and
-    ``values`` (one per weight that is not zero)."""
+    """A fully connected layer that stores its weight in CSR format.
+
+    Its buffers are ``crow`` (outputs + 1,), ``column`` (k,) and ``values`` (k,) for k non-zero weights.
+    """
 
     crow: Tensor
     column: Tensor
@@ -28,11 +30,11 @@ class CSRLinear(nn.Module):
     def _matrix(self) -> Tensor:
         shape = (self.out_features, self.in_features)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "beta"
+            warnings.simplefilter("ignore")  # PyTorch warns that CSR support is in beta
             return torch.sparse_csr_tensor(self.crow, self.column, self.values, shape)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs (…, out_features) of inputs (…, in_features)."""
+        """Return the outputs (…, out_features) of inputs (…, in_features)."""
         flat = inputs.reshape(-1, self.in_features)
         outputs = (self._weight @ flat.t()).t()
         outputs = outputs if self.bias is None else outputs + self.bias
@@ -40,7 +42,21 @@ class CSRLinear(nn.Module):
 
 
 def to_csr(network: nn.Module) -> nn.Module:
-    """A copy of a finished network with its fully connected layers in CSR form; convolutions stay dense."""
+    """Copy a finished network with its fully connected layers in CSR format.
+
+    Args:
+        network: A network with plain weights and exact zeros. It is not changed.
+
+    Returns:
+        The copy. Convolutions and subclasses of ``nn.Linear`` stay as they are.
+
+    Example:
+        >>> to_csr(nn.Sequential(nn.Linear(3, 2), nn.ReLU()))
+        Sequential(
+          (0): CSRLinear()
+          (1): ReLU()
+        )
+    """
     network = copy.deepcopy(network)
     for module in [*network.modules()]:
         for name, child in module.named_children():
@@ -51,5 +67,5 @@ def to_csr(network: nn.Module) -> nn.Module:
 
 def _csr(weight: Tensor) -> Tensor:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "beta"
+        warnings.simplefilter("ignore")  # PyTorch warns that CSR support is in beta
         return weight.to_sparse_csr()

@@ -1,4 +1,4 @@
-"""Exact evaluation: eval mode, no gradient, every example once, sums divided by examples seen."""
+"""Exact evaluation: eval mode, no gradients, every example once, sums divided by the number of examples."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,32 @@ from torch.nn import functional as F
 from switchbench.datasets import Split
 
 CHUNK = 1_000
+"""Images in one forward pass."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Means over all examples of a split; accuracies are shares in [0, 1]."""
+    """Means over all examples of a split."""
 
     accuracy: float
+    """Share of correct predictions, in [0, 1]."""
     top5: float
+    """Share of examples whose class has one of the five largest logits, in [0, 1]; 1 with fewer classes."""
     loss: float
+    """Cross-entropy in nats."""
 
 
 @torch.no_grad()
 def evaluate(network: nn.Module, split: Split) -> Metrics:
-    """Accuracy, top-5 accuracy (of fewer classes: all of them) and cross-entropy on a split."""
+    """Evaluate a network on a split.
+
+    Args:
+        network: A network on the split's device. It runs in eval mode and returns to its mode.
+        split: Images and labels; at least one.
+
+    Returns:
+        Accuracy, top-5 accuracy and loss.
+    """
     training = network.training
     network.eval()
     correct = torch.zeros((), dtype=torch.int64, device=split.device)

@@ -1,4 +1,4 @@
-"""Measured time of a forward pass, apart from what is counted."""
+"""Measure the time of a forward pass. Theoretical costs are counted in accounting.py."""
 
 import copy
 import statistics
@@ -15,6 +15,7 @@ from switchbench.measure.csr import to_csr
 from switchbench.measure.shrink import shrink
 
 WARM_UP, ROUNDS = 10, 50
+"""Forward passes of each network that are not timed, and then those that are."""
 
 FORMS: dict[str, Callable[[nn.Module, Tensor], nn.Module]] = {
     "dense": lambda network, image: network,
@@ -22,53 +23,87 @@ FORMS: dict[str, Callable[[nn.Module, Tensor], nn.Module]] = {
     "shrunk": shrink,
     "shrunk csr": lambda network, image: to_csr(shrink(network, image)),
 }
-"""Ways to run a finished network: as it was measured; fully connected layers in compressed sparse rows;
-without dead units; and both."""
+"""Forms of a finished network: unchanged; with fully connected layers in CSR format; without dead units; and
+both."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Median seconds of a forward pass of one form of a network on one batch."""
+    """Measured time of one form of a network at one batch size."""
 
     form: str
+    """A key of :data:`FORMS`."""
     batch: int
+    """Images in a batch."""
     seconds: float
+    """Median time of a forward pass."""
     speedup: float
-    """Time of the dense form, taken in turn with this one, over this one's."""
+    """Time of the dense form over the time of this form, measured in turns."""
 
 
-def place(device: str) -> torch.device:
-    """A device by name. Raises InputError if it is none, or is not here."""
+def available_device(name: str) -> torch.device:
+    """Return a device by name.
+
+    Args:
+        name: A device in PyTorch's notation: ``cpu``, ``cuda``, ``cuda:1``.
+
+    Raises:
+        InputError: PyTorch does not know the device, or this machine does not have it.
+
+    Example:
+        >>> available_device("cpu")
+        device(type='cpu')
+    """
     try:
-        torch.zeros(1, device=device)
-        return torch.device(device)
+        torch.zeros(1, device=name)
+        return torch.device(name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--device {device!r}: {reason}") from error
+        raise InputError(f"--device {name!r}: {reason}") from error
 
 
 def latencies(
     network: nn.Module, images: Tensor, batches: Sequence[int], device: torch.device, threads: int = 1
 ) -> list[Latency]:
-    """Time every form of a finished network at every batch size; ``images`` (n, channels, height, width)
-    are repeated where a batch holds more of them."""
+    """Time every form of a finished network at every batch size.
+
+    Args:
+        network: A network with plain weights. It is not changed.
+        images: (n, channels, height, width); repeated if a batch is larger than n.
+        batches: Batch sizes, each 1 or more.
+        device: Where the copies of the network run.
+        threads: Number of torch's threads on the CPU.
+
+    Returns:
+        One latency per batch size and form, in the order of ``batches`` and :data:`FORMS`.
+    """
     network = copy.deepcopy(network).to(device)
     forms = {form: make(network, images[:1].to(device)) for form, make in FORMS.items()}
-    found = []
+    measured = []
     for batch in batches:
-        fed = images[torch.arange(batch) % len(images)].to(device)
-        taken = seconds([*forms.values()], [fed] * len(forms), threads)
-        found += [
-            Latency(form, batch, spent, taken[0] / spent) for form, spent in zip(forms, taken, strict=True)
+        inputs = images[torch.arange(batch) % len(images)].to(device)
+        times = seconds([*forms.values()], [inputs] * len(forms), threads)
+        measured += [
+            Latency(form, batch, median, times[0] / median) for form, median in zip(forms, times, strict=True)
         ]
-    return found
+    return measured
 
 
 @torch.no_grad()
 def seconds(networks: Sequence[nn.Module], inputs: Sequence[Tensor], threads: int = 1) -> list[float]:
-    """Median seconds of a forward pass of each network in eval mode on its own inputs. They take turns, so
-    that what else the machine does meets all of them; the first rounds are not timed; on a GPU each pass is
-    waited for."""
+    """Measure the median time of a forward pass of each network, in eval mode.
+
+    The networks take turns, so that other load on the machine affects all of them alike. The first
+    :data:`WARM_UP` rounds are not timed. On a GPU, the clock stops when the pass is complete.
+
+    Args:
+        networks: What is timed.
+        inputs: The inputs of each network, on its device.
+        threads: Number of torch's threads on the CPU; restored afterwards.
+
+    Returns:
+        Seconds, one number per network.
+    """
     taken: list[list[float]] = [[] for _ in networks]
     with _threads(threads):
         for turn in range(WARM_UP + ROUNDS):

@@ -1,8 +1,8 @@
-"""A smaller dense network with the same outputs: units that do nothing are taken out.
+"""Shrink a network: remove dead units, so that a smaller dense network with the same outputs remains.
 
-A unit (a neuron, or a channel) is dead if nothing reads it, or if nothing makes it: then it is a
-constant, which moves into the biases of its readers. Which units hang together (residual additions, depthwise
-convolutions, norms) is Torch-Pruning's to know.
+A unit is a neuron or a channel. It is dead if no layer reads it. It is also dead if no weight feeds it: then
+it is a constant, and the constant moves into the biases of the layers that read it. Torch-Pruning works out
+which units must be removed together (residual additions, depthwise convolutions, norms).
 """
 
 import copy
@@ -16,42 +16,53 @@ from torch import Tensor, nn
 
 from switchbench.networks.layers import prunable
 
-PLAIN = (nn.Linear, nn.Conv2d)
+SHRINKABLE = (nn.Linear, nn.Conv2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 PROBES, TOLERANCE = 16, 1e-3
-"""Random images on which outputs are compared, and how far rounding may take them apart."""
+"""Number of random images on which outputs are compared, and the largest relative difference by rounding."""
 
 
 @dataclass
 class _Units:
-    """Units of several layers that can be removed only together, and who makes and reads each."""
+    """Units of several layers that can only be removed together, with the layers that write and read them."""
 
     group: Any
-    makers: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
-    """Layers with their outputs (k,), and the unit (k,) that each of them belongs to."""
+    """Torch-Pruning's group."""
+    writers: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
+    """Layers, indices (k,) of their outputs, and the unit (k,) of each output."""
     readers: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
-    """Layers with their inputs (k,), and the unit (k,) that each of them belongs to."""
+    """Layers, indices (k,) of their inputs, and the unit (k,) of each input."""
 
     @property
     def number(self) -> int:
-        """How many units there are."""
+        """Number of units."""
         return len(self.group.items[0].idxs)
 
 
 @torch.no_grad()
 def shrink(network: nn.Module, image: Tensor) -> nn.Module:
-    """A copy of a finished network without its dead units, in eval mode; on images of the shape of
-    ``image`` (1, channels, height, width) it has the same outputs but for rounding.
+    """Copy a finished network without its dead units.
 
-    A network whose structure cannot be followed, or that proves to give other outputs, comes back as it is.
+    Args:
+        network: A network with plain weights and exact zeros. It is not changed.
+        image: An example image, (1, channels, height, width).
+
+    Returns:
+        A network in eval mode that gives the same outputs, up to rounding, on images of the same shape. If
+        Torch-Pruning cannot trace the network, or if the outputs differ, it is a full copy.
+
+    Example:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> network[3].weight.data[:, 0] = 0  # nothing reads the first hidden neuron
+        >>> shrink(network, torch.zeros(1, 1, 2, 2))[1]
+        Linear(in_features=4, out_features=2, bias=True)
     """
-
     try:
         smaller = _shrunk(copy.deepcopy(network).eval(), image)
         probes = torch.randn((PROBES, *image.shape[1:]), generator=torch.Generator().manual_seed(0))
         if _agree(network, smaller, probes.to(image)):
             return smaller
-    except Exception:  # other people's networks may do anything
+    except Exception:  # networks of plug-ins may raise anything
         pass
     return copy.deepcopy(network).eval()
 
@@ -59,7 +70,7 @@ def shrink(network: nn.Module, image: Tensor) -> nn.Module:
 def _shrunk(network: nn.Module, image: Tensor) -> nn.Module:
     import torch_pruning
 
-    with torch.enable_grad():  # it follows the graph of the backward pass
+    with torch.enable_grad():  # Torch-Pruning traces the backward graph
         graph = torch_pruning.DependencyGraph().build_dependency(network, example_inputs=image)
     sets = [*_all_units(graph, _outputs(network, image))]
     left = -1
@@ -67,10 +78,10 @@ def _shrunk(network: nn.Module, image: Tensor) -> nn.Module:
         for units in sets:
             _fold(network, image, units)
             _silence(units)
-    doomed = [_unread(units) for units in sets]  # before places in the layers move
-    for units, dead in zip(sets, doomed, strict=True):
+    unread = [_unread(units) for units in sets]  # before pruning changes the indices
+    for units, dead in zip(sets, unread, strict=True):
         if bool(dead.all()):
-            dead[0] = False  # a layer needs one
+            dead[0] = False  # a layer needs at least one unit
         if bool(dead.any()):
             units.group.prune(dead.nonzero().flatten().tolist())
     return network
@@ -78,19 +89,19 @@ def _shrunk(network: nn.Module, image: Tensor) -> nn.Module:
 
 def _agree(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
     training = one.training
-    expected, given = one.eval()(images), other(images)
+    expected, actual = one.eval()(images), other(images)
     one.train(training)
     scale = float(expected.abs().max())
-    return torch.allclose(expected, given, rtol=TOLERANCE, atol=TOLERANCE * scale)
+    return torch.allclose(expected, actual, rtol=TOLERANCE, atol=TOLERANCE * scale)
 
 
 def _outputs(network: nn.Module, image: Tensor) -> list[nn.Module]:
-    """The layer that makes the logits, whose units are the classes."""
+    """Return the layer that computes the logits. Its units are the classes, which stay."""
     last: list[nn.Module] = []
     handles = [
         module.register_forward_hook(lambda module, *_: last.__setitem__(slice(None), [module]))
         for module in network.modules()
-        if isinstance(module, PLAIN)
+        if isinstance(module, SHRINKABLE)
     ]
     network(image)
     for handle in handles:
@@ -99,16 +110,16 @@ def _outputs(network: nn.Module, image: Tensor) -> list[nn.Module]:
 
 
 def _all_units(graph: Any, outputs: list[nn.Module]) -> Iterator[_Units]:
-    """Every set of coupled units whose makers and readers are layers of known kinds."""
-    for group in list(graph.get_all_groups(ignored_layers=outputs, root_module_types=PLAIN)):
+    """Yield every set of coupled units whose writers and readers are layers of known kinds."""
+    for group in list(graph.get_all_groups(ignored_layers=outputs, root_module_types=SHRINKABLE)):
         units = _Units(group)
         for item in group.items:
             layer = item.dep.target.module
             index = torch.tensor(item.idxs)
             unit = torch.tensor(item.root_idxs)
             outgoing = graph.is_out_channel_pruning_fn(item.dep.handler)
-            if isinstance(layer, PLAIN) and (_depthwise(layer) or getattr(layer, "groups", 1) == 1):
-                (units.makers if outgoing else units.readers).append((layer, index, unit))
+            if isinstance(layer, SHRINKABLE) and (_depthwise(layer) or getattr(layer, "groups", 1) == 1):
+                (units.writers if outgoing else units.readers).append((layer, index, unit))
             elif not isinstance(layer, NORMS) and [*layer.parameters()]:
                 break
         else:
@@ -116,7 +127,7 @@ def _all_units(graph: Any, outputs: list[nn.Module]) -> Iterator[_Units]:
 
 
 def _unread(units: _Units) -> Tensor:
-    """Which units no reader takes in."""
+    """Return a mask (units,): units that no layer reads."""
     dead = torch.ones(units.number, dtype=torch.bool)
     for layer, index, unit in units.readers:
         dead[unit[_weight(layer)[:, index].transpose(0, 1).flatten(1).any(1)]] = False
@@ -124,23 +135,23 @@ def _unread(units: _Units) -> Tensor:
 
 
 def _silence(units: _Units) -> None:
-    """Zero what makes units that nobody reads, so that nobody is seen to read for them."""
+    """Zero the weights that feed unread units, so that the units before them can become unread too."""
     dead = _unread(units)
-    for layer, index, unit in units.makers:
+    for layer, index, unit in units.writers:
         _weight(layer)[index[dead[unit]]] = 0
 
 
-def _unmade(units: _Units) -> Tensor:
-    """Which units no maker gives anything but its bias."""
+def _constant(units: _Units) -> Tensor:
+    """Return a mask (units,): units that no weight feeds, only biases."""
     dead = torch.ones(units.number, dtype=torch.bool)
-    for layer, index, unit in units.makers:
+    for layer, index, unit in units.writers:
         dead[unit[_weight(layer)[index].flatten(1).any(1)]] = False
     return dead
 
 
 def _fold(network: nn.Module, image: Tensor, units: _Units) -> None:
-    """Move what constant units give to their readers into these readers' biases, where that is exact."""
-    dead = _unmade(units)
+    """Move constant units into the biases of their readers, where that is exact."""
+    dead = _constant(units)
     if not bool(dead.any()):
         return
     readers = [reader for reader in units.readers if not _depthwise(reader[0])]
@@ -151,11 +162,11 @@ def _fold(network: nn.Module, image: Tensor, units: _Units) -> None:
         flat, weight = seen[layer].movedim(channel, 0).flatten(1)[index], _weight(layer)
         values = flat[:, 0]
         constant = dead[unit] & (flat == flat[:, :1]).all(1)
-        if isinstance(layer, nn.Conv2d) and any(layer.padding):  # at the border it is less
+        if isinstance(layer, nn.Conv2d) and any(layer.padding):  # padding makes it smaller at the border
             constant = constant & (values == 0)
         chosen = index[constant]
-        given = weight[:, chosen].flatten(2).sum(2) if weight.dim() > 2 else weight[:, chosen]
-        shift = given @ values[constant]
+        summed = weight[:, chosen].flatten(2).sum(2) if weight.dim() > 2 else weight[:, chosen]
+        shift = summed @ values[constant]
         if layer.bias is not None:
             layer.bias.add_(shift)  # type: ignore[operator]
         elif bool(shift.any()):
@@ -165,7 +176,7 @@ def _fold(network: nn.Module, image: Tensor, units: _Units) -> None:
 
 @contextmanager
 def _inputs(network: nn.Module, layers: list[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
-    """What the layers take in while this lasts."""
+    """Record the last input of each layer while the context is open."""
     seen: dict[nn.Module, Tensor] = {}
     handles = [
         layer.register_forward_pre_hook(lambda module, inputs: seen.__setitem__(module, inputs[0]))

@@ -1,4 +1,4 @@
-"""Finished networks as files that others read, compared with the network that was measured."""
+"""Export finished networks to files, and compare the exported networks with the measured ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,34 +13,46 @@ from switchbench.measure.csr import to_csr
 from switchbench.measure.evaluation import CHUNK
 from switchbench.measure.latency import seconds
 from switchbench.measure.shrink import shrink
-from switchbench.trained.load import Finished
+from switchbench.trained.load import FinishedNetwork
 
 Format = Literal["safetensors", "onnx", "csr"]
 BATCH = 64
+"""Images in the batch that is timed."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written, and how it compares."""
+    """The written file, and how the exported network compares with the measured one."""
 
     path: Path
     size: int
     """Bytes of the file."""
     images: int
-    """Test images on which outputs were compared."""
+    """Number of test images on which outputs were compared."""
     same: int
-    """How many of them get the same class."""
+    """Number of these images that both networks put into the same class."""
     difference: float
-    """Largest absolute difference of an output."""
+    """Largest absolute difference of a logit."""
     speedups: dict[str, float]
-    """Time of the dense network over that of the exported one in PyTorch, one thread, 64 images: of the
-    whole, and of each fully connected layer by name. Empty where PyTorch runs the same network."""
+    """Time of the dense network over time of the exported one in PyTorch, with one thread and 64 images.
+    ``network`` is the full network; other keys are fully connected layers. Empty if both are the same."""
 
 
-def export(finished: Finished, path: Path, form: Format, smaller: bool = False) -> Export:
-    """Write a finished network as ``form`` and compare the outputs with it on every test image.
+def export(finished: FinishedNetwork, path: Path, form: Format, smaller: bool = False) -> Export:
+    """Write a finished network to a file, and compare outputs on every test image.
 
-    ``smaller``: without the units that do nothing. Raises OSError if the file cannot be written.
+    Args:
+        finished: What is exported.
+        path: The file; its folder is created.
+        form: ``safetensors`` and ``csr`` write a state dict, ``onnx`` a graph for any number of images.
+        smaller: Whether to remove dead units first.
+
+    Returns:
+        The file's size, agreement with the measured network, and measured speedups.
+
+    Raises:
+        InputError: ``onnx`` is asked for, and its packages are not installed.
+        OSError: The file cannot be written.
     """
     image = finished.test.batch(slice(0, 1))[0]
     network = shrink(finished.network, image) if smaller else finished.network
@@ -62,8 +74,8 @@ def export(finished: Finished, path: Path, form: Format, smaller: bool = False) 
     return Export(path, path.stat().st_size, len(finished.test), same, difference, speedups)
 
 
-def _safetensors(network: nn.Module, path: Path, finished: Finished) -> None:
-    """The state of a network, with the trial that it comes from in the file's header."""
+def _safetensors(network: nn.Module, path: Path, finished: FinishedNetwork) -> None:
+    """Write a network's state dict, with the trial's config in the file's header."""
     from safetensors.torch import save
 
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
@@ -71,12 +83,12 @@ def _safetensors(network: nn.Module, path: Path, finished: Finished) -> None:
 
 
 def _onnx(network: nn.Module, image: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
-    """Write the network for any number of images; return what ONNX Runtime makes of it."""
+    """Write the network as ONNX for any number of images. Return a function that runs the file."""
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401  # torch's exporter asks for it
+        import onnxscript  # noqa: F401  # torch's exporter needs it
     except ModuleNotFoundError as error:
-        raise InputError("--format onnx: pip install 'switchbench[onnx]'") from error
+        raise InputError("--format onnx needs more packages: pip install 'switchbench[onnx]'") from error
     batch = torch.export.Dim("batch")
     program = torch.onnx.export(
         network, (image.expand(2, -1, -1, -1),), dynamic_shapes=({0: batch},), dynamo=True, verbose=False
@@ -89,13 +101,13 @@ def _onnx(network: nn.Module, image: Tensor, path: Path) -> Callable[[Tensor], T
 
 
 @torch.no_grad()
-def _compare(finished: Finished, run: Callable[[Tensor], Tensor]) -> tuple[int, float]:
+def _compare(finished: FinishedNetwork, run: Callable[[Tensor], Tensor]) -> tuple[int, float]:
     same, difference = 0, 0.0
     for start in range(0, len(finished.test), CHUNK):
         images, _ = finished.test.batch(slice(start, start + CHUNK))
-        expected, given = finished.network(images), run(images)
-        same += int((expected.argmax(1) == given.argmax(1)).sum())
-        difference = max(difference, float((expected - given).abs().max()))
+        expected, actual = finished.network(images), run(images)
+        same += int((expected.argmax(1) == actual.argmax(1)).sum())
+        difference = max(difference, float((expected - actual).abs().max()))
     return same, difference
 
 

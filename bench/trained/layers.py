@@ -1,4 +1,4 @@
-"""A network layer by layer: what it holds and costs, and after training what is left of it."""
+"""Inspect a network layer by layer: its size and cost, and after training what remains of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,31 +14,53 @@ from switchbench.spec.scope import Scope
 
 @dataclass(frozen=True)
 class Inspection:
-    """A network's layers, and its totals."""
+    """Counts of a network's layers."""
 
     layers: dict[str, LayerCount]
+    """Linear and convolution layers by name."""
     scoped: frozenset[str]
     """Names of the layers in scope."""
     parameters: int
+    """Number of all parameters, biases and norms included."""
     alive: dict[str, int]
-    """Outputs of each layer that do something; all of them where nothing is known."""
+    """Number of outputs of each layer that are not dead; all outputs if that is not known."""
     smaller: dict[str, LayerCount]
-    """The layers without dead units."""
+    """The layers after dead units are removed."""
 
-    def total(self, name: str, inside: bool = False) -> int:
-        """Sum of a column over all layers, or over those in scope."""
-        return sum(getattr(c, name) for key, c in self.layers.items() if not inside or key in self.scoped)
+    def total(self, attribute: str, scoped: bool = False) -> int:
+        """Sum an attribute of :class:`LayerCount` over all layers, or over the layers in scope."""
+        return sum(
+            getattr(layer, attribute)
+            for name, layer in self.layers.items()
+            if not scoped or name in self.scoped
+        )
 
 
 def inspect_network(network: NetworkChoice, dataset: DatasetChoice, scope: Scope) -> Inspection:
-    """A network as it is for a data set, before training. Raises MissingData and InputError."""
+    """Inspect a network before training, built for the images of a data set.
+
+    Args:
+        network: The network and its options.
+        dataset: Gives the shape of images and the number of classes.
+        scope: The layers in scope.
+
+    Raises:
+        MissingData: The size of the data set is not known, and its files are not on this machine.
+        InputError: The network cannot take such images.
+    """
     facts = dataset.facts()
     built, image = network.sketch(facts.shape, facts.classes)
     return _inspection(built, scope, image, built)
 
 
 def inspect_finished(network: nn.Module, scope: Scope, image: Tensor) -> Inspection:
-    """A finished network, recounted."""
+    """Inspect a finished network.
+
+    Args:
+        network: A network with plain weights and exact zeros.
+        scope: The layers in scope.
+        image: An example image, (1, channels, height, width).
+    """
     return _inspection(network, scope, image, shrink(network, image))
 
 
@@ -54,8 +76,18 @@ def _inspection(network: nn.Module, scope: Scope, image: Tensor, smaller: nn.Mod
 
 
 def picture(network: nn.Module, path: Path) -> None:
-    """Draw the mask of every linear and convolution layer (outputs down, inputs across; a convolution's
-    kernels side by side), dark where a weight is. Raises OSError or ValueError, which name the file."""
+    """Draw the mask of every linear and convolution layer: dark where weights are not zero.
+
+    Rows are outputs and columns are inputs; kernels of a convolution stand side by side.
+
+    Args:
+        network: A finished network.
+        path: A picture file; its ending names the format.
+
+    Raises:
+        OSError: The file cannot be written.
+        ValueError: matplotlib does not know the format.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -65,15 +97,15 @@ def picture(network: nn.Module, path: Path) -> None:
     panels = figure.subplots(len(layers), 1, squeeze=False).flatten()
     for panel, (name, layer) in zip(panels, layers.items(), strict=True):
         mask = (layer.get_parameter("weight").detach() != 0).flatten(1).float()
-        panel.imshow(_shrunk(mask), cmap="Greys", vmin=0, aspect="auto", interpolation="nearest")
+        panel.imshow(_downsampled(mask), cmap="Greys", vmin=0, aspect="auto", interpolation="nearest")
         panel.set_title(f"{name}: {mask.shape[0]} × {mask.shape[1]}, {mask.mean():.2%}", fontsize=9)
         panel.set_xticks([])
         panel.set_yticks([])
     figure.savefig(path, dpi=150)
 
 
-def _shrunk(mask: Tensor, most: int = 1200) -> Tensor:
-    """Large masks as means over blocks, so that a picture shows where they are dense."""
-    steps = [-(-side // most) for side in mask.shape]
+def _downsampled(mask: Tensor, limit: int = 1200) -> Tensor:
+    """Average a large mask over blocks, so that its picture shows where it is dense."""
+    steps = [-(-side // limit) for side in mask.shape]
     pooled: Tensor = nn.functional.avg_pool2d(mask[None, None], steps, ceil_mode=True)[0, 0]
     return pooled

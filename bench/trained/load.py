@@ -1,4 +1,4 @@
-"""The finished network of a stored trial: taken from where it is kept, or trained again to the same bits."""
+"""Load the finished network of a stored trial, or train it again to identical bits if it was not kept."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,22 +19,33 @@ from switchbench.trial.seeds import generator
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A finished network with the trial that it comes from."""
+class FinishedNetwork:
+    """A finished network and the trial that it comes from."""
 
     config: TrialConfig
     row: Row
     network: nn.Module
     """In eval mode, with plain weights and exact zeros."""
     test: Split
+    """The test images of its data set."""
 
 
-def finished(trial: str | Path, say: Callable[[str], None]) -> Finished:
-    """The finished network of ``FOLDER/TRIAL_ID``, where a folder of a comparison holds the trial; the path
-    of one of the trial's files will do as well.
+def load_finished(trial: str | Path, notify: Callable[[str], None]) -> FinishedNetwork:
+    """Load the finished network of a trial. Train it again if the comparison did not keep it.
 
-    The same bits need the same kind of device and number of threads; those of the row are taken.
-    ``say`` is told if it has to be trained again. Raises InputError.
+    Identical bits need the same kind of device and the same number of threads, so the trial runs again with
+    those of its row.
+
+    Args:
+        trial: ``FOLDER/TRIAL_ID``, where FOLDER is a comparison's, or the path of one of the trial's files.
+        notify: Called with one line if the network must be trained again.
+
+    Returns:
+        The network on the CPU, with its config, row and test images.
+
+    Raises:
+        InputError: The folder has no such trial, the trial has no network, its data set is missing, another
+            version of the code ran it, or training it again needs a GPU that this machine lacks.
     """
     path = Path(trial)
     folder = path.parent.parent if path.parent.name in ("trials", "networks", "curves") else path.parent
@@ -42,35 +53,37 @@ def finished(trial: str | Path, say: Callable[[str], None]) -> Finished:
     ledger = Ledger(folder)
     row = ledger.row(trial_id)
     if row is None:
-        raise InputError(f"{path}: {folder} holds no trial {trial_id!r}; expected FOLDER/TRIAL_ID")
+        raise InputError(f"{path}: {folder} has no trial {trial_id!r}; expected FOLDER/TRIAL_ID")
     if row.status == Status.VALIDATED:
-        raise InputError(f"{path}: a point of a search has no network; the trials of its best.yaml have")
+        raise InputError(f"{path}: points of a search have no networks; trials of its best.yaml have them")
     if row.status != Status.OK:
         raise InputError(f"{path}: the trial has no network: {row.status}: {row.error}")
     try:
         config = TrialConfig.model_validate_json(row.config or "")
         data = config.dataset.load()
     except ValidationError as error:
-        hint = "(what a plug-in file registers needs --plugin)"
+        hint = "(plug-in files must be given with --plugin)"
         raise InputError(f"{path}: {explain(error, TrialConfig)} {hint}") from error
     except MissingData as error:
         raise InputError(str(error)) from error
     if config.trial_id != trial_id:
-        raise InputError(f"{path}: another version of the method, network or data set has run this trial")
+        raise InputError(f"{path}: another version of the method, network or data set ran this trial")
     splits = datasets.split(data, config.validation, generator(config.seed, "split"))
     state = ledger.networks.load(trial_id)
     if state is None:
-        say(f"{trial_id}: its network is not kept (keep_networks): it is trained again")
-        network = _again(path, config, row, ledger).to("cpu")
+        notify(f"{trial_id}: the network was not kept (keep_networks), so it is trained again")
+        network = _train_again(path, config, row, ledger).to("cpu")
     else:
         network = config.network.build(splits.input_shape, splits.classes)
         network.load_state_dict(state)
-    return Finished(config, row, network.eval(), splits.test)
+    return FinishedNetwork(config, row, network.eval(), splits.test)
 
 
-def _again(path: Path, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:
-    """Train a trial again where it ran before. Raises InputError."""
+def _train_again(path: Path, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:
+    """Train a trial again on the kind of device that it ran on. Raise InputError if there is none."""
     device = "cpu" if row.device == "cpu" else "cuda"
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"{path}: its network is not kept; to train it again takes a GPU ({row.device})")
+        raise InputError(
+            f"{path}: the network was not kept, and training it again needs a GPU ({row.device})"
+        )
     return run_trial(config, device, row.threads or 1, networks=ledger.networks).network

@@ -1,7 +1,7 @@
-"""What trials will cost, before anything runs: steps, and FLOPs from networks without memory.
+"""Estimate the cost of trials before they run: gradient steps and FLOPs.
 
-A network on PyTorch's meta device has shapes and no values, so that a step of any size is counted in
-milliseconds. Where a method needs values to say what it does, its own cost is left out.
+A network on PyTorch's meta device has shapes but no values, so a step of any size is counted in milliseconds.
+If a method needs values, it cannot run there, and its own cost is left out.
 """
 
 import math
@@ -23,58 +23,79 @@ from switchbench.trial.optimisers import Optimisers
 from switchbench.trial.step import backward
 
 SAMPLES = 1_000
-"""Steps of a training that are looked at for what learns in them; one of each kind is counted."""
+"""Steps that are sampled to find which parameter groups learn in them; one step of each kind is counted."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of one or several trials."""
+    """The estimated cost of one or several trials."""
 
     trials: int
     steps: int
+    """Gradient steps."""
     flops: float
-    """Of matrix products and convolutions, forward and backward; a multiply-add is two."""
-    whole: bool
-    """Whether what methods add is counted."""
+    """FLOPs of matrix products and convolutions, forward and backward; a multiply-add counts as two."""
+    complete: bool
+    """Whether ``flops`` includes the cost that methods add."""
 
     def hours(self, tflops: float) -> float:
-        """Hours at so many 10^12 FLOPs a second."""
+        """Return hours at a speed of ``tflops`` × 10^12 FLOPs per second.
+
+        Example:
+            >>> Estimate(trials=1, steps=10, flops=7.2e15, complete=True).hours(tflops=1)
+            2.0
+        """
         return self.flops / tflops / 1e12 / 3600
 
 
 def total(estimates: Iterable[Estimate]) -> Estimate:
-    """The cost of all of them."""
+    """Sum estimates. The sum is complete if all of them are.
+
+    Example:
+        >>> total([Estimate(1, 10, 5.0, True), Estimate(2, 20, 7.0, False)])
+        Estimate(trials=3, steps=30, flops=12.0, complete=False)
+    """
     parts = list(estimates)
     return Estimate(
         sum(part.trials for part in parts),
         sum(part.steps for part in parts),
         sum(part.flops for part in parts),
-        all(part.whole for part in parts),
+        all(part.complete for part in parts),
     )
 
 
 def estimate(config: TrialConfig) -> Estimate:
-    """The cost of one trial, without its dense start. Raises MissingData where a data set of unknown size
-    is not here, and InputError where the network cannot take its images."""
+    """Estimate the cost of one trial. The training of its dense start is a trial of its own.
+
+    Args:
+        config: The trial.
+
+    Returns:
+        Steps of all rounds, and their FLOPs. FLOPs are NaN if not even a plain step can be counted.
+
+    Raises:
+        MissingData: The size of the data set is not known, and its files are not on this machine.
+        InputError: The network cannot take such images.
+    """
     facts = config.dataset.facts()
     examples = facts.train - held_out(facts.train, config.validation)
     _fits(config.network.model_dump_json(), facts)
     alike = config.model_copy(update={"seed": 0, "density": config.density and 0.1})
-    flops, whole, rounds = _step(alike.model_dump_json(), facts)
+    flops, complete, rounds = _step(alike.model_dump_json(), facts)
     steps = rounds * config.training.length(examples)[0]
-    return Estimate(1, steps, steps * flops, whole)
+    return Estimate(1, steps, steps * flops, complete)
 
 
 @cache
 def _step(config_json: str, facts: Facts) -> tuple[float, bool, int]:
-    """Mean FLOPs of a step, whether the method's are among them, and the method's rounds."""
+    """Return the mean FLOPs of a step, whether the method's are included, and the number of rounds."""
     config = TrialConfig.model_validate_json(config_json)
     try:
         return _count(config, facts, config.method.registered, config.method.config)
-    except Exception:  # a method may do anything with values that are not there
+    except Exception:  # a method may need values, and fail in any way without them
         try:
             return _count(config, facts, Method, Method.Config())[0], False, 1
-        except Exception:  # and so may a network
+        except Exception:  # so may a network
             return math.nan, False, 1
 
 
