@@ -6,7 +6,7 @@
 #   make lint         style and format alone (ruff)
 #   make types        types alone (mypy)
 #   make benchmark    what the suite and each method cost, as ratios within one run
-#   make docs         fill the documents' tables from docs/results
+#   make docs         fill the documents' tables from docs/results, draw the architecture from the code
 #   make defaults     choose the methods' defaults on validation images (about an hour)
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
@@ -41,6 +41,7 @@ benchmark: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python tools/fill_docs.py
+	$(BIN)/python tools/draw_architecture.py
 
 defaults: $(VENV)/.installed
 	$(BIN)/python tools/choose_defaults.py

@@ -7,9 +7,12 @@ The Python API does what the command line does::
     results = switchbench.run("quickstart", out="results/quickstart")  # a pandas table
     config = switchbench.TrialConfig.of(network="lenet-300-100", dataset="digits",
                                         method="magnitude", density=0.05, training={"epochs": 20})
-    switchbench.run_trial(config).row["test_accuracy"]
+    switchbench.run_trial(config).row.test_accuracy
 
-Names are imported when they are first used, so that ``switchbench --help`` does not wait for torch.
+The engine is in packages, each of which says what it holds and may import (``docs/architecture.md`` draws
+them). The modules beside them (errors, atomic_files, registration, row) import nothing of switchbench, and
+every package may import them. Names are imported when they are first used, so that ``switchbench --help``
+does not wait for torch.
 """
 
 from importlib import import_module
@@ -17,9 +20,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from switchbench.compare.run import Plan, plan, report, run, sync
+    from switchbench.compare.plan import Plan, plan
+    from switchbench.compare.report import report
+    from switchbench.compare.run import run
+    from switchbench.compare.sync import sync
     from switchbench.errors import InputError, Interrupted
     from switchbench.methods import Method, Options, option, register
+    from switchbench.row import Row, Status
     from switchbench.spec.comparison import Spec
     from switchbench.spec.file import load
     from switchbench.spec.trial import TrialConfig
@@ -34,7 +41,9 @@ __all__ = [
     "Method",
     "Options",
     "Plan",
+    "Row",
     "Spec",
+    "Status",
     "TrialConfig",
     "TrialResult",
     "load",
@@ -49,9 +58,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "compare.run": ["Plan", "plan", "report", "run", "sync"],
+    "compare.plan": ["Plan", "plan"],
+    "compare.report": ["report"],
+    "compare.run": ["run"],
+    "compare.sync": ["sync"],
     "errors": ["InputError", "Interrupted"],
     "methods": ["Method", "Options", "option", "register"],
+    "row": ["Row", "Status"],
     "spec.comparison": ["Spec"],
     "spec.file": ["load"],
     "spec.trial": ["TrialConfig"],

@@ -1,21 +1,18 @@
-"""Named data sets as tensors in memory, and their three splits.
+"""Named data sets as tensors in memory, and their training, validation and test splits.
 
-Needs torch and the libraries that hold or read the data; nothing of the engine. Importing
-this package registers the data sets that ship with it.
+Loaders, their files and downloads, augmentation and splits live here. What a trial uses and how it is trained
+does not: that is the engine's.
+
+May import: nothing.
+
+Importing this package registers the data sets that ship with it. To add one, write a module with a loader
+under :func:`register` and import it here, or load it as a plug-in.
 """
 
-from switchbench.datasets import cifar, digits, fake, idx, own, svhn
+from switchbench.datasets import cifar, custom, digits, fake, mnist, svhn
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.catalogue import (
-    DATASETS,
-    Data,
-    Facts,
-    Images,
-    MissingData,
-    data_folder,
-    load,
-    register,
-)
+from switchbench.datasets.data import Data, Facts, Images, MissingData
+from switchbench.datasets.registry import DATASETS, DatasetEntry, data_folder, load, register
 from switchbench.datasets.splits import Batch, Split, Splits, held_out, split
 
 __all__ = [
@@ -23,19 +20,20 @@ __all__ = [
     "Augmentation",
     "Batch",
     "Data",
+    "DatasetEntry",
     "Facts",
     "Images",
     "MissingData",
     "Split",
     "Splits",
     "cifar",
+    "custom",
     "data_folder",
     "digits",
     "fake",
     "held_out",
-    "idx",
     "load",
-    "own",
+    "mnist",
     "register",
     "split",
     "svhn",

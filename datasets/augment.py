@@ -1,4 +1,4 @@
-"""Random crops and flips of whole batches of bytes, on their device."""
+"""Random crops and flips of whole batches of bytes, on the device that holds them."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,21 @@ class Augmentation(BaseModel):
     flip: bool = Field(False, description="whether images are mirrored, left to right, half of the time")
 
     def draw(self, count: int, generator: torch.Generator, device: torch.device) -> "Draw | None":
-        """What to do with each of ``count`` images; None if that is nothing."""
+        """Draw a random shift and flip for each image.
+
+        Args:
+            count: Number of images.
+            generator: Source of random numbers, on the CPU. It is not used if the augmentation does nothing.
+            device: Where the images are.
+
+        Returns:
+            The draw, on ``device``; None if the augmentation does nothing.
+
+        Example:
+            >>> drawn = Augmentation(crop=2).draw(5, torch.Generator(), torch.device("cpu"))
+            >>> drawn.shifts.shape, bool(drawn.flips.any())
+            (torch.Size([5, 2]), False)
+        """
         if not self.crop and not self.flip:
             return None
         shifts = torch.randint(0, 2 * self.crop + 1, (count, 2), generator=generator)
@@ -32,27 +46,35 @@ NO_AUGMENTATION = Augmentation()
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for some images, in their order."""
+    """The random shifts and flips of n images, in their order."""
 
     padding: int
+    """Pixels of black padding on each side."""
     shifts: Tensor
-    """Down and right, in pixels of the padded image (n, 2)."""
+    """int64 (n, 2): where the crop starts in the padded image, in pixels from the top and from the left."""
     flips: Tensor
-    """Whether to mirror (n,)."""
+    """bool (n,): whether the crop is mirrored, left to right."""
 
     def split(self, size: int) -> "list[Draw]":
-        """The draw in pieces, of ``size`` images each but for the last."""
+        """Cut the draw into pieces of ``size`` images each. The last piece may be smaller."""
         pieces = zip(self.shifts.split(size), self.flips.split(size), strict=True)
         return [Draw(self.padding, shifts, flips) for shifts, flips in pieces]
 
     def apply(self, images: Tensor) -> Tensor:
-        """Images (n, channels, height, width) cropped and flipped, each in its way."""
+        """Crop and flip each image as drawn.
+
+        Args:
+            images: (n, channels, height, width), on the draw's device.
+
+        Returns:
+            New images of the same shape and type.
+        """
         count, channels, height, width = images.shape
         padded = F.pad(images, [self.padding] * 4)
+        padded_width = width + 2 * self.padding
         rows = torch.arange(height, device=images.device) + self.shifts[:, :1]
         columns = torch.arange(width, device=images.device).expand(count, width)
         columns = torch.where(self.flips[:, None], columns.flip(1), columns) + self.shifts[:, 1:]
-        wide = width + 2 * self.padding
-        places = (rows[:, :, None] * wide + columns[:, None, :]).flatten(1)
-        chosen = padded.flatten(2).gather(2, places[:, None].expand(count, channels, height * width))
-        return chosen.view(images.shape)
+        pixels = (rows[:, :, None] * padded_width + columns[:, None, :]).flatten(1)
+        cropped = padded.flatten(2).gather(2, pixels[:, None].expand(count, channels, height * width))
+        return cropped.view(images.shape)

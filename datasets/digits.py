@@ -1,12 +1,14 @@
-"""The embedded default: small, real, and always there."""
+"""The default data set: small, real, and bundled with scikit-learn."""
 
 from pathlib import Path
 
 import torch
 
-from switchbench.datasets.catalogue import Data, Images, register
+from switchbench.datasets.data import Data, Images
+from switchbench.datasets.registry import register
 
 TEST_EVERY = 5
+"""Every fifth image, from the first on, is a test image."""
 
 
 @register("digits")

@@ -1,7 +1,7 @@
-"""The files of a data set: where they may lie, where they come from, whether they are sound.
+"""The files of a data set: where they are looked for, how they are fetched, whether they are intact.
 
-Web addresses and checksums are torchvision's. What torchvision has fetched into the data folder is found
-there.
+Web addresses and checksums are torchvision's, and so is the layout of the data folder: files that torchvision
+has downloaded there are found.
 """
 
 import shutil
@@ -12,104 +12,150 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from switchbench.datasets.catalogue import MissingData
-from switchbench.datasets.download import Progress, download, md5_of, quiet
+from switchbench.datasets.data import MissingData
+from switchbench.datasets.download import ProgressCallback, download, md5_of, no_progress
 
 ARCHIVES = (".zip", ".tar.gz")
 
 
 @dataclass(frozen=True)
-class Remote:
-    """A file on the web: one of a data set's, or an archive of them."""
+class RemoteFile:
+    """A file on the web: a file of the data set, or an archive of such files."""
 
     name: str
     urls: tuple[str, ...]
-    """The first that has it is taken."""
+    """Addresses, tried in this order."""
     md5: str
+    """In hexadecimal."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """What torchvision says of a data set's files."""
+class Manifest:
+    """The published addresses and checksums of a data set's files."""
 
-    remotes: tuple[Remote, ...]
+    remotes: tuple[RemoteFile, ...]
     checksums: dict[str, str]
-    """MD5 by file name, of the files for which one is published."""
+    """MD5 by file name, for the files that have a published one."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's files."""
+    """The files of a data set."""
 
     name: str
-    layout: str
-    """Folder below the data folder in which torchvision keeps them."""
+    """The data set."""
+    torchvision_folder: str
+    """Where torchvision keeps the files, relative to the data folder. Downloads are put there."""
     files: tuple[str, ...]
-    """What is read. A name stands for itself or for the same with ``.gz``."""
-    table: Callable[[], Table]
-    elsewhere: tuple[Path, ...] = ()
-    """Folders of the system that may hold them."""
+    """Names of the files that the loader reads. Each may lie there as it is or with ``.gz``."""
+    manifest: Callable[[], Manifest]
+    """Returns the manifest. A function, because importing torchvision takes seconds."""
+    system_folders: tuple[Path, ...] = ()
+    """Folders outside the data folder where an installed package may have put the files."""
     hint: str = ""
-    """Another way to get them."""
+    """Another way to get the files, for the error message; a clause that ends with "or "."""
 
-    def places(self, folder: Path) -> list[Path]:
-        """Where files are looked for, in this order; the first is the one to put them into by hand."""
-        return [folder / self.name, folder / self.layout, *self.elsewhere]
+    def folders(self, data_folder: Path) -> list[Path]:
+        """Return the folders where files are looked for, in this order. Users put files into the first."""
+        return [data_folder / self.name, data_folder / self.torchvision_folder, *self.system_folders]
 
-    def locate(self, folder: Path) -> list[Path] | None:
-        """The files in the first place that has them all."""
-        for place in self.places(folder):
-            found = [path for name in self.files if (path := _find(place, name))]
+    def locate(self, data_folder: Path) -> list[Path] | None:
+        """Look for the files on this machine.
+
+        Args:
+            data_folder: The local data folder.
+
+        Returns:
+            Paths in the order of ``files``, in the first folder that has them all; None if no folder does.
+        """
+        for folder in self.folders(data_folder):
+            found = [path for name in self.files if (path := _find(folder, name))]
             if len(found) == len(self.files):
                 return found
         return None
 
-    def get(self, folder: Path) -> list[Path]:
-        """The files, fetched if they are nowhere. Raises MissingData."""
-        return self.locate(folder) or self.fetch(folder)
+    def get(self, data_folder: Path) -> list[Path]:
+        """Return the files; download them if they are not on this machine.
 
-    def fetch(self, folder: Path, progress: Progress = quiet) -> list[Path]:
-        """Download into the data folder, going on where an earlier attempt stopped. Raises MissingData."""
-        partial, target = folder / ".partial" / self.name, folder / self.layout
+        Args:
+            data_folder: The local data folder.
+
+        Returns:
+            Paths in the order of ``files``.
+
+        Raises:
+            MissingData: The download failed.
+        """
+        return self.locate(data_folder) or self.fetch(data_folder)
+
+    def fetch(self, data_folder: Path, progress: ProgressCallback = no_progress) -> list[Path]:
+        """Download the files. An interrupted download is resumed; processes take turns by a file lock.
+
+        Args:
+            data_folder: The local data folder.
+            progress: Called after each chunk.
+
+        Returns:
+            Paths in the order of ``files``.
+
+        Raises:
+            MissingData: The download failed. The message says where the files were looked for, and how to
+                get them by hand.
+        """
+        partial, target = data_folder / ".partial" / self.name, data_folder / self.torchvision_folder
         try:
             partial.mkdir(parents=True, exist_ok=True)
             with FileLock(partial.with_suffix(".lock")):
-                if found := self.locate(folder):
+                if found := self.locate(data_folder):
                     return found  # another process was faster
-                for remote in self.table().remotes:
+                for remote in self.manifest().remotes:
                     download(remote.urls, partial / remote.name, remote.md5, progress)
                 target.mkdir(parents=True, exist_ok=True)
                 self._unpack(partial, target)
                 shutil.rmtree(partial)
         except (OSError, ValueError, RuntimeError) as error:
-            looked = ", ".join(str(place) for place in self.places(folder))
-            by_hand = f"put its files ({', '.join(self.files)}) into {self.places(folder)[0]}"
+            folders = self.folders(data_folder)
+            by_hand = f"put its files ({', '.join(self.files)}) into {folders[0]}"
             raise MissingData(
-                f"data set {self.name!r} is not here: looked in {looked}; the download failed ({error}); "
+                f"data set {self.name!r} is not here: looked in {', '.join(map(str, folders))}; "
+                f"the download failed ({error}); "
                 f"{self.hint}{by_hand} (set SWITCHBENCH_DATA for another data folder)"
             ) from error
-        found = self.locate(folder)
+        found = self.locate(data_folder)
         if found is None:
-            raise MissingData(f"data set {self.name!r}: what was fetched into {target} lacks files")
+            raise MissingData(f"data set {self.name!r}: the download into {target} lacks files")
         return found
 
-    def check(self, folder: Path) -> list[Path]:
-        """The files, compared with the published checksums. Raises MissingData."""
-        found = self.locate(folder)
+    def check(self, data_folder: Path) -> list[Path]:
+        """Compare the files with the published checksums.
+
+        Args:
+            data_folder: The local data folder.
+
+        Returns:
+            Paths in the order of ``files``. A file without a published checksum counts as intact.
+
+        Raises:
+            MissingData: The files are not on this machine, or one differs from its checksum.
+        """
+        found = self.locate(data_folder)
         if found is None:
             raise MissingData(f"data set {self.name!r} is not here: switchbench data fetch {self.name}")
         for path in found:
-            known = self.checksum(path)
-            if known and (actual := md5_of(path)) != known:
-                raise MissingData(f"{path}: corrupt: its MD5 is {actual}, not {known}")
+            published = self.checksum(path)
+            if published and (actual := md5_of(path)) != published:
+                raise MissingData(f"{path}: corrupt: its MD5 is {actual}, not {published}")
         return found
 
     def checksum(self, path: Path) -> str | None:
-        """The published MD5 of a file; none of one that a system has packed in its own way."""
-        return None if path.parent in self.elsewhere else self.table().checksums.get(path.name)
+        """Return the published MD5 of a file, in hexadecimal.
+
+        None if none is published, or if the file lies in a system folder: packages compress files anew.
+        """
+        return None if path.parent in self.system_folders else self.manifest().checksums.get(path.name)
 
     def _unpack(self, partial: Path, target: Path) -> None:
-        """Bring the files that are read into place, each whole."""
+        """Move downloaded files, and the needed members of downloaded archives, to ``target`` by renaming."""
         from torchvision.datasets.utils import extract_archive
 
         for path in [*partial.iterdir()]:
@@ -123,5 +169,5 @@ class Source:
                         member.replace(target / member.name)
 
 
-def _find(place: Path, name: str) -> Path | None:
-    return next((path for path in (place / name, place / f"{name}.gz") if path.is_file()), None)
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)

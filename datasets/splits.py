@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 
 from switchbench.datasets.augment import Draw
-from switchbench.datasets.catalogue import VALUES, Data, Images, counts
+from switchbench.datasets.data import BYTE_VALUES, Data, Images, histogram
 
 
 class Batch(NamedTuple):
-    """Which images of a split (n,), and how they are varied."""
+    """The images of one gradient step. ``split.batch(*batch)`` makes network input of it."""
 
     rows: Tensor
+    """int64 (n,): positions in the split."""
     draw: Draw | None = None
+    """How the images are augmented; None: not at all."""
 
     @property
     def size(self) -> int:
@@ -24,14 +26,16 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """A part of some images, which it shares with other splits and trials; :meth:`batch` makes network
-    input of any part of it."""
+    """Some of the images of a data set. Splits and trials share the images; none is copied."""
 
     source: Images
+    """All images of the part that the split is taken from."""
     rows: Tensor | None
-    """Which of the images are the split's, in its order; None: all of them."""
+    """int64 (n,): positions in ``source``, in the split's order; None: all of them."""
     mean: Tensor
+    """float32 (channels, 1, 1): subtracted from byte values."""
     std: Tensor
+    """float32 (channels, 1, 1): byte values are divided by it afterwards."""
 
     def __len__(self) -> int:
         return len(self.source) if self.rows is None else len(self.rows)
@@ -42,7 +46,23 @@ class Split:
         return self.source.labels.device
 
     def batch(self, index: Tensor | slice, draw: Draw | None = None) -> tuple[Tensor, Tensor]:
-        """Normalised float images (n, channels, height, width) and labels (n,), augmented by a draw."""
+        """Make network input of some images: select, augment, normalise.
+
+        Args:
+            index: Positions in the split, int64 (n,) on its device, or a slice.
+            draw: How the n images are augmented; None: not at all.
+
+        Returns:
+            Images, float32 (n, channels, height, width), with about zero mean and unit variance in each
+            channel; labels, int64 (n,).
+
+        Example:
+            >>> from switchbench.datasets import load
+            >>> splits = split(load("digits"), 0.1, torch.Generator())
+            >>> images, labels = splits.train.batch(slice(0, 4))
+            >>> images.shape, images.dtype, labels.shape
+            (torch.Size([4, 1, 8, 8]), torch.float32, torch.Size([4]))
+        """
         rows = index if self.rows is None else self.rows[index]
         if isinstance(rows, slice):
             images, labels = self.source.images[rows], self.source.labels[rows]
@@ -58,52 +78,88 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits: weights learn from ``train``, choices read ``validation``, ``test`` is
-    read once at the end."""
+    """The three splits of a trial."""
 
     train: Split
+    """Weights learn from it."""
     validation: Split
+    """Choices read it."""
     test: Split
+    """Read once, at the end."""
     classes: int
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
+        """Channels, height and width of one image."""
         return self.train.source.shape
 
 
 def split(data: Data, validation: float, generator: torch.Generator) -> Splits:
-    """Hold ``validation`` (a share in (0, 1)) of the training images out, drawn on ``generator``. No
-    image is copied.
+    """Divide the training images at random into training and validation images. No image is copied.
 
-    Images are normalised by the mean and standard deviation of each channel over the images
-    left for training. Raises ValueError if a split would be empty.
+    All splits are normalised by the mean and standard deviation of each channel over the images that are
+    left for training.
+
+    Args:
+        data: The data set.
+        validation: Share of the training images that is held out, in (0, 1).
+        generator: Source of random numbers, on the CPU.
+
+    Returns:
+        The splits, on the device of the data.
+
+    Raises:
+        ValueError: The training or the validation split would be empty.
+
+    Example:
+        >>> from switchbench.datasets import load
+        >>> splits = split(load("digits"), 0.1, torch.Generator())
+        >>> len(splits.train), len(splits.validation), len(splits.test)
+        (1293, 144, 360)
     """
     count = held_out(len(data.train), validation)
     order = torch.randperm(len(data.train), generator=generator).to(data.train.labels.device)
-    held, left = order[:count], order[count:]
-    mean, std = _channel_statistics(data, held)
+    validation_rows, training_rows = order[:count], order[count:]
+    mean, std = _channel_statistics(data, validation_rows)
     return Splits(
-        train=Split(data.train, left, mean, std),
-        validation=Split(data.train, held, mean, std),
+        train=Split(data.train, training_rows, mean, std),
+        validation=Split(data.train, validation_rows, mean, std),
         test=Split(data.test, None, mean, std),
         classes=data.classes,
     )
 
 
 def held_out(total: int, validation: float) -> int:
-    """How many of ``total`` training images a share holds out. Raises ValueError if that is none or all."""
+    """Return how many training images are held out for validation.
+
+    Args:
+        total: Number of training images.
+        validation: Share to hold out, in (0, 1).
+
+    Returns:
+        The nearest whole number.
+
+    Raises:
+        ValueError: It is none of the images, or all.
+
+    Example:
+        >>> held_out(60_000, 0.1)
+        6000
+    """
     count = round(validation * total)
     if not 0 < count < total:
         raise ValueError(f"validation: {validation:g} of {total} images leaves a split empty")
     return count
 
 
-def _channel_statistics(data: Data, held: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel over the training images that are not held out,
-    exact from counts of the 256 byte values: those of all images, counted once, less those held out."""
-    left = data.train.counts - counts(data.train.images.index_select(0, held))
-    values = torch.arange(VALUES, dtype=torch.float64)
+def _channel_statistics(data: Data, held_out_rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel over the training images that are not held out.
+
+    Exact, from how often each of the 256 byte values occurs: in all images, counted once per process, less
+    in those held out.
+    """
+    left = data.train.histogram - histogram(data.train.images.index_select(0, held_out_rows))
+    values = torch.arange(BYTE_VALUES, dtype=torch.float64)
     share = left.double() / left.sum(1, keepdim=True)
     mean = (share * values).sum(1, keepdim=True)
     std = (share * (values - mean).square()).sum(1, keepdim=True).sqrt()

@@ -1,25 +1,25 @@
-"""Street View House Numbers from its MATLAB files."""
+"""Street View House Numbers (Netzer et al. 2011) from its MATLAB files."""
 
 from pathlib import Path
 
 import torch
 
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.catalogue import Data, Facts, Images, MissingData, register
-from switchbench.datasets.shared import shared
-from switchbench.datasets.source import Remote, Source, Table
+from switchbench.datasets.cache import cached
+from switchbench.datasets.data import Data, Facts, Images, MissingData
+from switchbench.datasets.registry import register
+from switchbench.datasets.source import Manifest, RemoteFile, Source
 
 
-def _table() -> Table:
+def _manifest() -> Manifest:
     from torchvision.datasets import SVHN
 
-    remotes = [
-        Remote(name, (url,), md5) for url, name, md5 in (SVHN.split_list[p] for p in ("train", "test"))
-    ]
-    return Table(tuple(remotes), {remote.name: remote.md5 for remote in remotes})
+    published = [SVHN.split_list[part] for part in ("train", "test")]
+    remotes = [RemoteFile(name, (url,), md5) for url, name, md5 in published]
+    return Manifest(tuple(remotes), {remote.name: remote.md5 for remote in remotes})
 
 
-SOURCE = Source("svhn", "svhn", ("train_32x32.mat", "test_32x32.mat"), _table)
+SOURCE = Source("svhn", "svhn", ("train_32x32.mat", "test_32x32.mat"), _manifest)
 
 
 @register("svhn", source=SOURCE, augmentation=Augmentation(crop=4), facts=Facts(73_257, (3, 32, 32), 10))
@@ -31,17 +31,16 @@ def svhn(folder: Path) -> Data:
         SOURCE.check(folder)
         return Data(_part(files[0], "train"), _part(files[1], "test"), classes=10)
 
-    return shared(folder, "svhn", files, decode)
+    return cached(folder, "svhn", files, decode)
 
 
 def _part(file: Path, part: str) -> Images:
-    """Training or test images, as torchvision reads them. Raises MissingData."""
+    """Read training or test images as torchvision does. Raises MissingData."""
     from torchvision.datasets import SVHN
 
     try:
-        read = SVHN(file.parent, split=part)
-        return Images(torch.from_numpy(read.data).contiguous(), torch.from_numpy(read.labels))
+        reader = SVHN(file.parent, split=part)
+        return Images(torch.from_numpy(reader.data).contiguous(), torch.from_numpy(reader.labels))
     except Exception as error:  # the reader of MATLAB files raises anything
-        raise MissingData(
-            f"{file}: cannot be read as a MATLAB file ({error or type(error).__name__})"
-        ) from error
+        reason = error or type(error).__name__
+        raise MissingData(f"{file}: cannot be read as a MATLAB file ({reason})") from error

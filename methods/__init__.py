@@ -5,17 +5,20 @@ data sets, Ray or the ledger. Importing this package registers the methods that 
 """
 
 from switchbench.methods.continuous import ContinuousSparsification
-from switchbench.methods.contract import METHODS, Layers, Method, ParameterGroup, Progress, register
+from switchbench.methods.contract import METHODS, Method, ParameterGroup, Progress, register
 from switchbench.methods.dense import Dense
 from switchbench.methods.dynamic import SET, RigL
+from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.initialisation import SNIP, AtInitialisation, GraSP, SynFlow
 from switchbench.methods.l0 import L0
 from switchbench.methods.lamp import LAMP
+from switchbench.methods.learned import LearnedParametrization
 from switchbench.methods.lottery import LotteryTicket
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import GatedMethod, MaskedMethod
 from switchbench.methods.movement import Movement
 from switchbench.methods.options import Options, defaults, option
+from switchbench.methods.parts.layers import Layers
 from switchbench.methods.powerpropagation import Powerpropagation
 from switchbench.methods.random import Random, RandomLayerMatched, ShuffledMask
 from switchbench.methods.regularised import L1, DeepHoyer, GroupLasso, L1Subgradient, Regularised
@@ -48,9 +51,11 @@ __all__ = [
     "Dense",
     "GatedMethod",
     "GraSP",
+    "GradualPruning",
     "GroupLasso",
     "L1Subgradient",
     "Layers",
+    "LearnedParametrization",
     "LotteryTicket",
     "Magnitude",
     "MaskedMethod",

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, register
+from switchbench.methods.contract import Method, ParameterGroup, Progress, register
+from switchbench.methods.learned import LearnedParametrization
 from switchbench.methods.options import option
 
 
@@ -46,7 +47,7 @@ class SigmoidGate(nn.Module):
 
 
 @register("continuous-sparsification")
-class ContinuousSparsification(Method):
+class ContinuousSparsification(LearnedParametrization[SigmoidGate]):
     """Continuous sparsification: one gate σ(βs) per weight, β growing exponentially; learns its density.
 
     Savarese, Silva & Maire 2020, *Winning the Lottery with Continuous Sparsification*, in one
@@ -67,27 +68,18 @@ class ContinuousSparsification(Method):
         )
         gate_lr: float = option(1e-2, "the gates' learning rate (adam)", search=(1e-4, 1e-1), log=True, gt=0)
 
-    config: Config
+    def make(self, weight: Tensor) -> SigmoidGate:
+        return SigmoidGate(weight.detach(), self.config.start)
 
-    @classmethod
-    def takes_target(cls, config: Any) -> bool:
-        return False
-
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        self.gates = self.parametrize(lambda weight: SigmoidGate(weight.detach(), self.config.start))
-
-    def parameter_groups(self) -> list[ParameterGroup]:
-        return [
-            ParameterGroup("gates", [gate.s for gate in self.gates.values()], "adam", self.config.gate_lr)
-        ]
+    def group(self, parameters: list[nn.Parameter]) -> ParameterGroup:
+        return ParameterGroup("gates", parameters, "adam", self.config.gate_lr)
 
     def before_step(self, progress: Progress) -> None:
         passed = progress.fraction / self.config.end
-        for gate in self.gates.values():
+        for gate in self.learned.values():
             gate.hard = passed >= 1
             gate.beta = self.config.hardness ** min(1.0, passed)
 
     def penalty(self, progress: Progress) -> Tensor | None:
-        totals = [gate.total for gate in self.gates.values() if gate.total is not None and not gate.hard]
+        totals = [gate.total for gate in self.learned.values() if gate.total is not None and not gate.hard]
         return self.config.strength * torch.stack(totals).sum() if totals else None

@@ -7,20 +7,22 @@ it is serving.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from switchbench.methods import state
 from switchbench.methods.options import Options
-from switchbench.registry import registrar
+from switchbench.methods.parts import state
+from switchbench.methods.parts.layers import Layers
+from switchbench.methods.parts.pruning_schedules import Window, due
+from switchbench.registration import registrar
 
-Layers = dict[str, nn.Module]
-"""The layers that a method may sparsify, by their name in the network; each has a ``weight``."""
-
-Granularity = Literal["connection", "neuron"]
+Granularity = Literal["connection", "neuron", "block"]
+"""What a method switches off: single connections, neurons with all of theirs, or blocks of weights."""
+Units = Literal["connection", "neuron"]
+"""Type of an option that says what one gate switches."""
 
 WEIGHTS = "weights"
 """Group of the weights in scope."""
@@ -28,6 +30,7 @@ OTHERS = "others"
 """Group of the network's remaining parameters: biases, norms, layers out of scope."""
 
 P = TypeVar("P", bound=nn.Module)
+C_co = TypeVar("C_co", bound=Options, covariant=True)
 
 
 def _no_step_yet(parameter: Tensor) -> Tensor | float:
@@ -53,6 +56,24 @@ class Progress:
         """Share of training done once this step is over, in (0, 1]."""
         return self.step / self.steps
 
+    def every(self, steps: int, start: int = 0) -> bool:
+        """Tell whether this step is one in every ``steps``, counted from ``start``.
+
+        >>> [step for step in range(1, 8) if Progress(step, 10, epoch=0).every(3)]
+        [3, 6]
+        >>> [step for step in range(1, 8) if Progress(step, 10, epoch=0).every(3, start=1)]
+        [1, 4, 7]
+        """
+        return (self.step - start) % steps == 0
+
+    def due(self, window: Window) -> bool:
+        """Tell whether one of the window's updates falls on this step (:func:`pruning_schedules.due`).
+
+        >>> [step for step in range(1, 11) if Progress(step, 10, epoch=0).due(Window(0.2, 0.6, 2))]
+        [4, 6]
+        """
+        return due(self.step, self.steps, window.begin, window.end, window.updates)
+
 
 @dataclass(frozen=True)
 class ParameterGroup:
@@ -70,12 +91,21 @@ class ParameterGroup:
     weight_decay: float = 0.0
 
 
+class _WithOptions(Protocol[C_co]):
+    """A method as :attr:`Method.config` sees it: the type of its options is that of its ``Config``."""
+
+    _config: Any
+
+    @property
+    def Config(self) -> type[C_co]: ...  # noqa: N802
+
+
 class Method:
     """A way to find which connections a network needs. Subclass and :func:`register` it.
 
-    The loop calls, in this order: :meth:`attach` once; at every step :meth:`learning`,
-    :meth:`before_step`, forward, :meth:`penalty`, backward, :meth:`after_backward`, optimiser,
-    :meth:`after_step`; after every epoch :meth:`before_evaluation`; :meth:`rewind` between rounds;
+    The loop calls, in this order: :meth:`attach` once, which calls :meth:`setup`; at every step
+    :meth:`learning`, :meth:`before_step`, forward, :meth:`penalty`, backward, :meth:`after_backward`,
+    optimiser, :meth:`after_step`; after every epoch :meth:`before_evaluation`; :meth:`rewind` between rounds;
     :meth:`finalise` once. Randomness comes from ``self.generator`` or, within a step, from torch's
     global generator; both are seeded.
     """
@@ -88,71 +118,125 @@ class Method:
     version: ClassVar[int] = 1
     """Raise it when results change: stored results of older versions are then not reused."""
 
-    config: Config
+    plugin_source: ClassVar[str | None] = None
+    """Hash of the module of a plug-in's method, set by :func:`register`."""
+    learns_density: ClassVar[bool] = False
+    """Whether the density is what the method finds, so that it takes no target."""
+    unit: ClassVar[Granularity] = "connection"
+    """What the method switches off."""
 
-    def __init__(self, config: Config, density: float | None, generator: torch.Generator) -> None:
-        """``density``: the target over the layers in scope, None where no target is taken."""
-        self.config = config
+    def __init__(self, config: Any, density: float | None, generator: torch.Generator) -> None:
+        """Keep what the method is given.
+
+        Args:
+            config: The options, an instance of the class's ``Config``.
+            density: The target over the layers in scope, None if the method takes no target.
+            generator: The method's own source of random numbers, seeded.
+        """
+        self._config = config
         self.density = density
         self.generator = generator
         self.network: nn.Module
         self.layers: Layers = {}
         self.weights: dict[str, nn.Parameter] = {}
 
+    @property
+    def config(self: _WithOptions[C_co]) -> C_co:
+        """The method's options. Their type is the ``Config`` of the class, without a declaration."""
+        config: C_co = self._config
+        return config
+
+    @property
+    def target(self) -> float:
+        """The target density. Raises RuntimeError if the method was given none."""
+        if self.density is None:
+            raise RuntimeError(f"{type(self).__name__} has no target density")
+        return self.density
+
     @classmethod
     def takes_target(cls, config: Any) -> bool:
-        """Whether the method meets a target density; otherwise it runs once per seed."""
-        return True
+        """Tell whether the method, with these options, meets a target density.
+
+        Without a target it runs once per seed. Override it where an option decides.
+        """
+        return not cls.learns_density
 
     @classmethod
     def granularity(cls, config: Any) -> Granularity:
-        """What the method switches off: single connections, or neurons with all of theirs. A target
-        density is met exactly by connections, and not exceeded by neurons."""
-        return "connection"
+        """Say what the method, with these options, switches off.
+
+        Connections meet a target density exactly; neurons and blocks do not exceed it. Override it
+        where an option decides.
+        """
+        return cls.unit
 
     @classmethod
     def control_of(cls, config: Any) -> str | None:
-        """Name of the method that this one is a control of: the same but for one thing, so that the
-        difference, which the report shows paired by seed, is what that thing was worth."""
+        """Name the method that this one is a control of, None for other methods.
+
+        A control is the same method but for one thing. The report shows the difference, paired by
+        seed: it is what that thing is worth.
+        """
         return None
 
     @classmethod
     def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
-        """Reason why the method cannot handle this network, or None."""
+        """Return the reason why the method cannot handle this network, or None."""
         return None
 
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        """Prepare: keep references, register parametrizations, score at initialisation.
+        """Take the network, then call :meth:`setup`. Methods override that one.
 
-        ``batch`` is a calibration batch (images, labels) of training data. Overrides call this
-        first: it sets ``network``, ``layers`` and ``weights`` (the raw parameters by layer name; those of
-        convolutions have four dimensions).
+        Args:
+            network: The untrained network.
+            layers: Its layers in scope; ``weights`` then holds their raw parameters by layer name.
+            batch: A calibration batch of training data: images and labels.
+
+        Raises:
+            TypeError: A layer's weight is no plain parameter.
         """
         self.network = network
         self.layers = layers
         self.weights = {name: _raw_weight(layer) for name, layer in layers.items()}
+        self.setup(batch)
+
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Prepare: register parametrizations, choose a mask, score at initialisation.
+
+        ``network``, ``layers`` and ``weights`` are set. ``batch`` is a calibration batch of training
+        data: images and labels.
+        """
 
     def parametrize(self, make: Callable[[nn.Parameter], P]) -> dict[str, P]:
-        """Put a parametrization, made from the raw weight, in front of every layer's weight."""
+        """Put a parametrization in front of every layer's weight.
+
+        Args:
+            make: Makes a layer's parametrization from its raw weight.
+
+        Returns:
+            The parametrizations by layer name.
+        """
         made = {name: make(weight) for name, weight in self.weights.items()}
         for name, parametrization in made.items():
             parametrize.register_parametrization(self.layers[name], "weight", parametrization)
         return made
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """What the method learns beside the network's own parameters."""
+        """Return what the method learns beside the network's own parameters."""
         return []
 
     def learning(self, progress: Progress) -> Collection[str] | None:
-        """Names of the groups that learn in this step: :data:`WEIGHTS`, :data:`OTHERS` and the
-        method's own. None: all of them."""
+        """Name the groups that learn in this step; None for all of them.
+
+        Groups are :data:`WEIGHTS`, :data:`OTHERS` and the method's own.
+        """
         return None
 
     def before_step(self, progress: Progress) -> None:
         """Act before the forward pass, e.g. recompute gates."""
 
     def penalty(self, progress: Progress) -> Tensor | None:
-        """Scalar added to the task loss, or None."""
+        """Return a scalar that is added to the task loss, or None."""
         return None
 
     def after_backward(self, progress: Progress) -> None:
@@ -162,45 +246,54 @@ class Method:
         """Act after the optimiser, e.g. update masks, apply a proximal step."""
 
     def before_evaluation(self) -> None:
-        """Act before the network is evaluated as it stands, in eval mode; training must not notice."""
+        """Act before the network is evaluated, in eval mode. Training must not depend on it."""
 
     @property
     def rounds(self) -> int:
-        """How many times the whole training is gone through. More than one costs more than others
-        spend, which the report shows."""
+        """Number of times that the whole training is run.
+
+        More than one round costs more than other methods spend. The report shows it.
+        """
         return 1
 
     def rewind(self) -> int:
-        """Act between two rounds, e.g. prune and put earlier weights back; optimisers start anew.
+        """Act between two rounds, e.g. prune and restore earlier weights. Optimisers are made anew.
 
-        Returns the step of the schedule after which the next round begins, 0 for the start.
+        Returns:
+            The step of the schedule after which the next round begins, 0 for the start.
         """
         return 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs beside the network: by default every attribute that is made of
-        tensors, modules, generators and plain values; frozen dataclasses and handles of hooks, which
-        attaching makes again, are left out. Raises TypeError on any other."""
-        stored: dict[str, Any] = state.capture({k: v for k, v in vars(self).items() if k not in _GIVEN})
-        return stored
+        """Return what a checkpoint needs beside the network.
+
+        By default it is every attribute: tensors, modules, generators and plain values, alone or in
+        dicts, lists and tuples. Left out is what :meth:`attach` makes again: what the method is given
+        (options, target, network, layers, weights), hook handles, and every
+        :class:`~switchbench.methods.parts.state.Constant`.
+
+        Raises:
+            TypeError: An attribute is of another type.
+        """
+        return {name: state.capture(value) for name, value in vars(self).items() if name not in _GIVEN}
 
     def load_state_dict(self, stored: dict[str, Any]) -> None:
         """Undo :meth:`state_dict` in a method that has just been attached in the same way."""
-        for key, value in stored.items():
-            setattr(self, key, state.restore(getattr(self, key, None), value))
+        for name, value in stored.items():
+            setattr(self, name, state.restore(getattr(self, name, None), value))
 
     def finalise(self) -> None:
-        """Leave a plain network behind: exact zeros in ordinary weights, nothing attached.
+        """Leave a plain network: exact zeros in ordinary weights, and nothing attached.
 
-        The network is in eval mode. Hooks that :meth:`attach` made are removed here. The default
-        bakes every parametrization into its weight.
+        The network is in eval mode. The default writes every parametrization's output into its
+        weight and removes it. Methods that register hooks remove them here.
         """
         for layer in self.layers.values():
             if parametrize.is_parametrized(layer, "weight"):
                 parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
 
 
-_GIVEN = ("config", "density", "network", "layers", "weights")
+_GIVEN = ("_config", "density", "network", "layers", "weights")
 """Attributes that a method is given anew when training resumes."""
 
 METHODS: dict[str, type[Method]] = {}

@@ -1,7 +1,5 @@
 """The control that every comparison needs: no sparsification."""
 
-from typing import Any
-
 from switchbench.methods.contract import Method, register
 
 
@@ -9,6 +7,4 @@ from switchbench.methods.contract import Method, register
 class Dense(Method):
     """Control: train the whole network under the same budget."""
 
-    @classmethod
-    def takes_target(cls, config: Any) -> bool:
-        return False
+    learns_density = True

@@ -3,13 +3,13 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from switchbench.methods.contract import Layers, Progress, register
-from switchbench.methods.masks import keep_top
+from switchbench.methods.contract import Progress, register
 from switchbench.methods.options import defaults, option
+from switchbench.methods.parts.masks import Tensors, keep_top
+from switchbench.methods.parts.scores import magnitudes, random_scores
 from switchbench.methods.random import Random
-from switchbench.methods.scores import magnitudes
 
 
 @register("set")
@@ -37,30 +37,23 @@ class SET(Random):
             0.55, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
         )
 
-    config: Config
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.initial = self.grown_values()
+        super().setup(batch)
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        initial = self.first_values(layers)
-        super().attach(network, layers, batch)
-        self.initial = initial
+    def grown_values(self) -> Tensors:
+        """Return the values of grown weights, read before masks; layers left out start at zero."""
+        return {name: weight.detach().clone() for name, weight in self.weights.items()}
 
-    def first_values(self, layers: Layers) -> dict[str, Tensor]:
-        """Where grown weights start, read before layers are masked; at zero in layers left out."""
-        return {name: layer.get_parameter("weight").detach().clone() for name, layer in layers.items()}
-
-    def growth(self) -> dict[str, Tensor]:
-        """Score of every connection that is off; the highest grow."""
-        return {
-            name: torch.rand(weight.shape, generator=self.generator).to(weight.device)
-            for name, weight in self.weights.items()
-        }
+    def growth(self) -> Tensors:
+        """Score every connection that is off; the highest grow."""
+        return random_scores(self.weights, self.generator)
 
     @torch.no_grad()
     def after_backward(self, progress: Progress) -> None:
-        """Read what growth needs before the step; then switched-off weights have no gradient, so
-        that an optimiser remembers nothing of them."""
-        assert self.masks is not None
-        self.scores = self.growth() if self._moves(progress) else {}
+        """Score growth before the step, then set the gradients of switched-off weights to zero, so
+        that they leave no trace in an optimiser's memory."""
+        self.growth_scores = self.growth() if self._moves(progress) else {}
         for name, weight in self.weights.items():
             if weight.grad is not None:
                 weight.grad.mul_(self.masks[name])
@@ -69,22 +62,20 @@ class SET(Random):
     def after_step(self, progress: Progress) -> None:
         super().after_step(progress)
         if self._moves(progress):
-            assert self.masks is not None
             before = self.masks
-            self.set_masks(self._moved(self.scores, self._share(progress)))
+            self.set_masks(self._moved(self.growth_scores, self._share(progress)))
             for name, value in self.initial.items():
                 grown = self.masks[name] > before[name]
                 self.weights[name].add_(grown * value)
 
     def _moves(self, progress: Progress) -> bool:
-        return progress.fraction < self.config.end and progress.step % self.config.every == 0
+        return progress.fraction < self.config.end and progress.every(self.config.every)
 
     def _share(self, progress: Progress) -> float:
         return self.config.fraction * 0.5 * (1 + math.cos(math.pi * progress.fraction / self.config.end))
 
-    def _moved(self, growth: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-        """Masks after dropping the smallest share of each layer and growing as many others."""
-        assert self.masks is not None
+    def _moved(self, growth: Tensors, share: float) -> Tensors:
+        """Return masks after dropping the smallest share of each layer and growing as many others."""
         moved = {}
         for name, magnitude in magnitudes(self.weights).items():
             mask = self.masks[name]
@@ -105,16 +96,16 @@ class RigL(SET):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    version = 1  # of its own: SET's changes are to be looked at
+    version = 1  # versioned apart from SET: check on each bump of SET whether this needs one
 
     @defaults(every=100, fraction=0.3, end=0.75)
     class Config(SET.Config):
         """SET's options."""
 
-    def first_values(self, layers: Layers) -> dict[str, Tensor]:
+    def grown_values(self) -> Tensors:
         return {}
 
-    def growth(self) -> dict[str, Tensor]:
+    def growth(self) -> Tensors:
         return {
             name: torch.zeros_like(weight) if weight.grad is None else weight.grad.abs()
             for name, weight in self.weights.items()

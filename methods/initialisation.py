@@ -6,26 +6,28 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from switchbench.methods import budgets, scores
-from switchbench.methods.contract import Layers, Method, register
+from switchbench.methods.contract import Method, register
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import keep_top
 from switchbench.methods.options import option
+from switchbench.methods.parts import distributions, scores
+from switchbench.methods.parts.masks import Tensors, keep_top
 
 Batch = tuple[Tensor, Tensor]
 
 
 class AtInitialisation(MaskedMethod):
-    """Base: masks from scores on the calibration batch, ranked over all layers together."""
+    """Base: one mask, chosen before training by scores of all connections, ranked over all layers."""
 
     @abstractmethod
-    def scores(self, batch: Batch) -> dict[str, Tensor]:
-        """Score of every connection of the untrained network, or 1 for those to keep and 0 for others."""
+    def scores(self, batch: Batch) -> Tensors:
+        """Score every connection of the untrained network on a batch of images and labels."""
 
-    def attach(self, network: nn.Module, layers: Layers, batch: Batch) -> None:
-        super().attach(network, layers, batch)
-        assert self.density is not None
-        masks = keep_top(self.scores(batch), budgets.connections(self.weights, self.density))
+    def select(self, batch: Batch) -> Tensors:
+        """Return the masks at the target density."""
+        return keep_top(self.scores(batch), self.budget)
+
+    def setup(self, batch: Batch) -> None:
+        masks = self.select(batch)
         self.set_masks({name: mask.to(self.weights[name].dtype) for name, mask in masks.items()})
 
 
@@ -37,7 +39,7 @@ class SNIP(AtInitialisation):
     Sensitivity*. It has no hyperparameters.
     """
 
-    def scores(self, batch: Batch) -> dict[str, Tensor]:
+    def scores(self, batch: Batch) -> Tensors:
         return scores.sensitivities(self.network, self.weights, batch)
 
 
@@ -55,9 +57,7 @@ class GraSP(AtInitialisation):
     class Config(Method.Config):
         temperature: float = option(200.0, "divisor of the logits", search=(1, 1000), log=True, gt=0)
 
-    config: Config
-
-    def scores(self, batch: Batch) -> dict[str, Tensor]:
+    def scores(self, batch: Batch) -> Tensors:
         weights = list(self.weights.values())
         g = scores.gradients(self.network, self.weights, batch, self.config.temperature)
         half_flow = torch.stack([(part * part.detach()).sum() for part in g]).sum()  # its gradient is Hg
@@ -85,24 +85,22 @@ class SynFlow(AtInitialisation):
             100, "pruning steps on the way to the target", search=(10, 200), log=True, ge=1
         )
 
-    config: Config
-
-    def scores(self, batch: Batch) -> dict[str, Tensor]:
+    def scores(self, batch: Batch) -> Tensors:
+        """Return 1 for the connections to keep and 0 for the others."""
         ones = torch.ones_like(batch[0][:1], dtype=torch.float64)
-        assert self.density is not None
         training = self.network.training
         self.network.eval()
         masks = {name: torch.ones_like(weight) for name, weight in self.weights.items()}
         for step in range(1, self.config.iterations + 1):
             flow = self._flow(masks, ones)
             alive = {name: score.masked_fill(masks[name] == 0, -1) for name, score in flow.items()}
-            density = self.density ** (step / self.config.iterations)
-            masks = keep_top(alive, budgets.connections(self.weights, density))
+            density = self.target ** (step / self.config.iterations)
+            masks = keep_top(alive, distributions.budget(self.weights, density))
         self.network.train(training)
         return masks
 
-    def _flow(self, masks: dict[str, Tensor], ones: Tensor) -> dict[str, Tensor]:
-        """|w| · ∂R/∂|w| of every connection, in double precision: products over layers are small."""
+    def _flow(self, masks: dict[str, Tensor], ones: Tensor) -> Tensors:
+        """Return |w| · ∂R/∂|w| in double precision: products over layers are small."""
         scoped = {f"{name}.weight": name for name in self.layers}
         state = {}
         for name, tensor in (

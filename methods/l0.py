@@ -7,20 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods import concrete
 from switchbench.methods.contract import (
     OTHERS,
     WEIGHTS,
     Granularity,
-    Layers,
     Method,
     ParameterGroup,
     Progress,
+    Units,
     register,
 )
-from switchbench.methods.neurons import Paths, per_input
-from switchbench.methods.noise import Table
+from switchbench.methods.learned import LearnedParametrization
 from switchbench.methods.options import option
+from switchbench.methods.parts import concrete
+from switchbench.methods.parts.layers import per_input
+from switchbench.methods.parts.noise import NoiseTable
+from switchbench.methods.parts.paths import Paths
 
 GATES = "gates"
 
@@ -28,39 +30,39 @@ GATES = "gates"
 class HardConcreteGate(nn.Module):
     """Parametrization W ↦ W ⊙ gate: sampled in training, without noise in evaluation."""
 
-    held: Tensor
+    last_sample: Tensor
 
-    def __init__(self, logits: Tensor, noise: Table) -> None:
+    def __init__(self, logits: Tensor, noise: NoiseTable) -> None:
         super().__init__()
         self.logits = nn.Parameter(logits)
         self.noise = noise
         self.resample = True
-        self.register_buffer("held", torch.ones_like(logits))
+        self.register_buffer("last_sample", torch.ones_like(logits))
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.training:
             return weight * concrete.mean(self.logits)
         if not self.resample:
-            return weight * self.held
+            return weight * self.last_sample
         gate = concrete.sample(self.logits, self.noise.draw(self.logits))
-        self.held = gate.detach()
+        self.last_sample = gate.detach()
         return weight * gate
 
 
 @register("l0")
-class L0(Method):
+class L0(LearnedParametrization[HardConcreteGate]):
     """L0 regularisation by hard concrete gates, one per weight or per neuron; learns its density.
 
     Louizos, Welling & Kingma 2018, *Learning Sparse Neural Networks through L0 Regularization*.
-    One sample of gates serves ``every`` batches, and the gates learn in the first of them. Per
-    neuron, a gate switches the weights that read one unit, and connections that then lead nowhere
-    go too.
+    One sample of gates serves ``every`` batches, and the gates learn in the first of them. With
+    units ``neuron`` a gate switches the weights that read one unit, and connections that then lead
+    nowhere are removed too.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):
-        units: Granularity = option("connection", "what one gate switches")
+        units: Units = option("connection", "what one gate switches")
         strength: float = option(
             5e-5,
             "weight of the expected number of open weights in the loss",
@@ -76,56 +78,48 @@ class L0(Method):
             3.5e-2, "the gates' learning rate (adam)", search=(3e-3, 1e-1), log=True, gt=0
         )
 
-    config: Config
-
-    @classmethod
-    def takes_target(cls, config: Any) -> bool:
-        return False
-
     @classmethod
     def granularity(cls, config: Any) -> Granularity:
-        units: Granularity = config.units
+        units: Units = config.units
         return units
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        self.paths = Paths(network, batch[0])
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.paths = Paths(self.network, batch[0])
         largest = max(weight.numel() for weight in self.weights.values())
-        table = Table(concrete.logistic, batch[0].device, largest)
-        self.gates = self.parametrize(lambda weight: HardConcreteGate(self._first_logits(weight), table))
+        self.noise = NoiseTable(concrete.logistic, batch[0].device, largest)
+        super().setup(batch)
 
-    def _first_logits(self, weight: Tensor) -> Tensor:
+    def make(self, weight: Tensor) -> HardConcreteGate:
         neurons = self.config.units == "neuron"
         noise = torch.randn(weight.shape[1:2] if neurons else weight.shape, generator=self.generator)
         logits = 0.01 * noise.to(weight.device) + math.log(self.config.start / (1 - self.config.start))
-        return per_input(logits, weight) if neurons else logits
+        return HardConcreteGate(per_input(logits, weight) if neurons else logits, self.noise)
 
-    def parameter_groups(self) -> list[ParameterGroup]:
-        logits = [gate.logits for gate in self.gates.values()]
-        return [ParameterGroup(GATES, logits, optimizer="adam", lr=self.config.gate_lr)]
+    def group(self, parameters: list[nn.Parameter]) -> ParameterGroup:
+        return ParameterGroup(GATES, parameters, optimizer="adam", lr=self.config.gate_lr)
 
     def learning(self, progress: Progress) -> Collection[str]:
         return {WEIGHTS, OTHERS, GATES} if self._samples(progress) else {WEIGHTS, OTHERS}
 
     def before_step(self, progress: Progress) -> None:
-        for gate in self.gates.values():
+        for gate in self.learned.values():
             gate.resample = self._samples(progress)
 
     def penalty(self, progress: Progress) -> Tensor | None:
-        """Expected number of open weights: a neuron's gate counts for all of its weights."""
+        """Return the expected number of open weights; a neuron's gate counts for all of its weights."""
         if not self._samples(progress):
             return None
         expected = [
             concrete.expected_open(gate.logits) * (self.weights[name].numel() // gate.logits.numel())
-            for name, gate in self.gates.items()
+            for name, gate in self.learned.items()
         ]
         return self.config.strength * torch.stack(expected).sum()
 
     def _samples(self, progress: Progress) -> bool:
-        """Whether gates are drawn anew and learn in this step."""
-        return (progress.step - 1) % self.config.every == 0
+        """Tell whether gates are sampled and learn in this step."""
+        return progress.every(self.config.every, start=1)
 
     def finalise(self) -> None:
         super().finalise()
         if self.config.units == "neuron":
-            self.paths.drop_dead(self.layers)
+            self.paths.remove_dead(self.layers)

@@ -1,14 +1,13 @@
 """LAMP: magnitudes made comparable between layers."""
 
-from torch import Tensor
-
-from switchbench.methods import scores
 from switchbench.methods.contract import register
-from switchbench.methods.magnitude import Magnitude
+from switchbench.methods.gradual import GradualPruning
+from switchbench.methods.parts import scores
+from switchbench.methods.parts.masks import Tensors
 
 
 @register("lamp")
-class LAMP(Magnitude):
+class LAMP(GradualPruning):
     """Gradual pruning by layer-adaptive magnitudes, which choose each layer's density by themselves.
 
     Lee et al. 2021, *Layer-adaptive sparsity for the magnitude-based pruning*.
@@ -16,5 +15,5 @@ class LAMP(Magnitude):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    def scores(self) -> dict[str, Tensor]:
+    def scores(self) -> Tensors:
         return scores.lamp(self.weights)

@@ -1,14 +1,14 @@
 """The lottery ticket: train, prune, rewind, train again."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from switchbench.methods import budgets
-from switchbench.methods.contract import Layers, Method, Progress, register
+from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import keep_top
 from switchbench.methods.options import option
-from switchbench.methods.scores import magnitudes
+from switchbench.methods.parts import distributions
+from switchbench.methods.parts.masks import keep_top
+from switchbench.methods.parts.scores import magnitudes
 
 
 @register("lottery-ticket")
@@ -17,8 +17,8 @@ class LotteryTicket(MaskedMethod):
 
     Frankle & Carbin 2019, *The Lottery Ticket Hypothesis*, with rewinding to an early step as in
     Frankle et al. 2020, *Linear Mode Connectivity*. Each of ``prunings`` rounds trains to the
-    end, keeps the same share of the largest weights (over all layers together) and puts the
-    whole network back to where it stood at the rewinding step; the last round trains the ticket.
+    end, keeps the same share of the largest weights (over all layers together) and restores the
+    whole network as it was at the rewinding step. The last round trains the ticket.
     It takes about ``prunings`` + 1 times the steps of other methods.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
@@ -30,36 +30,29 @@ class LotteryTicket(MaskedMethod):
             0.02, "share of training to which the network is put back", search=(0.0, 0.1), ge=0, lt=1
         )
 
-    config: Config
-
     @property
     def rounds(self) -> int:
         return self.config.prunings + 1
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         self.pruned = 0
-        self._remember(0)
+        self._store_early(0)
 
     def after_step(self, progress: Progress) -> None:
         super().after_step(progress)
         if not self.pruned and progress.step == round(self.config.rewind * progress.steps):
-            self._remember(progress.step)
+            self._store_early(progress.step)
 
     @torch.no_grad()
     def rewind(self) -> int:
-        assert self.density is not None
         self.pruned += 1
-        density = self.density ** (self.pruned / self.config.prunings)
-        alive = {
-            name: size if self.masks is None else size.masked_fill(self.masks[name] == 0, -1)
-            for name, size in magnitudes(self.weights).items()
-        }
-        masks = keep_top(alive, budgets.connections(self.weights, density))
+        density = self.target ** (self.pruned / self.config.prunings)
+        alive = self.surviving(magnitudes(self.weights))
+        masks = keep_top(alive, distributions.budget(self.weights, density))
         self.network.load_state_dict(self.early)
         self.set_masks(masks)
         return self.early_step
 
-    def _remember(self, step: int) -> None:
+    def _store_early(self, step: int) -> None:
         self.early_step = step
         self.early = {name: value.detach().clone() for name, value in self.network.state_dict().items()}

@@ -1,10 +1,15 @@
-"""Methods that hold weights to 0/1 masks: by zeros written in place, or by gates in front."""
+"""Bases of methods that hold weights to 0/1 masks: by zeros written in place, or by gates in front."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from switchbench.methods.contract import Layers, Method, Progress
-from switchbench.methods.gates import Gate
+from switchbench.methods.contract import Method, Progress
+from switchbench.methods.parts import distributions
+from switchbench.methods.parts.gates import Gate
+from switchbench.methods.parts.masks import Tensors
 
 
 class MaskedMethod(Method):
@@ -14,10 +19,15 @@ class MaskedMethod(Method):
     optimiser run at dense speed and zeros are exact at any time.
     """
 
-    masks: dict[str, Tensor] | None = None
-    """Current masks by layer name; None while the network is dense."""
+    masks: Mapping[str, Tensor] = MappingProxyType({})
+    """Current masks by layer name; empty while the network is dense."""
 
-    def set_masks(self, masks: dict[str, Tensor]) -> None:
+    @property
+    def budget(self) -> int:
+        """Number of connections at the target density."""
+        return distributions.budget(self.weights, self.target)
+
+    def set_masks(self, masks: Tensors) -> None:
         """Switch to new masks at once."""
         self.masks = masks
         self.apply_masks()
@@ -27,26 +37,31 @@ class MaskedMethod(Method):
 
     @torch.no_grad()
     def apply_masks(self) -> None:
-        """Hold the weights to the masks."""
-        for name, mask in (self.masks or {}).items():
+        """Set weights to zero where the masks are."""
+        for name, mask in self.masks.items():
             self.weights[name].mul_(mask)
+
+    def surviving(self, scores: Tensors) -> Tensors:
+        """Return the scores with −∞ for every connection that is pruned already."""
+        pruned = {name: mask == 0 for name, mask in self.masks.items()}
+        return scores | {name: scores[name].masked_fill(off, -torch.inf) for name, off in pruned.items()}
 
 
 class GatedMethod(MaskedMethod):
     """Base of methods whose masked weights keep their values, so that they can come back.
 
-    The masks are gates (a parametrization), which also hand out the gradient that a masked weight
+    The masks are gates (a parametrization), which also give the gradient that a masked weight
     would have.
     """
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        super().setup(batch)
         self.gates = self.parametrize(lambda weight: Gate(weight, watch=True))
 
-    def set_masks(self, masks: dict[str, Tensor]) -> None:
+    def set_masks(self, masks: Tensors) -> None:
         self.masks = masks
         for name, mask in masks.items():
             self.gates[name].gate = mask
 
     def apply_masks(self) -> None:
-        """Gates hold by themselves."""
+        """Do nothing: gates hold by themselves."""

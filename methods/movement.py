@@ -1,31 +1,30 @@
 """Movement pruning: keep the weights that move away from zero."""
 
-from typing import ClassVar
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from switchbench.methods.contract import Layers, Progress, register
-from switchbench.methods.magnitude import Magnitude
+from switchbench.methods.contract import Progress, register
+from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.masked import GatedMethod
+from switchbench.methods.parts.masks import Tensors
 
 
 @register("movement")
-class Movement(GatedMethod, Magnitude):
+class Movement(GatedMethod, GradualPruning):
     """Gradual pruning by accumulated −weight × gradient; what was pruned can come back.
 
     Sanh, Wolf & Rush 2020, *Movement Pruning: Adaptive Sparsity by Fine-Tuning*: scores learn by
     plain gradient descent with a straight-through mask, which sums −w · ∂L/∂(w ⊙ mask) over all
-    steps. Pruned weights get no gradient and keep their value, but for what an optimiser's momentum
-    still moves.
+    steps. Pruned weights get no gradient and keep their value, unless an optimiser's momentum still
+    moves them.
 
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    revives: ClassVar[bool] = True
+    revives = True
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        super().setup(batch)
         self.movement = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
 
     @torch.no_grad()
@@ -35,5 +34,5 @@ class Movement(GatedMethod, Magnitude):
             if gradient is not None:
                 self.movement[name].addcmul_(weight, gradient, value=-1)
 
-    def scores(self) -> dict[str, Tensor]:
+    def scores(self) -> Tensors:
         return dict(self.movement)

@@ -7,10 +7,25 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Options(BaseModel):
-    """Base of every typed set of options: unknown keys are refused, values never change, and an
-    option that the others leave without effect keeps its default."""
+    """Base of every typed set of options.
+
+    Unknown keys are refused and values never change. An option that has no effect beside the others
+    must keep its default.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options that count in a trial's id, as plain values.
+
+        Options declared ``inert`` are left out at that value, so that ids from before they existed
+        stay valid.
+        """
+        options = type(self)
+        plain = self.model_dump(mode="json")
+        return {
+            name: value for name, value in plain.items() if value != declared(options, name).get("inert", ...)
+        }
 
     @model_validator(mode="after")
     def _all_have_effect(self) -> Self:
@@ -32,6 +47,7 @@ def option(
     search: tuple[float, float] | None = None,
     log: bool = False,
     needs: dict[str, Sequence[Any]] | None = None,
+    inert: bool = False,
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
@@ -39,21 +55,37 @@ def option(
 ) -> Any:
     """Declare one option: its default, its meaning, its bounds and its search range.
 
-    ``search`` is the (low, high) range worth searching, on a logarithmic scale if ``log``.
-    ``needs`` names other options and the values with which this one has an effect. ``ge``, ``gt``,
-    ``le`` and ``lt`` bound what validation accepts. A ``Literal`` or ``bool`` field
-    needs no range.
+    A ``Literal`` or ``bool`` field needs no range to be searched.
+
+    Args:
+        default: Value of the option where none is given.
+        description: What it means.
+        search: Lowest and highest value worth searching.
+        log: Whether the search is on a logarithmic scale.
+        needs: Other options, with the values with which this one has an effect.
+        inert: Whether the option came later and its default changes nothing: at this default it is
+            left out of a trial's id.
+        ge, gt, le, lt: Bounds of what validation accepts.
+
+    >>> class Config(Options):
+    ...     rate: float = option(0.1, "learning rate", search=(1e-3, 1.0), log=True, gt=0)
+    ...     nesterov: bool = option(False, "look ahead", inert=True)
+    >>> Config(rate=0.5).identity()
+    {'rate': 0.5}
     """
     extra: dict[str, Any] = {} if search is None else {"search": [*search], "log": log}
+    if inert:
+        extra["inert"] = default
     if needs:
         extra["needs"] = {name: [*values] for name, values in needs.items()}
     return Field(default, description=description, json_schema_extra=extra, ge=ge, gt=gt, le=le, lt=lt)
 
 
 def defaults(**values: Any) -> Callable[[type[O]], type[O]]:
-    """Class decorator: inherited options get other defaults; all else about them stays.
+    """Give inherited options other defaults, as a class decorator. All else about them stays.
 
-    Raises KeyError for an option that is not there.
+    Raises:
+        KeyError: There is no such option.
     """
 
     def decorate(options: type[O]) -> type[O]:
@@ -66,17 +98,17 @@ def defaults(**values: Any) -> Callable[[type[O]], type[O]]:
 
 
 def declared(options: type[Options], name: str) -> dict[str, Any]:
-    """What :func:`option` noted of an option: ``search`` and ``log``, ``needs``, where given."""
+    """Return what :func:`option` noted of an option: ``search``, ``log``, ``needs``, ``inert``."""
     extra = options.model_fields[name].json_schema_extra
     return extra if isinstance(extra, dict) else {}
 
 
 def unmet(options: Options, name: str) -> dict[str, list[Any]]:
-    """The values of other options that an option would need to have an effect, where they differ."""
+    """Return the values that other options need for this option to have an effect, where they differ."""
     needs = declared(type(options), name).get("needs", {})
     return {other: values for other, values in needs.items() if getattr(options, other) not in values}
 
 
 def in_words(needs: dict[str, list[Any]]) -> str:
-    """What an option needs, as a phrase."""
+    """Return what an option needs as a phrase."""
     return ", ".join(f"{other} {' or '.join(map(str, values))}" for other, values in needs.items())

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import Layers, register
-from switchbench.methods.magnitude import Magnitude
+from switchbench.methods.contract import register
+from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.options import defaults, option
 
 
@@ -27,7 +27,7 @@ class Powered(torch.autograd.Function):
 
 
 def _power(size: Tensor, exponent: float) -> Tensor:
-    """A non-negative tensor to a power, without the slow general one where that is easy."""
+    """Raise a non-negative tensor to a power, without the slow general function where that is easy."""
     if exponent == 1:
         return size
     return size.sqrt().mul_(size) if exponent == 1.5 else size.pow_(exponent)
@@ -45,12 +45,12 @@ class Power(nn.Module):
         return weight
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """The θ of a weight, so that training starts from the same function."""
+        """Return the θ of a weight, so that training starts from the same function."""
         return weight.sign() * weight.abs().pow(1 / self.exponent)
 
 
 @register("powerpropagation")
-class Powerpropagation(Magnitude):
+class Powerpropagation(GradualPruning):
     """Train θ with weights θ · |θ|^(exponent − 1), which sparsifies by itself; prune gradually.
 
     Schwarz et al. 2021, *Powerpropagation: A sparsity inducing weight reparameterisation*. Gradient
@@ -63,11 +63,9 @@ class Powerpropagation(Magnitude):
     version = 2
 
     @defaults(begin=0.025, end=0.4)
-    class Config(Magnitude.Config):
+    class Config(GradualPruning.Config):
         exponent: float = option(2.5, "1 is plain training", search=(1.0, 4.0), ge=1)
 
-    config: Config
-
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        super().setup(batch)
         self.parametrize(lambda _: Power(self.config.exponent))

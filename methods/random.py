@@ -1,37 +1,33 @@
 """Random sparsity and its relatives: the controls that any method must beat."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-import torch
-from torch import Tensor, nn
+from pydantic import model_validator
 
-from switchbench.methods import budgets, scores
-from switchbench.methods.contract import Layers, Method, register
-from switchbench.methods.magnitude import Magnitude
-from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import keep_top, random_masks
+from switchbench.methods.contract import Method, register
+from switchbench.methods.gradual import GradualPruning
+from switchbench.methods.initialisation import AtInitialisation, Batch
 from switchbench.methods.options import option
+from switchbench.methods.parts import distributions, scores
+from switchbench.methods.parts.distributions import PerLayer
+from switchbench.methods.parts.masks import Tensors, counts, keep_top, random_masks
+from switchbench.methods.parts.scores import random_scores
 
 
 @register("random")
-class Random(MaskedMethod):
+class Random(AtInitialisation):
     """Control: a random mask fixed before training, by ERK or uniform in every layer."""
 
     class Config(Method.Config):
-        distribution: budgets.PerLayer = option("erk", "how density spreads over layers")
+        distribution: PerLayer = option("erk", "how density spreads over layers")
 
-    config: Config
-
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        assert self.density is not None
-        weights = {name: weight.detach() for name, weight in self.weights.items()}
-        keep = budgets.per_layer(weights, self.density, self.config.distribution)
-        self.set_masks(random_masks(weights, keep, self.generator))
+    def select(self, batch: Batch) -> Tensors:
+        keep = distributions.layer_budgets(self.weights, self.target, self.config.distribution)
+        return random_masks(self.weights, keep, self.generator)
 
 
 @register("random-layer-matched")
-class RandomLayerMatched(Magnitude):
+class RandomLayerMatched(GradualPruning):
     """Control: at every event prunes as many connections per layer as magnitudes would, but at random.
 
     What it lacks against ``magnitude`` is what the choice of connections within layers is worth (but
@@ -41,24 +37,26 @@ class RandomLayerMatched(Magnitude):
     Defaults: magnitude's.
     """
 
+    class Config(GradualPruning.Config):
+        @model_validator(mode="after")
+        def _single_connections(self) -> Self:
+            if self.pattern == "neuron" or self.pattern.startswith("block"):
+                raise ValueError(f"pattern {self.pattern!r}: connections are drawn: use unstructured or N:M")
+            return self
+
     @classmethod
     def control_of(cls, config: Any) -> str:
         return "magnitude"
 
-    def select(self, scores: dict[str, Tensor], density: float) -> dict[str, Tensor]:
-        keep = {name: int(mask.sum()) for name, mask in super().select(scores, density).items()}
-        alive = {name: torch.isfinite(score) for name, score in scores.items()}
-        draws = {
-            name: torch.rand(score.shape, generator=self.generator)
-            .to(score.device)
-            .masked_fill(~alive[name], -1)
-            for name, score in scores.items()
-        }
-        return keep_top(draws, keep)
+    def select(self, scores: Tensors, density: float) -> Tensors:
+        draws = self.surviving(random_scores(self.weights, self.generator))
+        if self.pattern.density:  # the same in every layer
+            return super().select(draws, density)
+        return keep_top(draws, counts(super().select(scores, density)))
 
 
 @register("shuffled-mask")
-class ShuffledMask(MaskedMethod):
+class ShuffledMask(AtInitialisation):
     """Control: a mask chosen before training, then shuffled within each layer.
 
     Frankle et al. 2021, *Pruning Neural Networks at Initialization: Why Are We Missing the
@@ -69,20 +67,15 @@ class ShuffledMask(MaskedMethod):
     class Config(Method.Config):
         score: Literal["snip", "magnitude"] = option("snip", "what chooses the mask before it is shuffled")
 
-    config: Config
-
     @classmethod
     def control_of(cls, config: Any) -> str | None:
         return "snip" if config.score == "snip" else None
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        assert self.density is not None
+    def scores(self, batch: Batch) -> Tensors:
         if self.config.score == "snip":
-            worth = scores.sensitivities(network, self.weights, batch)
-        else:
-            worth = scores.magnitudes(self.weights)
-        masks = keep_top(worth, budgets.connections(self.weights, self.density))
-        self.set_masks(
-            random_masks(masks, {name: int(mask.sum()) for name, mask in masks.items()}, self.generator)
-        )
+            return scores.sensitivities(self.network, self.weights, batch)
+        return scores.magnitudes(self.weights)
+
+    def select(self, batch: Batch) -> Tensors:
+        masks = super().select(batch)
+        return random_masks(masks, counts(masks), self.generator)

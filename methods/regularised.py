@@ -3,59 +3,68 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from switchbench.methods import budgets
-from switchbench.methods.contract import Granularity, Layers, Method, Progress, register
+from switchbench.methods import window
+from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
-from switchbench.methods.masks import flat, keep_top
-from switchbench.methods.neurons import Paths, columns, per_input, root_mean_squares
 from switchbench.methods.options import defaults, option
-from switchbench.methods.scores import magnitudes
+from switchbench.methods.parts.layers import columns, per_input
+from switchbench.methods.parts.masks import Tensors, keep_top
+from switchbench.methods.parts.neurons import root_mean_squares, select_units
+from switchbench.methods.parts.paths import Paths
+from switchbench.methods.parts.scores import magnitudes
 
 
 class Regularised(MaskedMethod):
     """Base: regularise up to ``end``, keep the largest weights at the target density, fine-tune
-    them without regulariser. With ``meet_target`` off it acts to the end, then weights up to
-    ``threshold`` become zero and the density is what emerges.
+    them without regulariser. With ``meet_target`` off the regulariser acts to the end, then weights up
+    to ``threshold`` become zero and the density is what emerges.
+
+    A subclass adds a :meth:`measure` of each weight to the loss, or shrinks weights after each step
+    (:meth:`shrink`).
     """
 
     class Config(Method.Config):
         strength: float = option(
             1e-4, "weight of the regulariser in the loss", search=(1e-6, 1e-2), log=True, ge=0
         )
-        end: float = option(
-            0.6,
-            "share of training at which the target is met",
-            search=(0.4, 0.9),
-            needs={"meet_target": [True]},
-            gt=0,
-            le=1,
-        )
+        end: float = window.end(needs={"meet_target": [True]})
         meet_target: bool = option(True, "meet the target density instead of learning a density")
         threshold: float = option(
             1e-3, "weights up to this size become zero at the end", needs={"meet_target": [False]}, ge=0
         )
 
-    config: Config
+    regularising: bool = True
+    """Whether the regulariser still acts: no mask has been cut."""
 
     @classmethod
     def takes_target(cls, config: Any) -> bool:
         return bool(config.meet_target)
 
-    @property
-    def regularising(self) -> bool:
-        """Whether the regulariser still acts."""
-        return self.masks is None
+    def measure(self, weight: Tensor) -> Tensor | None:
+        """Return the scalar of a layer's weight that is added to the loss times ``strength``."""
+        return None
 
-    def cut(self) -> dict[str, Tensor]:
-        """Masks at the target density."""
-        assert self.density is not None
-        return keep_top(magnitudes(self.weights), budgets.connections(self.weights, self.density))
+    def shrink(self, progress: Progress) -> None:
+        """Move weights towards zero after an optimiser step."""
+
+    def cut(self) -> Tensors:
+        """Return the masks at the target density."""
+        return keep_top(magnitudes(self.weights), self.budget)
+
+    def penalty(self, progress: Progress) -> Tensor | None:
+        measures = [self.measure(weight) for weight in self.weights.values()] if self.regularising else []
+        terms = [each for each in measures if each is not None]
+        return self.config.strength * torch.stack(terms).sum() if terms else None
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
-        if self.regularising and self.density is not None and progress.fraction >= self.config.end:
+        ends = self.density is not None and progress.fraction >= self.config.end
+        if self.regularising and not ends:
+            self.shrink(progress)
+        elif self.regularising:
+            self.regularising = False
             self.set_masks(self.cut())
         super().after_step(progress)
 
@@ -85,16 +94,10 @@ class L1(Regularised):
     class Config(Regularised.Config):
         """A regulariser's options."""
 
-    @torch.no_grad()
-    def after_step(self, progress: Progress) -> None:
-        if self.regularising and (self.density is None or progress.fraction < self.config.end):
-            self._shrink(progress)
-        super().after_step(progress)
-
-    def _shrink(self, progress: Progress) -> None:
+    def shrink(self, progress: Progress) -> None:
         if self.density is not None:
-            left = int(flat(magnitudes(self.weights)).count_nonzero())
-            if left <= budgets.connections(self.weights, self.density):
+            left = sum(int(weight.count_nonzero()) for weight in self.weights.values())
+            if left <= self.budget:
                 return
         for weight in self.weights.values():
             threshold = self.config.strength * progress.step_size(weight)
@@ -110,12 +113,8 @@ class L1Subgradient(Regularised):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    def penalty(self, progress: Progress) -> Tensor | None:
-        if not self.regularising:
-            return None
-        return (
-            self.config.strength * torch.stack([weight.abs().sum() for weight in self.weights.values()]).sum()
-        )
+    def measure(self, weight: Tensor) -> Tensor:
+        return weight.abs().sum()
 
 
 @register("deep-hoyer")
@@ -128,13 +127,8 @@ class DeepHoyer(Regularised):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    def penalty(self, progress: Progress) -> Tensor | None:
-        if not self.regularising:
-            return None
-        return (
-            self.config.strength
-            * torch.stack([hoyer_square(weight) for weight in self.weights.values()]).sum()
-        )
+    def measure(self, weight: Tensor) -> Tensor:
+        return hoyer_square(weight)
 
 
 def hoyer_square(weight: Tensor) -> Tensor:
@@ -156,6 +150,7 @@ class GroupLasso(Regularised):
     """
 
     version = 2
+    unit = "neuron"
 
     @defaults(end=0.4, threshold=0.0)
     class Config(Regularised.Config):
@@ -163,26 +158,15 @@ class GroupLasso(Regularised):
             2e-7, "weight of the sum of group norms × √size", search=(1e-7, 1e-3), log=True, ge=0
         )
 
-    @classmethod
-    def granularity(cls, config: Any) -> Granularity:
-        return "neuron"
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.paths = Paths(self.network, batch[0])
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        self.paths = Paths(network, batch[0])
-
-    @torch.no_grad()
-    def after_step(self, progress: Progress) -> None:
-        if self.regularising and (self.density is None or progress.fraction < self.config.end):
-            self._shrink(progress)
-        super().after_step(progress)
-
-    def _shrink(self, progress: Progress) -> None:
+    def shrink(self, progress: Progress) -> None:
         groups = {name: columns(weight) for name, weight in self.weights.items()}
         norms = {name: group.norm(dim=1) for name, group in groups.items()}
         if self.density is not None:
             left = sum(int(norm.count_nonzero()) * groups[name].shape[1] for name, norm in norms.items())
-            if left <= budgets.connections(self.weights, self.density):
+            if left <= self.budget:
                 return
         for name, weight in self.weights.items():
             step_size = progress.step_size(weight)
@@ -192,12 +176,11 @@ class GroupLasso(Regularised):
             scale = (1 - threshold / norms[name].clamp_min(torch.finfo(weight.dtype).tiny)).clamp_min(0)
             weight.mul_(per_input(scale, weight))
 
-    def cut(self) -> dict[str, Tensor]:
-        assert self.density is not None
+    def cut(self) -> Tensors:
         norms = root_mean_squares(self.weights)
         relative = {name: norm / norm[norm > 0].mean().nan_to_num(1.0) for name, norm in norms.items()}
-        return self.paths.best_units(relative, self.weights, self.density)
+        return select_units(relative, self.weights, self.target, self.paths)
 
     def finalise(self) -> None:
         super().finalise()
-        self.paths.drop_dead(self.layers)
+        self.paths.remove_dead(self.layers)

@@ -6,18 +6,24 @@ from typing import Any, Literal, Self
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from switchbench.methods import budgets, schedules
-from switchbench.methods.contract import Granularity, Layers, Method, Progress, register
+from switchbench.methods import window
+from switchbench.methods.contract import Method, Progress, register
+from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.masked import GatedMethod, MaskedMethod
-from switchbench.methods.neurons import Masks, Paths, most, per_output, root_mean_squares
 from switchbench.methods.options import option
-from switchbench.methods.scores import magnitudes
+from switchbench.methods.parts import patterns
+from switchbench.methods.parts.layers import NORMS, Layers, per_output
+from switchbench.methods.parts.masks import Tensors
+from switchbench.methods.parts.neurons import largest_within, root_mean_squares
+from switchbench.methods.parts.paths import Paths
+from switchbench.methods.parts.pruning_schedules import Window
+from switchbench.methods.parts.scores import magnitudes
+from switchbench.methods.window import WindowOptions
 
 
 @register("neuron-norm")
-class NeuronNorm(MaskedMethod):
+class NeuronNorm(GradualPruning):
     """Prune whole neurons and inputs by the norm of the weights that read them, gradually.
 
     Li et al. 2017, *Pruning Filters for Efficient ConvNets*, with the root mean square of a unit's
@@ -27,43 +33,30 @@ class NeuronNorm(MaskedMethod):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    class Config(Method.Config):
+    revives = True  # units are ranked anew; those that are pruned have a norm of zero
+
+    class Config(WindowOptions):
         scale: Literal["layer", "global"] = option(
             "layer", "compare norms relative to their layer's mean, or as they are"
         )
-        begin: float = option(0.15, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1)
-        end: float = option(
-            0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
-        )
-        updates: int = option(20, "number of pruning events between begin and end", ge=1)
+        begin: float = window.begin(0.15)
+        end: float = window.end()
+        updates: int = window.updates(20)
 
-        @model_validator(mode="after")
-        def _in_order(self) -> Self:
-            if self.begin >= self.end:
-                raise ValueError(f"begin {self.begin:g} must come before end {self.end:g}")
-            return self
-
-    config: Config
+        @property
+        def window(self) -> Window:
+            return Window(self.begin, self.end, self.updates)
 
     @classmethod
-    def granularity(cls, config: Any) -> Granularity:
-        return "neuron"
+    def pattern_of(cls, config: Any) -> patterns.Pattern:
+        return patterns.Neurons()
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        self.paths = Paths(network, batch[0])
-
-    @torch.no_grad()
-    def after_step(self, progress: Progress) -> None:
-        c = self.config
-        if schedules.due(progress.step, progress.steps, c.begin, c.end, c.updates):
-            assert self.density is not None
-            norms = root_mean_squares(self.weights)
-            if c.scale == "layer":
-                norms = {name: norm / norm.mean().clamp_min(1e-12) for name, norm in norms.items()}
-            density = schedules.cubic(progress.fraction, c.begin, c.end, self.density)
-            self.set_masks(self.paths.best_units(norms, self.weights, density))
-        super().after_step(progress)
+    def scores(self) -> Tensors:
+        """Return a score for every unit."""
+        norms = root_mean_squares(self.weights)
+        if self.config.scale == "global":
+            return norms
+        return {name: norm / norm.mean().clamp_min(1e-12) for name, norm in norms.items()}
 
 
 @register("network-slimming")
@@ -79,19 +72,13 @@ class NetworkSlimming(MaskedMethod):
     Defaults: the paper's strength; ``make defaults`` has no network with batch norms.
     """
 
+    unit = "neuron"
+
     class Config(Method.Config):
         strength: float = option(
             1e-4, "weight of the L1 norm of the scales", search=(1e-6, 1e-2), log=True, ge=0
         )
-        end: float = option(
-            0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
-        )
-
-    config: Config
-
-    @classmethod
-    def granularity(cls, config: Any) -> Granularity:
-        return "neuron"
+        end: float = window.end()
 
     @classmethod
     def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
@@ -99,10 +86,9 @@ class NetworkSlimming(MaskedMethod):
             None if _norms_behind(network, layers) else "needs batch norms right behind the layers in scope"
         )
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        self.paths = Paths(network, batch[0])
-        self.norms = _norms_behind(network, layers)
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.paths = Paths(self.network, batch[0])
+        self.norms = _norms_behind(self.network, self.layers)
         self.channels: dict[str, Tensor] = {}
         """1 for each channel that is kept, by layer, once channels are pruned."""
 
@@ -119,7 +105,6 @@ class NetworkSlimming(MaskedMethod):
         super().after_step(progress)
 
     def _slim(self) -> None:
-        assert self.density is not None
         sizes = [len(self.weights[name]) for name in self.norms]
         ranked = list(self._scales().abs().split(sizes))
         for scales in ranked:
@@ -130,7 +115,7 @@ class NetworkSlimming(MaskedMethod):
             kept = torch.zeros(len(order), device=order.device).index_fill_(0, order[:number], 1)
             return dict(zip(self.norms, kept.split(sizes), strict=True))
 
-        def masks(number: int) -> Masks:
+        def masks(number: int) -> Tensors:
             kept = channels(number)
             silent: dict[str, Tensor] = {}
             found = {name: torch.ones_like(weight) for name, weight in self.weights.items()}
@@ -139,7 +124,7 @@ class NetworkSlimming(MaskedMethod):
                 silent |= dict.fromkeys(self._affine(name), values)
             return self.paths.alive(found, silent)
 
-        number = most(masks, len(sizes), len(order), budgets.connections(self.weights, self.density))
+        number = largest_within(masks, len(sizes), len(order), self.budget)
         self.set_masks(masks(number))
         self.channels = channels(number)
 
@@ -155,12 +140,11 @@ class NetworkSlimming(MaskedMethod):
 
 def _norms_behind(network: nn.Module, layers: Layers) -> dict[str, str]:
     """Name of the batch norm that comes right behind each layer in scope, in module order."""
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     leaves = [(name, module) for name, module in network.named_modules() if not [*module.children()]]
     return {
         name: behind
         for (name, _), (behind, norm) in pairwise(leaves)
-        if name in layers and isinstance(norm, kinds) and norm.affine
+        if name in layers and isinstance(norm, NORMS) and norm.affine
     }
 
 
@@ -176,6 +160,8 @@ class NM(GatedMethod):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
+    learns_density = True
+
     class Config(Method.Config):
         n: int = option(2, "weights kept of each group", ge=1)
         m: int = option(4, "weights in a group", ge=2)
@@ -189,14 +175,8 @@ class NM(GatedMethod):
                 raise ValueError(f"n {self.n} must be smaller than m {self.m}")
             return self
 
-    config: Config
-
-    @classmethod
-    def takes_target(cls, config: Any) -> bool:
-        return False
-
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        super().setup(batch)
         self._choose()
 
     @torch.no_grad()
@@ -210,18 +190,9 @@ class NM(GatedMethod):
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
-        if progress.fraction < self.config.end and progress.step % self.config.every == 0:
+        if progress.fraction < self.config.end and progress.every(self.config.every):
             self._choose()
 
     def _choose(self) -> None:
-        self.set_masks({name: self._mask(score) for name, score in magnitudes(self.weights).items()})
-
-    def _mask(self, score: Tensor) -> Tensor:
-        """N largest of every M weights of an output unit, which lie along its inputs at one kernel
-        position; padding is never kept."""
-        c = self.config
-        last = score.movedim(1, -1)
-        inputs = last.shape[-1]
-        groups = F.pad(last, (0, -inputs % c.m), value=-1.0).unflatten(-1, (-1, c.m))
-        mask = torch.zeros_like(groups).scatter_(-1, groups.topk(c.n, dim=-1).indices, 1)
-        return mask.flatten(-2)[..., :inputs].movedim(-1, 1)
+        pattern = patterns.NM(n=self.config.n, m=self.config.m)
+        self.set_masks(pattern.select(magnitudes(self.weights), self.weights, pattern.density))

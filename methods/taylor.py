@@ -1,15 +1,16 @@
 """Taylor pruning: remove what the loss would miss least, to first order."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from switchbench.methods.contract import Layers, Progress, register
-from switchbench.methods.magnitude import Magnitude
+from switchbench.methods.contract import Progress, register
+from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.options import option
+from switchbench.methods.parts.masks import Tensors
 
 
 @register("taylor")
-class Taylor(Magnitude):
+class Taylor(GradualPruning):
     """Gradual pruning by a running mean of |weight × gradient| over training steps.
 
     Molchanov et al. 2017, *Pruning Convolutional Neural Networks for Resource Efficient
@@ -18,15 +19,13 @@ class Taylor(Magnitude):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    class Config(Magnitude.Config):
+    class Config(GradualPruning.Config):
         memory: float = option(
             0.99, "share of the running mean kept at each step", search=(0.9, 0.999), ge=0, lt=1
         )
 
-    config: Config
-
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        super().setup(batch)
         self.saliency = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
 
     @torch.no_grad()
@@ -36,5 +35,5 @@ class Taylor(Magnitude):
                 current = (weight * weight.grad).abs_()
                 self.saliency[name].lerp_(current, 1 - self.config.memory)
 
-    def scores(self) -> dict[str, Tensor]:
+    def scores(self) -> Tensors:
         return dict(self.saliency)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from switchbench.methods.contract import Layers, Method, ParameterGroup, Progress, register
-from switchbench.methods.neurons import per_output
+from switchbench.methods.contract import Method, ParameterGroup, Progress, register
+from switchbench.methods.learned import LearnedParametrization
 from switchbench.methods.options import option
+from switchbench.methods.parts.layers import per_output
 
 
 class Shrinking(torch.autograd.Function):
@@ -41,7 +42,7 @@ class SoftThreshold(nn.Module):
 
 
 @register("str")
-class STR(Method):
+class STR(LearnedParametrization[SoftThreshold]):
     """Soft threshold reparametrisation: one learned threshold per layer, driven by weight decay.
 
     Kusupati et al. 2020, *Soft Threshold Weight Reparameterization for Learnable Sparsity*: a
@@ -57,21 +58,12 @@ class STR(Method):
         strength: float = option(0.085, "weight decay of s", search=(1e-2, 1.0), log=True, ge=0)
         threshold_lr: float = option(0.085, "learning rate of s (sgd)", search=(1e-2, 1.0), log=True, gt=0)
 
-    config: Config
+    def make(self, weight: Tensor) -> SoftThreshold:
+        return SoftThreshold(weight.detach(), self.config.start)
 
-    @classmethod
-    def takes_target(cls, config: Any) -> bool:
-        return False
-
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        start = self.config.start
-        self.thresholds = self.parametrize(lambda weight: SoftThreshold(weight.detach(), start))
-
-    def parameter_groups(self) -> list[ParameterGroup]:
+    def group(self, parameters: list[nn.Parameter]) -> ParameterGroup:
         c = self.config
-        parameters = [threshold.s for threshold in self.thresholds.values()]
-        return [ParameterGroup("thresholds", parameters, "sgd", c.threshold_lr, weight_decay=c.strength)]
+        return ParameterGroup("thresholds", parameters, "sgd", c.threshold_lr, weight_decay=c.strength)
 
 
 class Masking(torch.autograd.Function):
@@ -115,7 +107,7 @@ class TrainableThreshold(nn.Module):
 
 
 @register("dst")
-class DST(Method):
+class DST(LearnedParametrization[TrainableThreshold]):
     """Dynamic sparse training with a trainable threshold per neuron; learns its density.
 
     Liu et al. 2020, *Dynamic Sparse Training: Find Efficient Sparse Network From Scratch With
@@ -137,28 +129,19 @@ class DST(Method):
         floor: float = option(0.01, "a layer with a smaller share of weights left starts anew", ge=0, lt=1)
         every: int = option(100, "steps between two looks at the floor", ge=1)
 
-    config: Config
+    def make(self, weight: Tensor) -> TrainableThreshold:
+        return TrainableThreshold(weight.detach())
 
-    @classmethod
-    def takes_target(cls, config: Any) -> bool:
-        return False
-
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        self.thresholds = self.parametrize(lambda weight: TrainableThreshold(weight.detach()))
-
-    def parameter_groups(self) -> list[ParameterGroup]:
-        parameters = [threshold.t for threshold in self.thresholds.values()]
-        return [ParameterGroup("thresholds", parameters, "adam", self.config.threshold_lr)]
+    def group(self, parameters: list[nn.Parameter]) -> ParameterGroup:
+        return ParameterGroup("thresholds", parameters, "adam", self.config.threshold_lr)
 
     def penalty(self, progress: Progress) -> Tensor:
-        return self.config.strength * torch.cat([(-each.t).exp() for each in self.thresholds.values()]).sum()
+        return self.config.strength * torch.cat([(-each.t).exp() for each in self.learned.values()]).sum()
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
-        if progress.step % self.config.every:
-            return
-        for name, weight in self.weights.items():
-            t = self.thresholds[name].t
-            if (weight.abs() > per_output(t, weight)).float().mean() < self.config.floor:
-                t.zero_()
+        if progress.every(self.config.every):
+            for name, weight in self.weights.items():
+                t = self.learned[name].t
+                if (weight.abs() > per_output(t, weight)).float().mean() < self.config.floor:
+                    t.zero_()

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from switchbench.methods.contract import OTHERS, WEIGHTS, Layers, Method, ParameterGroup, Progress, register
-from switchbench.methods.noise import Table
+from switchbench.methods.contract import OTHERS, WEIGHTS, Method, ParameterGroup, Progress, register
+from switchbench.methods.learned import LearnedParametrization
 from switchbench.methods.options import option
+from switchbench.methods.parts.layers import Layers
+from switchbench.methods.parts.noise import NoiseTable
 
 NOISE = "noise"
 
@@ -42,7 +44,7 @@ class Noise(nn.Module):
     variance: Tensor
     tiny: Tensor
 
-    def __init__(self, weight: Tensor, start: float, threshold: float, table: Table) -> None:
+    def __init__(self, weight: Tensor, start: float, threshold: float, table: NoiseTable) -> None:
         super().__init__()
         self.log_variance = nn.Parameter(torch.full_like(weight, start))
         self.threshold = threshold
@@ -57,7 +59,7 @@ class Noise(nn.Module):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Follow a change of the log variances."""
+        """Recompute the variances after a change of their logarithms."""
         self.variance = self.log_variance.exp()
 
     def perturb(self, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor | None:
@@ -98,7 +100,12 @@ class Divergence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         by_weight, by_alpha = ctx.saved_tensors
-        return by_weight.mul_(gradient), by_alpha.mul_(gradient), None, None  # ours alone, and used once
+        return (
+            by_weight.mul_(gradient),
+            by_alpha.mul_(gradient),
+            None,
+            None,
+        )  # saved tensors are private and used once: in place is safe
 
 
 def log_alpha(weight: Tensor, log_variance: Tensor) -> Tensor:
@@ -107,7 +114,7 @@ def log_alpha(weight: Tensor, log_variance: Tensor) -> Tensor:
 
 
 @register("variational-dropout")
-class VariationalDropout(Method):
+class VariationalDropout(LearnedParametrization[Noise]):
     """Sparse variational dropout: Gaussian noise of a learned size on every weight.
 
     Molchanov, Ashukha & Vetrov 2017, *Variational Dropout Sparsifies Deep Neural Networks*, with
@@ -143,28 +150,23 @@ class VariationalDropout(Method):
         )
         threshold: float = option(3.0, "log α above which a weight is dropped")
 
-    config: Config
-
-    @classmethod
-    def takes_target(cls, config: Any) -> bool:
-        return False
-
     @classmethod
     def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:
         odd = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear | nn.Conv2d)]
         return f"adds noise to linear layers and 2D convolutions only, not {odd[0]}" if odd else None
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        c, table = self.config, Table(torch.Tensor.normal_, batch[0].device)
-        self.noises = self.parametrize(lambda weight: Noise(weight.detach(), c.start, c.threshold, table))
-        self._handles = [
-            layers[name].register_forward_hook(noise.perturb) for name, noise in self.noises.items()
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.noise = NoiseTable(torch.Tensor.normal_, batch[0].device)
+        super().setup(batch)
+        self.hooks = [
+            self.layers[name].register_forward_hook(noise.perturb) for name, noise in self.learned.items()
         ]
 
-    def parameter_groups(self) -> list[ParameterGroup]:
-        variances = [noise.log_variance for noise in self.noises.values()]
-        return [ParameterGroup(NOISE, variances, optimizer="adam", lr=self.config.noise_lr)]
+    def make(self, weight: Tensor) -> Noise:
+        return Noise(weight.detach(), self.config.start, self.config.threshold, self.noise)
+
+    def group(self, parameters: list[nn.Parameter]) -> ParameterGroup:
+        return ParameterGroup(NOISE, parameters, optimizer="adam", lr=self.config.noise_lr)
 
     def learning(self, progress: Progress) -> Collection[str]:
         return {WEIGHTS, OTHERS, NOISE} if self._weighs(progress) else {WEIGHTS, OTHERS}
@@ -175,20 +177,20 @@ class VariationalDropout(Method):
         faded = min(1.0, progress.fraction / self.config.fade) if self.config.fade else 1.0
         divergence = [
             Divergence.apply(self.weights[name], noise.log_variance, self.config.every, noise.variance)
-            for name, noise in self.noises.items()
+            for name, noise in self.learned.items()
         ]
         return self.config.strength * faded * torch.stack(divergence).sum()
 
     def after_step(self, progress: Progress) -> None:
         if self._weighs(progress):
-            for noise in self.noises.values():
+            for noise in self.learned.values():
                 noise.update()
 
     def _weighs(self, progress: Progress) -> bool:
-        """Whether the divergence counts and the noise learns in this step."""
-        return (progress.step - 1) % self.config.every == 0
+        """Tell whether the divergence counts and the noise learns in this step."""
+        return progress.every(self.config.every, start=1)
 
     def finalise(self) -> None:
-        for handle in self._handles:
-            handle.remove()
+        for hook in self.hooks:
+            hook.remove()
         super().finalise()

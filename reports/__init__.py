@@ -2,6 +2,8 @@
 
 ``results`` is the ledger's table throughout: one row per planned trial, with status ``ok``
 where there is a measurement.
+
+May import: nothing.
 """
 
 from collections.abc import Sequence

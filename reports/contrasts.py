@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from switchbench.reports.statistics import Summary, summarise
+from switchbench.row import Status
 
 Pair = tuple[str, str]
 """Labels of a method and of what it is compared with."""
@@ -60,7 +61,7 @@ def _controls(rows: pd.DataFrame) -> list[Pair]:
 
 def _difference(rows: pd.DataFrame, pair: Pair, density: float) -> Summary:
     """A method that takes no target is compared at every density."""
-    ok = rows[rows["status"] == "ok"]
+    ok = rows[rows["status"] == Status.OK]
     here = ok[(ok["target_density"] == density) | ok["target_density"].isna()]
     one, other = (here[here["label"] == label].set_index("seed")["test_accuracy"] for label in pair)
     return summarise((one - other).dropna().tolist())

@@ -19,8 +19,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from switchbench.reports.search import objectives_of
+from switchbench.row import PointState, uses
 
-STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}
+STATES = {
+    PointState.COMPLETE: TrialState.COMPLETE,
+    PointState.PRUNED: TrialState.PRUNED,
+    PointState.FAILED: TrialState.FAIL,
+}
 CONTOURS = 4
 """Dimensions, the most important ones, whose contours are drawn against each other."""
 STYLE = "body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
@@ -57,7 +62,9 @@ def _study(own: pd.DataFrame) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     objectives = objectives_of(own)
     highest, lowest = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
-    study = optuna.create_study(directions=[highest if n == "val_accuracy" else lowest for n in objectives])
+    study = optuna.create_study(
+        directions=[highest if uses(name).higher_is_better else lowest for name in objectives]
+    )
     for point in own.sort_values("number").to_dict("records"):
         if point["state"] in STATES:
             state = STATES[point["state"]]

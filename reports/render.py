@@ -2,8 +2,9 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.text import Text
 from switchbench.reports.contrasts import tie
 from switchbench.reports.statistics import Summary
 from switchbench.reports.tables import Cell, Report, Task
+from switchbench.row import used_as, uses
 
 CAPTION = (
     "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
@@ -43,6 +45,7 @@ LAYER_CAPTION = (
     "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds; "
     "layers by their names in the network."
 )
+NOTHING = "–"
 OWN_COLUMN = "own density"
 MISSED = 0.01
 """A density this far from its target, relative to it, is shown beside the accuracy."""
@@ -183,31 +186,48 @@ def _contrast_grid(task: Task) -> Grid:
 
 
 def _cost_grid(task: Task) -> Grid:
-    counted = any(not math.isnan(cell.means["macs_shrunk"]) for cell in task.cells.values())
-    shrunk = ["MACs shrunk"] if counted else []  # older rows lack it
-    header = ["method", "target", "density", "of prunable", "of network", "MACs", "speedup", *shrunk]
-    header += ["steps", "added parameters", "training FLOPs", "time"]
-    rows = []
-    for cell in task.cells.values():
-        if not cell.accuracy.n:
-            continue
-        means = cell.means
-        speedup = means["macs_dense"] / means["macs"] if means["macs"] else math.inf
-        rows.append(
-            [
-                cell.label,
-                _target(cell),
-                *(f"{means[name]:.3%}" for name in ("density", "density_prunable", "density_network")),
-                _whole(means["macs"]),
-                "–" if math.isnan(speedup) else f"{speedup:.1f}×",
-                *(_whole(means["macs_shrunk"]) for _ in shrunk),
-                f"{means['steps']:,.0f}",
-                f"{means['method_parameters']:,.0f}",
-                "–" if math.isnan(cell.flops) else f"{cell.flops:.2f}×",
-                _range(cell.times),
-            ]
-        )
+    measured = [cell for cell in task.cells.values() if cell.accuracy.n]
+    columns = [
+        column
+        for column in _cost_columns()
+        if not column.optional or any(column.text(cell) for cell in measured)
+    ]
+    rows = [
+        [cell.label, _target(cell), *(column.text(cell) or NOTHING for column in columns)]
+        for cell in measured
+    ]
+    header = ["method", "target", *(column.heading for column in columns)]
     return Grid(COST_CAPTION + (START_CAPTION if task.started else ""), header, rows)
+
+
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    text: Callable[[Cell], str]
+    """A cell's entry; empty where there is nothing to show."""
+    optional: bool = False
+
+
+def _cost_columns() -> Iterator[_Column]:
+    """The row's columns that have a heading, and what is computed from several of them."""
+    for name in used_as("heading"):
+        yield _Column(uses(name).heading, partial(_mean, name), uses(name).optional)
+        if name == "macs":
+            yield _Column("speedup", _speedup)
+    yield _Column("training FLOPs", lambda cell: "" if math.isnan(cell.flops) else f"{cell.flops:.2f}×")
+    yield _Column("time", lambda cell: _range(cell.times))
+
+
+def _mean(name: str, cell: Cell) -> str:
+    mean = cell.means[name]
+    return "" if math.isnan(mean) else uses(name).form.format(mean)
+
+
+def _speedup(cell: Cell) -> str:
+    """Theoretical speedup, which needs a kernel that skips zeros."""
+    macs = cell.means["macs"]
+    speedup = cell.means["macs_dense"] / macs if macs else math.inf
+    return "" if math.isnan(speedup) else f"{speedup:.1f}×"
 
 
 def _layer_grid(task: Task) -> Grid:
@@ -220,12 +240,8 @@ def _layer_grid(task: Task) -> Grid:
     return Grid(LAYER_CAPTION, ["method", "target", *names], rows)
 
 
-def _whole(number: float) -> str:
-    return "–" if math.isnan(number) else f"{number:,.0f}"
-
-
 def _target(cell: Cell) -> str:
-    return f"{cell.target:g}" if cell.takes_target else "–"
+    return f"{cell.target:g}" if cell.takes_target else NOTHING
 
 
 def _accuracy(cell: Cell | None) -> str:

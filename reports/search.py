@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from switchbench.reports.render import Grid
+from switchbench.row import PointState, uses
 
-SHARES = ("val_accuracy", "density")
 BUDGET_CAPTION = (
     "What each method was given and what it found. Points are sets of options, measured on validation images "
     "alone; too dense are those above the target density, which cannot be the best. Gradient steps are those "
@@ -51,7 +51,10 @@ def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
             [
                 label,
                 str(len(own)),
-                *(str(states.get(state, 0)) for state in ("complete", "pruned", "fail")),
+                *(
+                    str(states.get(state, 0))
+                    for state in (PointState.COMPLETE, PointState.PRUNED, PointState.FAILED)
+                ),
                 str(int((own["infeasible"] > 0).sum())),
                 f"{own['steps'].sum():,.0f}",
                 _first(defaults, names),
@@ -66,7 +69,7 @@ def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
     said = []
     for label, own in groups:
         best = own[own["best"]]
-        if best.empty and not (own["state"] == "running").any():
+        if best.empty and not (own["state"] == PointState.RUNNING).any():
             said.append(f"{label}: no point is measured and sparse enough, so none is compared")
         elif (best["density"] == 0).any():
             said.append(f"{label}: a best point has no weights left")
@@ -77,7 +80,7 @@ def _equality(groups: Sequence[tuple[str, pd.DataFrame]]) -> str:
     """Whether budgets were equal."""
     numbers = {len(own) for _, own in groups}
     steps = {int(own["steps"].sum()) for _, own in groups}
-    open_ = [label for label, own in groups if (own["state"] == "running").any()]
+    open_ = [label for label, own in groups if (own["state"] == PointState.RUNNING).any()]
     if open_:
         return f"not over yet: {', '.join(open_)}"
     if len(groups) == 1:
@@ -115,15 +118,20 @@ def objectives_of(own: pd.DataFrame) -> list[str]:
 
 def _first(points: pd.DataFrame, names: list[str]) -> str:
     """The objectives of the first of some points."""
-    points = points[points["state"] == "complete"]
+    points = points[points["state"] == PointState.COMPLETE]
     if points.empty:
         return "–"
     values = json.loads(points["values"].iloc[0])
     return ", ".join(_value(name, value) for name, value in zip(names, values, strict=True))
 
 
+def in_words(names: Sequence[str], values: Sequence[float]) -> str:
+    """Values of objectives with their names; empty where there are none."""
+    return ", ".join(f"{name} {_value(name, value)}" for name, value in zip(names, values, strict=False))
+
+
 def _value(name: str, value: float) -> str:
-    return f"{100 * value:.2f} %" if name in SHARES else f"{value:.4g}"
+    return f"{100 * value:.2f} %" if uses(name).share else f"{value:.4g}"
 
 
 def _short(value: Any) -> str:

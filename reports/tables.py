@@ -10,6 +10,7 @@ import pandas as pd
 
 from switchbench.reports.contrasts import Contrast, Pair, contrasts
 from switchbench.reports.statistics import Summary, summarise
+from switchbench.row import Status, used_as
 
 TASK = ["network", "dataset", "scope"]
 
@@ -74,17 +75,11 @@ class Report:
     """Every planned trial without a measurement, one line each."""
 
 
-MEANS = (
-    "density density_prunable density_network test_top5 test_loss val_accuracy macs macs_dense "
-    "macs_shrunk steps train_seconds train_flops parameters method_parameters method_seconds method_flops"
-).split()
-
-
 def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = ()) -> Report:
     """Group the ledger's table into tasks and cells, in the order of the plan. ``pairs``: labels to
     contrast beside methods and their controls."""
     tasks = [_task(rows, pairs) for _, rows in results.groupby(TASK, sort=False)]
-    unmeasured = results[results["status"] != "ok"]
+    unmeasured = results[results["status"] != Status.OK]
     problems = [_problem(row) for _, row in unmeasured.iterrows()]
     return Report(title, tasks, problems)
 
@@ -94,13 +89,13 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
     cells: dict[tuple[str, float | None], Cell] = {}
     for _, group in rows.groupby(["label", "target_density"], sort=False, dropna=False):
         label, target = str(group["label"].iloc[0]), float(group["target_density"].iloc[0])
-        ok = group[group["status"] == "ok"]
+        ok = group[group["status"] == Status.OK]
         cells[label, None if math.isnan(target) else target] = Cell(
             label=label,
             target=target,
             planned=len(group),
             accuracy=summarise(ok["test_accuracy"].tolist()),
-            means={name: float(ok[name].mean()) for name in MEANS},
+            means={name: float(ok[name].mean()) for name in used_as("mean")},
             times=(ok["train_seconds"] / (ok["train_seconds"] - ok["method_seconds"])).dropna().tolist(),
             layers=_layers(ok["density_layers"]),
             flops=float((ok["train_flops"] / (ok["train_flops"] - ok["method_flops"])).mean()),

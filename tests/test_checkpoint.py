@@ -10,11 +10,12 @@ from torch import nn
 
 from switchbench.cluster import worker
 from switchbench.cluster.worker import Job, execute
-from switchbench.methods import state
+from switchbench.methods.parts import state
 from switchbench.plugins import conformance
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 from switchbench.trial.checkpoint import Checkpoint
+from switchbench.trial.control import Control
 from switchbench.trial.run import run_trial
 
 CPU = torch.device("cpu")
@@ -28,9 +29,9 @@ def test_a_worker_takes_up_what_another_left(tmp_path: Path, make_config: Any) -
     cut = conformance._Cut(path, 1)
     cut._stamp = worker._stamp("cpu", 1)
     with suppress(conformance._Stop):
-        run_trial(config, checkpoint=cut)
+        run_trial(config, control=Control(checkpoint=cut))
     stored = torch.load(path)
-    stored["state"]["history"]["curves"][0]["val_loss"] = 123.0  # a mark, to know it again
+    stored["state"]["curves"][0]["val_loss"] = 123.0  # a mark, to know it again
     torch.save(stored, path)
     row = execute(config, Job(tmp_path, tmp_path, Resources(), "run"))
     whole = run_trial(config)
@@ -70,7 +71,7 @@ def test_other_code_and_broken_files_are_not_taken_up(tmp_path: Path) -> None:
 
 def test_short_trials_write_none(tmp_path: Path, make_config: Any) -> None:
     checkpoint = Checkpoint(tmp_path / "trial.pt", "code")
-    run_trial(make_config("dense", training={"epochs": 2}), checkpoint=checkpoint)
+    run_trial(make_config("dense", training={"epochs": 2}), control=Control(checkpoint=checkpoint))
     assert not list(tmp_path.iterdir())
 
 

@@ -188,8 +188,7 @@ def test_missing_data_set(switchbench: Any, tmp_path: Path, monkeypatch: Any) ->
         """Not here."""
         raise MissingData("data set 'digits' is not here: looked in X; get it from Y")
 
-    monkeypatch.delitem(DATASETS, "elsewhere")
-    monkeypatch.setitem(DATASETS, "digits", loader)
+    monkeypatch.setitem(DATASETS, "digits", DATASETS.pop("elsewhere"))
     datasets.load.cache_clear()
     (tmp_path / "good.yaml").write_text(GOOD)
     one_line(

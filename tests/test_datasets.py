@@ -1,7 +1,9 @@
 """Loaders: the bundled data, files in their true formats, and broken ones."""
 
+import doctest
 import gzip
 import hashlib
+import importlib
 import pickle
 import struct
 from collections.abc import Callable
@@ -17,10 +19,10 @@ import torchvision.datasets
 from PIL import Image
 
 from switchbench import datasets
-from switchbench.datasets import MissingData, cifar, idx, shared
+from switchbench.datasets import MissingData, cache, cifar, mnist
 from switchbench.datasets import source as sources
 from switchbench.datasets.download import md5_of
-from switchbench.datasets.source import Remote, Table
+from switchbench.datasets.source import Manifest, RemoteFile
 
 TRAIN, TEST = 60, 10
 Held = dict[str, torch.Tensor]
@@ -39,12 +41,12 @@ def unreachable(monkeypatch: Any) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: Any) -> Path:
     """A data folder on a machine that has no Fashion-MNIST; files hold few images."""
-    monkeypatch.setattr(idx, "COUNTS", dict.fromkeys(idx.COUNTS, (TRAIN, TEST)))
-    remotes = (Remote("file", ("http://nowhere",), ""),)
-    for name, source in idx.SOURCES.items():
-        places = (tmp_path / "debian",) if source.elsewhere else ()
-        own = replace(source, elsewhere=places, table=lambda: Table(remotes, {}))
-        monkeypatch.setitem(idx.SOURCES, name, own)
+    monkeypatch.setattr(mnist, "COUNTS", dict.fromkeys(mnist.COUNTS, (TRAIN, TEST)))
+    remotes = (RemoteFile("file", ("http://nowhere",), ""),)
+    for name, source in mnist.SOURCES.items():
+        folders = (tmp_path / "debian",) if source.system_folders else ()
+        own = replace(source, system_folders=folders, manifest=lambda: Manifest(remotes, {}))
+        monkeypatch.setitem(mnist.SOURCES, name, own)
     return tmp_path / "data"
 
 
@@ -54,7 +56,7 @@ def draw(shape: tuple[int, ...], classes: int = 10) -> tuple[torch.Tensor, torch
     return images, torch.arange(shape[0]) % classes
 
 
-def write_idx(folder: Path, names: tuple[str, ...] = idx.FILES, compress: bool = False) -> Held:
+def write_idx(folder: Path, names: tuple[str, ...] = mnist.FILES, compress: bool = False) -> Held:
     """The four files of an MNIST-like data set in the IDX format, and what they hold."""
     folder.mkdir(parents=True, exist_ok=True)
     held: Held = {}
@@ -76,8 +78,8 @@ def write_idx(folder: Path, names: tuple[str, ...] = idx.FILES, compress: bool =
 def write_cifar(folder: Path, monkeypatch: Any, fine: bool = False) -> Held:
     """CIFAR's pickled batches, with torchvision's checksums set to theirs."""
     known: Any = torchvision.datasets.CIFAR100 if fine else torchvision.datasets.CIFAR10
-    source, classes, key = (cifar.HUNDRED, 100, "fine_labels") if fine else (cifar.TEN, 10, "labels")
-    place = folder / source.layout
+    source, classes, key = (cifar.CIFAR_100, 100, "fine_labels") if fine else (cifar.CIFAR_10, 10, "labels")
+    place = folder / source.torchvision_folder
     place.mkdir(parents=True)
     held: Held = {}
     for part, names in (("train", known.train_list), ("test", known.test_list)):
@@ -135,17 +137,17 @@ def test_digits() -> None:
 @pytest.mark.parametrize("place", ["data/fashion-mnist", "data/FashionMNIST/raw", "debian"])
 def test_idx_files_are_found_and_read(place: str, compress: bool, folder: Path) -> None:
     held = write_idx(folder.parent / place, compress=compress)
-    data = datasets.DATASETS["fashion-mnist"](folder)
+    data = datasets.DATASETS["fashion-mnist"].load(folder)
     assert torch.equal(data.train.images[:, 0], held["train-images"])
     assert torch.equal(data.test.labels, held["test-labels"])
     assert data.classes == 10
 
 
 @pytest.mark.parametrize("name", ["mnist", "kmnist", "emnist-digits"])
-def test_relatives_of_mnist(name: str, folder: Path) -> None:
-    source = idx.SOURCES[name]
-    held = write_idx(folder / source.layout, source.files, compress=True)
-    data = datasets.DATASETS[name](folder)
+def test_variants_of_mnist(name: str, folder: Path) -> None:
+    source = mnist.SOURCES[name]
+    held = write_idx(folder / source.torchvision_folder, source.files, compress=True)
+    data = datasets.DATASETS[name].load(folder)
     upright = held["test-images"].transpose(1, 2) if name == "emnist-digits" else held["test-images"]
     assert torch.equal(data.test.images[:, 0], upright)
 
@@ -153,42 +155,42 @@ def test_relatives_of_mnist(name: str, folder: Path) -> None:
 @pytest.mark.parametrize("fine", [False, True])
 def test_cifar(fine: bool, folder: Path, monkeypatch: Any) -> None:
     held = write_cifar(folder, monkeypatch, fine)
-    data = datasets.DATASETS["cifar-100" if fine else "cifar-10"](folder)
+    data = datasets.DATASETS["cifar-100" if fine else "cifar-10"].load(folder)
     assert holds(data, held)
     assert data.classes == (100 if fine else 10)
 
 
 def test_svhn(folder: Path, monkeypatch: Any) -> None:
     held = write_svhn(folder, monkeypatch)
-    assert holds(datasets.DATASETS["svhn"](folder), held)
+    assert holds(datasets.DATASETS["svhn"].load(folder), held)
 
 
 def test_decoded_images_are_kept_and_made_anew_when_files_change(folder: Path) -> None:
     write_idx(folder / "mnist")
-    first = datasets.DATASETS["mnist"](folder)
+    first = datasets.DATASETS["mnist"].load(folder)
     (kept,) = (folder / ".decoded").glob("*.pt")
     stamp = kept.stat().st_mtime_ns
-    again = datasets.DATASETS["mnist"](folder)
+    again = datasets.DATASETS["mnist"].load(folder)
     assert torch.equal(first.train.images, again.train.images)
     assert kept.stat().st_mtime_ns == stamp
     half = kept.read_bytes()[:1000]
     kept.unlink()  # it is still mapped
     kept.write_bytes(half)  # a failing disk
-    assert torch.equal(first.train.images, datasets.DATASETS["mnist"](folder).train.images)
-    labels = folder / "mnist" / idx.FILES[1]
+    assert torch.equal(first.train.images, datasets.DATASETS["mnist"].load(folder).train.images)
+    labels = folder / "mnist" / mnist.FILES[1]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x07")
-    assert int(datasets.DATASETS["mnist"](folder).train.labels[-1]) == 7
+    assert int(datasets.DATASETS["mnist"].load(folder).train.labels[-1]) == 7
 
 
 def test_a_folder_that_cannot_be_written_costs_memory_alone(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder.parent / "debian")
     folder.parent.joinpath("data").write_text("a file where the folder should be")
-    assert len(datasets.DATASETS["fashion-mnist"](folder).train) == TRAIN
+    assert len(datasets.DATASETS["fashion-mnist"].load(folder).train) == TRAIN
 
 
 def test_missing_data_says_where_it_looked_and_how_to_get_it(folder: Path) -> None:
     with pytest.raises(MissingData) as caught:
-        datasets.DATASETS["fashion-mnist"](folder)
+        datasets.DATASETS["fashion-mnist"].load(folder)
     message = str(caught.value)
     assert "\n" not in message
     for part in (str(folder / "fashion-mnist"), str(folder.parent / "debian"), "network is unreachable"):
@@ -212,35 +214,35 @@ def test_broken_idx_files_are_named(damage: str, folder: Path) -> None:
     file = folder / "fashion-mnist" / "t10k-images-idx3-ubyte.gz"
     file.write_bytes(DAMAGE[damage](file.read_bytes()))
     with pytest.raises(MissingData, match=r"t10k-images-idx3-ubyte\.gz: ") as caught:
-        datasets.DATASETS["fashion-mnist"](folder)
+        datasets.DATASETS["fashion-mnist"].load(folder)
     assert "\n" not in str(caught.value)
     assert not [*(folder / ".decoded").glob("*.pt")]
 
 
-def test_a_relative_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, monkeypatch: Any) -> None:
+def test_a_variant_in_the_wrong_folder_is_known_by_its_checksum(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder / "mnist", compress=True)
-    table = Table((), {"train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873"})
-    monkeypatch.setitem(idx.SOURCES, "mnist", replace(idx.SOURCES["mnist"], table=lambda: table))
+    manifest = Manifest((), {"train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873"})
+    monkeypatch.setitem(mnist.SOURCES, "mnist", replace(mnist.SOURCES["mnist"], manifest=lambda: manifest))
     with pytest.raises(MissingData, match=r"train-images-idx3-ubyte\.gz: corrupt"):
-        datasets.DATASETS["mnist"](folder)
+        datasets.DATASETS["mnist"].load(folder)
 
 
 def test_other_code_decodes_anew(folder: Path, monkeypatch: Any) -> None:
     write_idx(folder / "mnist")
-    datasets.DATASETS["mnist"](folder)
-    monkeypatch.setattr(shared, "_code", lambda: "other")
-    datasets.DATASETS["mnist"](folder)
+    datasets.DATASETS["mnist"].load(folder)
+    monkeypatch.setattr(cache, "_code_hash", lambda: "other")
+    datasets.DATASETS["mnist"].load(folder)
     assert len([*(folder / ".decoded").glob("*.pt")]) == 2
-    shared.forget(folder, "mnist")
+    cache.clear(folder, "mnist")
     assert not [*(folder / ".decoded").glob("*.pt")]
 
 
 def test_a_label_without_a_class_is_named(folder: Path) -> None:
     write_idx(folder / "mnist")
-    labels = folder / "mnist" / idx.FILES[1]
+    labels = folder / "mnist" / mnist.FILES[1]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x63")
     with pytest.raises(MissingData, match="train-labels-idx1-ubyte: holds label 99; there are 10 classes"):
-        datasets.DATASETS["mnist"](folder)
+        datasets.DATASETS["mnist"].load(folder)
 
 
 @pytest.mark.parametrize("name", ["cifar-10", "svhn"])
@@ -262,7 +264,7 @@ def test_other_broken_files_are_named(name: str, trusted: bool, folder: Path, mo
         monkeypatch.setattr(known.SVHN, "split_list", table)
     said = "cannot be read as" if trusted else f"{file.name}: corrupt: its MD5 is {md5_of(file)}, not "
     with pytest.raises(MissingData, match=said) as caught:
-        datasets.DATASETS[name](folder)
+        datasets.DATASETS[name].load(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -274,7 +276,7 @@ def test_a_pickle_that_nobody_vouches_for_is_not_opened(folder: Path, monkeypatc
     write_cifar(folder, monkeypatch)
     (folder / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(MissingData, match="test_batch: corrupt"):
-        datasets.DATASETS["cifar-10"](folder)
+        datasets.DATASETS["cifar-10"].load(folder)
     assert not (folder / "opened").exists()
 
 
@@ -363,10 +365,10 @@ def test_own_data_are_known_by_their_content_not_their_place(tmp_path: Path) -> 
     ("break_it", "said"),
     [
         (lambda root: None, "no such folder"),
-        (lambda root: root.mkdir(), "holds no train/CLASS/IMAGE"),
+        (lambda root: root.mkdir(), "holds no images train/CLASS/IMAGE"),
         (lambda root: write_folder(root) and (root / "test" / "c").rename(root / "test" / "d"), "different classes"),
         (lambda root: write_folder(root) and (root / "test" / "c" / "x.png").write_text("no"), "x.png: cannot be read"),
-        (lambda root: write_folder(root) and write_other_size(root / "test" / "c" / "x.png"), "give a size"),
+        (lambda root: write_folder(root) and write_other_size(root / "test" / "c" / "x.png"), "set the option size"),
     ],
 )  # fmt: skip
 def test_a_folder_that_is_none_is_one_line(break_it: Any, said: str, tmp_path: Path) -> None:
@@ -383,7 +385,7 @@ def test_a_folder_that_is_none_is_one_line(break_it: Any, said: str, tmp_path: P
         ({"x_train": np.zeros((4, 5, 5))}, r"x_train holds \(4, 5, 5\) float64; expected uint8"),
         ({"y_test": np.zeros(3, int)}, "y_test should hold 4 class numbers"),
         ({"x_test": np.zeros((4, 6, 6), np.uint8)}, "images of different shapes"),
-        ({"y_train": None}, "holds no such array .*y_train"),
+        ({"y_train": None}, "lacks the arrays y_train"),
         ({"x_train": np.array([{}, {}], object)}, "not an .npz file of plain arrays"),
     ],
 )
@@ -398,3 +400,10 @@ def test_arrays_that_are_none_are_one_line(change: Any, said: str, tmp_path: Pat
 def test_the_hash_of_a_file_is_its_md5(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     assert md5_of(tmp_path / "file") == hashlib.md5(b"content").hexdigest()
+
+
+@pytest.mark.parametrize("module", ["augment", "data", "registry", "splits"])
+def test_examples_in_docstrings_run(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"switchbench.datasets.{module}"))
+    assert found.attempted
+    assert not found.failed

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from switchbench.methods import METHODS
 from switchbench.spec import file as specfile
 from switchbench.store.ledger import Ledger
-from switchbench.tuning import run as tuning
+from switchbench.tuning.plan import plan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -54,9 +54,9 @@ def test_a_method_in_ten_lines(tmp_path: Path) -> None:
 def test_the_specs_are_valid(tmp_path: Path) -> None:
     compared, searched = (YAML(typ="safe").load(text) for text in blocks("yaml"))
     assert len(specfile.parse(compared).trials()) == 2 * 5 * (2 + 2 * 5)  # two take no target
-    spaces = tuning.plan(searched, tmp_path).spaces
+    spaces = plan(searched, tmp_path).spaces
     assert [*spaces] == ["magnitude", "l1", "switcher"]
-    assert all("training.lr" in about.dimensions for about in spaces.values())
+    assert all("training.lr" in map(str, space.dimensions) for space in spaces.values())
 
 
 def test_tables_are_the_stored_ones() -> None:

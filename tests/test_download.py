@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from switchbench.datasets import MissingData, idx
+from switchbench.datasets import MissingData, mnist
 from switchbench.datasets.download import download
-from switchbench.datasets.source import Remote, Table
+from switchbench.datasets.source import Manifest, RemoteFile
 
 CONTENT = bytes(range(256)) * 20_000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -103,20 +103,20 @@ def test_another_mirror_is_tried(server: Server, tmp_path: Path) -> None:
 
 def test_a_wrong_checksum_never_counts(server: Server, tmp_path: Path) -> None:
     server.files["/file"] = CONTENT[:-1]
-    with pytest.raises(OSError, match=f"what came has not the MD5 {MD5}"):
+    with pytest.raises(OSError, match=f"the downloaded file does not have the MD5 {MD5}"):
         download([server.url()], tmp_path / "file", MD5)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_data_set_is_fetched_from_an_archive_and_only_once(server: Server, tmp_path: Path) -> None:
-    source = idx.SOURCES["emnist-digits"]
+    source = mnist.SOURCES["emnist-digits"]
     archive = tmp_path / "made.zip"
     with zipfile.ZipFile(archive, "w") as made:
         for name in (*source.files, "emnist-letters-test-labels-idx1-ubyte"):
             made.writestr(f"gzip/{name}.gz", name)
     server.files["/gzip.zip"] = archive.read_bytes()
-    remote = Remote("gzip.zip", (server.url("/gzip.zip"),), hashlib.md5(archive.read_bytes()).hexdigest())
-    source = replace(source, table=lambda: Table((remote,), {}))
+    remote = RemoteFile("gzip.zip", (server.url("/gzip.zip"),), hashlib.md5(archive.read_bytes()).hexdigest())
+    source = replace(source, manifest=lambda: Manifest((remote,), {}))
     found = source.get(tmp_path / "data")
     assert [path.read_text() for path in found] == [*source.files]
     assert sorted(path.name for path in found[0].parent.iterdir()) == sorted(f"{n}.gz" for n in source.files)
@@ -125,8 +125,8 @@ def test_a_data_set_is_fetched_from_an_archive_and_only_once(server: Server, tmp
 
 
 def test_a_failed_fetch_keeps_what_came(server: Server, tmp_path: Path) -> None:
-    remotes = tuple(Remote(f"{n}.gz", (server.url("/file"),), MD5) for n in idx.FILES)
-    source = replace(idx.SOURCES["mnist"], table=lambda: Table(remotes, {}))
+    remotes = tuple(RemoteFile(f"{n}.gz", (server.url("/file"),), MD5) for n in mnist.FILES)
+    source = replace(mnist.SOURCES["mnist"], manifest=lambda: Manifest(remotes, {}))
     server.break_after = 4_000_000
     with pytest.raises(
         MissingData, match=r"the download failed \(.* ended after 4,000,000 of 5,120,000 bytes\)"

@@ -15,7 +15,7 @@ from switchbench.methods.switchers.turns import READER, READER_NORMS
 from switchbench.methods.switchers.unet import UNet, pooling
 from switchbench.networks import NETWORKS, Network
 from switchbench.trial import seeds
-from switchbench.trial.loop import train
+from switchbench.trial.loop import Training
 from switchbench.trial.run import run_trial
 
 BATCH = (torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64))
@@ -153,7 +153,7 @@ def test_paper_switcher_freezes_one_side_exactly_while_the_other_learns(make_con
     torch.manual_seed(0)
     network = config.network.build(splits.input_shape, 10)
     method: Watched = make(Watched, None)
-    train(network, {"1": network[1], "3": network[3]}, method, splits, config.training, seed=0)
+    Training(network, {"1": network[1], "3": network[3]}, method, splits, config.training, seed=0).run()
     for (_, weight, kernel), (epoch, next_weight, next_kernel) in zip(
         method.seen, method.seen[1:], strict=False
     ):
@@ -269,7 +269,7 @@ def test_switched_off_weights_come_back_as_they_were() -> None:
     method.after_step(Progress(2, 10, 0))
     assert torch.equal(layer.weight, (raw + 1) * kept)
     method.weights["0"].data += ~kept  # what a step before the release would do
-    method._release()
+    method._restore_closed()
     assert torch.equal(method.weights["0"], torch.where(kept, raw + 1, raw))
 
 
@@ -290,7 +290,7 @@ def test_zeros_in_place_are_gates_in_front(make_config: Any, monkeypatch: Any) -
     options = {"method": "switcher", "every": 3, "end": 0.4, "linger": 0.2, "reader_lr": 0.05}
     config = make_config(options, training={"steps": 60, "optimizer": "sgd", "lr": 0.1})
     held = run_trial(config)
-    monkeypatch.setattr(Switcher, "_hold", lambda self: None)
+    monkeypatch.setattr(Switcher, "_zero_in_place", lambda self: None)
     gated = run_trial(config)
     for key, tensor in held.network.state_dict().items():
         assert torch.equal(tensor, gated.network.state_dict()[key]), key

@@ -28,12 +28,11 @@ from switchbench.methods import (
     SwitcherPaper,
     SwitcherShuffledWeights,
     VariationalDropout,
-    concrete,
-    schedules,
 )
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.l0 import GATES
-from switchbench.methods.noise import Table
+from switchbench.methods.parts import concrete, pruning_schedules
+from switchbench.methods.parts.noise import NoiseTable
 from switchbench.methods.powerpropagation import Powered
 from switchbench.methods.switchers.equivariant import EquivariantReader
 from switchbench.methods.switchers.gates import BARELY, Budgeted, Step, gates, openness, threshold
@@ -44,7 +43,7 @@ from switchbench.methods.thresholds import Masking, Shrinking, long_tail
 from switchbench.methods.variational import NOISE, Divergence
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
-from switchbench.trial.loop import train
+from switchbench.trial.loop import Training
 from switchbench.trial.optimisers import Optimisers
 from switchbench.trial.run import run_trial
 
@@ -111,7 +110,7 @@ def test_expected_open_gates_and_their_gradient() -> None:
 
 
 def test_noise_table_is_logistic_and_read_from_random_places() -> None:
-    noise = Table(concrete.logistic, torch.device("cpu"), 1000)
+    noise = NoiseTable(concrete.logistic, torch.device("cpu"), 1000)
     uniform = noise.table.double().sigmoid().sort().values
     assert (uniform - torch.linspace(0, 1, len(uniform), dtype=torch.float64)).abs().max() < 0.003
     like = torch.empty(20, 50)
@@ -126,7 +125,7 @@ def test_noise_table_is_logistic_and_read_from_random_places() -> None:
 def test_l0_gates_start_as_open_as_asked_and_are_sampled_in_training() -> None:
     method: L0 = make(L0, None, start=0.8, every=1)
     (layer,) = attach(method, (40, 50))
-    assert method.gates["0"].logits.sigmoid().mean().item() == pytest.approx(0.8, abs=0.005)
+    assert method.learned["0"].logits.sigmoid().mean().item() == pytest.approx(0.8, abs=0.005)
     method.before_step(Progress(1, 10, 0))
     gate = layer.weight / method.weights["0"]
     logit = math.log(0.8 / 0.2)
@@ -140,7 +139,7 @@ def test_l0_gates_have_no_noise_in_evaluation_and_are_folded() -> None:
     (layer,) = attach(method, (1, 4))
     raw = torch.tensor([[1.0, -2.0, 3.0, -4.0]])
     method.weights["0"].data = raw.clone()
-    method.gates["0"].logits.data = torch.tensor([[-3.0, 0.0, 3.0, math.log(3)]])
+    method.learned["0"].logits.data = torch.tensor([[-3.0, 0.0, 3.0, math.log(3)]])
     layer.eval()
     expected = raw * torch.tensor([[0.0, 0.5, 1.0, 0.8]])  # 1.2 σ − 0.1, clamped
     assert_close(layer.weight, expected)
@@ -156,12 +155,12 @@ def test_l0_neuron_gates_switch_columns_and_count_for_all_their_weights() -> Non
     gate = layers[0].weight / method.weights["0"]
     assert_close(gate, gate[:1].expand_as(gate))
     with torch.no_grad():
-        method.gates["0"].logits.copy_(torch.tensor([[-9.0, 9, 9, -9, 9, 9]]))
-        method.gates["1"].logits.copy_(torch.tensor([[-9.0, 9, 9, 9, 9]]))
+        method.learned["0"].logits.copy_(torch.tensor([[-9.0, 9, 9, -9, 9, 9]]))
+        method.learned["1"].logits.copy_(torch.tensor([[-9.0, 9, 9, 9, 9]]))
     penalty = method.penalty(Progress(1, 10, 0))
     assert penalty is not None
     shift = 2 / 3 * math.log(1 / 11)
-    open_ = [torch.sigmoid(method.gates[name].logits - shift).sum() for name in "01"]
+    open_ = [torch.sigmoid(method.learned[name].logits - shift).sum() for name in "01"]
     assert_close(penalty, 0.5 * (5 * open_[0] + 4 * open_[1]))
     method.network.eval()
     method.finalise()
@@ -178,7 +177,7 @@ def test_l0_shares_a_sample_over_every_so_many_steps() -> None:
         progress, fresh = Progress(step, 10, 0), step % 3 == 1
         method.before_step(progress)
         effective = layer.weight
-        (slope,) = torch.autograd.grad(effective.sum(), method.gates["0"].logits, allow_unused=True)
+        (slope,) = torch.autograd.grad(effective.sum(), method.learned["0"].logits, allow_unused=True)
         seen.append(effective.detach())
         assert (slope is not None) == fresh
         assert set(method.learning(progress)) == ({WEIGHTS, OTHERS, GATES} if fresh else {WEIGHTS, OTHERS})
@@ -223,7 +222,7 @@ def test_divergence_of_weights_with_hardly_any_noise_is_finite() -> None:
 def test_divergence_fades_in_and_weighs_on_the_weights_for_the_steps_between() -> None:
     method: VariationalDropout = make(VariationalDropout, None, strength=0.1, every=4, fade=0.4)
     attach(method, (3, 4))
-    weight, log_variance = method.weights["0"], method.noises["0"].log_variance
+    weight, log_variance = method.weights["0"], method.learned["0"].log_variance
     assert method.penalty(Progress(4, 100, 0)) is None
     for step, faded in ((21, 0.525), (41, 1.0), (81, 1.0)):
         penalty = method.penalty(Progress(step, 100, 0))
@@ -248,7 +247,7 @@ def test_divergence_fades_in_and_weighs_on_the_weights_for_the_steps_between() -
 def test_local_reparametrisation_is_noise_on_the_weights(layer: nn.Module, image: Tensor) -> None:
     method: VariationalDropout = make(VariationalDropout, None)
     method.attach(nn.Sequential(layer), {"0": layer}, (image, torch.zeros(1, dtype=torch.int64)))
-    weight, noise = method.weights["0"].detach(), method.noises["0"]
+    weight, noise = method.weights["0"].detach(), method.learned["0"]
     nn.init.uniform_(noise.log_variance, -3, 0)
     noise.update()
     draws = 20_000
@@ -269,7 +268,7 @@ def test_local_reparametrisation_is_noise_on_the_weights(layer: nn.Module, image
 def test_variances_follow_the_log_variances_and_carry_their_gradient() -> None:
     method: VariationalDropout = make(VariationalDropout, None, every=3)
     (layer,) = attach(method, (2, 3))
-    noise = method.noises["0"]
+    noise = method.learned["0"]
     noise.table.table.fill_(1.0)
     images = torch.randn(5, 3)
     for step, learned in ((1, True), (2, False), (3, False), (4, True)):
@@ -288,7 +287,7 @@ def test_variational_dropout_drops_what_is_mostly_noise_and_leaves_no_hook() -> 
     method: VariationalDropout = make(VariationalDropout, None)
     (layer,) = attach(method, (1, 4))
     method.weights["0"].data = torch.tensor([[1.0, -1.0, 1.0, 2.0]])
-    method.noises["0"].log_variance.data = torch.tensor([[2.99, 3.01, 40.0, 3.01]])
+    method.learned["0"].log_variance.data = torch.tensor([[2.99, 3.01, 40.0, 3.01]])
     images = torch.randn(6, 4)
     assert not torch.equal(layer(images), layer(images))
     layer.eval()
@@ -333,7 +332,7 @@ def test_masking_and_its_gradients(shape: tuple[int, ...]) -> None:
 def test_dst_has_a_threshold_per_neuron_which_the_penalty_raises() -> None:
     method: DST = make(DST, None, strength=0.5)
     (layer,) = attach(method, (2, 3))
-    t = method.thresholds["0"].t
+    t = method.learned["0"].t
     assert t.tolist() == [0, 0]
     t.data = torch.tensor([0.3, math.log(2)])
     method.weights["0"].data = torch.tensor([[0.2, -0.4, 0.6], [0.2, -0.8, 0.6]])
@@ -351,13 +350,13 @@ def test_dst_resets_a_layer_with_too_little_left() -> None:
     attach(method, (2, 4), (2, 2))
     method.weights["0"].data = torch.tensor([[0.1, -0.2, 0.3, 0.4], [0.1, 0.2, 0.3, -0.4]])
     method.weights["1"].data = torch.tensor([[0.1, -0.9], [0.2, 0.8]])
-    for threshold_ in method.thresholds.values():
+    for threshold_ in method.learned.values():
         threshold_.t.data.fill_(0.35)
     method.after_step(Progress(4, 10, 0))
-    assert method.thresholds["0"].t.tolist() == pytest.approx([0.35, 0.35])
+    assert method.learned["0"].t.tolist() == pytest.approx([0.35, 0.35])
     method.after_step(Progress(5, 10, 0))  # 2 of 8 are left in one layer, 2 of 4 in the other
-    assert method.thresholds["0"].t.tolist() == [0, 0]
-    assert method.thresholds["1"].t.tolist() == pytest.approx([0.35, 0.35])
+    assert method.learned["0"].t.tolist() == [0, 0]
+    assert method.learned["1"].t.tolist() == pytest.approx([0.35, 0.35])
 
 
 # Soft threshold reparametrisation
@@ -382,7 +381,7 @@ def test_str_has_a_threshold_per_layer_which_weight_decay_raises() -> None:
     optimisers = Optimisers(TrainingConfig(steps=1), {WEIGHTS: [*method.weights.values()]}, groups)
     torch.stack([0 * layer.weight.sum() for layer in layers]).sum().backward()
     optimisers.step(1.0)
-    s = method.thresholds["0"].s
+    s = method.learned["0"].s
     assert s.item() == pytest.approx(-4 + 0.1 * 0.5 * 4)
     s.data.fill_(0.0)
     method.weights["0"].data = torch.tensor([[0.5, -0.5, 0.75, -0.75, 0.25, 2.0]])
@@ -399,7 +398,7 @@ def test_sigmoid_gates_and_their_gradients() -> None:
         ContinuousSparsification, None, strength=0.3, hardness=100, end=0.5
     )
     (layer,) = attach(method, (4, 5))
-    gate, weight = method.gates["0"], method.weights["0"]
+    gate, weight = method.learned["0"], method.weights["0"]
     nn.init.normal_(gate.s, std=0.2)
     progress = Progress(25, 100, 0)
     method.before_step(progress)
@@ -419,7 +418,7 @@ def test_sigmoid_gates_and_their_gradients() -> None:
 def test_hardness_grows_exponentially_until_the_mask_stands() -> None:
     method: ContinuousSparsification = make(ContinuousSparsification, None, hardness=16, end=0.8)
     (layer,) = attach(method, (4, 5))
-    gate, raw = method.gates["0"], method.weights["0"]
+    gate, raw = method.learned["0"], method.weights["0"]
     nn.init.normal_(gate.s)
     gate.s.data[0, 0] = 0  # not above zero: off
     hard = raw * (gate.s > 0)
@@ -656,7 +655,8 @@ def test_networks_take_turns_by_epoch_exactly(preset: type[Switcher], make_confi
     training = TrainingConfig(epochs=4, batch_size=512)
     splits = datasets.split(datasets.load("digits"), 0.1, seeds.generator(0, "split"))
     network = config.network.build(splits.input_shape, 10)
-    train(network, {"1": network[1], "3": network[3]}, make(Watched, None), splits, training, seed=0)
+    layers = {"1": network[1], "3": network[3]}
+    Training(network, layers, make(Watched, None), splits, training, seed=0).run()
     assert [row[0] for row in seen] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     for (_, *before), (epoch, *after) in itertools.pairwise(seen):
         moved = [not torch.equal(one, other) for one, other in zip(before, after, strict=True)]
@@ -718,7 +718,7 @@ def test_switcher_is_magnitude_pruning_until_the_reader_learns(reader: str) -> N
         switcher.before_step(progress)
         switcher.after_step(progress)
         magnitude.after_step(progress)
-        if schedules.due(step, 40, 0.1, 0.6, 7):
+        if pruning_schedules.due(step, 40, 0.1, 0.6, 7):
             counts.append(sum(int(layer.weight.count_nonzero()) for layer in layers))
             assert all(
                 torch.equal(one.weight, other.weight) for one, other in zip(layers, plain, strict=True)

@@ -33,10 +33,10 @@ from switchbench.methods import (
     ShuffledMask,
     SynFlow,
     Taylor,
-    budgets,
-    scores,
 )
-from switchbench.methods.neurons import Paths
+from switchbench.methods.parts import distributions, scores
+from switchbench.methods.parts.neurons import select_units
+from switchbench.methods.parts.paths import Paths
 from switchbench.methods.regularised import hoyer_square
 from switchbench.trial.run import run_trial
 
@@ -112,7 +112,9 @@ def test_magnitude_ranks_globally_or_within_each_layers_budget(
 ) -> None:
     method = make(Magnitude, 7 / 12, distribution=distribution, **AT_ONCE)
     if distribution == "uniform":  # 4 · 7/12 = 2.33 and 8 · 7/12 = 4.67
-        assert budgets.per_layer({"0": torch.zeros(1, 4), "1": torch.zeros(4, 2)}, 7 / 12, "uniform") == {
+        assert distributions.layer_budgets(
+            {"0": torch.zeros(1, 4), "1": torch.zeros(4, 2)}, 7 / 12, "uniform"
+        ) == {
             "0": 2,
             "1": 5,
         }
@@ -783,10 +785,10 @@ def test_what_is_attached_does_not_hide_the_paths() -> None:
     paths = Paths(network, torch.zeros(1, 20))
     weights = {name: layer.weight for name, layer in network.named_children() if isinstance(layer, nn.Linear)}
     scores = {name: torch.rand(weight.shape[1]) for name, weight in weights.items()}
-    before = paths.best_units(scores, weights, 0.3)
+    before = select_units(scores, weights, 0.3, paths)
     for name in weights:
         parametrize.register_parametrization(network.get_submodule(name), "weight", nn.Identity())
-    after = paths.best_units(scores, weights, 0.3)
+    after = select_units(scores, weights, 0.3, paths)
     assert all(torch.equal(before[name], after[name]) for name in weights)
     assert all(torch.equal(mask, paths.alive(after)[name]) for name, mask in after.items())
     total = sum(weight.numel() for weight in weights.values())

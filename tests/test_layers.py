@@ -7,87 +7,70 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+
+from draw_architecture import PAGE, ROOT, drawn, imported, layers, leaves, packages
+
 ONE_ROOM = {
-    "ray": {"bench/distribution.py"},
-    "mlflow": {"bench/tracking.py"},
-    "pyarrow": {"bench/ledger.py"},
-    "optuna": {"bench/study.py", "reports/pictures.py"},
+    "ray": {"cluster"},
+    "mlflow": {"observe"},
+    "pyarrow": {"store"},
+    "optuna": {"tuning", "reports"},
 }
-ORDER = [
-    {
-        "errors",
-        "seeds",
-        "recipes",
-        "networks",
-        "scope",
-        "evaluation",
-        "components",
-        "optimisers",
-        "checkpoint",
-        "storage",
-    },
-    {"shrink"},
-    {"accounting"},
-    {"forward"},
-    {"yardstick"},
-    {"training"},
-    {"trial"},
-    {"estimate", "space"},
-    {"searchspec"},
-    {"spec", "study"},
-    {"specfile"},
-    {"ledger"},
-    {"worker", "tracking", "plugins", "listing", "progress", "conformance", "stock"},
-    {"finished", "sparse"},
-    {"latency"},
-    {"inspection", "export", "distribution"},
-    {"compare"},
-    {"tuning"},
-    {"show"},
-    {"cli"},
-]
-FILES = [
-    path for folder in ("bench", "methods", "datasets", "reports") for path in (ROOT / folder).rglob("*.py")
-]
+"""The packages that may import a library."""
+PACKAGES = packages()
+FILES = [file for package in PACKAGES.values() for file in package.files]
 
 
-def imported(path: Path) -> set[str]:
-    """Full names of all modules that a file imports, wherever it does."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_imports_what_it_says(name: str) -> None:
+    """No more, lazily or for type checkers, and no less: else its docstring says too much."""
+    imports = PACKAGES[name].imports()
+    unknown = imports.keys() - PACKAGES.keys() - leaves().keys()
+    assert not unknown, f"{name} imports {unknown}, which is no package of the project"
+    assert imports.keys() & PACKAGES.keys() == PACKAGES[name].may_import, f"{PACKAGES[name].folder}"
 
 
-def within(path: Path) -> set[str]:
-    """First parts of the names that a file imports from switchbench."""
-    return {name.split(".")[1] for name in imported(path) if name.startswith("switchbench.")}
+def test_imports_run_one_way() -> None:
+    """Raises CycleError if they do not. The bottom knows nothing of the engine."""
+    order = layers()
+    assert order[0] == ["cli"]
+    assert {*order[-1]} == {"datasets", "methods", "reports"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way(path: Path) -> None:
-    folder, module = path.relative_to(ROOT).parts[0], path.relative_to(ROOT).parts[1].removesuffix(".py")
-    if folder != "bench":
-        assert within(path) <= {folder}, "imports something of another layer"
-        return
-    level = {name: number for number, names in enumerate(ORDER) for name in names}
-    if module in ("__init__", "__main__"):
-        return
-    for name in within(path) & level.keys():
-        assert level[name] <= level[module], f"{module} imports {name}, which is above it"
+@pytest.mark.parametrize("name", leaves())
+def test_leaves_import_nothing(name: str) -> None:
+    assert not leaves()[name].imports()
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_modules_of_a_package_import_in_no_circle(name: str) -> None:
+    from graphlib import TopologicalSorter
+
+    package = PACKAGES[name]
+    modules = {_module(file, package.folder, name): file for file in package.files}
+    graph = {}
+    for module, file in modules.items():
+        if file.name != "__init__.py":  # these only gather names for the outside
+            found = {
+                imports if imports in modules else imports.rpartition(".")[0] for imports in imported(file)
+            }
+            graph[module] = (found & modules.keys()) - {f"switchbench.{name}", module}
+    TopologicalSorter(graph).prepare()
+
+
+def _module(file: Path, folder: Path, name: str) -> str:
+    parts = file.relative_to(folder).with_suffix("").parts
+    return ".".join(["switchbench", name, *(part for part in parts if part != "__init__")])
 
 
 @pytest.mark.parametrize("library", ONE_ROOM)
 def test_libraries_with_one_room(library: str) -> None:
     rooms = {
-        str(path.relative_to(ROOT))
-        for path in FILES
-        if any(name.split(".")[0] == library for name in imported(path))
+        name
+        for name, package in PACKAGES.items()
+        for file in package.files
+        if any(imports.split(".")[0] == library for imports in imported(file))
     }
     assert rooms == ONE_ROOM[library]
 
@@ -96,9 +79,26 @@ def test_every_module_says_what_lives_there() -> None:
     assert [path for path in FILES if not ast.get_docstring(ast.parse(path.read_text()))] == []
 
 
+def test_every_package_is_installed() -> None:
+    import tomllib
+
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {
+        _module(file, package.folder, name)
+        for name, package in PACKAGES.items()
+        for file in package.files
+        if file.name == "__init__.py"
+    }
+    assert {*listed} == there | {"switchbench", "switchbench.configs"}
+
+
+def test_the_drawing_is_the_codes() -> None:
+    assert drawn() in PAGE.read_text(encoding="utf-8"), "run make docs"
+
+
 def test_the_public_names_are_there_and_torch_is_not_loaded_before_they_are_used() -> None:
     program = (
-        "import sys, switchbench, switchbench.cli; assert 'torch' not in sys.modules; "
+        "import sys, switchbench, switchbench.cli.app; assert 'torch' not in sys.modules; "
         "[getattr(switchbench, name) for name in switchbench.__all__]"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

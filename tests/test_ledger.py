@@ -3,15 +3,24 @@
 import os
 import re
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from switchbench.compare import run as compare
+from switchbench.compare.report import report
 from switchbench.errors import InputError
+from switchbench.row import PlannedTrial, Row, Status, columns
 from switchbench.spec import file as specs
-from switchbench.store.ledger import ROW, Ledger
+from switchbench.spec.comparison import Spec
+from switchbench.spec.trial import TrialConfig
+from switchbench.store import parquet
+from switchbench.store.ledger import Ledger
+
+
+def row_of(config: TrialConfig, status: Status, **measured: Any) -> Row:
+    return Row(**asdict(config.planned), status=status, **measured)
 
 
 @pytest.fixture
@@ -19,8 +28,10 @@ def filled(tmp_path: Path, spec: dict[str, Any]) -> tuple[Ledger, list[Any]]:
     ledger, resolved = Ledger(tmp_path / "out"), specs.parse(spec)
     plan = resolved.trials()
     ledger.create(resolved, plan)
-    for status, config in zip(("ok", "failed", "diverged", "skipped"), plan, strict=False):
-        ledger.write(config.columns() | {"status": status, "test_accuracy": 0.5}, [{"epoch": 0, "loss": 1.5}])
+    for status, config in zip(
+        (Status.OK, Status.FAILED, Status.DIVERGED, Status.SKIPPED), plan, strict=False
+    ):
+        ledger.write(row_of(config, status, test_accuracy=0.5), [{"epoch": 0, "loss": 1.5}])
     return ledger, plan
 
 
@@ -28,10 +39,9 @@ def test_rows_come_back_as_written(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, plan = filled
     row = ledger.row(plan[0].trial_id)
     assert row is not None
-    assert {key: row[key] for key in plan[0].columns()} == plan[0].columns()
-    assert row["test_accuracy"] == 0.5
-    assert row["macs"] is None
-    assert set(row) == set(ROW.names)
+    assert row == row_of(plan[0], Status.OK, test_accuracy=0.5)
+    assert row.status is Status.OK
+    assert row.macs is None
     assert ledger.curves(plan[0].trial_id) == [{"epoch": 0, "loss": 1.5}]
     assert ledger.row("unknown") is None
     assert ledger.curves("unknown") == []
@@ -76,7 +86,7 @@ def test_a_row_is_never_half_there(filled: tuple[Ledger, list[Any]]) -> None:
 
     def write() -> None:
         while not stop.is_set():
-            ledger.write(plan[0].columns() | {"status": "ok", "versions": "x" * 100_000}, [])
+            ledger.write(row_of(plan[0], Status.OK, versions="x" * 100_000), [])
 
     writers = [threading.Thread(target=write) for _ in range(2)]
     for writer in writers:
@@ -85,7 +95,7 @@ def test_a_row_is_never_half_there(filled: tuple[Ledger, list[Any]]) -> None:
         for _ in range(200):
             row = ledger.row(plan[0].trial_id)
             assert row is not None
-            assert row["versions"] in (None, "x" * 100_000)
+            assert row.versions in (None, "x" * 100_000)
     finally:
         stop.set()
         for writer in writers:
@@ -101,7 +111,7 @@ def test_a_failed_write_leaves_nothing(filled: tuple[Ledger, list[Any]], monkeyp
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
-        ledger.write(plan[5].columns() | {"status": "ok"}, [])
+        ledger.write(row_of(plan[5], Status.OK), [])
     assert ledger.row(plan[5].trial_id) is None
     assert not list(ledger.folder.rglob("*.part"))
 
@@ -133,11 +143,63 @@ def test_a_broken_folder_is_said_in_one_line(
     ledger, _ = filled
     (ledger.folder / name).write_bytes(content)
     with pytest.raises(InputError, match=re.escape(said)) as error:
-        compare.report(ledger.folder)
+        report(ledger.folder)
     assert "\n" not in str(error.value)
 
 
 def test_a_broken_published_table_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "results.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"results\.parquet: broken \("):
-        compare.report(tmp_path)
+        report(tmp_path)
+
+
+def test_the_columns_of_the_plan_are_the_first_of_a_row() -> None:
+    planned, stored = parquet.schema(PlannedTrial), parquet.schema(Row)
+    assert stored.names[: len(planned.names)] == planned.names
+    assert stored.names == columns()
+    assert {str(stored.field(name).type) for name in ("macs", "density", "status")} == {
+        "int64",
+        "double",
+        "string",
+    }
+
+
+def test_rows_of_other_versions_are_read(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, plan = filled
+    older = {
+        "trial_id": plan[0].trial_id,
+        "label": "a",
+        "method": "a",
+        "network": "n",
+        "dataset": "d",
+        "scope": "fc",
+        "seed": 0,
+        "status": "ok",
+        "dropped": 1.0,
+    }
+    parquet.write(ledger.folder / "trials" / f"{plan[0].trial_id}.parquet", [older])
+    row = ledger.row(plan[0].trial_id)
+    assert row is not None
+    assert (row.status, row.macs_shrunk) == (Status.OK, None)
+
+
+def test_pairs_are_what_entries_say(tmp_path: Path, spec: dict[str, Any]) -> None:
+    mine, other = (
+        {"method": "magnitude", "label": label, "end": end}
+        for label, end in (("mine tuned", 0.6), ("other", 0.5))
+    )
+
+    def compared(against: str) -> Spec:
+        return specs.parse(spec | {"methods": ["random", mine, other | {"against": against}]})
+
+    ledger, resolved = Ledger(tmp_path), compared("mine tuned")
+    ledger.create(resolved, resolved.trials())
+    assert ledger.pairs() == [("other", "mine tuned")]
+    ids = [trial.trial_id for trial in resolved.trials()]
+    assert ids == [trial.trial_id for trial in compared("random").trials()]  # it decides no result
+    with pytest.raises(
+        InputError, match="'other': against: unknown method 'mine'; did you mean 'mine tuned'"
+    ):
+        compared("mine")
+    with pytest.raises(InputError, match="'other': against: should be another method"):
+        compared("other")

@@ -14,7 +14,8 @@ from switchbench.methods import METHODS, Layers, Method, Progress, option, regis
 from switchbench.methods.options import declared
 from switchbench.plugins import conformance
 from switchbench.plugins.conformance import CHECKS, Case
-from switchbench.trial.run import Skipped, run_trial
+from switchbench.trial.run import run_trial
+from switchbench.trial.unmeasured import Skipped
 
 NAMES = sorted(name for name, method in METHODS.items() if method.__module__.startswith("switchbench."))
 cases = functools.cache(Case)

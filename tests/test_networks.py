@@ -1,5 +1,6 @@
 """Networks hold the published counts, in their published and in their small-image forms."""
 
+import doctest
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from switchbench.errors import InputError
 from switchbench.measure import accounting
-from switchbench.methods.neurons import Paths
-from switchbench.networks import NETWORKS
+from switchbench.methods.parts.paths import Paths
+from switchbench.networks import NETWORKS, layers, parts
 from switchbench.spec.components import NetworkChoice
 
 MNIST, CIFAR, IMAGENET = (1, 28, 28), (3, 32, 32), (3, 224, 224)
@@ -120,3 +121,10 @@ def test_a_network_that_cannot_take_the_images_is_an_error_before_anything_runs(
     with pytest.raises(InputError, match=r"network 'lenet-5': images of 8×8 pixels are too small"):
         switchbench.run(spec | {"networks": ["lenet-5"]}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("module", [layers, parts])
+def test_examples_in_docstrings_run(module: Any) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed

@@ -14,7 +14,7 @@ from rich.console import Console
 from switchbench import reports
 from switchbench.reports.figures import _limits
 from switchbench.reports.render import markdown
-from switchbench.store.ledger import ROW
+from switchbench.row import columns
 
 
 def rows() -> pd.DataFrame:
@@ -23,7 +23,7 @@ def rows() -> pd.DataFrame:
 
     def add(label: str, seed: int, target: float, accuracy: float, **more: Any) -> None:
         density = 1.0 if np.isnan(target) else target
-        record = dict.fromkeys(ROW.names) | {
+        record = dict.fromkeys(columns()) | {
             "trial_id": f"{label}-{seed}-{target}", "label": label, "method": more.pop("method", label),
             "network": "net_a", "dataset": "data", "scope": "fc", "seed": seed, "target_density": target,
             "status": "ok", "test_accuracy": accuracy, "density": density, "density_prunable": density,

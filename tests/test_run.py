@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ PLUGIN = """
         '''Raises.'''
 
         def after_step(self, progress):
-            if not Path(os.environ.get("SWITCHBENCH_TEST_MENDED", "/nonexistent")).exists():
+            if not Path("MENDED").exists():
                 raise RuntimeError("this method is\\nbroken")
 
         @classmethod
@@ -74,7 +75,9 @@ class Case:
         self.notes = folder / "notes"
         self.notes.mkdir()
         self.plugin = folder / "plugin.py"
-        self.plugin.write_text(textwrap.dedent(PLUGIN))
+        self.mended = folder / "mended"
+        """Where this file exists, the broken method works."""
+        self.plugin.write_text(textwrap.dedent(PLUGIN).replace("MENDED", str(self.mended)))
         self.out = folder / "out"
         self.spec: dict[str, Any] = {
             "name": "case",
@@ -128,7 +131,7 @@ def test_a_row_holds_the_bits_of_the_trial_alone(case: Case) -> None:
     for label in ("dense", "switcher", "switcher-paper"):
         stored = results[(results["label"] == label) & (results["seed"] == 1)].iloc[0]
         alone = run_trial(TrialConfig.model_validate_json(stored["config"]))
-        for key, value in alone.row.items():
+        for key, value in asdict(alone.row).items():
             if key not in ("train_seconds", "method_seconds") and value is not None:
                 assert stored[key] == value, key
         assert Ledger(case.out).curves(stored["trial_id"]) == alone.curves
@@ -151,11 +154,9 @@ def test_failures_are_recorded_and_listed(case: Case) -> None:
     assert "| broken |" in table
 
 
-def test_again_runs_only_what_failed(case: Case, tmp_path: Path, monkeypatch: Any) -> None:
+def test_again_runs_only_what_failed(case: Case) -> None:
     before = case.stamps()
-    mended = tmp_path / "mended"
-    mended.touch()
-    monkeypatch.setenv("SWITCHBENCH_TEST_MENDED", str(mended))
+    case.mended.touch()
     results = case.run(mlflow_uri="none")
     assert (results["status"] == "ok").all()
     after = case.stamps()

@@ -42,7 +42,7 @@ def test_a_scope_is_written_as_it_is_read() -> None:
 def test_several_scopes_are_several_tasks(spec: Any) -> None:
     resolved = specfile.parse(spec | {"scope": ["fc", {"layers": "fc", "exclude": ["1"]}]})
     assert len(resolved.trials()) == 2 * len(specfile.parse(spec).trials())
-    assert {row.columns()["scope"] for row in resolved.trials()} == {"fc", "fc without 1"}
+    assert {trial.planned.scope for trial in resolved.trials()} == {"fc", "fc without 1"}
     assert specfile.parse(resolved.model_dump(mode="json")) == resolved
     with pytest.raises(InputError, match="scope: the value 'fc' stands twice"):
         specfile.parse(spec | {"scope": ["fc", "fc"]})

@@ -10,16 +10,17 @@ from switchbench.methods.options import declared
 from switchbench.spec.components import MethodChoice
 from switchbench.spec.ranges import Choice, DensityRange, Range
 from switchbench.spec.training import TrainingConfig
-from switchbench.tuning.space import Space, space
+from switchbench.tuning.space import Space, make_space
+from switchbench.tuning.values import THE_DENSITY, Values, Variable
 
 TRAINING = TrainingConfig(epochs=2)
 
 
 def of(method: Any, density: Any = 0.1, **changes: Any) -> Space:
-    return space(MethodChoice.model_validate(method), TRAINING, density, changes)
+    return make_space(MethodChoice.model_validate(method), TRAINING, density, changes)
 
 
-def low(name: str, dimension: Range | Choice) -> Any:
+def low(variable: Variable, dimension: Range | Choice) -> Any:
     return dimension.ends[0]
 
 
@@ -27,16 +28,17 @@ def low(name: str, dimension: Range | Choice) -> Any:
 def test_declared_ranges_are_searched_where_they_have_an_effect(name: str) -> None:
     config = METHODS[name].Config
     made = of(name)
-    for key, dimension in made.dimensions.items():
+    for variable, dimension in made.dimensions.items():
+        key = variable.key
         about = declared(config, key)
         assert isinstance(dimension, Range)
         assert [dimension.low, dimension.high] == about["search"]
         assert dimension.log == about["log"]
         assert dimension.whole == (config.model_fields[key].annotation is int)
     defaults = made.defaults()
-    assert made.chosen(defaults, name).identity() == MethodChoice.model_validate(name).identity()
-    drawn = made.draw(lambda key, dimension: defaults.get(key, dimension.ends[0]))
-    assert drawn.keys() == made.dimensions.keys()
+    assert made.choice(defaults, name).identity() == MethodChoice.model_validate(name).identity()
+    assert made.is_complete(defaults)
+    assert dict(defaults).keys() == made.dimensions.keys()
 
 
 def test_a_spec_narrows_widens_fixes_and_adds() -> None:
@@ -48,7 +50,7 @@ def test_a_spec_narrows_widens_fixes_and_adds() -> None:
         distribution=["global", "erk"],
         **{"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}, "training.optimizer": ["adam", "adamw"]},
     )
-    assert {name: str(dimension) for name, dimension in made.dimensions.items()} == {
+    assert {str(variable): str(dimension) for variable, dimension in made.dimensions.items()} == {
         "begin": "0.1 to 0.2",
         "updates": "5 to 50, log",
         "distribution": "global | erk",
@@ -56,7 +58,7 @@ def test_a_spec_narrows_widens_fixes_and_adds() -> None:
         "training.optimizer": "adam | adamw",
     }
     assert made.method.options["end"] == 0.7
-    choice = made.chosen(made.draw(low), "mine")
+    choice = made.choice(made.draw(low), "mine")
     assert choice.label == "mine"
     assert (choice.options["updates"], choice.options["distribution"]) == (5, "global")
     assert choice.training == {"lr": 1e-4, "optimizer": "adam"}
@@ -68,15 +70,16 @@ def test_a_part_that_is_searched_brings_the_dimensions_that_need_it() -> None:
         of("switcher"),
         of("switcher", reader=["free", "equivariant"], sparsity=["target", "penalty"]),
     )
-    assert "strength" not in plain.dimensions
-    assert {"strength", "rank"} <= parts.dimensions.keys()
-    assert [*parts.dimensions].index("rank") > [*parts.dimensions].index("reader")
+    names = [str(variable) for variable in parts.dimensions]
+    assert "strength" not in map(str, plain.dimensions)
+    assert {"strength", "rank"} <= {*names}
+    assert names.index("rank") > names.index("reader")
 
     def drawn(**chosen: Any) -> set[str]:
-        values = parts.draw(lambda name, dimension: chosen.get(name, dimension.ends[0]))
-        choice = parts.chosen(values, "x")
-        assert all(choice.options[name] == value for name, value in values.items())
-        return set(values)
+        values = parts.draw(lambda variable, dimension: chosen.get(variable.key, dimension.ends[0]))
+        choice = parts.choice(values, "x")
+        assert all(choice.options[name] == value for name, value in values.options.items())
+        return {*values.params()}
 
     assert "rank" not in drawn(reader="free", begin=0.1, end=0.6)
     assert "rank" in drawn(reader="equivariant", begin=0.1, end=0.6)
@@ -88,9 +91,9 @@ def test_a_density_is_searched_for_methods_that_take_one() -> None:
     wide = DensityRange(low=0.01, high=0.5, log=True)
     made = of("magnitude", wide)
     values = made.draw(low)
-    assert values["density"] == 0.01
-    assert made.chosen(values, "x").densities == [0.01]
-    assert "density" not in of("str", wide).draw(low)
+    assert values.density == 0.01
+    assert made.choice(values, "x").densities == [0.01]
+    assert THE_DENSITY not in dict(of("str", wide).draw(low))
 
 
 @pytest.mark.parametrize(
@@ -134,4 +137,19 @@ def test_a_dimension_that_its_method_leaves_without_effect_is_refused() -> None:
 def test_values_that_do_not_go_together_are_one_line() -> None:
     made = of("magnitude", begin={"low": 0.1, "high": 0.9})
     with pytest.raises(InputError, match="begin"):
-        made.chosen({"begin": 0.8, "end": 0.5}, "x")
+        made.choice(Values(options={"begin": 0.8, "end": 0.5}), "x")
+
+
+def test_values_and_their_names_are_undone_by_each_other() -> None:
+    params = {"strength": 0.1, "gate": "binary", "training.lr": 1e-3, "density": 0.02}
+    values = Values.named(params)
+    assert (values.options, values.training, values.density) == (
+        {"strength": 0.1, "gate": "binary"}, {"lr": 1e-3}, 0.02
+    )  # fmt: skip
+    assert values.params() == params
+
+
+def test_values_outside_the_space_are_left_out() -> None:
+    made = of("magnitude", begin={"low": 0.1, "high": 0.2})
+    given = Values.named({"begin": 0.15, "end": 0.95, "training.lr": 1.0, "density": 0.1})
+    assert made.inside(given) == Values(options={"begin": 0.15})

@@ -62,7 +62,7 @@ def test_densities_of_a_method_that_takes_none_are_refused(spec: dict[str, Any])
 
 
 def test_a_trial_alone_has_its_training_and_density_beside_the_method() -> None:
-    with pytest.raises(InputError, match="densities and training of a method's own are for comparisons"):
+    with pytest.raises(InputError, match="against, densities and training of a method are for comparisons"):
         TrialConfig.of(
             network="mlp", dataset="digits", method={"method": "magnitude", "densities": [0.1]}, density=0.1,
             training={"steps": 3},

@@ -13,8 +13,7 @@ from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 from switchbench.store.tensors import Networks
-from switchbench.trial import run as trial
-from switchbench.trial.loop import train
+from switchbench.trial.loop import Training
 from switchbench.trial.run import run_trial
 
 START = {"steps": 40, "batch_size": 64}
@@ -69,7 +68,7 @@ def test_a_comparison_trains_each_start_once_and_first(
     assert len(list((out / "networks").iterdir())) == 2
     config = specfile.parse(spec).trials()[1]
     calls: list[int] = []
-    monkeypatch.setattr(trial, "train", _count(train, calls))
+    monkeypatch.setattr(Training, "run", _count(Training.run, calls))
     again = run_trial(config, networks=Ledger(out).networks)
     assert len(calls) == 1
     assert again.row["test_loss"] == Ledger(out).row(config.trial_id)["test_loss"]  # type: ignore[index]
@@ -83,7 +82,7 @@ def test_a_worker_takes_the_kept_start(make_config: Any, tmp_path: Path, monkeyp
         (tmp_path / folder).mkdir()
     execute(config.start_trial, job)
     calls: list[int] = []
-    monkeypatch.setattr(trial, "train", _count(train, calls))
+    monkeypatch.setattr(Training, "run", _count(Training.run, calls))
     assert execute(config, job)["status"] == "ok"
     assert len(calls) == 1
 

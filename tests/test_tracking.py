@@ -9,7 +9,22 @@ import pytest
 
 from switchbench.observe import mlflow as tracking
 from switchbench.observe.mlflow import Experiment, Mirror
+from switchbench.row import Row, Status
 from switchbench.store.ledger import Ledger
+
+
+def numbered(number: int) -> Row:
+    """A row that is told from others by its seed."""
+    return Row(
+        trial_id="id",
+        label="a",
+        method="a",
+        network="n",
+        dataset="d",
+        scope="fc",
+        seed=number,
+        status=Status.OK,
+    )
 
 
 class Flaky(Experiment):
@@ -20,10 +35,10 @@ class Flaky(Experiment):
     def __init__(self, *_: Any) -> None:
         self.got: list[int] = []
 
-    def send(self, row: dict[str, Any]) -> bool:
-        if row["number"] in self.refused:
-            raise ConnectionError(f"row {row['number']}\nrefused")
-        self.got.append(row["number"])
+    def send(self, row: Row) -> bool:
+        if row.seed in self.refused:
+            raise ConnectionError(f"row {row.seed}\nrefused")
+        self.got.append(row.seed)
         return True
 
     def send_report(self) -> None:
@@ -33,7 +48,7 @@ class Flaky(Experiment):
 def test_an_odd_row_stops_no_other() -> None:
     flaky = Flaky()
     flaky.refused = frozenset({1, 3})
-    sent, problem = flaky.send_all({"number": number} for number in range(6))
+    sent, problem = flaky.send_all(numbered(number) for number in range(6))
     assert flaky.got == [0, 2, 4, 5]
     assert sent == 4
     assert str(problem) == "row 3\nrefused"
@@ -44,10 +59,10 @@ def test_a_server_that_is_gone_is_not_asked_for_every_row() -> None:
     flaky.refused = frozenset(range(2, 100))
     asked = []
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[Row]:
         for number in range(100):
             asked.append(number)
-            yield {"number": number}
+            yield numbered(number)
 
     flaky.send_all(rows())
     assert asked == [0, 1, 2, 3]
@@ -62,7 +77,7 @@ def test_a_silent_server_holds_nobody_up(tmp_path: Path, monkeypatch: Any) -> No
     mirror = Mirror(Ledger(tmp_path), "http://nowhere")
     mirror.start()
     started = time.monotonic()
-    mirror.finished({"number": 1})
+    mirror.finished(numbered(1))
     mirror.close()
     assert time.monotonic() - started < 5
     assert mirror.problem == "no answer within 0.3 seconds"
@@ -71,12 +86,12 @@ def test_a_silent_server_holds_nobody_up(tmp_path: Path, monkeypatch: Any) -> No
 @pytest.mark.parametrize("refused", [frozenset(), frozenset({1})])
 def test_the_mirror_keeps_the_last_problem(refused: frozenset[int], tmp_path: Path, monkeypatch: Any) -> None:
     ledger = Ledger(tmp_path)
-    monkeypatch.setattr(ledger, "rows", lambda: iter([{"number": 0}]))
+    monkeypatch.setattr(ledger, "rows", lambda: iter([numbered(0)]))
     monkeypatch.setattr(Flaky, "refused", refused)
     monkeypatch.setattr(tracking, "Experiment", Flaky)
     mirror = Mirror(ledger, None)
     mirror.start()
     for number in (1, 2):
-        mirror.finished({"number": number})
+        mirror.finished(numbered(number))
     mirror.close()
     assert mirror.problem == ("ConnectionError: row 1" if refused else None)

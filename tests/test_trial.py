@@ -16,8 +16,9 @@ from switchbench.networks import MLP, NETWORKS
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial import loop as training
 from switchbench.trial import seeds
-from switchbench.trial.loop import Diverged
-from switchbench.trial.run import Skipped, run_trial
+from switchbench.trial.control import Control
+from switchbench.trial.run import run_trial
+from switchbench.trial.unmeasured import Diverged, Skipped
 
 
 class Probe(Method):
@@ -163,7 +164,7 @@ def test_divergence_at_the_very_last_step_is_seen(make_config: Any) -> None:
 
 def test_a_deadline_ends_a_trial(make_config: Any) -> None:
     with pytest.raises(TimeoutError, match="deadline passed at step 1 of 60"):
-        run_trial(make_config("dense"), deadline=time.monotonic())
+        run_trial(make_config("dense"), control=Control(deadline=time.monotonic()))
 
 
 def test_a_method_may_decline(make_config: Any, monkeypatch: Any) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,24 @@ from rich.console import Console
 import switchbench
 from switchbench import datasets
 from switchbench.cli.app import app
-from switchbench.cluster.worker import Job, measure
-from switchbench.compare.run import report_search
+from switchbench.cluster.points import Point
+from switchbench.cluster.worker import Job, execute_point
+from switchbench.compare.report import report_search
 from switchbench.datasets import DATASETS, Data, Images
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Method, option, register
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search import search_grids
+from switchbench.row import Row, Status
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
+from switchbench.store.search import SearchLedger
 from switchbench.tuning import run as tuning
-from switchbench.tuning import study
-from switchbench.tuning.study import Place, Study
+from switchbench.tuning.plan import plan
+from switchbench.tuning.source import StudySource
+from switchbench.tuning.storage import StudyStorage
+from switchbench.tuning.study import Study
 
 SPEC: dict[str, Any] = {
     "name": "tiny",
@@ -56,9 +62,9 @@ class Driver:
     """A search in this process: everything but Ray."""
 
     def __init__(self, folder: Path, given: dict[str, Any], url: str | None = None) -> None:
-        self.planned = tuning.plan(given, folder)
+        self.planned = plan(given, folder)
         self.planned.ledger.folder.mkdir(parents=True, exist_ok=True)
-        place = Place(self.planned.ledger.journal, url)
+        place = StudyStorage(self.planned.ledger.journal, url)
         self.studies = {
             label: Study(
                 place,
@@ -73,7 +79,7 @@ class Driver:
             own.enqueue(self.planned.spaces[label].defaults(), self.planned.origin(label))
         tuning._store(self.planned, self.studies)
         console = Console(file=io.StringIO())
-        self.source = tuning.Source(self.planned, self.studies, PointDisplay(console, None, 0))
+        self.source = StudySource(self.planned, self.studies, PointDisplay(console, None, 0))
         run = uuid.uuid4().hex
         self.job = Job(self.planned.ledger.folder, datasets.data_folder(), Resources(), run, test=False)
 
@@ -81,17 +87,15 @@ class Driver:
         """Run points until there are no more; of the last ones so many are left without being told."""
         number = 0
         while number < most and (point := self.source.ask()):
-            watchers: Callable[[int], Any] = (
-                study.watchers(*point.watched) if point.watched else lambda seed: None
-            )
+            watchers: Callable[[int], Any] = point.pruner.watchers() if point.pruner else lambda seed: None
             if number < most - untold:
-                self.source.tell(point, measure(point.trials, self.job, watchers))
+                self.source.tell(point, execute_point(point.trials, self.job, watchers))
             number += 1
         return number
 
     def table(self) -> pd.DataFrame:
         tuning._store(self.planned, self.studies)
-        points = self.planned.comparison.points()
+        points = self.planned.ledger.points()
         assert points is not None
         return points
 
@@ -105,7 +109,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, on_shared_ray: None) -> Path:
 
 
 def test_every_method_gets_the_same(done: Path) -> None:
-    points = Ledger(done).points()
+    points = SearchLedger(Ledger(done)).points()
     assert points is not None
     assert set(points["label"]) == {"magnitude", "l1", "str"}  # dense has nothing to search
     assert (points.groupby("label").size() == 4).all()
@@ -129,7 +133,7 @@ def test_a_search_reads_no_test_image_and_the_comparison_does(done: Path) -> Non
 
 def test_the_best_are_run_again_beside_the_defaults_on_fresh_seeds(done: Path) -> None:
     best = specfile.load(done / "best.yaml")
-    points = Ledger(done).points()
+    points = SearchLedger(Ledger(done)).points()
     assert points is not None
     assert best.search is None
     assert best.seeds == [0, 1]
@@ -199,7 +203,7 @@ def test_a_search_has_no_test_images_at_all(tmp_path: Path, monkeypatch: Any) ->
 
     class Guard(Images):
         def __getattribute__(self, name: str) -> Any:
-            if name in ("images", "labels", "counts"):
+            if name in ("images", "labels", "histogram"):
                 raise AssertionError(f"test {name} read")
             return super().__getattribute__(name)
 
@@ -231,7 +235,7 @@ def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
     given["search"]["training"] = {"steps": 4}
     if sampler == "cmaes" and len(objectives) > 1:
         with pytest.raises(InputError, match="cmaes: is for one objective"):
-            tuning.plan(given, tmp_path)
+            plan(given, tmp_path)
         return
     driver = Driver(tmp_path, given)
     driver.points()
@@ -396,7 +400,7 @@ def test_a_row_that_was_not_told_is_not_trained_again(tmp_path: Path) -> None:
     first = Driver(tmp_path, given)
     point = first.source.ask()
     assert point
-    measure(point.trials, first.job, lambda seed: None)
+    execute_point(point.trials, first.job, lambda seed: None)
     (path,) = (tmp_path / "search" / "trials").iterdir()
     before = path.stat().st_mtime_ns
     Driver(tmp_path, given).points()
@@ -416,28 +420,28 @@ def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
     journal = tmp_path / "search" / "study.journal"
     with journal.open("ab") as stream:
         stream.write(b'{"op_code": 5, "worker')
-    Place(journal, None).mend()
+    StudyStorage(journal, None).repair()
     driver = Driver(tmp_path, given)
     assert driver.points() == 1
     assert len(driver.table()) == 3
 
 
 def test_warm_start_tries_the_best_of_another_search_first(tmp_path: Path, done: Path) -> None:
-    planned = tuning.plan(SPEC, tmp_path)
+    planned = plan(SPEC, tmp_path)
     warm = tuning._warm_points(planned, done)
-    points = Ledger(done).points()
+    points = SearchLedger(Ledger(done)).points()
     assert points is not None
     for label, found in warm.items():
         own = points[(points["label"] == label) & (points["infeasible"] <= 0)]
         best = own.sort_values(["val_accuracy", "number"], ascending=[False, True])["params"].head(1)
-        assert [found[0]] == [json.loads(text) for text in best] or own.empty
+        assert [found[0].params()] == [json.loads(text) for text in best] or own.empty
     with pytest.raises(InputError, match="holds no search"):
         tuning._warm_points(planned, tmp_path)
     switchbench.search(
         spec(METHODS=["magnitude"], points=3, space={"magnitude.end": 0.5}), tmp_path / "warm",
         warm_start=done, mlflow_uri="none", console=Console(file=io.StringIO()),
     )  # fmt: skip
-    started = Ledger(tmp_path / "warm").points()
+    started = SearchLedger(Ledger(tmp_path / "warm")).points()
     assert started is not None
     assert started["origin"].tolist() == ["start", "warm start", "warm start"]  # end is another
 
@@ -467,7 +471,7 @@ def test_warm_start_tries_the_best_of_another_search_first(tmp_path: Path, done:
 )  # fmt: skip
 def test_bad_input_is_one_line(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        tuning.plan(spec(**changes), tmp_path)
+        plan(spec(**changes), tmp_path)
     assert "\n" not in str(caught.value)
     assert [*tmp_path.iterdir()] == []
 
@@ -500,14 +504,24 @@ def test_a_dry_run_says_what_is_searched_and_what_it_costs(tmp_path: Path) -> No
     assert [*tmp_path.iterdir()] == [path]
 
 
+def options(point: Point) -> dict[str, Any]:
+    """The options of a point's method."""
+    return point.trials[0].method.options
+
+
+def validated(point: Point, accuracy: float, density: float = 0.2) -> Row:
+    """A made-up row of a point's first trial."""
+    planned = asdict(point.trials[0].planned)
+    return Row(**planned, status=Status.VALIDATED, steps=42, val_accuracy=accuracy, density=density)
+
+
 def told(driver: Driver, number: int, density: float = 0.2) -> None:
     """Tell points made-up rows, the first of which is best."""
     for place in range(number):
         point = driver.source.ask()
         assert point
         reached = point.trials[0].density or density
-        row = {"status": "validated", "steps": 42, "val_accuracy": 0.9 - place / 100, "density": reached}
-        driver.source.tell(point, [row])
+        driver.source.tell(point, [validated(point, 0.9 - place / 100, reached)])
 
 
 @pytest.mark.parametrize(
@@ -535,6 +549,29 @@ def test_where_the_defaults_win_the_comparison_still_runs(changes: dict[str, Any
     assert specfile.parse(best.model_dump(mode="json")) == best
 
 
+def test_what_is_found_is_compared_with_its_method_whatever_labels_are_taken(tmp_path: Path) -> None:
+    """A user's own "magnitude tuned" is not taken for what the search found."""
+    taken = {"method": "magnitude", "label": "magnitude tuned", "updates": 5}
+    driver = Driver(tmp_path, spec(METHODS=["magnitude", taken], methods=["magnitude"]))
+    told_best_last(driver)
+    best = tuning._best(driver.planned, driver.studies)
+    assert [(method.label, method.against) for method in best.methods] == [
+        ("magnitude", None),
+        ("magnitude tuned*", "magnitude"),
+        ("magnitude tuned", None),
+    ]
+    driver.planned.comparison.create(best, best.trials())
+    assert driver.planned.comparison.pairs() == [("magnitude tuned*", "magnitude")]
+
+
+def told_best_last(driver: Driver) -> None:
+    """Tell four points made-up rows, the last of which is best."""
+    for place in range(4):
+        point = driver.source.ask()
+        assert point
+        driver.source.tell(point, [validated(point, 0.5 + place / 100)])
+
+
 def test_values_that_the_comparison_could_not_train_with_are_not_tried(tmp_path: Path) -> None:
     space = {"training.momentum": {"low": 0.0, "high": 0.9}}
     training = {"optimizer": "sgd", "epochs": 1}
@@ -551,7 +588,7 @@ def test_a_method_with_a_density_of_its_own_is_searched_at_it(tmp_path: Path) ->
     with pytest.raises(InputError, match="density changed"):
         Driver(tmp_path, spec(METHODS=[{"method": "magnitude", "densities": [0.4]}]))
     with pytest.raises(InputError, match=r"search\.density: is required, because 'magnitude' has several"):
-        tuning.plan(spec(METHODS=[{"method": "magnitude", "densities": [0.5, 0.4]}]), tmp_path)
+        plan(spec(METHODS=[{"method": "magnitude", "densities": [0.5, 0.4]}]), tmp_path)
 
 
 def test_nothing_is_best_where_nothing_is_sparse_enough(tmp_path: Path) -> None:
@@ -569,7 +606,7 @@ def test_a_grid_in_parallel_runs_no_point_twice(begin: Any, tmp_path: Path) -> N
     driver = Driver(tmp_path, spec(METHODS=["magnitude"], sampler="grid", points=9, grid=2, space=space))
     asked = []
     while point := driver.source.ask():
-        asked.append(json.dumps(point.values))
+        asked.append(json.dumps(options(point)))
     defaults = isinstance(begin, list)  # which are on this grid
     assert len(asked) == 4 + defaults
     assert len(set(asked)) == 4
@@ -578,7 +615,7 @@ def test_a_grid_in_parallel_runs_no_point_twice(begin: Any, tmp_path: Path) -> N
 def test_drivers_that_share_a_database_draw_points_of_their_own(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     drivers = [Driver(tmp_path, spec(METHODS=["magnitude"], points=12), url) for _ in range(2)]
-    values = [point.values for _ in range(6) for driver in drivers if (point := driver.source.ask())]
+    values = [options(point) for _ in range(6) for driver in drivers if (point := driver.source.ask())]
     assert len({json.dumps(each) for each in values}) == 12
     assert drivers[0].source.ask() is None
     for driver in drivers:
@@ -593,13 +630,12 @@ def test_a_point_that_another_driver_has_told_meanwhile_is_left_alone(
     point = one.source.ask()
     assert point
     other = Driver(tmp_path, given, url)
-    monkeypatch.setattr(study, "LEASE_SECONDS", -1)  # no sign of life is young enough
+    monkeypatch.setattr("switchbench.tuning.study.LEASE_SECONDS", -1)  # no sign of life is young enough
     same = other.source.ask()
     assert same
     assert same.number == point.number
-    row = {"status": "validated", "steps": 42, "val_accuracy": 0.7, "density": 0.2}
-    other.source.tell(same, [row])
-    one.source.tell(point, [row | {"val_accuracy": 0.1}])
+    other.source.tell(same, [validated(same, 0.7)])
+    one.source.tell(point, [validated(point, 0.1)])
     assert one.table()["val_accuracy"].tolist() == [0.7]
     for driver in (one, other):
         driver.studies["magnitude"].close()
@@ -631,7 +667,7 @@ def test_a_refused_search_leaves_what_is_there(tmp_path: Path) -> None:
 
 def test_a_budget_of_less_than_a_point_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"search.steps: 5 should be {2 * EPOCH} or more: one point"):
-        tuning.plan(spec(points=None, steps=5), tmp_path)
+        plan(spec(points=None, steps=5), tmp_path)
 
 
 def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> None:
@@ -642,10 +678,9 @@ def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> 
     for _ in range(20):
         point = first.source.ask()
         assert point
-        row = {"status": "validated", "steps": 42, "val_accuracy": point.values["end"], "density": 0.2}
-        first.source.tell(point, [row])
+        first.source.tell(point, [validated(point, options(point)["end"])])
     again = Driver(tmp_path, given)
-    drawn = [point.values["end"] for _ in range(10) if (point := again.source.ask())]
+    drawn = [options(point)["end"] for _ in range(10) if (point := again.source.ask())]
     assert sum(drawn) / 10 > 0.75  # the middle is 0.65
 
 
@@ -661,7 +696,7 @@ def test_a_pruner_works_in_workers(tmp_path: Path, on_shared_ray: None) -> None:
         parallel=1,
     )
     switchbench.search(given, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
-    points = Ledger(tmp_path).points()
+    points = SearchLedger(Ledger(tmp_path)).points()
     assert points is not None
     assert {"pruned", "complete"} == set(points["state"])
     rows = Ledger(tmp_path / "search").results()

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from switchbench.store.ledger import Ledger
+from switchbench.store.search import SearchLedger
 
 pytestmark = pytest.mark.cluster
 KILLS, POINTS = (10, 40) if os.environ.get("CAMPAIGN") else (2, 8)
@@ -67,7 +68,7 @@ def wait_for(more: int, folder: Path, process: subprocess.Popen[str]) -> None:
 
 def check_whole(folder: Path, points: int = POINTS) -> None:
     """Every point told once, each with its own rows, and nothing else in the ledger."""
-    found = Ledger(folder / "out").points()
+    found = SearchLedger(Ledger(folder / "out")).points()
     assert found is not None
     assert found["number"].tolist() == [*range(points)]
     assert (found["state"] == "complete").all()

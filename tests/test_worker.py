@@ -13,6 +13,7 @@ from rich.console import Console
 from switchbench.cluster import worker
 from switchbench.cluster.worker import Job, execute
 from switchbench.observe.terminal import Display
+from switchbench.row import Status
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
@@ -32,10 +33,7 @@ def test_without_git_no_result_is_lost(tmp_path: Path, spec: dict[str, Any], mon
     row = execute(plan[0], job)
     assert row["status"] == "ok"
     assert "commit" not in json.loads(row["versions"])
-    assert (
-        Ledger(tmp_path).row(plan[0].trial_id)
-        == dict.fromkeys(Ledger(tmp_path).row(plan[0].trial_id) or {}) | row
-    )
+    assert Ledger(tmp_path).row(plan[0].trial_id) == row
     worker._versions.cache_clear()
 
 
@@ -65,7 +63,13 @@ def test_a_failure_is_tried_once_a_run_and_a_measurement_once(
 
 def test_the_display_prints_brackets_as_text(tmp_path: Path, spec: dict[str, Any]) -> None:
     job, plan = prepare(tmp_path, spec)
-    row = execute(plan[0], job) | {"label": "a [b] c[/c]", "status": "failed", "error": "no file [/tmp/x]"}
+    row = replace(
+        execute(plan[0], job),
+        label="a [b] c[/c]",
+        status=Status.FAILED,
+        error="no file [/tmp/x]",
+        test_accuracy=None,
+    )
     for terminal in (False, True):
         stream = io.StringIO()
         with Display(Console(file=stream, width=150, force_terminal=terminal), total=3, done=1) as display:

@@ -8,7 +8,7 @@ import pytest
 
 from switchbench.networks import NETWORKS
 from switchbench.spec.trial import TrialConfig
-from switchbench.trial import cost
+from switchbench.trial import plain_steps
 from switchbench.trial.run import run_trial
 
 REAL = {"lenet-300-100": (1, 28, 28), "lenet-5": (1, 28, 28), "lenet-5-caffe": (1, 28, 28)}
@@ -23,8 +23,8 @@ METHODS = [("dense", None), ("magnitude", 0.1), ("switcher", 0.1), ("switcher-pa
 def few_plain_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """One timed step of the plain copy: ten would take longer than the training does here, and have tests of
     their own."""
-    monkeypatch.setattr(cost, "WARM_UP", 0)
-    monkeypatch.setattr(cost, "BURST", 1)
+    monkeypatch.setattr(plain_steps, "WARM_UP", 0)
+    monkeypatch.setattr(plain_steps, "BURST", 1)
 
 
 def cases() -> Iterator[Any]:

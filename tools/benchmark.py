@@ -18,6 +18,7 @@ import math
 import statistics
 import tempfile
 import time
+from dataclasses import asdict
 
 import torch
 from rich.console import Console
@@ -27,11 +28,15 @@ from torch.nn import functional as F
 from switchbench import datasets
 from switchbench.methods import METHODS
 from switchbench.observe.terminal import PointDisplay
+from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial import seeds
-from switchbench.trial.run import VALIDATED, Skipped, run_trial
-from switchbench.tuning import run as tuning
-from switchbench.tuning.study import Place, Study
+from switchbench.trial.run import run_trial
+from switchbench.trial.unmeasured import Skipped
+from switchbench.tuning.plan import plan
+from switchbench.tuning.source import StudySource
+from switchbench.tuning.storage import StudyStorage
+from switchbench.tuning.study import Study
 
 BATCH, LR, DENSITY = 128, 1e-3, 0.05
 UNETS = ("switcher-paper", "switcher-neurons")
@@ -100,18 +105,24 @@ def search_overhead(sampler: str, points: int = 40) -> list[float]:
     }
     taken = []
     with tempfile.TemporaryDirectory() as folder:
-        planned = tuning.plan(spec, folder)
+        planned = plan(spec, folder)
         planned.ledger.folder.mkdir(parents=True)
-        place = Place(planned.ledger.journal, None)
-        about = planned.spaces["switcher"]
-        study = Study(place, "overhead", planned.config, about, planned.identity("switcher"))
-        source = tuning.Source(planned, {"switcher": study}, PointDisplay(Console(quiet=True), points, 0))
-        row = {"status": VALIDATED, "steps": 1, "density": DENSITY}
+        storage = StudyStorage(planned.ledger.journal, None)
+        space = planned.spaces["switcher"]
+        study = Study(storage, "overhead", planned.config, space, planned.identity("switcher"))
+        source = StudySource(planned, {"switcher": study}, PointDisplay(Console(quiet=True), points, 0))
         for number in range(points):
             started = time.perf_counter()
             point = source.ask()
             assert point
-            source.tell(point, [row | {"val_accuracy": number / points}])
+            row = Row(
+                **asdict(point.trials[0].planned),
+                status=Status.VALIDATED,
+                steps=1,
+                density=DENSITY,
+                val_accuracy=number / points,
+            )
+            source.tell(point, [row])
             taken.append(1e3 * (time.perf_counter() - started))
         study.close()
     return taken

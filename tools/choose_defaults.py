@@ -20,7 +20,7 @@ import pandas as pd
 from rich.table import Table
 from scipy.stats import qmc
 
-from switchbench.compare import run as compare
+from switchbench.compare.run import run
 from switchbench.methods import METHODS
 from switchbench.methods.options import declared, unmet
 from switchbench.observe.terminal import plain_console
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=searched, default=searched, metavar="METHOD")
     options = parser.parse_args()
     plan = spec(options.points, options.epochs, options.methods)
-    results = compare.run(plan, options.out, mlflow_uri="none")
+    results = run(plan, options.out, mlflow_uri="none")
     measured = results[results["status"] == "ok"]
     table = Table("method", "default", "best", "density", "options of the best", box=None)
     for name, rows in measured.groupby(measured["label"].str.rpartition(" #")[0], sort=False):

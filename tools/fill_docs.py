@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from switchbench import reports
-from switchbench.compare.run import tuned_pairs
 from switchbench.reports.render import grid_lines, markdown
 from switchbench.reports.search import search_grids
 from switchbench.store.ledger import Ledger
+from switchbench.store.search import SearchLedger
 
 ROOT = Path(__file__).parent.parent
 TABLE = re.compile(r"(<!-- table: ([^\s,]+)(?:, scope (\S+))? -->\n)(.*?)(?=\n<!-- end -->)", re.DOTALL)
@@ -36,10 +36,10 @@ def filled(page: str) -> str:
 
     def fill(match: re.Match[str]) -> str:
         ledger = Ledger(ROOT / match[2])
-        results, points = ledger.results(), ledger.points()
+        results, points = ledger.results(), SearchLedger(ledger).points()
         rows = results if match[3] is None else results[results["scope"] == match[3]]
         shown = [pair for pair in pairs if {*rows["label"]}.issuperset(pair)]
-        text = markdown(reports.build(rows, ledger.name(), [*tuned_pairs(ledger, rows), *shown]))
+        text = markdown(reports.build(rows, ledger.name(), [*ledger.pairs(), *shown]))
         if points is not None:
             text += "\n".join(line for grid in search_grids(points) for line in grid_lines(grid))
         return match[1] + "\n".join(_lines(match[4], _tables(text)))

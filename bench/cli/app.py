@@ -10,6 +10,7 @@ import typer
 from switchbench.cli import show
 from switchbench.errors import InputError, Interrupted
 from switchbench.observe.terminal import plain_console
+from switchbench.row import Status
 
 app = typer.Typer(
     name="switchbench",
@@ -56,16 +57,17 @@ def run(
     ] = 1.0,
 ) -> None:
     """Run what a comparison lacks, and write its report. Exit code 1 if trials failed."""
-    from switchbench.compare import run as compare
+    from switchbench.compare.plan import plan
+    from switchbench.compare.run import run as run_comparison
     from switchbench.plugins import load as plugins
 
     if dry_run:
         plugins.load(plugin)
-        plan = compare.plan(spec, out, set_)
-        show.plan(plan)
-        show.cost(plan, tflops)
+        planned = plan(spec, out, set_)
+        show.plan(planned)
+        show.cost(planned, tflops)
         return
-    results = compare.run(
+    results = run_comparison(
         spec,
         out,
         set_,
@@ -74,7 +76,7 @@ def run(
         plugin_files=plugin,
         console=plain_console(),
     )
-    if (results["status"].isin(["failed", "missing"])).any():
+    if results["status"].isin([Status.FAILED, Status.MISSING]).any():
         raise typer.Exit(1)
 
 
@@ -105,13 +107,14 @@ def search(
     """Search methods' options on validation images, each with the same budget; then compare the best on fresh
     seeds. Exit code 1 if trials of the comparison failed."""
     from switchbench.plugins import load as plugins
-    from switchbench.tuning import run as tuning
+    from switchbench.tuning.plan import plan
+    from switchbench.tuning.run import search as run_search
 
     if dry_run:
         plugins.load(plugin)
-        show.search(tuning.plan(spec, out, set_), tflops)
+        show.search(plan(spec, out, set_), tflops)
         return
-    results = tuning.search(
+    results = run_search(
         spec,
         out,
         set_,
@@ -122,7 +125,7 @@ def search(
         plugin_files=plugin,
         console=plain_console(),
     )
-    if (results["status"].isin(["failed", "missing"])).any():
+    if results["status"].isin([Status.FAILED, Status.MISSING]).any():
         raise typer.Exit(1)
 
 
@@ -135,12 +138,12 @@ def report(
     ] = [],  # noqa: B006
 ) -> None:
     """Write the tables and figures of a comparison, and of a search, from stored results."""
-    from switchbench.compare import run as compare
+    from switchbench.compare import report as reporting
     from switchbench.store.ledger import Ledger
 
-    searched = compare.report_search(results, plain_console())
+    searched = reporting.report_search(results, plain_console())
     if Ledger(results).planned or not searched:
-        compare.report(results, plain_console(), map(_pair, pair))
+        reporting.report(results, plain_console(), map(_pair, pair))
 
 
 @app.command()
@@ -149,9 +152,9 @@ def sync(
     mlflow_uri: MlflowUri = None,
 ) -> None:
     """Send MLflow what it lacks of a comparison."""
-    from switchbench.compare import run as compare
+    from switchbench.compare.sync import sync as send
 
-    typer.echo(f"{compare.sync(results, mlflow_uri)} trials sent")
+    typer.echo(f"{send(results, mlflow_uri)} trials sent")
 
 
 @app.command()
@@ -310,11 +313,11 @@ def latency(
 @data.command("list")
 def data_list(plugin: Plugins = []) -> None:  # noqa: B006
     """List the data sets: whether their files are here, where, and how large."""
-    from switchbench.cli import inventory as stock
+    from switchbench.cli import inventory
     from switchbench.plugins import load as plugins
 
     plugins.load(plugin)
-    show.stock(stock.stock())
+    show.inventory(inventory.take_inventory())
 
 
 @data.command("fetch")
@@ -322,16 +325,16 @@ def data_fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")],
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Bring data sets here from the web; goes on where an earlier attempt stopped."""
-    from switchbench.cli import inventory as stock
+    """Download data sets; resumes an interrupted download."""
+    from switchbench.cli import inventory
     from switchbench.observe.terminal import Downloads
     from switchbench.plugins import load as plugins
 
     plugins.load(plugin)
     with Downloads(plain_console(stderr=True)) as downloads:
-        fetched = [stock.fetch(name, downloads.progress) for name in names]
-    for line in fetched:
-        typer.echo(f"{line.name}: {line.place}")
+        fetched = [inventory.fetch(name, downloads.progress) for name in names]
+    for entry in fetched:
+        typer.echo(f"{entry.name}: {entry.folder}")
 
 
 @data.command("check")
@@ -343,12 +346,12 @@ def data_check(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Read data sets and compare their files with the published checksums."""
-    from switchbench.cli import inventory as stock
+    from switchbench.cli import inventory
     from switchbench.plugins import load as plugins
 
     plugins.load(plugin)
     for name in names:
-        typer.echo(stock.check(name, set_))
+        typer.echo(inventory.check(name, set_))
 
 
 def _pair(text: str) -> tuple[str, str]:

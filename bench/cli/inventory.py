@@ -1,40 +1,49 @@
-"""Which data sets are on this machine, and bringing and checking them."""
+"""``switchbench data``: list the data sets, fetch their files, check them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from switchbench import datasets
-from switchbench.datasets import DATASETS, MissingData
-from switchbench.datasets.download import Progress, quiet
-from switchbench.datasets.shared import forget
-from switchbench.datasets.source import Source
+from switchbench.datasets import DATASETS, MissingData, cache
+from switchbench.datasets.download import ProgressCallback, no_progress
 from switchbench.errors import InputError
 from switchbench.spec.file import component
 
 
 @dataclass(frozen=True)
-class Stock:
-    """One data set's files."""
+class InventoryEntry:
+    """A registered data set and its files on this machine."""
 
     name: str
     description: str
-    place: Path | None
-    """Folder of its files; None where it has none or they are not here."""
+    folder: Path | None
+    """Where its files are; None if it has none or if they are not on this machine."""
     size: int
-    """Bytes of its files."""
+    """Bytes of its files; 0 if there are none."""
     fetchable: bool
-    """Whether its files come from the web."""
+    """Whether its files can be fetched from the web."""
 
 
-def stock() -> list[Stock]:
-    """Every registered data set."""
-    return [_stock(name) for name in sorted(DATASETS)]
+def take_inventory() -> list[InventoryEntry]:
+    """List every registered data set by name."""
+    return [_entry(name) for name in sorted(DATASETS)]
 
 
-def fetch(name: str, progress: Progress = quiet) -> Stock:
-    """Bring a data set's files here, unless they are. Raises InputError."""
-    source = _source(component("dataset", name).name)
+def fetch(name: str, progress: ProgressCallback = no_progress) -> InventoryEntry:
+    """Download the files of a data set. Do nothing if they are on this machine.
+
+    Args:
+        name: A data set.
+        progress: Called after each chunk.
+
+    Returns:
+        The data set with its files.
+
+    Raises:
+        InputError: No such data set is known, it has no files, or the download failed.
+    """
+    source = DATASETS[component("dataset", name).name].source
     if source is None:
         raise InputError(f"data set {name!r} has no files to fetch")
     try:
@@ -42,41 +51,46 @@ def fetch(name: str, progress: Progress = quiet) -> Stock:
             source.fetch(datasets.data_folder(), progress)
     except MissingData as error:
         raise InputError(str(error)) from error
-    return _stock(name)
+    return _entry(name)
 
 
 def check(name: str, changes: Iterable[str] = ()) -> str:
-    """Compare a data set's files with the published checksums and read them; say in a line what they
-    hold. ``changes`` are options as key=value. Raises InputError."""
+    """Compare the files of a data set with the published checksums, and read them anew.
+
+    Args:
+        name: A data set.
+        changes: Options as ``key=value``.
+
+    Returns:
+        One line: numbers of images and classes, and how many files were compared.
+
+    Raises:
+        InputError: No such data set or option is known, or files are missing, corrupt or unreadable.
+    """
     choice = component("dataset", name, changes)
-    source, checked = _source(choice.name), ""
+    source, folder, compared = DATASETS[choice.name].source, datasets.data_folder(), ""
     try:
         if source is not None:
-            files = source.check(datasets.data_folder())
-            known = sum(source.checksum(file) is not None for file in files)
-            checked = f", {known} of {len(files)} files by their published checksum"
-            forget(datasets.data_folder(), choice.name)  # what is checked are the files
+            files = source.check(folder)
+            published = sum(source.checksum(file) is not None for file in files)
+            compared = f", {published} of {len(files)} files by their published checksum"
+            cache.clear(folder, choice.name)  # read the files, not what was decoded from them earlier
             datasets.load.cache_clear()
         data = choice.load()
     except MissingData as error:
         raise InputError(str(error)) from error
     shape = "×".join(map(str, data.input_shape))
     counts = f"{len(data.train):,} + {len(data.test):,} images of {shape}, {data.classes} classes"
-    return f"{name}: {counts}: sound{checked}"
+    return f"{name}: {counts}: sound{compared}"
 
 
-def _source(name: str) -> Source | None:
-    source: Source | None = DATASETS[name].source  # type: ignore[attr-defined]
-    return source
-
-
-def _stock(name: str) -> Stock:
-    loader, source = DATASETS[name], _source(name)
-    files = (source.locate(datasets.data_folder()) or []) if source else []
-    return Stock(
+def _entry(name: str) -> InventoryEntry:
+    entry = DATASETS[name]
+    files = (entry.source.locate(datasets.data_folder()) or []) if entry.source else []
+    return InventoryEntry(
         name=name,
-        description=(loader.__doc__ or "").splitlines()[0],
-        place=files[0].parent if files else None,
+        description=entry.description,
+        folder=files[0].parent if files else None,
         size=sum(file.stat().st_size for file in files),
-        fetchable=source is not None,
+        fetchable=entry.source is not None,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from switchbench.errors import InputError, unknown
-from switchbench.methods.options import Options, declared, in_words
+from switchbench.methods.options import declared, in_words
 from switchbench.spec import file as specfile
 from switchbench.spec.components import CHOICES
 from switchbench.spec.recipes import RECIPES
@@ -39,7 +39,7 @@ class Description:
 def sections() -> dict[str, dict[str, str]]:
     """Every name with its one-line description, by section."""
     listed = {
-        section: {name: _first_line(thing) for name, thing in sorted(choice.registry.items())}
+        section: {name: _first_line(choice.definition(name)) for name in sorted(choice.registry)}
         for section, choice in SECTIONS.items()
     }
     recipes = {name: recipe.description for name, recipe in RECIPES.items()}
@@ -51,10 +51,9 @@ def describe(name: str) -> list[Description]:
     found = []
     for choice in SECTIONS.values():
         if name in choice.registry:
-            thing = choice.registry[name]
-            config: type[Options] = getattr(thing, "Config", Options)
+            config, definition = choice.config_class(name), choice.definition(name)
             options = [_option(config, key) for key in config.model_fields]
-            found.append(Description(f"{choice.kind}: {_documentation(thing)}", options))
+            found.append(Description(f"{choice.kind}: {_documentation(definition)}", options))
     if name in RECIPES:
         found.append(Description(f"recipe: {RECIPES[name].description}", text=_yaml(RECIPES[name].training)))
     if name in specfile.shipped():
@@ -79,7 +78,7 @@ def _documentation(thing: Any) -> str:
     return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(thing) or "")
 
 
-def _option(config: type[Options], name: str) -> OptionLine:
+def _option(config: type[Any], name: str) -> OptionLine:
     field, extra = config.model_fields[name], declared(config, name)
     search = extra.get("search")
     scale = ", log" if extra.get("log") else ""

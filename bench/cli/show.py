@@ -10,14 +10,14 @@ from rich.table import Table
 from switchbench.observe.terminal import plain_console
 
 if TYPE_CHECKING:
-    from switchbench.cli.inventory import Stock
+    from switchbench.cli.inventory import InventoryEntry
     from switchbench.cli.listing import Description
-    from switchbench.compare.run import Plan
+    from switchbench.compare.plan import Plan
     from switchbench.measure.latency import Latency
     from switchbench.plugins.conformance import Outcome
     from switchbench.trained.layers import Inspection
     from switchbench.trial.estimate import Estimate
-    from switchbench.tuning.run import Plan as SearchPlan
+    from switchbench.tuning.plan import SearchPlan
 
 
 def names(title: str, lines: dict[str, str]) -> None:
@@ -38,14 +38,14 @@ def outcomes(name: str, found: "Iterable[Outcome]") -> None:
     plain_console().print(table)
 
 
-def stock(lines: "Iterable[Stock]") -> None:
-    """Which data sets are here."""
+def inventory(entries: "Iterable[InventoryEntry]") -> None:
+    """Data sets, and where their files are on this machine."""
     table = Table("data set", "files", "size", "", box=None)
     table.columns[2].justify = "right"
-    for line in lines:
-        absent = "not here" if line.fetchable else "none needed"
-        size = f"{line.size / 1e6:,.1f} MB" if line.place else ""
-        table.add_row(line.name, str(line.place or absent), size, line.description)
+    for entry in entries:
+        absent = "not here" if entry.fetchable else "none needed"
+        size = f"{entry.size / 1e6:,.1f} MB" if entry.folder else ""
+        table.add_row(entry.name, str(entry.folder or absent), size, entry.description)
     plain_console().print(table)
 
 
@@ -137,10 +137,10 @@ def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
 def search(planned: "SearchPlan", tflops: float) -> None:
     """What a search tries, and what it will cost."""
     table = Table("method", "searched", "from", "default", box=None)
-    for label, about in planned.spaces.items():
-        defaults = about.defaults()
-        for name, dimension in about.dimensions.items():
-            table.add_row(label, name, str(dimension), str(defaults.get(name, "–")))
+    for label, space in planned.spaces.items():
+        defaults = dict(space.defaults())
+        for variable, dimension in space.dimensions.items():
+            table.add_row(label, str(variable), str(dimension), str(defaults.get(variable, "–")))
     plain_console().print(table)
     typer.echo(f"each method: {planned.most_steps:,} gradient steps, seeds {planned.config.seeds}")
     _costs(planned.costs(), tflops)

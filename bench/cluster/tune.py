@@ -8,13 +8,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from operator import methodcaller
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from switchbench.cluster.points import Point, PointSource
+from switchbench.cluster.points import Point, PointSource, Pruner
 from switchbench.observe.observer import Observer
+from switchbench.row import Row, Status
 
 # Read by ray when it is imported. Ctrl-C must reach us, and workers must not change folder.
 os.environ.update(
@@ -36,14 +38,12 @@ import ray
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
-from switchbench.cluster.worker import Job, measure, record_lost
+from switchbench.cluster.worker import Job, execute_point, record_lost
 from switchbench.errors import InputError
 from switchbench.plugins import ship
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
-from switchbench.trial.loop import Watch
-from switchbench.trial.run import VALIDATED
 
 LOST_WORKER_RETRIES = 2
 LOST = "the worker process died"
@@ -192,14 +192,14 @@ class _Asker(Searcher):
         if point is None:
             return Searcher.FINISHED
         self._points[trial_id] = point
-        return {"trials": [config.model_dump_json() for config in point.trials], "watched": point.watched}
+        return {"trials": [config.model_dump_json() for config in point.trials], "pruner": point.pruner}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         point = self._points.pop(trial_id)
         try:
-            rows = None if error else (result or {}).get("rows")
+            rows = [] if error else _rows(result)
             self._source.tell(point, rows or _rows_of_lost(point.trials, self._job))
         except Exception as problem:
             self.problem = problem
@@ -243,8 +243,9 @@ class TrialActor(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         trials = [TrialConfig.model_validate_json(text) for text in self.config["trials"]]
-        watched = self.config.get("watched")
-        return {"done": True, "rows": measure(trials, self.job, _watchers(watched) if watched else _nobody)}
+        pruner: Pruner | None = self.config.get("pruner")
+        rows = execute_point(trials, self.job, pruner.watchers() if pruner else _unwatched)
+        return {"done": True, "rows": [asdict(row) for row in rows]}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True
@@ -272,7 +273,7 @@ class _Relay(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
-        for row in trial.last_result.get("rows", []):
+        for row in _rows(trial.last_result):
             self._tell(methodcaller("finished", row))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -292,29 +293,28 @@ class _Relay(tune.Callback):
                 logging.getLogger(__name__).exception("%s failed", type(observer).__name__)
 
 
-def _record_lost(trials: Sequence[TrialConfig], job: Job, reason: str) -> dict[str, Any]:
+def _rows(result: dict[str, Any] | None) -> list[Row]:
+    """The rows in what a worker has reported."""
+    return [Row.stored(plain) for plain in (result or {}).get("rows", [])]
+
+
+def _record_lost(trials: Sequence[TrialConfig], job: Job, reason: str) -> Row:
     """Store and return a row for that one of some trials at which a worker failed."""
     ledger = Ledger(job.folder)
-    statuses = [(ledger.row(config.trial_id) or {}).get("status") for config in trials]
-    at = next((i for i, status in enumerate(statuses) if status != VALIDATED), -1)
+    rows = [ledger.row(config.trial_id) for config in trials]
+    at = next((i for i, row in enumerate(rows) if not row or row.status != Status.VALIDATED), -1)
     return record_lost(trials[at], job, reason)
 
 
-def _rows_of_lost(trials: Sequence[TrialConfig], job: Job) -> list[dict[str, Any]]:
+def _rows_of_lost(trials: Sequence[TrialConfig], job: Job) -> list[Row]:
     """The rows of those of a point's trials that were over, and then of the one that was lost."""
     lost, ledger = _record_lost(trials, job, LOST), Ledger(job.folder)
-    rows = [ledger.row(config.trial_id) or {} for config in trials]
-    return [*(row for row in rows if row.get("status") == VALIDATED), lost]
+    rows = [ledger.row(config.trial_id) for config in trials]
+    return [*(row for row in rows if row and row.status == Status.VALIDATED), lost]
 
 
-def _watchers(arguments: Sequence[Any]) -> Callable[[int], Watch | None]:
-    from switchbench.tuning import study  # optuna takes its time, which only a search that prunes needs
-
-    return study.watchers(*arguments)
-
-
-def _nobody(seed: int) -> None:
-    """Nobody watches."""
+def _unwatched(seed: int) -> None:
+    """Nothing watches a trial."""
 
 
 def _reason(trial: Any) -> str:

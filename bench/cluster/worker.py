@@ -11,23 +11,24 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import switchbench.methods
 from switchbench import datasets
+from switchbench.row import Row, Status
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
-from switchbench.store.ledger import DONE, SEARCHED, Ledger
+from switchbench.store.ledger import Ledger
 from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.loop import Diverged, Pruned, Watch
-from switchbench.trial.run import VALIDATED, Skipped, run_trial
+from switchbench.trial.control import Control, Watch
+from switchbench.trial.run import run_trial
+from switchbench.trial.unmeasured import Unmeasured
 
 
 @dataclass(frozen=True)
@@ -45,96 +46,99 @@ class Job:
     """Whether trials are measured on test images; in a search they are not."""
 
 
-def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> dict[str, Any]:
+def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
     """Run a trial that the ledger does not hold yet and store its row, whatever happens.
 
-    ``watch`` sees its curves as they come, and may raise Pruned. An exception becomes a row with its
-    status and message. Returns the stored row.
+    Args:
+        config: The trial.
+        job: What it shares with the run's other trials.
+        watch: Sees its curves as they come, and may raise Pruned.
+
+    Returns:
+        The stored row. An exception becomes a row with its status and message.
     """
     if stored := _settled(config, job):
         return stored
-    resources = job.resources
+    resources, ledger = job.resources, Ledger(job.folder)
     device = "cuda" if resources.gpus else "cpu"
-    ledger = Ledger(job.folder)
     checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), _stamp(device, resources.cpus))
     curves: list[dict[str, float]] = []
     try:
         if resources.gpus and not torch.cuda.is_available():
             raise RuntimeError(f"gpus: {resources.gpus:g} asked for, but PyTorch sees none on this node")
-        config.dataset.load(job.data_folder)  # once a process, so in no trial's time
+        config.dataset.load(job.data_folder)  # cached per process; loaded here so that it is not timed
         with _time_limit(config, job) as deadline:
             result = run_trial(
                 config,
                 device,
                 resources.cpus,
-                job.data_folder,
-                deadline,
-                checkpoint,
-                ledger.networks,
+                data_folder=job.data_folder,
+                networks=ledger.networks,
                 test=job.test,
-                watch=watch,
+                control=Control(deadline, checkpoint, watch),
             )
         row, curves = result.row, result.curves
         if job.keep_networks:
             ledger.networks.save(config.trial_id, result.network.state_dict())
-    except Skipped as reason:
-        row = _failure(config, "skipped", str(reason))
-    except Diverged as reason:
-        row = _failure(config, "diverged", str(reason))
-    except Pruned as reason:
-        row = _failure(config, "pruned", str(reason)) | {"steps": reason.steps}
+    except Unmeasured as reason:
+        row = _unmeasured(config, reason.status, str(reason), reason.steps)
     except Exception as error:  # whatever a method raises is its result, not the run's end
-        row = _failure(config, "failed", f"{type(error).__name__}: {error} ({_place(error)})")
+        row = _unmeasured(config, Status.FAILED, f"{type(error).__name__}: {error} ({_origin(error)})")
     stored = _store(config, job, row, curves)
     checkpoint.discard()  # a failed trial starts from the beginning as well
     return stored
 
 
-def measure(
+def execute_point(
     trials: Sequence[TrialConfig], job: Job, watchers: Callable[[int], Watch | None]
-) -> list[dict[str, Any]]:
-    """Run the trials of a point of a search, one seed after the other, until one is not measured."""
-    rows: list[dict[str, Any]] = []
-    for number, config in enumerate(trials):
-        rows.append(execute(config, job, watchers(number)))
-        if rows[-1]["status"] != VALIDATED:
+) -> list[Row]:
+    """Run the trials of a point of a search, one seed after the other, until one is not measured.
+
+    Args:
+        trials: One per seed.
+        job: What they share with the search's other trials.
+        watchers: Returns what watches the trial of a seed index, if anything does.
+    """
+    rows: list[Row] = []
+    for index, config in enumerate(trials):
+        rows.append(execute(config, job, watchers(index)))
+        if rows[-1].status != Status.VALIDATED:
             break
     return rows
 
 
-def record_lost(config: TrialConfig, job: Job, error: str) -> dict[str, Any]:
+def record_lost(config: TrialConfig, job: Job, error: str) -> Row:
     """Store and return a row for a trial whose worker failed, unless this run gave it one."""
-    return _settled(config, job) or _store(config, job, _failure(config, "failed", error), [])
+    return _settled(config, job) or _store(config, job, _unmeasured(config, Status.FAILED, error), [])
 
 
-def _settled(config: TrialConfig, job: Job) -> dict[str, Any] | None:
-    """The stored row, if it is of this very run, or a measurement (with its network, where that is kept)."""
+def _settled(config: TrialConfig, job: Job) -> Row | None:
+    """The stored row, if it is of this very run, or a measurement (with its network, if that is kept)."""
     ledger = Ledger(job.folder)
     row = ledger.row(config.trial_id)
-    if row is None or row.get("run") == job.run:
+    if row is None or row.run == job.run:
         return row
-    lacks_network = job.keep_networks and row["status"] == "ok" and not ledger.networks.has(config.trial_id)
-    return row if row["status"] in (DONE if job.test else SEARCHED) and not lacks_network else None
+    lacks_network = job.keep_networks and row.status == Status.OK and not ledger.networks.has(config.trial_id)
+    return row if row.status.settled(job.test) and not lacks_network else None
 
 
-def _store(
-    config: TrialConfig, job: Job, row: dict[str, Any], curves: list[dict[str, float]]
-) -> dict[str, Any]:
-    row |= {
-        "run": job.run,
-        "versions": _versions(),
-        "config": config.model_dump_json(),
-        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-    }
+def _store(config: TrialConfig, job: Job, row: Row, curves: list[dict[str, float]]) -> Row:
+    row = replace(
+        row,
+        run=job.run,
+        versions=_versions(),
+        config=config.model_dump_json(),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
     Ledger(job.folder).write(row, curves)
     return row
 
 
-def _failure(config: TrialConfig, status: str, error: str) -> dict[str, Any]:
-    return config.columns() | {"status": status, "error": " ".join(error.split())}
+def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | None = None) -> Row:
+    return Row(**asdict(config.planned), status=status, error=" ".join(error.split()), steps=steps)
 
 
-def _place(error: Exception) -> str:
+def _origin(error: Exception) -> str:
     """Where an exception was raised: the innermost line that is not a library's."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages/torch" not in frame.filename]
@@ -153,7 +157,7 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
     def give_up() -> None:
         try:
             message = f"hung: not over after twice the limit of {minutes:g} minutes"
-            _store(config, job, _failure(config, "failed", message), [])
+            _store(config, job, _unmeasured(config, Status.FAILED, message), [])
         finally:
             os._exit(1)
 

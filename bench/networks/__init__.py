@@ -1,9 +1,16 @@
-"""Task networks by name. A network adapts its input and its output to the data set.
+"""Task networks by name: what methods sparsify. Each adapts to the images and classes of a data set.
 
-Importing this package registers the networks that ship with it; torchvision is imported when one of
-its networks is built.
+Architectures live here, and which of their layers can be sparsified. Training, counting and the networks
+inside methods do not.
+
+May import: methods.
+
+Importing this package registers the networks that ship with it; torchvision is imported when one of its
+networks is built. To add a network, write a module with a class under :func:`register` and import it here,
+or load it as a plug-in.
 """
 
+from switchbench.networks.layers import prunable
 from switchbench.networks.lenet import LeNet5, LeNet5Caffe
 from switchbench.networks.mlp import MLP, LeNet300100
 from switchbench.networks.mobilenet import MobileNet, MobileNetV2
@@ -27,5 +34,6 @@ __all__ = [
     "ResNet34",
     "Torchvision",
     "Width",
+    "prunable",
     "register",
 ]

@@ -2,11 +2,20 @@
 
 from torch import nn
 
-from switchbench.methods import Layers
-
-PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from switchbench.methods.parts.layers import PRUNABLE, Layers
 
 
 def prunable(network: nn.Module) -> Layers:
-    """Every linear and convolution layer by name, in the order of the network."""
+    """List the layers of a network that can be sparsified.
+
+    Args:
+        network: Any network.
+
+    Returns:
+        Every linear and convolution layer by its name in the network, in the order of ``named_modules``.
+
+    Example:
+        >>> list(prunable(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(2, 2))))
+        ['0', '2']
+    """
     return {name: module for name, module in network.named_modules() if isinstance(module, PRUNABLE)}

@@ -1,4 +1,4 @@
-"""LeNet-5 in the two forms that the literature calls by that name."""
+"""LeNet-5 in the two forms that the literature calls by this name."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from switchbench.networks.registry import InputShape, Network, register
 class LeNet5(Network, nn.Module):
     """LeNet-5 (LeCun et al. 1998) with ReLU and max pooling: 6 and 16 channels, 120-84; 61,706 parameters.
 
-    Images of fewer than 32 pixels a side are padded by 2, as MNIST's are. Pruning papers that count
+    Images of fewer than 32 pixels a side are padded by 2 pixels, as MNIST's are. Pruning papers that count
     431 thousand parameters mean ``lenet-5-caffe``.
     """
 
@@ -21,19 +21,22 @@ class LeNet5(Network, nn.Module):
         pass
 
     channels: ClassVar[tuple[int, int]] = (6, 16)
+    """Of the two convolutions."""
     hidden: ClassVar[tuple[int, ...]] = (120, 84)
+    """Widths of the head's hidden layers."""
     padded: ClassVar[bool] = True
+    """Whether small images are padded."""
 
     def __init__(self, input_shape: InputShape, classes: int, config: Config) -> None:
         super().__init__()
-        planes, *sides = input_shape
+        image_channels, *sides = input_shape
         padding = 2 if self.padded and min(sides) < 32 else 0
         height, width = (((side + 2 * padding - 4) // 2 - 4) // 2 for side in sides)
         if min(height, width) < 1:
             raise ValueError(f"images of {sides[0]}×{sides[1]} pixels are too small for two 5×5 convolutions")
         first, second = self.channels
         self.features = nn.Sequential(
-            nn.Conv2d(planes, first, 5, padding=padding),
+            nn.Conv2d(image_channels, first, 5, padding=padding),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(first, second, 5),

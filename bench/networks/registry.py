@@ -1,4 +1,4 @@
-"""What a task network is, and the names under which they are known."""
+"""The registered networks by name, and the interface that they share."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -6,35 +6,71 @@ from pydantic import Field
 from torch import nn
 
 from switchbench.methods import Options
-from switchbench.registry import registrar
+from switchbench.registration import registrar
 
 InputShape = tuple[int, int, int]
-"""Channels, height, width."""
+"""Channels, height and width of one image."""
 
 Width = Annotated[int, Field(ge=1)]
+"""Number of a layer's units, at least 1."""
 
 
 class Network:
-    """What a registered network is beside a module, or a recipe for one."""
+    """Base of every registered network. Subclass it and :func:`register` the subclass.
+
+    A subclass is either an ``nn.Module`` itself, constructed with (input_shape, classes, config), or it
+    overrides :meth:`build`, which returns another module.
+    """
 
     class Config(Options):
-        """Options of the network."""
+        """Options of the network. A subclass of :class:`Network` may define its own."""
 
     name: ClassVar[str]
     """Set by :func:`register`."""
     version: ClassVar[int] = 1
     """Raise it when results change: stored results of older versions are then not reused."""
+    plugin_source: ClassVar[str | None] = None
+    """Hash of the plug-in module that defines the class; None for a network of switchbench. Set by
+    :func:`register`."""
 
     @classmethod
     def build(cls, input_shape: InputShape, classes: int, config: Any) -> nn.Module:
-        """A freshly initialised network for images of a shape: an instance of the class itself, unless
-        overridden. Raises ValueError if it cannot take such images."""
-        made: nn.Module = cls(input_shape, classes, config)  # type: ignore[call-arg, assignment]
-        return made
+        """Build a freshly initialised network. Weights are drawn from torch's default generator.
+
+        The default is an instance of the class itself.
+
+        Args:
+            input_shape: Channels, height and width of one image, in pixels.
+            classes: Number of classes.
+            config: Options, an instance of the class's ``Config``.
+
+        Returns:
+            A module, in training mode, that maps float32 images (n, channels, height, width) to logits
+            (n, classes).
+
+        Raises:
+            ValueError: The network cannot take such images.
+        """
+        network_class: Any = cls
+        network: nn.Module = network_class(input_shape, classes, config)
+        return network
 
 
 NETWORKS: dict[str, type[Network]] = {}
 """Every registered network by name."""
 
 register = registrar("network", NETWORKS)
-"""Class decorator ``@register(name)``: make a network known under a name."""
+"""Class decorator ``@register(name)``: register a network under a name.
+
+The first line of the class's docstring is the network's description.
+Raises ValueError if another class has the name or if the class has no docstring.
+
+Example::
+
+    @register("linear")
+    class Linear(Network, nn.Sequential):
+        \"\"\"One fully connected layer.\"\"\"
+
+        def __init__(self, input_shape: InputShape, classes: int, config: Network.Config) -> None:
+            super().__init__(nn.Flatten(), nn.Linear(math.prod(input_shape), classes))
+"""

@@ -1,4 +1,4 @@
-"""Any of torchvision's image classifiers, by its name there."""
+"""Any image classifier of torchvision, by its name there."""
 
 from typing import Any, Self
 
@@ -9,18 +9,18 @@ from switchbench.errors import unknown
 from switchbench.methods import option
 from switchbench.networks.registry import InputShape, Network, register
 
-EXTRA: dict[str, dict[str, Any]] = {
+EXTRA_ARGUMENTS: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
-"""Arguments without which a model would not return logits alone."""
+"""Arguments by model name. Without them, these models also return the logits of auxiliary classifiers."""
 
 
 @register("torchvision")
 class Torchvision(Network):
     """Any classifier of torchvision by its name there (`model: efficientnet_b0`), freshly initialised.
 
-    Made for large images; those of other than three channels get a first convolution of their own.
+    Made for large images. For images of other than three channels, the first convolution is replaced.
     """
 
     class Config(Network.Config):
@@ -40,22 +40,27 @@ class Torchvision(Network):
         from torchvision import models
 
         channels, height, width = input_shape
-        extra = EXTRA.get(config.model, {})
+        arguments = EXTRA_ARGUMENTS.get(config.model, {})
         if config.model.startswith("vit_"):
             if height != width:
                 raise ValueError(f"{config.model} takes square images, not {height}×{width}")
-            extra = {"image_size": height}
-        network: nn.Module = models.get_model(config.model, weights=None, num_classes=classes, **extra)
+            arguments = {"image_size": height}
+        network: nn.Module = models.get_model(config.model, weights=None, num_classes=classes, **arguments)
         if channels != 3:
-            name, first = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
-            parent, _, last = name.rpartition(".")
-            own = nn.Conv2d(
-                channels,
-                first.out_channels,
-                first.kernel_size,  # type: ignore[arg-type]
-                first.stride,  # type: ignore[arg-type]
-                first.padding,  # type: ignore[arg-type]
-                bias=first.bias is not None,
-            )
-            setattr(network.get_submodule(parent), last, own)
+            _replace_first_convolution(network, channels)
         return network
+
+
+def _replace_first_convolution(network: nn.Module, channels: int) -> None:
+    first: Any
+    name, first = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
+    parent, _, attribute = name.rpartition(".")
+    replacement = nn.Conv2d(
+        channels,
+        first.out_channels,
+        first.kernel_size,
+        first.stride,
+        first.padding,
+        bias=first.bias is not None,
+    )
+    setattr(network.get_submodule(parent), attribute, replacement)

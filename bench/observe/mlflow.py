@@ -17,8 +17,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from switchbench.store.ledger import DONE, SEARCHED, Ledger
+from switchbench.row import Row, Status, used_as
+from switchbench.store.ledger import Ledger
 
+OFF = "none"
+"""Given in place of a server or database, turns the mirror off."""
 ID_TAG = "switchbench.trial_id"
 STAMP_TAG = "switchbench.sent"
 REPORT_ID = "report"
@@ -27,14 +30,6 @@ FAILURES_BEFORE_GIVING_UP = 2
 PATIENCE_SECONDS = 20
 METRIC_BATCH = 1_000
 """MLflow's limit on metrics in one request."""
-METRICS = (
-    "density density_prunable density_network test_accuracy test_top5 test_loss val_accuracy val_loss "
-    "macs macs_dense macs_shrunk steps examples train_seconds parameters method_parameters"
-).split()
-
-TAGS = "label status error device versions".split()
-"""Tags, unlike parameters, may change: a label may be renamed, an error mended."""
-
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
@@ -68,7 +63,7 @@ class Experiment:
             if not token:
                 return
 
-    def send_all(self, rows: Iterable[dict[str, Any]]) -> tuple[int, Exception | None]:
+    def send_all(self, rows: Iterable[Row]) -> tuple[int, Exception | None]:
         """Send rows as they come; one that fails stops no other. Returns how many were sent and
         the last problem."""
         sent, failures, problem = 0, 0, None
@@ -82,28 +77,28 @@ class Experiment:
                     break
         return sent, problem
 
-    def send(self, row: dict[str, Any]) -> bool:
+    def send(self, row: Row) -> bool:
         """Bring a row's run up to date; False if it was already."""
         from mlflow.entities import Metric, Param, RunTag
 
-        trial_id, stamp = row["trial_id"], f"{row['finished']} {row['label']}"
+        trial_id, stamp = row.trial_id, f"{row.finished} {row.label}"
         run_id, sent = self._sent.get(trial_id, ("", ""))
         if run_id and sent == stamp:
             return False
         run_id = run_id or self._create(trial_id, _run_name(row))
-        at = int(1_000 * datetime.fromisoformat(row["finished"]).timestamp())
-        metrics = [Metric(key, float(row[key]), at, 0) for key in METRICS if row.get(key) is not None]
+        at = int(1_000 * datetime.fromisoformat(str(row.finished)).timestamp())
+        metrics = [Metric(key, float(row[key]), at, 0) for key in used_as("metric") if row[key] is not None]
         for point in self._ledger.curves(trial_id):
             step = int(point["step"])
             points = ((f"curve_{key}", value) for key, value in point.items() if key != "step")
             metrics += [Metric(key, value, at, step) for key, value in points]
         parameters = [Param(key, str(value)) for key, value in _parameters(row).items()]
-        tags = [RunTag(key, str(row.get(key) or "")[:5_000]) for key in TAGS]
+        tags = [RunTag(key, str(row[key] or "")[:5_000]) for key in used_as("tag")]
         tags.append(RunTag("mlflow.runName", _run_name(row)))
         self._client.log_batch(run_id, metrics[:METRIC_BATCH], parameters, tags)
         for start in range(METRIC_BATCH, len(metrics), METRIC_BATCH):
             self._client.log_batch(run_id, metrics[start : start + METRIC_BATCH])
-        self._client.set_terminated(run_id, "FINISHED" if row["status"] in {*DONE, *SEARCHED} else "FAILED")
+        self._client.set_terminated(run_id, "FAILED" if row.status == Status.FAILED else "FINISHED")
         self._client.set_tag(run_id, STAMP_TAG, stamp)
         self._sent[trial_id] = (run_id, stamp)
         return True
@@ -123,7 +118,12 @@ class Experiment:
         return str(run.info.run_id)
 
 
-def sync(ledger: Ledger, rows: list[dict[str, Any]], uri: str | None = None) -> int:
+def is_off(uri: str | None) -> bool:
+    """Whether a URI turns MLflow off."""
+    return uri == OFF
+
+
+def sync(ledger: Ledger, rows: list[Row], uri: str | None = None) -> int:
     """Send every row that MLflow lacks, and the report if there is one; return how many rows.
 
     Raises what MLflow raises, after every row that it takes has been sent.
@@ -144,13 +144,13 @@ class Mirror(threading.Thread):
         self.problem: str | None = None
         """What went wrong last, in one line; None while all is well."""
         self._ledger, self._uri = ledger, uri
-        self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._last_sign = time.monotonic()
 
     def running(self, trials: int) -> None:
         """Nothing to send."""
 
-    def finished(self, row: dict[str, Any]) -> None:
+    def finished(self, row: Row) -> None:
         """Send this row when its turn comes."""
         self._inbox.put(row)
 
@@ -174,19 +174,19 @@ class Mirror(threading.Thread):
         except Exception as error:  # a mirror must never hurt the run, whatever its server does
             self.problem = f"{type(error).__name__}: {error}".split("\n")[0][:200]
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _rows(self) -> Iterator[Row]:
         """Rows in turn; that the next one is asked for is a sign that the last one got through."""
         for row in itertools.chain(self._ledger.rows(), iter(self._inbox.get, None)):
             self._last_sign = time.monotonic()
             yield row
 
 
-def _run_name(row: dict[str, Any]) -> str:
-    density = "" if row["target_density"] is None else f" {row['target_density']:g}"
-    return f"{row['label']}{density} {row['network']} {row['dataset']} seed {row['seed']}"
+def _run_name(row: Row) -> str:
+    density = "" if row.target_density is None else f" {row.target_density:g}"
+    return f"{row.label}{density} {row.network} {row.dataset} seed {row.seed}"
 
 
-def _parameters(row: dict[str, Any]) -> dict[str, Any]:
+def _parameters(row: Row) -> dict[str, Any]:
     """The trial's config, flat: ``training.lr``, ``method.strength``, …; labels are tags."""
     flat: dict[str, Any] = {}
 
@@ -197,5 +197,5 @@ def _parameters(row: dict[str, Any]) -> dict[str, Any]:
         elif not prefix.endswith(".label"):
             flat[prefix] = value
 
-    walk("", json.loads(row.get("config") or "{}"))
+    walk("", json.loads(row.config or "{}"))
     return flat

@@ -1,6 +1,8 @@
 """What watches a run: told when trials start and when their rows are stored."""
 
-from typing import Any, Protocol
+from typing import Protocol
+
+from switchbench.row import Row
 
 
 class Observer(Protocol):
@@ -9,5 +11,5 @@ class Observer(Protocol):
     def running(self, trials: int) -> None:
         """So many trials are running now."""
 
-    def finished(self, row: dict[str, Any]) -> None:
+    def finished(self, row: Row) -> None:
         """A trial's row is in the ledger."""

@@ -3,7 +3,7 @@ a bar each."""
 
 import os
 from collections import deque
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+from switchbench.row import Row, Status
 
 LAST = 6
 PIPE_WIDTH = 200
@@ -95,8 +97,8 @@ class Display(Board):
     columns = ("method", "density", "seed", "on", "result")
     _failed = 0
 
-    def finished(self, row: dict[str, Any]) -> None:
-        self._failed += row["status"] == "failed"
+    def finished(self, row: Row) -> None:
+        self._failed += row.status == Status.FAILED
         self._add(_cells(row))
 
     def note(self) -> str:
@@ -112,7 +114,7 @@ class PointDisplay(Board):
         super().__init__(console, total, done)
         self._best: dict[str, str] = {}
 
-    def finished(self, row: dict[str, Any]) -> None:
+    def finished(self, row: Row) -> None:
         """A trial of a point is over: what the point came to is told."""
 
     def told(self, label: str, number: int, result: str, best: str) -> None:
@@ -153,12 +155,9 @@ class Downloads:
         self._bars.update(self._tasks[name], completed=done, total=total)
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    target = row["target_density"]
-    if row["status"] == "ok":
-        result = f"{100 * row['test_accuracy']:.2f} % at density {row['density']:.2%}"
-    else:
-        result = f"{row['status']}: {row['error']}"
-    density = "-" if target is None else f"{target:g}"
-    task = f"{row['network']} on {row['dataset']}, {row['scope']}"
-    return row["label"], density, f"seed {row['seed']}", task, result
+def _cells(row: Row) -> tuple[str, ...]:
+    result = f"{row.status}: {row.error}"
+    if row.test_accuracy is not None:
+        result = f"{100 * row.test_accuracy:.2f} % at density {row.density:.2%}"
+    density = "-" if row.target_density is None else f"{row.target_density:g}"
+    return row.label, density, f"seed {row.seed}", f"{row.network} on {row.dataset}, {row.scope}", result

@@ -1,1 +1,5 @@
-"""plugins."""
+"""Other people's methods, networks and data sets: loaded, sent to workers, and checked against the contract.
+The contract itself is in methods.
+
+May import: methods, networks, spec, trial.
+"""

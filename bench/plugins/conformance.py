@@ -20,10 +20,13 @@ from switchbench.errors import explain
 from switchbench.methods import METHODS, Method
 from switchbench.methods.options import declared, unmet
 from switchbench.networks import NETWORKS, Network
+from switchbench.row import columns
 from switchbench.spec.scope import Scope
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.run import Skipped, TrialResult, run_trial
+from switchbench.trial.control import Control
+from switchbench.trial.run import TrialResult, run_trial
+from switchbench.trial.unmeasured import Skipped
 
 DENSITIES = (0.3, 0.07)
 STEPS, EPOCHS = 60, 3
@@ -108,7 +111,7 @@ def check(name: str, options: dict[str, Any] | None = None) -> list[Outcome]:
 
 
 def meets_its_target(case: Case) -> None:
-    """Connections: the target exactly. Neurons: no more than it. No target: a density is found."""
+    """Connections: the target exactly. Neurons and blocks: no more than it. No target: a density is found."""
     for density in DENSITIES if case.takes_target else DENSITIES[:1]:
         row = run_trial(case.config(density)).row
         total = _size(_untrained(case), "fc")
@@ -155,10 +158,11 @@ def resumes_from_a_checkpoint(case: Case) -> None:
         path = Path(folder) / "trial.pt"
         cut = _Cut(path, len(whole.curves) // 2)
         with suppress(_Stop):
-            run_trial(config, checkpoint=cut)
+            run_trial(config, control=Control(checkpoint=cut))
         stored = Checkpoint(path, "check").load(torch.device("cpu"))
         _require(stored is not None, "its checkpoint cannot be read back: not plain values")
-        _same(whole, run_trial(config, checkpoint=Checkpoint(path, "check")), "a resumed run")
+        again = Control(checkpoint=Checkpoint(path, "check"))
+        _same(whole, run_trial(config, control=again), "a resumed run")
 
 
 def takes_its_steps(case: Case) -> None:
@@ -182,7 +186,7 @@ def leaves_other_layers_alone(case: Case) -> None:
 def takes_convolutions(case: Case) -> None:
     """With convolutions in its scope it skips the network with a reason, or meets its target."""
     result = _on_convolutions(case, "all")
-    if not case.takes_target or case.method.granularity(case.options) == "neuron":
+    if not case.takes_target or case.method.granularity(case.options) != "connection":
         return
     total = _size(result.network, "all")
     found, goal = result.row["density"], round(0.1 * total) / total
@@ -257,7 +261,7 @@ def _require(holds: bool, problem: str) -> None:
 def _same(first: TrialResult, again: TrialResult, who: str) -> None:
     for key, tensor in first.network.state_dict().items():
         _require(torch.equal(tensor, again.network.state_dict()[key]), f"{who} ended with another {key}")
-    differing = [k for k in first.row if k not in TIMING and first.row[k] != again.row[k]]
+    differing = [k for k in columns() if k not in TIMING and first.row[k] != again.row[k]]
     _require(not differing, f"{who} differs in {', '.join(differing)}")
     _require(first.curves == again.curves, f"{who} has other curves")
 

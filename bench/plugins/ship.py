@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from switchbench.registration import is_own
 from switchbench.spec.components import CHOICES
 
 
@@ -11,7 +12,7 @@ def extensions() -> list[tuple[str, str, Any]]:
         (choice.kind, name, registered)
         for choice in CHOICES
         for name, registered in choice.registry.items()
-        if not registered.__module__.startswith("switchbench.")
+        if not is_own(choice.definition(name))
     ]
 
 

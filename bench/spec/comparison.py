@@ -78,6 +78,18 @@ class Spec(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _against_others(self) -> Self:
+        labels = [method.label for method in self.methods]
+        for method in self.methods:
+            if method.against is not None and method.against not in labels:
+                raise ValueError(
+                    f"methods: {method.label!r}: against: {unknown('method', method.against, labels)}"
+                )
+            if method.against == method.label:
+                raise ValueError(f"methods: {method.label!r}: against: should be another method")
+        return self
+
+    @model_validator(mode="after")
     def _search_of_one_task(self) -> Self:
         if not self.search:
             return self

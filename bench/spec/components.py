@@ -1,7 +1,5 @@
 """Methods, networks and data sets as a spec names them: a name, a label and resolved options."""
 
-import hashlib
-import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -20,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from switchbench import datasets
-from switchbench.datasets import DATASETS, Data, Facts
+from switchbench.datasets import DATASETS, Data, DatasetEntry, Facts
 from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
@@ -41,7 +39,7 @@ class Component(BaseModel):
     kind: ClassVar[str]
     registry: ClassVar[dict[str, Any]]
     """What is registered of this kind, by name."""
-    ours: ClassVar[tuple[str, ...]] = ("label",)
+    entry_keys: ClassVar[tuple[str, ...]] = ("label",)
     """Keys of an entry that are no options of what is registered."""
 
     name: str
@@ -50,13 +48,24 @@ class Component(BaseModel):
 
     @property
     def registered(self) -> Any:
-        """The registered class or loader itself."""
+        """What the registry holds under the name: a class, or a :class:`DatasetEntry`."""
         return self.registry[self.name]
 
     @property
     def config(self) -> Any:
-        """The options as the registered class types them: an instance of its ``Config``."""
-        return _config_class(self.registered)(**self.options)
+        """The options, validated: an instance of :meth:`config_class`."""
+        return self.config_class(self.name)(**self.options)
+
+    @classmethod
+    def config_class(cls, name: str) -> type[BaseModel]:
+        """The type of the options of what is registered under a name."""
+        config_class: type[BaseModel] = cls.registry[name].Config
+        return config_class
+
+    @classmethod
+    def definition(cls, name: str) -> Any:
+        """The class or function that is registered under a name. It has the docstring and the module."""
+        return cls.registry[name]
 
     def identity(self) -> dict[str, Any]:
         """What makes results of this component comparable: everything but the label. A plug-in
@@ -64,33 +73,35 @@ class Component(BaseModel):
         config = self.config
         options = config.identity() if hasattr(config, "identity") else self.options
         identity = {"name": self.name, "version": self.registered.version, "options": options}
-        source = _source(self.registered)
+        source = self.registered.plugin_source
         return identity | ({"source": source} if source else {})
 
     @model_validator(mode="before")
     @classmethod
     def _parse(cls, raw: Any) -> Any:
         if isinstance(raw, cls):
-            return {"name": raw.name, "options": raw.options} | {key: getattr(raw, key) for key in cls.ours}
+            return {"name": raw.name, "options": raw.options} | {
+                key: getattr(raw, key) for key in cls.entry_keys
+            }
         entry = {cls.kind: raw} if isinstance(raw, str) else raw
         if not isinstance(entry, dict) or cls.kind not in entry:
             raise _problem(f"{raw!r} should be a name or a mapping with the key {cls.kind!r}")
         options = {str(key): value for key, value in entry.items()}
         name = options.pop(cls.kind)
-        ours = {"label": name} | {key: options.pop(key) for key in cls.ours if key in options}
+        own = {"label": name} | {key: options.pop(key) for key in cls.entry_keys if key in options}
         if not isinstance(name, str) or name not in cls.registry:
             raise _problem(unknown(cls.kind, name, cls.registry))
-        config_class = _config_class(cls.registry[name])
+        config_class = cls.config_class(name)
         try:
             resolved = config_class(**options)
         except ValidationError as error:
             raise _problem(f"{cls.kind} {name!r}: {explain(error, config_class)}") from error
-        return {"name": name, "options": resolved.model_dump(mode="json")} | ours
+        return {"name": name, "options": resolved.model_dump(mode="json")} | own
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        ours = {key: value for key in self.ours if (value := getattr(self, key)) is not None}
-        return {self.kind: self.name, **ours, **self.options}
+        own = {key: value for key in self.entry_keys if (value := getattr(self, key)) is not None}
+        return {self.kind: self.name, **own, **self.options}
 
 
 class MethodChoice(Component):
@@ -99,8 +110,10 @@ class MethodChoice(Component):
 
     kind = "method"
     registry = METHODS
-    ours = ("label", "densities", "training")
+    entry_keys = ("label", "against", "densities", "training")
 
+    against: str | None = None
+    """Label of the method that the report compares this one with, paired by seed."""
     densities: Annotated[list[Density], Field(min_length=1)] | None = None
     """Target densities of this method alone, in place of the comparison's."""
     training: dict[str, Any] | None = None
@@ -124,7 +137,7 @@ class MethodChoice(Component):
 
     def alone(self) -> "MethodChoice":
         """The method and its options, without what a comparison says of it."""
-        return self.model_copy(update={"densities": None, "training": None})
+        return self.model_copy(update={"against": None, "densities": None, "training": None})
 
     def trained(self, training: TrainingConfig) -> TrainingConfig:
         """A comparison's training with this method's changes. Raises ValidationError."""
@@ -179,33 +192,25 @@ class DatasetChoice(Component):
     kind = "dataset"
     registry = DATASETS
 
+    @classmethod
+    def config_class(cls, name: str) -> type[BaseModel]:
+        return DATASETS[name].config or Options
+
+    @classmethod
+    def definition(cls, name: str) -> Any:
+        return DATASETS[name].loader
+
     def facts(self) -> Facts:
-        """What is known of the data; they are loaded only where that is nothing. Raises MissingData."""
-        known: Facts | None = self.registered.facts
-        if known:
-            return known
+        """Sizes of the data. The data are loaded only if they are not registered. Raises MissingData."""
+        entry: DatasetEntry = self.registered
+        if entry.facts:
+            return entry.facts
         data = self.load()
         return Facts(len(data.train), data.input_shape, data.classes)
 
     def load(self, folder: Path | None = None, device: torch.device = CPU) -> Data:
         """The data, loaded once per process and device. Raises MissingData."""
         return datasets.load(self.name, folder, self.config, device)
-
-
-def _config_class(registered: Any) -> type[Options]:
-    config_class: type[Options] = getattr(registered, "Config", Options)
-    return config_class
-
-
-def _source(registered: Any) -> str | None:
-    """Hash of the module that a plug-in's class or loader stands in; None for our own and for code
-    without a file. It is kept with the class, which takes it along to workers that have no such file."""
-    name = registered.__module__
-    if "plugin_source" not in vars(registered) and name != "__main__" and not name.startswith("switchbench."):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        registered.plugin_source = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
-    source: str | None = vars(registered).get("plugin_source")
-    return source
 
 
 def _problem(message: str) -> PydanticCustomError:

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 from torch import nn
 
 from switchbench.methods import Layers
-from switchbench.networks.layers import PRUNABLE, prunable
+from switchbench.methods.parts.layers import PRUNABLE
+from switchbench.networks.layers import prunable
 
 
 class Scope(BaseModel):

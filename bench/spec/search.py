@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from switchbench.row import uses
 from switchbench.spec.ranges import DensityRange
 from switchbench.spec.types import Density, Seed, seeds_from
 
@@ -11,7 +12,6 @@ Objective = Literal[
     "val_accuracy", "val_loss", "density", "macs", "macs_shrunk", "train_flops", "train_seconds"
 ]
 """Columns of a trial's row. A search knows nothing of test images."""
-MAXIMISED = {"val_accuracy"}
 WATCHED = {"val_accuracy", "val_loss"}
 """Objectives that show while a training goes on, so that a pruner can stop it."""
 FIRST_SEED = 1_000
@@ -69,4 +69,4 @@ class SearchConfig(BaseModel):
     @property
     def directions(self) -> list[Literal["maximize", "minimize"]]:
         """Of the objectives, in Optuna's words."""
-        return ["maximize" if name in MAXIMISED else "minimize" for name in self.objectives]
+        return ["maximize" if uses(name).higher_is_better else "minimize" for name in self.objectives]

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from switchbench.errors import InputError, explain
+from switchbench.row import PlannedTrial
 from switchbench.spec.components import DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.spec.scope import Scope
 from switchbench.spec.training import TrainingConfig
@@ -39,8 +40,8 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="after")
     def _resolved(self) -> Self:
-        if self.method.densities or self.method.training:
-            raise ValueError("method: densities and training of a method's own are for comparisons")
+        if self.method != self.method.alone():
+            raise ValueError("method: against, densities and training of a method are for comparisons")
         augment = self.dataset.registered.augmentation
         for name in ("training", "start"):
             training = getattr(self, name)
@@ -96,17 +97,18 @@ class TrialConfig(BaseModel):
             training=self.start,
         )
 
-    def columns(self) -> dict[str, Any]:
-        """The identifying columns of the trial's row."""
-        return {
-            "trial_id": self.trial_id,
-            "method": self.method.name,
-            "control_of": self.method.control_of(),
-            "label": self.method.label,
-            "network": self.network.label,
-            "dataset": self.dataset.label,
-            "scope": str(self.scope),
-            "seed": self.seed,
-            "target_density": self.density,
-            "start": self.start_trial.trial_id if self.start_trial else None,
-        }
+    @cached_property
+    def planned(self) -> PlannedTrial:
+        """What tells the trial's row from others."""
+        return PlannedTrial(
+            trial_id=self.trial_id,
+            method=self.method.name,
+            control_of=self.method.control_of(),
+            label=self.method.label,
+            network=self.network.label,
+            dataset=self.dataset.label,
+            scope=str(self.scope),
+            seed=self.seed,
+            target_density=self.density,
+            start=self.start_trial.trial_id if self.start_trial else None,
+        )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchbench.files import atomic_write
+from switchbench.atomic_files import atomic_write
 
 State = dict[str, Tensor]
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -12,9 +11,10 @@ from torch import nn
 from switchbench import datasets
 from switchbench.datasets import MissingData, Split
 from switchbench.errors import InputError, explain
+from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
-from switchbench.trial.run import VALIDATED, run_trial
+from switchbench.trial.run import run_trial
 from switchbench.trial.seeds import generator
 
 
@@ -23,7 +23,7 @@ class Finished:
     """A finished network with the trial that it comes from."""
 
     config: TrialConfig
-    row: dict[str, Any]
+    row: Row
     network: nn.Module
     """In eval mode, with plain weights and exact zeros."""
     test: Split
@@ -43,12 +43,12 @@ def finished(trial: str | Path, say: Callable[[str], None]) -> Finished:
     row = ledger.row(trial_id)
     if row is None:
         raise InputError(f"{path}: {folder} holds no trial {trial_id!r}; expected FOLDER/TRIAL_ID")
-    if row["status"] == VALIDATED:
+    if row.status == Status.VALIDATED:
         raise InputError(f"{path}: a point of a search has no network; the trials of its best.yaml have")
-    if row["status"] != "ok":
-        raise InputError(f"{path}: the trial has no network: {row['status']}: {row['error']}")
+    if row.status != Status.OK:
+        raise InputError(f"{path}: the trial has no network: {row.status}: {row.error}")
     try:
-        config = TrialConfig.model_validate_json(row["config"])
+        config = TrialConfig.model_validate_json(row.config or "")
         data = config.dataset.load()
     except ValidationError as error:
         hint = "(what a plug-in file registers needs --plugin)"
@@ -68,9 +68,9 @@ def finished(trial: str | Path, say: Callable[[str], None]) -> Finished:
     return Finished(config, row, network.eval(), splits.test)
 
 
-def _again(path: Path, config: TrialConfig, row: dict[str, Any], ledger: Ledger) -> nn.Module:
+def _again(path: Path, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:
     """Train a trial again where it ran before. Raises InputError."""
-    device = "cpu" if row["device"] == "cpu" else "cuda"
+    device = "cpu" if row.device == "cpu" else "cuda"
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"{path}: its network is not kept; to train it again takes a GPU ({row['device']})")
-    return run_trial(config, device, row["threads"], networks=ledger.networks).network
+        raise InputError(f"{path}: its network is not kept; to train it again takes a GPU ({row.device})")
+    return run_trial(config, device, row.threads or 1, networks=ledger.networks).network

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from switchbench import files
+from switchbench import atomic_files
 from switchbench.store import tensors
 
 SECONDS = 60.0
@@ -46,4 +46,4 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Remove the file: the trial has its row."""
-        files.discard(self.path)
+        atomic_files.discard(self.path)

@@ -17,9 +17,10 @@ from switchbench.datasets import Facts, held_out
 from switchbench.methods import Method, Progress
 from switchbench.spec.components import NetworkChoice
 from switchbench.spec.trial import TrialConfig
-from switchbench.trial.cost import FlopCounter, Kind
+from switchbench.trial.flops import FlopCounter, Kind
 from switchbench.trial.loop import network_groups
 from switchbench.trial.optimisers import Optimisers
+from switchbench.trial.step import backward
 
 SAMPLES = 1_000
 """Steps of a training that are looked at for what learns in them; one of each kind is counted."""
@@ -106,9 +107,6 @@ def _count(
         for kind, alike in kinds.items():
             optimisers.select(kind)
             with FlopCounter() as counter:
-                method.before_step(alike[0])
-                loss = F.cross_entropy(network(images), labels)
-                penalty = method.penalty(alike[0])
-                (loss if penalty is None else loss + penalty).backward()
+                backward(method, alike[0], lambda: F.cross_entropy(network(images), labels))
             flops += counter.flops * len(alike)
         return flops / SAMPLES, True, method.rounds

@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,71 +18,24 @@ from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
-from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.cost import FlopCounter, StepFlops, Yardstick
-from switchbench.trial.forward import compiled, task_loss
+from switchbench.trial.control import UNCONTROLLED, Control
+from switchbench.trial.cost import CostMeter, Costs
 from switchbench.trial.optimisers import Optimisers
+from switchbench.trial.step import compiled, take_step, task_loss
+from switchbench.trial.unmeasured import Diverged
 
 
-class Diverged(Exception):
-    """The training loss is no longer finite."""
-
-
-class Pruned(Exception):
-    """Who watches a training has seen enough of it, after so many ``steps``."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__(f"after {steps} steps")
-        self.steps = steps
-
-
-Watch = Callable[[dict[str, float]], None]
-"""Sees every point of a training's curves, in turn; raises :class:`Pruned` to end it."""
-
-
-@dataclass
+@dataclass(frozen=True)
 class History:
-    """What training took and how it went."""
+    """What a training took and how it went."""
 
-    steps: int = 0
-    """Gradient steps of all rounds."""
-    examples: int = 0
-    train_seconds: float = 0.0
-    """Seconds of training, everything that the method does included, evaluation left out."""
-    train_flops: float = 0.0
-    """FLOPs of matrix products and convolutions executed in training, estimated from a sample."""
-    method_parameters: int = 0
-    """Learnable parameters that the method added."""
-    method_seconds: float = 0.0
-    """``train_seconds`` beyond one round of plain steps, timed on a plain copy in the same run."""
-    method_flops: float = 0.0
-    """``train_flops`` beyond one round of plain steps."""
-    curves: list[dict[str, float]] = field(default_factory=list)
-    """One row per epoch."""
+    costs: Costs
+    curves: list[dict[str, float]]
+    """One point per epoch."""
 
 
-def train(
-    network: nn.Module,
-    layers: Layers,
-    method: Method,
-    splits: Splits,
-    config: TrainingConfig,
-    seed: int,
-    deadline: float = math.inf,
-    checkpoint: Checkpoint | None = None,
-    watch: Watch | None = None,
-) -> History:
-    """Train a network with a method attached, in place; finalise the method at the end.
-
-    ``deadline`` is a value of ``time.monotonic()``. Where a ``checkpoint`` holds one, training
-    goes on from there, to the same bits. ``watch`` sees every point of the curves. Raises TimeoutError
-    past the deadline, Diverged when an epoch's loss is not finite, and what ``watch`` raises.
-    """
-    return _Training(network, layers, method, splits, config, seed, deadline, watch).run(checkpoint)
-
-
-class _Training:
-    """One run of the loop, and what a checkpoint of it holds."""
+class Training:
+    """One training of a network with a method, and what a checkpoint of it holds."""
 
     def __init__(
         self,
@@ -93,67 +45,83 @@ class _Training:
         splits: Splits,
         config: TrainingConfig,
         seed: int,
-        deadline: float,
-        watch: Watch | None,
+        control: Control = UNCONTROLLED,
     ) -> None:
+        """Attach the method.
+
+        Args:
+            network: Trained in place.
+            layers: Those that the method may sparsify.
+            method: Not attached yet.
+            splits: Training and validation images; test images are not read.
+            config: How to train.
+            seed: Decides the order of batches and augmentation.
+            control: What may stop, keep and watch it.
+        """
         self.network, self.layers, self.method = network, layers, method
-        self.splits, self.config, self.seed = splits, config, seed
-        self.deadline, self.watch = deadline, watch
+        self.splits, self.config, self.seed, self.control = splits, config, seed, control
         self.steps, _ = config.length(len(splits.train))
         self.round = 0
         self.step = 0
         """Steps of the round's schedule that are over."""
-        self.history = History()
-        self.flops = StepFlops()
-        self.yardstick = Yardstick(network, config)
+        self.curves: list[dict[str, float]] = []
+        self.meter = CostMeter(network, config)
         own = network_groups(network, layers)
         calibration = splits.train.batch(slice(0, config.batch_size))
-        with self._timed(), FlopCounter() as attaching:
+        with self.meter.attaching():
             method.attach(network, layers, calibration)
-        self.attach_flops = attaching.flops
         network.zero_grad(set_to_none=True)  # what scoring at initialisation may have left
         self.compiled = compiled(network, config)
         extra = method.parameter_groups()
-        self.history.method_parameters = sum(p.numel() for group in extra for p in group.parameters)
+        self.meter.method_parameters = sum(p.numel() for group in extra for p in group.parameters)
         self.groups = own, extra
         self.optimisers = Optimisers(config, *self.groups)
         torch.manual_seed(seeds.derive(seed, "training"))
 
-    def run(self, checkpoint: Checkpoint | None) -> History:
+    def run(self) -> History:
+        """Train to the end and finalise the method. If the control's checkpoint holds one, training goes on
+        from there, to the same bits.
+
+        Raises:
+            TimeoutError: The deadline has passed.
+            Diverged: An epoch's loss, or the weights, are not finite.
+            Pruned: The control's watch has seen enough.
+        """
+        checkpoint = self.control.checkpoint
         if checkpoint and (stored := checkpoint.load(self.splits.train.device)):
             self._restore(stored)
         self.network.train()
         while True:
-            self._round(checkpoint)
+            self._round()
             if self.round + 1 == self.method.rounds:
                 break
-            with self._timed():
+            with self.meter.timed():
                 self.step = self.method.rewind()
                 self.optimisers.select(None)
                 self.optimisers = Optimisers(self.config, *self.groups)
             self.round += 1
         self.optimisers.select(None)
         self.network.eval()
-        with self._timed():
+        with self.meter.timed():
             self.method.finalise()
-        return self._account()
+        return History(self.meter.costs(self.steps), self.curves)
 
-    def _round(self, checkpoint: Checkpoint | None) -> None:
+    def _round(self) -> None:
+        checkpoint, watch = self.control.checkpoint, self.control.watch
         for epoch, batches in _epochs(self.splits.train, self.config, self.seed, self.step):
-            if self.yardstick.due(self.history.steps + 1):
-                self.yardstick.measure(self.splits.train, batches)
-            with self._timed():
+            self.meter.measure_plain(self.splits.train, batches)
+            with self.meter.timed():
                 train_loss, lr = self._epoch(epoch, batches)
             if not math.isfinite(train_loss):
                 where = f"in epoch {epoch}, step {self.step} of {self.steps}"
                 raise Diverged(f"training loss is {train_loss} {where}")
-            point: dict[str, float] = {"round": self.round, "epoch": epoch, "step": self.history.steps}
+            point: dict[str, float] = {"round": self.round, "epoch": epoch, "step": self.meter.steps}
             point |= {"lr": lr, "train_loss": train_loss}
-            self.history.curves.append(point | self._observe())
+            self.curves.append(point | self._observe())
             if checkpoint and checkpoint.due():
                 checkpoint.save(self._state())
-            if self.watch:
-                self.watch(self.history.curves[-1])
+            if watch:
+                watch(self.curves[-1])
 
     def _epoch(self, epoch: int, batches: Sequence[Batch]) -> tuple[float, float]:
         """Train on the batches; return the mean task loss and the last learning rate."""
@@ -165,7 +133,7 @@ class _Training:
             progress = Progress(self.step, self.steps, epoch, self.optimisers.step_size)
             learning = self.method.learning(progress)
             self.optimisers.select(learning)
-            with self.flops.step(None if learning is None else frozenset(learning)):
+            with self.meter.step(learning, batch.size):
                 try:
                     loss_sum += self._step(progress, batch, factor) * batch.size
                 except Exception as error:  # what weights that are not numbers lead to is divergence
@@ -173,25 +141,19 @@ class _Training:
                         raise
                     raise Diverged(f"weights are not finite at step {self.step} of {self.steps}") from error
             seen += batch.size
-            self.history.steps += 1
-            if time.monotonic() > self.deadline:
+            if time.monotonic() > self.control.deadline:
                 raise TimeoutError(f"deadline passed at step {self.step} of {self.steps}")
-        self.history.examples += seen
         return loss_sum.item() / seen, factor * self.config.lr
 
     def _step(self, progress: Progress, batch: Batch, factor: float) -> Tensor:
         """One gradient step; returns the batch's task loss."""
-        method = self.method
-        method.before_step(progress)
-        with parametrize.cached():  # a layer that is used twice has one weight
-            network = self.network if self.flops.counting else self.compiled
-            loss = task_loss(network, self.splits.train, batch, self.config)
-        penalty = method.penalty(progress)
-        (loss if penalty is None else loss + penalty).backward()
-        method.after_backward(progress)
-        self.optimisers.step(factor)
-        method.after_step(progress)
-        return loss.detach()
+        network = self.network if self.meter.counting else self.compiled
+        train = self.splits.train
+
+        def loss() -> Tensor:
+            return task_loss(network, train, batch, self.config)
+
+        return take_step(self.method, progress, loss, self.optimisers, factor)
 
     def _finite(self) -> bool:
         return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
@@ -206,44 +168,27 @@ class _Training:
         self.network.train()
         return {"val_loss": metrics.loss, "val_accuracy": metrics.accuracy, "density": density}
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """Count the seconds inside as training."""
-        started = time.perf_counter()
-        yield
-        self.history.train_seconds += time.perf_counter() - started
-
-    def _account(self) -> History:
-        history = self.history
-        history.train_flops = self.attach_flops + self.flops.total
-        history.method_flops = history.train_flops - self.steps * self.yardstick.flops
-        history.method_seconds = history.train_seconds - self.steps * self.yardstick.step_seconds
-        return history
-
     def _state(self) -> dict[str, Any]:
         """All that a checkpoint needs, as tensors and plain values."""
         cuda = torch.cuda.get_rng_state() if self.splits.train.device.type == "cuda" else None
         return {
             "round": self.round,
             "step": self.step,
-            "history": asdict(self.history),
+            "curves": self.curves,
+            "meter": self.meter.state_dict(),
             "network": self.network.state_dict(),
             "method": self.method.state_dict(),
             "optimisers": self.optimisers.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": cuda,
-            "flops": self.flops.state_dict(),
-            "plain": {"seconds": self.yardstick.seconds, "flops": self.yardstick.flops},
         }
 
     def _restore(self, stored: dict[str, Any]) -> None:
-        self.round, self.step = stored["round"], stored["step"]
-        self.history = History(**stored["history"])
+        self.round, self.step, self.curves = stored["round"], stored["step"], stored["curves"]
+        self.meter.load_state_dict(stored["meter"])
         self.network.load_state_dict(stored["network"])
         self.method.load_state_dict(stored["method"])
         self.optimisers.load_state_dict(stored["optimisers"])
-        self.flops.load_state_dict(stored["flops"])
-        self.yardstick.seconds, self.yardstick.flops = stored["plain"]["seconds"], stored["plain"]["flops"]
         torch.set_rng_state(stored["random"].cpu())
         if stored["random_cuda"] is not None:
             torch.cuda.set_rng_state(stored["random_cuda"].cpu())

@@ -4,9 +4,8 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,25 +15,20 @@ from switchbench.datasets import Splits
 from switchbench.measure import accounting
 from switchbench.measure.evaluation import evaluate
 from switchbench.methods import Layers, Method
+from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
-from switchbench.store.tensors import Networks
+from switchbench.store.tensors import Networks, State
 from switchbench.trial import seeds
-from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.loop import Diverged, Watch, train
-
-VALIDATED = "validated"
-"""Status of a trial that was measured on validation images alone, as in a search."""
-
-
-class Skipped(Exception):
-    """The method cannot handle this network; the message is its reason."""
+from switchbench.trial.control import UNCONTROLLED, Control
+from switchbench.trial.loop import Training
+from switchbench.trial.unmeasured import Diverged, Skipped
 
 
 @dataclass(frozen=True)
 class TrialResult:
     """What a trial found: the row for the ledger, curves over epochs, and the finished network."""
 
-    row: dict[str, Any]
+    row: Row
     curves: list[dict[str, float]]
     network: nn.Module
 
@@ -43,80 +37,95 @@ def run_trial(
     config: TrialConfig,
     device: str = "cpu",
     threads: int = 1,
-    data_folder: Path | None = None,
-    deadline: float = math.inf,
-    checkpoint: Checkpoint | None = None,
-    networks: Networks | None = None,
     *,
+    data_folder: Path | None = None,
+    networks: Networks | None = None,
     test: bool = True,
-    watch: Watch | None = None,
+    control: Control = UNCONTROLLED,
 ) -> TrialResult:
     """Train and measure one network.
 
-    ``networks`` are finished networks that are kept. A trial with a dense start takes it from there, or
-    trains it first.
+    Validation images are read once an epoch and at the end, test images once at the end. On a CPU with one
+    thread the result is the same bit for bit for the same config: alone or in a worker, in one go or taken
+    up from a checkpoint. (Several threads add up in their own order, and torch flushes denormal numbers
+    only in threads that start after it was told to.)
 
-    Validation is read once an epoch and at the end, test once at the end; with ``test`` off the trial has
-    no test images, and its row says ``validated``. ``watch`` sees every epoch's point of the curves and may
-    end the trial by raising Pruned. On a CPU with one
-    thread the result is the same bit for bit for the same config, alone or in a worker, in one go
-    or taken up from a ``checkpoint``. (More threads add up in their own order, and torch flushes
-    denormal numbers in those alone that start after it was told to.)
-    Raises Skipped, Diverged and Pruned (training), TimeoutError (``deadline`` on ``time.monotonic()``) and
-    MissingData.
+    Args:
+        config: The trial.
+        device: ``cpu``, ``cuda``, ``cuda:1``, …
+        threads: Torch's threads on a CPU.
+        data_folder: Where data sets are kept; None: ``$SWITCHBENCH_DATA`` or its default.
+        networks: Finished networks that are kept. A trial with a dense start takes it from there, or trains
+            it first and keeps it.
+        test: Whether the trial has test images. Without them its row says ``validated``.
+        control: What may stop it, keep its state and watch it.
+
+    Returns:
+        Row, curves and the finished network, in eval mode on the device.
+
+    Raises:
+        Skipped: The method cannot handle the network.
+        Diverged: Loss or weights are no longer finite.
+        Pruned: The control's watch has ended the training.
+        TimeoutError: The control's deadline has passed.
+        MissingData: The data set is not here.
     """
-    place = torch.device(device)
-    data = config.dataset.load(data_folder, place)
+    target = torch.device(device)
+    data = config.dataset.load(data_folder, target)
     if not test:
         data = data.without_test()
-    start = None
+    start: State | None = None
     if config.start_trial:
         start = networks.load(config.start_trial.trial_id) if networks else None
         if start is None:
-            trained = run_trial(config.start_trial, device, threads, data_folder, deadline, test=test)
-            start = trained.network.state_dict()
+            untouched = replace(control, checkpoint=None, watch=None)
+            dense = run_trial(
+                config.start_trial, device, threads, data_folder=data_folder, test=test, control=untouched
+            )
+            start = dense.network.state_dict()
             if networks:
                 networks.save(config.start_trial.trial_id, start)
-    with _reproducible(threads, place):
-        split_generator = seeds.generator(config.seed, "split")
-        splits = datasets.split(data, config.validation, split_generator)
+    with _reproducible(threads, target):
+        splits = datasets.split(data, config.validation, seeds.generator(config.seed, "split"))
         network = _network(config, splits)
         if start is not None:
             network.load_state_dict(start)
-        network.to(place)
+        network.to(target)
         layers = config.scope.of(network)
         method = _method(config, network, layers)
-        training, seed = config.training, config.seed
-        history = train(network, layers, method, splits, training, seed, deadline, checkpoint, watch)
-        count = accounting.count(network, layers, splits.validation.batch(slice(0, 1))[0])
-        validation = evaluate(network, splits.validation)
-        if not math.isfinite(validation.loss):
-            raise Diverged(f"validation loss of the finished network is {validation.loss}")
-        tested = evaluate(network, splits.test) if test else None
-    row = config.columns() | {
-        "status": "ok" if tested else VALIDATED,
-        **asdict(count),
-        "density_layers": json.dumps(count.density_layers),
-        "test_accuracy": tested.accuracy if tested else None,
-        "test_top5": tested.top5 if tested else None,
-        "test_loss": tested.loss if tested else None,
-        "val_accuracy": validation.accuracy,
-        "val_loss": validation.loss,
-        "train_size": len(splits.train),
-        "val_size": len(splits.validation),
-        "test_size": len(splits.test),
-        "steps": history.steps,
-        "examples": history.examples,
-        "rounds": method.rounds,
-        "train_seconds": history.train_seconds,
-        "train_flops": history.train_flops,
-        "method_parameters": history.method_parameters,
-        "method_seconds": history.method_seconds,
-        "method_flops": history.method_flops,
-        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else place.type,
-        "threads": threads,
-    }
+        training = Training(network, layers, method, splits, config.training, config.seed, control)
+        history = training.run()
+        measured = _measure(config, network, layers, splits, test)
+    row = replace(
+        measured,
+        **asdict(history.costs),
+        rounds=method.rounds,
+        device=torch.cuda.get_device_name(target) if target.type == "cuda" else target.type,
+        threads=threads,
+    )
     return TrialResult(row, history.curves, network)
+
+
+def _measure(config: TrialConfig, network: nn.Module, layers: Layers, splits: Splits, test: bool) -> Row:
+    """Count and evaluate a finished network; the row lacks what its training took. Raises Diverged."""
+    count = accounting.count(network, layers, splits.validation.batch(slice(0, 1))[0])
+    validation = evaluate(network, splits.validation)
+    if not math.isfinite(validation.loss):
+        raise Diverged(f"validation loss of the finished network is {validation.loss}")
+    tested = evaluate(network, splits.test) if test else None
+    return Row(
+        **asdict(config.planned),
+        **asdict(count) | {"density_layers": json.dumps(count.density_layers)},
+        status=Status.OK if tested else Status.VALIDATED,
+        test_accuracy=tested.accuracy if tested else None,
+        test_top5=tested.top5 if tested else None,
+        test_loss=tested.loss if tested else None,
+        val_accuracy=validation.accuracy,
+        val_loss=validation.loss,
+        train_size=len(splits.train),
+        val_size=len(splits.validation),
+        test_size=len(splits.test),
+    )
 
 
 def _network(config: TrialConfig, splits: Splits) -> nn.Module:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from switchbench.methods import concrete
+from switchbench.methods.parts import concrete
 
 GateKind = Literal["binary", "relu", "hard_concrete"]
 FAR = 1e30

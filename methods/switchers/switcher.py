@@ -1,34 +1,31 @@
 """The switcher family: a reader sees the weights and switches connections; both learn in turn."""
 
 from collections.abc import Collection
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
-from pydantic import model_validator
 from torch import Tensor, nn
 
-from switchbench.methods import budgets, schedules
-from switchbench.methods.contract import (
-    Granularity,
-    Layers,
-    Method,
-    ParameterGroup,
-    Progress,
-    register,
-)
-from switchbench.methods.gates import Gate
-from switchbench.methods.masks import flat, keep_top, split
-from switchbench.methods.neurons import Paths, columns, per_input
+from switchbench.methods import window
+from switchbench.methods.contract import Granularity, Method, ParameterGroup, Progress, Units, register
 from switchbench.methods.options import option
+from switchbench.methods.parts import distributions
+from switchbench.methods.parts.gates import Gate
+from switchbench.methods.parts.layers import Layers, columns, per_input
+from switchbench.methods.parts.masks import flat, keep_top, split
+from switchbench.methods.parts.neurons import select_units
+from switchbench.methods.parts.paths import Paths
+from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
 from switchbench.methods.switchers.gates import GateKind, gates, openness
 from switchbench.methods.switchers.row import FreeLogits, RowReader
 from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns
 from switchbench.methods.switchers.unet import UNetReader
+from switchbench.methods.window import WindowOptions
 
 NETWORKS = ("equivariant", "row", "unet")
 """Readers that see the weights."""
-JITTER = 1e-3
+TIE_BREAK = 1e-3
 """Fixed noise that breaks ties where a reader sees the same everywhere."""
 
 
@@ -51,7 +48,7 @@ class Switcher(Method):
 
     version = 3
 
-    class Config(Method.Config):
+    class Config(WindowOptions):
         reader: Literal["equivariant", "row", "unet", "free"] = option(
             "equivariant", "the network that reads weights; free: none, one learnable logit per gate"
         )
@@ -72,7 +69,7 @@ class Switcher(Method):
             True, "keep the weights' gradient out of the reader", needs={"schedule": ["epochs"]}
         )
         gate: GateKind = option("binary", "how logits become gates")
-        units: Granularity = option("connection", "what one gate switches")
+        units: Units = option("connection", "what one gate switches")
         schedule: Literal["steps", "epochs"] = option("steps", "how the networks take turns")
         every: int = option(
             25,
@@ -96,9 +93,7 @@ class Switcher(Method):
         begin: float = option(
             0.1, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
         )
-        end: float = option(
-            0.6, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1
-        )
+        end: float = window.end()
         updates: int = option(
             100,
             "number of density steps between begin and end",
@@ -135,13 +130,9 @@ class Switcher(Method):
             ge=1,
         )
 
-        @model_validator(mode="after")
-        def _in_order(self) -> Self:
-            if self.begin >= self.end:
-                raise ValueError(f"begin {self.begin:g} must come before end {self.end:g}")
-            return self
-
-    config: Config
+        @property
+        def window(self) -> Window:
+            return Window(self.begin, self.end, self.updates)
 
     @classmethod
     def takes_target(cls, config: Any) -> bool:
@@ -149,7 +140,7 @@ class Switcher(Method):
 
     @classmethod
     def granularity(cls, config: Any) -> Granularity:
-        units: Granularity = config.units
+        units: Units = config.units
         return units
 
     @classmethod
@@ -163,25 +154,26 @@ class Switcher(Method):
             return f"{what} fully connected layers only, not {odd[0]}"
         return None
 
-    def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
-        super().attach(network, layers, batch)
-        self.paths = Paths(network, batch[0])
-        self.shown = {name: self._order(weight) for name, weight in self.weights.items()}
-        self.jitter = {name: self._draw(weight) for name, weight in self.weights.items()}
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.paths = Paths(self.network, batch[0])
+        self.orders = {name: self._order(weight) for name, weight in self.weights.items()}
+        """For each layer, the order in which a reader sees shuffled weights."""
+        self.tie_breaks = {name: self._tie_break(weight) for name, weight in self.weights.items()}
+        """For each layer, fixed noise for a reader that sees constants."""
         self.readers = self._build().to(batch[0].device)
         self.turns = self._take_turns()
-        self.asked: float | None = None
-        """Share of training at which the reader made the gates that are in use, through which gradients
-        flow to it; None while gates stand."""
-        self.held = True
-        """Whether the weights themselves are zero where gates are closed, as long as gates stand."""
-        self.aside: dict[str, Tensor] = {}
-        """What closed gates keep from the held weights."""
-        self.open: Tensor | None = None
+        self.computed_at: float | None = None
+        """Training fraction at which the current differentiable gates were computed; None while gates
+        are constants."""
+        self.in_place = True
+        """Whether weights are set to zero where gates are closed, instead of gated in front."""
+        self.closed_weights: dict[str, Tensor] = {}
+        """The weights behind closed gates, by layer, while they are zero in place."""
+        self.openness: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
         self.gates = self.parametrize(lambda weight: Gate(self._like(weight)))
-        self.present = {name: gate.gate for name, gate in self.gates.items()}
-        """The gates that the reader is shown: the last ones in training."""
+        self.seen_gates = {name: gate.gate for name, gate in self.gates.items()}
+        """The gates that the reader sees: the last ones in training."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
         named: dict[str, list[nn.Parameter]] = {READER: [], READER_NORMS: []}
@@ -196,37 +188,41 @@ class Switcher(Method):
 
     def before_step(self, progress: Progress) -> None:
         for gate in self.gates.values():
-            gate.passing = self.held
-        if self.turns.asks(progress):
+            gate.passing = self.in_place
+        if self.turns.reader_learns(progress):
             self._switch(progress.fraction, noisy=True)
-            self.asked = progress.fraction
+            self.computed_at = progress.fraction
 
     def penalty(self, progress: Progress) -> Tensor | None:
-        return None if self.open is None else self.config.strength * self.open
+        return None if self.openness is None else self.config.strength * self.openness
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
-        self.open = None
-        place = self.turns.settles(progress)
-        if place is not None:
-            self._switch(place, noisy=False)
-        elif self.asked is not None:
+        self.openness = None
+        at = self.turns.fix_gates(progress)
+        if at is not None:
+            self._switch(at, noisy=False)
+        elif self.computed_at is not None:
             for gate in self.gates.values():
                 gate.gate = gate.gate.detach()
-        if place is not None or self.config.schedule == "steps":
-            self.asked = None
-        if self.config.gate == "binary" and self.asked is None and progress.fraction > self.config.begin:
-            self._hold()
+        if at is not None or self.config.schedule == "steps":
+            self.computed_at = None
+        if (
+            self.config.gate == "binary"
+            and self.computed_at is None
+            and progress.fraction > self.config.begin
+        ):
+            self._zero_in_place()
 
     @torch.no_grad()
     def before_evaluation(self) -> None:
-        if self.asked is not None:
-            self._switch(self.asked, noisy=False, shown=False)
+        if self.computed_at is not None:
+            self._switch(self.computed_at, noisy=False, visible=False)
 
     def finalise(self) -> None:
         super().finalise()
         if self.config.units == "neuron":
-            self.paths.drop_dead(self.layers)
+            self.paths.remove_dead(self.layers)
 
     def _take_turns(self) -> Turns:
         norms = tuple(group.name for group in self.parameter_groups() if group.name == READER_NORMS)
@@ -234,52 +230,54 @@ class Switcher(Method):
             return Steps(self.config, norms, self.density is not None)
         return Epochs(self.config, norms)
 
-    def _hold(self) -> None:
-        """Set weights to zero where gates are closed: cheaper at every step than gates in front."""
+    def _zero_in_place(self) -> None:
+        """Set weights to zero where gates are closed, which is cheaper at every step than gates in front."""
         for name, weight in self.weights.items():
             gate = self.gates[name]
-            if not self.held:
-                self.aside[name] = weight * (1 - gate.gate)
+            if not self.in_place:
+                self.closed_weights[name] = weight * (1 - gate.gate)
                 gate.passing = True
             weight.mul_(gate.gate)
-        self.held = True
+        self.in_place = True
 
     @torch.no_grad()
-    def _release(self) -> None:
-        """Give closed connections their weights back, as they were when they were closed."""
-        for name, kept in self.aside.items():
+    def _restore_closed(self) -> None:
+        """Restore the weights of closed connections as they were when they were closed."""
+        for name, kept in self.closed_weights.items():
             self.weights[name].mul_(self.gates[name].gate).add_(kept)
         for gate in self.gates.values():
             gate.passing = False
-        self.held, self.aside = False, {}
+        self.in_place, self.closed_weights = False, {}
 
-    def _switch(self, fraction: float, noisy: bool, shown: bool = True) -> None:
-        """Set the gates to the reader's choice. ``noisy``: as in training, with batch norm's batch
-        statistics and sampled gates; the gates then carry a gradient unless it is off. ``shown``:
-        the reader sees these gates when it is asked again."""
+    def _switch(self, fraction: float, noisy: bool, visible: bool = True) -> None:
+        """Set the gates to the reader's choice at a training fraction.
+
+        ``noisy``: as in training, with batch norm's batch statistics and sampled gates, which carry a
+        gradient unless gradients are off. ``visible``: the reader sees these gates the next time.
+        """
         c = self.config
-        self._release()
+        self._restore_closed()
         self.readers.train(noisy)
         logits = {name: self._logits(name) for name in self.weights}
         vector = flat(logits)
         on = None
         if self.density is not None:
-            density = schedules.cubic(fraction, c.begin, c.end, self.density)
+            density = c.window.density(fraction, self.density)
             on = self._choose(vector.detach(), logits, density)
         values = split(gates(c.gate, vector, on, c.temperature, noisy), logits)
         if c.sparsity == "penalty" and noisy:
-            self.open = openness(c.gate, vector, c.temperature)
+            self.openness = openness(c.gate, vector, c.temperature)
         for name, weight in self.weights.items():
             value = values[name]
             self.gates[name].gate = per_input(value, weight) if value.dim() == 1 else value.view_as(weight)
-            if shown:
-                self.present[name] = self.gates[name].gate.detach()
+            if visible:
+                self.seen_gates[name] = self.gates[name].gate.detach()
 
     def _choose(self, vector: Tensor, like: dict[str, Tensor], density: float) -> Tensor:
-        """0/1 for each logit: the highest that fit into the budget of connections."""
+        """Return 0/1 for each logit: the highest that fit into the budget of connections."""
         if self.config.units == "connection":
-            return keep_top({"": vector}, budgets.connections(self.weights, density))[""]
-        masks = self.paths.best_units(split(vector, like), self.weights, density)
+            return keep_top({"": vector}, distributions.budget(self.weights, density))[""]
+        masks = select_units(split(vector, like), self.weights, density, self.paths)
         return torch.cat([(columns(mask).sum(1) > 0).to(mask.dtype) for mask in masks.values()])
 
     def _logits(self, name: str) -> Tensor:
@@ -289,18 +287,18 @@ class Switcher(Method):
             weight = weight.detach()
         if c.normalise:
             weight = weight / weight.square().mean().sqrt().clamp_min(TINY)
-        gate = self.present[name].expand_as(self.weights[name]).flatten(1)
+        gate = self.seen_gates[name].expand_as(self.weights[name]).flatten(1)
         logits: Tensor = self.readers[self.indices[name]](self._see(name, weight), self._see(name, gate))
         if c.prior == "magnitude":
             return logits + self._prior(weight)
-        return logits + self.jitter[name] if c.sees == "constant" else logits
+        return logits + self.tie_breaks[name] if c.sees == "constant" else logits
 
     def _see(self, name: str, values: Tensor) -> Tensor:
-        """What the reader is shown of a matrix."""
+        """Return what the reader sees of a matrix."""
         if self.config.sees == "constant":
             return values.new_ones(()).expand_as(values)
         if self.config.sees == "shuffled":
-            return values.flatten()[self.shown[name]].view_as(values)
+            return values.flatten()[self.orders[name]].view_as(values)
         return values
 
     def _prior(self, weight: Tensor) -> Tensor:
@@ -342,14 +340,14 @@ class Switcher(Method):
         return per_input(weight.new_ones(weight.shape[1]), weight)
 
     def _order(self, weight: Tensor) -> Tensor:
-        """A fixed shuffle of a layer's weights, for the control that is shown it."""
+        """Return a fixed order of a layer's weights, for the control that sees them shuffled."""
         if self.config.sees != "shuffled":
             return torch.empty(0, dtype=torch.int64)
         return torch.randperm(weight.numel(), generator=self.generator).to(weight.device)
 
-    def _draw(self, weight: Tensor) -> Tensor:
-        """Fixed noise that breaks ties, for a reader that is shown constants and has no prior."""
+    def _tie_break(self, weight: Tensor) -> Tensor:
+        """Return fixed noise that breaks ties, for a reader that sees constants and has no prior."""
         if self.config.sees != "constant" or self.config.prior != "none":
             return torch.empty(0)
         shape = weight.flatten(1).shape if self.config.units == "connection" else weight.shape[1:2]
-        return JITTER * torch.randn(shape, generator=self.generator).to(weight.device)
+        return TIE_BREAK * torch.randn(shape, generator=self.generator).to(weight.device)

@@ -1,11 +1,11 @@
-"""How the task network and the reader take turns, and when gates come to stand."""
+"""How the task network and the reader take turns, and when gates become constants."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from switchbench.methods import schedules
 from switchbench.methods.contract import OTHERS, WEIGHTS, Progress
+from switchbench.methods.parts.state import Constant
 
 READER = "reader"
 READER_NORMS = "reader-norms"
@@ -15,19 +15,22 @@ class Turns(Protocol):
     """The order of turns, from the switcher's options ``begin``, ``end`` and ``linger``."""
 
     def learning(self, progress: Progress) -> Collection[str]:
-        """The groups that learn in this step."""
+        """Return the groups that learn in this step."""
 
-    def asks(self, progress: Progress) -> bool:
-        """Whether the reader makes the gates of this step, through which gradients flow to it."""
+    def reader_learns(self, progress: Progress) -> bool:
+        """Tell whether the reader makes the gates of this step, through which gradients flow to it."""
 
-    def settles(self, progress: Progress) -> float | None:
-        """Where the density schedule stands if gates are chosen anew after this step, without noise
-        or gradient, to stand for some time; None if they are not."""
+    def fix_gates(self, progress: Progress) -> float | None:
+        """Say whether gates are chosen anew after this step, as constants without noise or gradient.
+
+        Returns:
+            The training fraction at which the density schedule is read for them, or None.
+        """
 
 
 @dataclass(frozen=True)
-class Steps:
-    """One step in ``every`` is the reader's, with the weights frozen; gates stand in between."""
+class Steps(Constant):
+    """The reader learns in one step of ``every``, with frozen weights; in the others gates are constants."""
 
     config: Any
     norms: tuple[str, ...]
@@ -37,23 +40,22 @@ class Steps:
 
     @property
     def noisy(self) -> bool:
-        """Whether gates that gradients flow through differ from those that stand."""
+        """Whether differentiable gates differ from constant ones."""
         return bool(self.norms) or self.config.gate == "hard_concrete"
 
     def learning(self, progress: Progress) -> Collection[str]:
-        return {READER, *self.norms} if self.asks(progress) else {WEIGHTS, OTHERS}
+        return {READER, *self.norms} if self.reader_learns(progress) else {WEIGHTS, OTHERS}
 
-    def asks(self, progress: Progress) -> bool:
-        return within(self.config, progress) and progress.step % self.config.every == 0
+    def reader_learns(self, progress: Progress) -> bool:
+        return in_turns(self.config, progress) and progress.every(self.config.every)
 
-    def settles(self, progress: Progress) -> float | None:
-        c = self.config
-        due = self.target and schedules.due(progress.step, progress.steps, c.begin, c.end, c.updates)
-        return progress.fraction if due or (self.noisy and self.asks(progress)) else None
+    def fix_gates(self, progress: Progress) -> float | None:
+        due = self.target and progress.due(self.config.window)
+        return progress.fraction if due or (self.noisy and self.reader_learns(progress)) else None
 
 
 @dataclass(frozen=True)
-class Epochs:
+class Epochs(Constant):
     """Epochs 0, 2, … are the weights', 1, 3, … the reader's; the reader makes the gates of every
     step, and batch norms and ungated parameters learn throughout (the paper's)."""
 
@@ -61,24 +63,24 @@ class Epochs:
     norms: tuple[str, ...]
 
     def learning(self, progress: Progress) -> Collection[str]:
-        if not self.asks(progress):
+        if not self.reader_learns(progress):
             return {WEIGHTS, OTHERS}
         return {OTHERS, *self.norms, WEIGHTS if progress.epoch % 2 == 0 else READER}
 
-    def asks(self, progress: Progress) -> bool:
-        return within(self.config, progress)
+    def reader_learns(self, progress: Progress) -> bool:
+        return in_turns(self.config, progress)
 
-    def settles(self, progress: Progress) -> float | None:
-        over = (progress.step + 1) / progress.steps > last(self.config)
-        now = progress.fraction <= last(self.config) or progress.step == 1
+    def fix_gates(self, progress: Progress) -> float | None:
+        over = (progress.step + 1) / progress.steps > reader_end(self.config)
+        now = progress.fraction <= reader_end(self.config) or progress.step == 1
         return 1.0 if over and now else None
 
 
-def last(config: Any) -> float:
-    """Share of training after which gates stand to the end."""
+def reader_end(config: Any) -> float:
+    """Return the share of training after which gates are constants to the end."""
     return float(config.end + config.linger * (1 - config.end))
 
 
-def within(config: Any, progress: Progress) -> bool:
-    """Whether the networks take turns at all in this step."""
-    return bool(config.begin < progress.fraction <= last(config))
+def in_turns(config: Any, progress: Progress) -> bool:
+    """Tell whether the networks take turns at all in this step."""
+    return bool(config.begin < progress.fraction <= reader_end(config))

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from switchbench.trial.cost import STRIDE, FlopCounter, StepFlops
+from switchbench.row import Row
+from switchbench.trial.flops import STRIDE, FlopCounter, StepFlops
 from switchbench.trial.run import run_trial
 
 STEPS, BATCH = 20, 64
@@ -15,7 +16,7 @@ LAYERS = (64 * 20, 20 * 12, 12 * 10)
 PLAIN = 2 * BATCH * (3 * sum(LAYERS) - LAYERS[0])  # the first layer's input needs no gradient
 
 
-def cost(make_config: Any, method: Any, **changes: Any) -> dict[str, Any]:
+def cost(make_config: Any, method: Any, **changes: Any) -> Row:
     return run_trial(make_config(method, training={"steps": STEPS, "batch_size": BATCH}, **changes)).row
 
 

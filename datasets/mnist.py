@@ -1,4 +1,4 @@
-"""MNIST and its relatives: IDX files, plain or gzipped."""
+"""MNIST and its variants, from IDX files, plain or gzipped."""
 
 import tempfile
 from functools import partial
@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchbench.datasets.catalogue import Data, Facts, Images, MissingData, register
-from switchbench.datasets.shared import shared
-from switchbench.datasets.source import Remote, Source, Table
+from switchbench.datasets.cache import cached
+from switchbench.datasets.data import Data, Facts, Images, MissingData
+from switchbench.datasets.registry import register
+from switchbench.datasets.source import Manifest, RemoteFile, Source
 
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -32,27 +33,29 @@ COUNTS = {
     "kmnist": (60_000, 10_000),
     "emnist-digits": (240_000, 40_000),
 }
-"""Training and test images."""
+"""Numbers of training and test images."""
 
 
 def _facts(name: str) -> Facts:
     return Facts(COUNTS[name][0], (1, SIDE, SIDE), CLASSES)
 
 
-def _table(torchvisions: str) -> Table:
+def _manifest(class_name: str) -> Manifest:
+    """The manifest that a class of ``torchvision.datasets`` holds."""
     from torchvision import datasets
 
-    known: Any = getattr(datasets, torchvisions)
-    if hasattr(known, "md5"):  # EMNIST: one archive of all its divisions
-        return Table((Remote("gzip.zip", (known.url,), known.md5),), {})
+    known: Any = getattr(datasets, class_name)
+    if hasattr(known, "md5"):  # EMNIST: one archive for all of its variants
+        return Manifest((RemoteFile("gzip.zip", (known.url,), known.md5),), {})
     remotes = [
-        Remote(name, tuple(mirror + name for mirror in known.mirrors), md5) for name, md5 in known.resources
+        RemoteFile(name, tuple(mirror + name for mirror in known.mirrors), md5)
+        for name, md5 in known.resources
     ]
-    return Table(tuple(remotes), {remote.name: remote.md5 for remote in remotes})
+    return Manifest(tuple(remotes), {remote.name: remote.md5 for remote in remotes})
 
 
-def _source(name: str, torchvisions: str, files: tuple[str, ...] = FILES, **more: Any) -> Source:
-    return Source(name, f"{torchvisions}/raw", files, partial(_table, torchvisions), **more)
+def _source(name: str, class_name: str, files: tuple[str, ...] = FILES, **more: Any) -> Source:
+    return Source(name, f"{class_name}/raw", files, partial(_manifest, class_name), **more)
 
 
 SOURCES = {
@@ -60,7 +63,7 @@ SOURCES = {
     "fashion-mnist": _source(
         "fashion-mnist",
         "FashionMNIST",
-        elsewhere=(DEBIAN,),
+        system_folders=(DEBIAN_FOLDER,),
         hint="install Debian's package dataset-fashion-mnist, or ",
     ),
     "kmnist": _source("kmnist", "KMNIST"),
@@ -89,27 +92,28 @@ def kmnist(folder: Path) -> Data:
 @register("emnist-digits", source=SOURCES["emnist-digits"], facts=_facts("emnist-digits"))
 def emnist_digits(folder: Path) -> Data:
     """240,000 + 40,000 handwritten digits, 28×28 grey pixels, 10 classes (Cohen et al. 2017)."""
-    return _read("emnist-digits", folder, lying=True)
+    return _read("emnist-digits", folder, transposed=True)
 
 
-def _read(name: str, folder: Path, lying: bool = False) -> Data:
-    """``lying``: rows and columns are exchanged in the files."""
+def _read(name: str, folder: Path, transposed: bool = False) -> Data:
+    """Read a variant of MNIST; ``transposed``: its files hold images with rows and columns exchanged."""
     files = SOURCES[name].get(folder)
     train, test = COUNTS[name]
 
     def decode() -> Data:
-        SOURCES[name].check(folder)  # relatives have the same names and shapes
+        SOURCES[name].check(folder)  # variants share file names and shapes: only checksums tell them apart
         parts = []
         for images, labels, count in ((files[0], files[1], train), (files[2], files[3], test)):
             pixels = _tensor(images, (count, SIDE, SIDE))
-            upright = pixels.transpose(1, 2).contiguous() if lying else pixels
+            upright = pixels.transpose(1, 2).contiguous() if transposed else pixels
             parts.append(Images(upright[:, None], _labels(labels, count)))
         return Data(parts[0], parts[1], CLASSES)
 
-    return shared(folder, name, files, decode)
+    return cached(folder, name, files, decode)
 
 
 def _labels(path: Path, count: int) -> Tensor:
+    """Read ``count`` class numbers, int64 (count,). Raises MissingData."""
     labels = _tensor(path, (count,)).to(torch.int64)
     if int(labels.max()) >= CLASSES:
         raise MissingData(f"{path}: holds label {int(labels.max())}; there are {CLASSES} classes, from 0")
@@ -117,7 +121,7 @@ def _labels(path: Path, count: int) -> Tensor:
 
 
 def _tensor(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """One file, as torchvision reads it. Raises MissingData."""
+    """Read a file as torchvision does, and check that it holds bytes of that shape. Raises MissingData."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
     from torchvision.datasets.utils import extract_archive
 

@@ -1,4 +1,4 @@
-"""A method's state as plain data for a checkpoint, and back. Works on values, knows no method."""
+"""A method's state as plain data for a checkpoint, and back."""
 
 from typing import Any
 
@@ -9,11 +9,22 @@ from torch.utils.hooks import RemovableHandle
 PLAIN = (bool, int, float, str, type(None))
 
 
-def capture(value: Any) -> Any:
-    """A copy of a value as tensors, containers and plain values, which ``torch.save`` can store.
+class Constant:
+    """Base of values that no checkpoint holds: training never changes them, attaching makes them again."""
 
-    Frozen dataclasses and hook handles never change: attaching makes them again. Raises TypeError on
-    anything else (functions, unknown classes).
+
+def capture(value: Any) -> Any:
+    """Copy a value into tensors, containers and plain values, which ``torch.save`` can store.
+
+    Args:
+        value: A tensor, module, generator or plain value, or a dict, list or tuple of them. A
+            :class:`Constant` and a hook's handle become None.
+
+    Raises:
+        TypeError: The value is anything else, such as a function.
+
+    >>> capture({"step": 3, "mask": torch.ones(2)})
+    {'step': 3, 'mask': tensor([1., 1.])}
     """
     if isinstance(value, Tensor):
         return value.detach().clone()
@@ -27,14 +38,20 @@ def capture(value: Any) -> Any:
         return [capture(item) for item in value]
     if isinstance(value, PLAIN):
         return value
-    if _constant(value):
+    if isinstance(value, Constant | RemovableHandle):
         return None
-    raise TypeError(f"cannot checkpoint a {type(value).__name__}: override state_dict and load_state_dict")
+    raise TypeError(
+        f"cannot checkpoint a {type(value).__name__}: override state_dict and load_state_dict, "
+        "or derive it from Constant if attaching makes it again"
+    )
 
 
 def restore(present: Any, stored: Any) -> Any:
-    """The stored value in the form of the present one. Parameters, modules and generators are
-    filled in place, because optimisers and networks hold them too; the rest is replaced."""
+    """Return the stored value in the form of the present one.
+
+    Parameters, modules and generators are filled in place, because optimisers and networks hold them
+    too. Constants stay as they are. Everything else is replaced.
+    """
     if isinstance(present, nn.Parameter):
         present.data.copy_(stored)
         return present
@@ -48,9 +65,4 @@ def restore(present: Any, stored: Any) -> Any:
         return {key: restore(present.get(key), item) for key, item in stored.items()}
     if isinstance(present, list | tuple) and isinstance(stored, list) and len(present) == len(stored):
         return type(present)(restore(old, item) for old, item in zip(present, stored, strict=True))
-    return present if _constant(present) else stored
-
-
-def _constant(value: Any) -> bool:
-    frozen = getattr(getattr(type(value), "__dataclass_params__", None), "frozen", False)
-    return isinstance(value, RemovableHandle) or frozen
+    return present if isinstance(present, Constant | RemovableHandle) else stored

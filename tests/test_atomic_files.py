@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from switchbench.files import atomic_write, discard
+from switchbench.atomic_files import atomic_write, discard
 
 
 def test_content_appears_at_the_end_of_the_block(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Masks: exact selections of connections. Pure functions of scores; no training state.
+"""Masks: exact selections of connections.
 
 A mask is a 0/1 tensor of the weight's shape and dtype. Scores and masks are dicts by layer
 name. Higher scores are kept.
@@ -10,14 +10,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from switchbench.methods.parts.scores import random_scores
+
 Tensors = dict[str, Tensor]
 
 
 def keep_top(scores: Tensors, keep: int | dict[str, int]) -> Tensors:
-    """Keep exactly the ``keep`` highest scores: one number ranks all layers together, a number
-    per layer ranks each layer alone. Ties are broken, never kept in excess.
+    """Keep exactly the highest scores. Ties are broken, never kept in excess.
 
-    Raises ValueError if more entries are to be kept than there are, or if a score is NaN.
+    Args:
+        scores: Scores by layer name, of any shapes.
+        keep: Number of entries to keep: one number ranks all layers together, a number per layer
+            ranks each layer alone.
+
+    Returns:
+        0/1 masks of the scores' shapes and dtype.
+
+    Raises:
+        ValueError: More entries are to be kept than there are, or a score is NaN.
+
+    >>> keep_top({"a": torch.tensor([1.0, 9.0]), "b": torch.tensor([8.0, 2.0])}, 2)
+    {'a': tensor([0., 1.]), 'b': tensor([1., 0.])}
     """
     if isinstance(keep, dict):
         return {name: _top(score.flatten(), keep[name]).view_as(score) for name, score in scores.items()}
@@ -25,16 +38,24 @@ def keep_top(scores: Tensors, keep: int | dict[str, int]) -> Tensors:
 
 
 def random_masks(like: Mapping[str, Tensor], keep: dict[str, int], generator: torch.Generator) -> Tensors:
-    """Keep ``keep[name]`` entries of each layer, drawn without replacement on the generator."""
-    draws = {
-        name: torch.rand(tensor.shape, generator=generator, device=generator.device).to(tensor.device)
-        for name, tensor in like.items()
-    }
-    return {name: mask.to(like[name].dtype) for name, mask in keep_top(draws, keep).items()}
+    """Keep entries of each layer that are drawn without replacement.
+
+    Args:
+        like: Tensors by layer name, for their shapes, dtype and device.
+        keep: Number of entries to keep in each layer.
+        generator: Source of random numbers.
+    """
+    masks = keep_top(random_scores(like, generator), keep)
+    return {name: mask.to(like[name].dtype) for name, mask in masks.items()}
+
+
+def counts(masks: Tensors) -> dict[str, int]:
+    """Return the number of connections that each mask keeps."""
+    return {name: int(mask.sum()) for name, mask in masks.items()}
 
 
 def flat(tensors: Tensors) -> Tensor:
-    """All entries of all layers in one vector."""
+    """Concatenate all entries of all layers in one vector."""
     return torch.cat([tensor.flatten() for tensor in tensors.values()])
 
 

@@ -1,0 +1,35 @@
+"""Sending MLflow what it lacks of a comparison."""
+
+from pathlib import Path
+
+from switchbench.errors import InputError
+from switchbench.observe import mlflow
+from switchbench.store.ledger import Ledger
+from switchbench.store.search import SearchLedger
+
+
+def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
+    """Send MLflow what it lacks of a comparison, and of the search before it.
+
+    Args:
+        folder: Of the comparison.
+        mlflow_uri: MLflow server or database; None: the file in the folder.
+
+    Returns:
+        The number of rows sent.
+
+    Raises:
+        InputError: MLflow is turned off, or does not answer.
+    """
+    if mlflow.is_off(mlflow_uri):
+        raise InputError(f"--mlflow-uri {mlflow_uri}: there is nothing to send to")
+    ledger = Ledger(folder)
+    search = SearchLedger(ledger)
+    ledgers: list[Ledger] = [search] if search.points() is not None else []
+    ledgers += [ledger] if ledger.planned or not ledgers else []
+    uri = mlflow_uri or (ledger.mlflow_uri if len(ledgers) > 1 else None)
+    try:
+        return sum(mlflow.sync(each, [*each.rows()], uri) for each in ledgers)
+    except Exception as error:  # MLflow and its stores raise many kinds
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise InputError(f"MLflow at {mlflow_uri or ledger.mlflow_uri}: {reason}") from error

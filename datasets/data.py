@@ -1,0 +1,100 @@
+"""What a data set is: labelled images as tensors, in a training and a test part."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+BYTE_VALUES = 256
+"""Number of values of a byte."""
+
+
+class MissingData(Exception):
+    """A data set is not on this machine, or its files cannot be read. The message is one line that says
+    what to do."""
+
+
+def histogram(images: Tensor) -> Tensor:
+    """Count each byte value in each channel.
+
+    Args:
+        images: uint8 (n, channels, height, width), on any device.
+
+    Returns:
+        int64 (channels, 256), on the CPU.
+
+    Example:
+        >>> histogram(torch.tensor([[[[7, 7, 0]]]], dtype=torch.uint8))[0, [0, 7]]
+        tensor([1, 2])
+    """
+    channels = images.unbind(1)
+    return torch.stack([torch.bincount(c.flatten(), minlength=BYTE_VALUES) for c in channels]).cpu()
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images.
+
+    Args:
+        images: uint8 (n, channels, height, width).
+        labels: int64 (n,), class numbers from 0; on the images' device.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def histogram(self) -> Tensor:
+        """:func:`histogram` of all images, counted once."""
+        return histogram(self.images)
+
+    def to(self, device: torch.device) -> "Images":
+        """Copy to a device. Tensors that are there already are not copied."""
+        return Images(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set with its official division into training and test images.
+
+    Args:
+        train: The training images.
+        test: The test images, of the same shape.
+        classes: Number of classes.
+    """
+
+    train: Images
+    test: Images
+    classes: int
+
+    def without_test(self) -> "Data":
+        """The same training images with an empty test part, for code that must not read test images."""
+        nothing = Images(self.train.images[:0], self.train.labels[:0])
+        return Data(self.train, nothing, self.classes)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return self.train.shape
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set without reading its files."""
+
+    train: int
+    """Number of training images."""
+    shape: tuple[int, int, int]
+    """Channels, height and width of one image."""
+    classes: int
+    """Number of classes."""

@@ -1,0 +1,155 @@
+"""The registered data sets by name, and how one is loaded."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+
+from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
+from switchbench.datasets.data import Data, Facts
+from switchbench.datasets.source import Source
+from switchbench.registration import check_name, plugin_source
+
+Loader = Callable[..., Data]
+"""``(folder) -> Data`` or ``(folder, config) -> Data``. Gets the local data folder, and its options if it has
+any. Raises :class:`MissingData`."""
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A registered data set; :func:`register` says what the fields mean."""
+
+    name: str
+    loader: Loader
+    version: int
+    config: type[BaseModel] | None
+    source: Source | None
+    augmentation: Augmentation
+    facts: Facts | None
+    plugin_source: str | None
+    """Hash of the plug-in module that holds the loader; None for a data set of switchbench."""
+
+    @property
+    def description(self) -> str:
+        """First line of the loader's docstring."""
+        return (self.loader.__doc__ or "").strip().splitlines()[0]
+
+    def load(self, folder: Path, config: BaseModel | None = None) -> Data:
+        """Read the data set; :func:`load` also keeps it in memory.
+
+        Args:
+            folder: The local data folder.
+            config: Options, an instance of the entry's ``config``; the default is every option's default.
+
+        Returns:
+            The data, on the CPU.
+
+        Raises:
+            MissingData: The files are neither here nor can they be fetched, or they cannot be read.
+        """
+        if self.config is None:
+            return self.loader(folder)
+        return self.loader(folder, config or self.config())
+
+
+DATASETS: dict[str, DatasetEntry] = {}
+"""Every registered data set by name."""
+
+
+def register(
+    name: str,
+    version: int = 1,
+    config: type[BaseModel] | None = None,
+    source: Source | None = None,
+    augmentation: Augmentation = NO_AUGMENTATION,
+    facts: Facts | None = None,
+) -> Callable[[Loader], Loader]:
+    """Function decorator: register a loader as the data set ``name``.
+
+    The first line of the loader's docstring is the data set's description. A loader raises
+    :class:`MissingData` with one line that says where it looked and how to get the data.
+
+    Args:
+        name: The name in specs and on the command line.
+        version: Raise it when images, labels or the division into training and test change. Results of
+            older versions are then not reused.
+        config: Type of the loader's options. Without it, the loader is called with the folder alone.
+        source: Files of the data set. They can then be fetched and checked.
+        augmentation: How training images are varied unless a spec says otherwise.
+        facts: Sizes. A comparison can then be planned where the files are not.
+
+    Returns:
+        A decorator that returns the loader unchanged.
+
+    Raises:
+        ValueError: Another loader has the name, or the loader has no docstring. Raised by the decorator.
+
+    Example:
+        ::
+
+            @register("stripes", facts=Facts(train=60, shape=(1, 8, 8), classes=2))
+            def stripes(folder: Path) -> Data:
+                \"\"\"Horizontal and vertical stripes of 8×8 pixels.\"\"\"
+                ...
+    """
+
+    def decorate(loader: Loader) -> Loader:
+        holder = DATASETS.get(name)
+        check_name("data set", name, loader, holder.loader if holder else None)
+        DATASETS[name] = DatasetEntry(
+            name=name,
+            loader=loader,
+            version=version,
+            config=config,
+            source=source,
+            augmentation=augmentation,
+            facts=facts,
+            plugin_source=plugin_source(loader),
+        )
+        return loader
+
+    return decorate
+
+
+def data_folder() -> Path:
+    """Return the local data folder: ``$SWITCHBENCH_DATA``, or ``~/.cache/switchbench``."""
+    return Path(os.environ.get("SWITCHBENCH_DATA") or "~/.cache/switchbench").expanduser().resolve()
+
+
+@lru_cache(maxsize=8)
+def load(
+    name: str,
+    folder: Path | None = None,
+    config: BaseModel | None = None,
+    device: torch.device = CPU,
+) -> Data:
+    """Load a registered data set, once per process and device.
+
+    Args:
+        name: A name in :data:`DATASETS`.
+        folder: The local data folder; the default is :func:`data_folder`.
+        config: Options, an instance of the entry's ``config``; the default is every option's default.
+        device: Where the tensors shall be.
+
+    Returns:
+        The data. The same object for the same arguments: do not change its tensors.
+
+    Raises:
+        KeyError: No data set has the name.
+        MissingData: The files are neither here nor can they be fetched, or they cannot be read.
+
+    Example:
+        >>> data = load("digits")
+        >>> len(data.train), len(data.test), data.input_shape, data.classes
+        (1437, 360, (1, 8, 8), 10)
+    """
+    if device.type != "cpu":
+        data = load(name, folder, config, CPU)
+        return Data(data.train.to(device), data.test.to(device), data.classes)
+    return DATASETS[name].load(folder or data_folder(), config)

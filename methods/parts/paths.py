@@ -1,0 +1,108 @@
+"""Paths: which connections lead from a network's input to its output through masked layers."""
+
+import copy
+from collections.abc import Mapping
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from switchbench.methods.parts.layers import NORMS, PRUNABLE, Layers
+from switchbench.methods.parts.masks import Tensors
+from switchbench.methods.parts.state import Constant
+
+TRANSPARENT = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
+    nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Identity,
+)  # fmt: skip
+"""Leaf modules through which a positive signal stays positive, so that paths can be followed."""
+POOLS = (nn.MaxPool1d, nn.MaxPool2d)
+
+
+class Paths(Constant):
+    """Follows the paths from a network's input to its output through masked layers.
+
+    A positive signal runs through a copy of the network in which every weight is positive where
+    its mask is. A connection is alive exactly if the output changes with it. Removing dead ones
+    changes no output. Paths cannot be followed, and every connection counts as alive, in networks
+    with other modules than :data:`TRANSPARENT`, in networks with batch norms that have no shift, and
+    where the signal of the unmasked network does not stay positive.
+    """
+
+    def __init__(self, network: nn.Module, images: Tensor) -> None:
+        """Copy the network's structure, without its weights.
+
+        Args:
+            network: The network before anything is attached to it.
+            images: Any batch of inputs; only its shape and device matter.
+        """
+        hollow = {id(p): nn.Parameter(p.new_zeros(()).expand_as(p)) for p in network.parameters()}
+        self.network = copy.deepcopy(network, hollow).eval()
+        for module in [*self.network.modules()]:
+            for name, child in module.named_children():
+                if isinstance(child, nn.ReLU6):  # the signal would stick at its ceiling
+                    setattr(module, name, nn.ReLU())
+        self.images = torch.ones_like(images[:1], dtype=torch.float64)
+
+    def alive(self, masks: Tensors, silent: Mapping[str, Tensor] | None = None) -> Tensors:
+        """Return the masks without connections that lead nowhere or carry nothing.
+
+        Args:
+            masks: 0/1 masks by layer name.
+            silent: Values of other parameters, by their name in the network, instead of ones.
+        """
+        if not self._can_be_followed:
+            return masks
+        flow = self._flow(masks, silent or {})
+        return {name: mask * (flow[name] > 0).to(mask.dtype) for name, mask in masks.items()}
+
+    @cached_property
+    def _can_be_followed(self) -> bool:
+        leaves = [module for module in self.network.modules() if not [*module.children()]]
+        norms = [leaf for leaf in leaves if isinstance(leaf, NORMS)]
+        if not all(isinstance(leaf, TRANSPARENT) for leaf in leaves) or not all(n.affine for n in norms):
+            return False  # a norm without a shift makes a signal of its running mean
+        layers = {n: m for n, m in self.network.named_modules() if isinstance(m, PRUNABLE)}
+        whole = {name: torch.ones_like(layer.get_parameter("weight")) for name, layer in layers.items()}
+        return all(bool((flow > 0).all()) for flow in self._flow(whole, {}).values())
+
+    @torch.enable_grad()
+    def _flow(self, masks: Tensors, silent: Mapping[str, Tensor]) -> Tensors:
+        """Gradient of the output's sum by the masks, in double precision: signals fade over many layers."""
+        pools = [module for module in self.network.modules() if isinstance(module, POOLS)]
+        handles = [pool.register_forward_hook(_average) for pool in pools]
+        state: dict[str, Tensor] = {}
+        for name, parameter in self.network.named_parameters():
+            fan_in = parameter[0].numel() if parameter.dim() else 1
+            state[name] = torch.ones_like(parameter, dtype=torch.float64) / fan_in
+        for name, buffer in self.network.named_buffers():
+            ones = torch.ones_like(buffer, dtype=torch.float64)
+            state[name] = torch.zeros_like(ones) if name.endswith("mean") else ones
+        state |= {name: value.double() for name, value in silent.items()}
+        scaled = {name: (mask.double() / mask[0].numel()).requires_grad_() for name, mask in masks.items()}
+        state |= {f"{name}.weight": mask for name, mask in scaled.items()}
+        try:
+            total = functional_call(self.network, state, (self.images,)).sum()
+        finally:
+            for handle in handles:
+                handle.remove()
+        return dict(zip(masks, torch.autograd.grad(total, list(scaled.values())), strict=True))
+
+    def remove_dead(self, layers: Layers) -> None:
+        """Set every weight that lies on no path to zero, in plain layers."""
+        weights = {name: layer.get_parameter("weight") for name, layer in layers.items()}
+        with torch.no_grad():
+            masks = {name: (weight != 0).to(weight.dtype) for name, weight in weights.items()}
+            for name, mask in self.alive(masks).items():
+                weights[name].mul_(mask)
+
+
+def _average(pool: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """Forward hook: pool by means, through which every position is followed, not the largest alone."""
+    assert isinstance(pool, POOLS)
+    average = F.avg_pool1d if isinstance(pool, nn.MaxPool1d) else F.avg_pool2d
+    pooled: Tensor = average(inputs[0], pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
+    return pooled

@@ -1,0 +1,39 @@
+"""Options of a pruning window, declared once for all methods that prune within one."""
+
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from switchbench.methods.options import Options, option
+from switchbench.methods.parts.pruning_schedules import Window
+
+
+def begin(default: float, **about: Any) -> Any:
+    """Declare the option ``begin``; ``about`` goes to :func:`option`."""
+    return option(default, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1, **about)
+
+
+def end(default: float = 0.6, **about: Any) -> Any:
+    """Declare the option ``end``; ``about`` goes to :func:`option`."""
+    return option(
+        default, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1, **about
+    )
+
+
+def updates(default: int, **about: Any) -> Any:
+    """Declare the option ``updates``; ``about`` goes to :func:`option`."""
+    return option(default, "number of pruning events between begin and end", ge=1, **about)
+
+
+class WindowOptions(Options):
+    """Base of options with a pruning window, which must be in order."""
+
+    @property
+    def window(self) -> Window:
+        """The window that the options describe. Raises ValueError if it ends before it begins."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        _ = self.window
+        return self
