@@ -5,6 +5,7 @@ what the short suite has in its stead. ``cluster``, ``gpu`` and ``postgresql`` s
 """
 
 import os
+import re
 
 # Two pytest workers share the machine: one thread each, as trials have. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from switchbench.datasets import MissingData, load
 from switchbench.methods import METHODS
@@ -68,10 +70,30 @@ def fashion_mnist() -> Any:
         pytest.skip(str(missing))
 
 
+class ByWork(LoadScopeScheduling):
+    """Each pytest worker takes the next test when it is free; tests that share something costly go to one of
+    them together. Large groups come first. (``--dist=loadgroup`` would do, but pytest-xdist 3.8 finds no groups
+    in pytest 9.2.)"""
+
+    MODULES = ("test_run.py", "test_tuning.py", "test_export.py")
+    """Their tests look at one comparison or search, some in turn."""
+    CHECKS = re.compile(r".*::test_keeps_the_contract\w*\[.*-")
+    """The checks of a method share its first run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.split("::")[0]
+        checks = self.CHECKS.match(nodeid)
+        return module if module.endswith(self.MODULES) else checks[0] if checks else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWork:
+    return ByWork(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on Ray come first, because at the end of a run a long test is waited for. Otherwise the order stays,
-    so that tests that share a fixture are neighbours: ``--dist=worksteal`` hands out neighbours together."""
+    """Tests on Ray come first: at the end of a run a long test is waited for."""
     for item in items:
         if "ray_cluster" in getattr(item, "fixturenames", ()):
             item.add_marker("cluster")

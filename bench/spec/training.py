@@ -81,13 +81,3 @@ class TrainingConfig(BaseModel):
         """Gradient steps in all and in one epoch (the last batch may be smaller)."""
         per_epoch = math.ceil(examples / self.batch_size)
         return self.steps or (self.epochs or 0) * per_epoch, per_epoch
-
-    def lr_factor(self, passed: float) -> float:
-        """Learning rate over ``lr`` after the share ``passed`` of training, in [0, 1)."""
-        if self.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * passed))
-        if self.schedule == "linear":
-            return min(1.0, (1 - passed) / self.decay)
-        if self.schedule == "step":
-            return 0.1 ** sum(passed >= milestone for milestone in self.milestones)
-        return 1.0

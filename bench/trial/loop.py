@@ -20,6 +20,7 @@ from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
 from switchbench.trial.control import UNCONTROLLED, Control
 from switchbench.trial.cost import CostMeter, Costs
+from switchbench.trial.learning_rate import lr_factor
 from switchbench.trial.optimisers import Optimisers
 from switchbench.trial.step import compiled, take_step, task_loss
 from switchbench.trial.unmeasured import Diverged
@@ -128,7 +129,7 @@ class Training:
         loss_sum = torch.zeros((), device=self.splits.train.device)
         seen, factor = 0, 1.0
         for batch in batches:
-            factor = self.config.lr_factor(self.step / self.steps)
+            factor = lr_factor(self.config, self.step / self.steps)
             self.step += 1
             progress = Progress(self.step, self.steps, epoch, self.optimisers.step_size)
             learning = self.method.learning(progress)

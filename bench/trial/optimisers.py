@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, and which parameter groups learn at a step."""
+"""Optimisers, and which parameter groups learn at a step."""
 
 from collections.abc import Collection
 from typing import Any

@@ -1,0 +1,27 @@
+"""The learning-rate schedule."""
+
+import math
+
+from switchbench.spec.training import TrainingConfig
+
+
+def lr_factor(config: TrainingConfig, passed: float) -> float:
+    """Learning rate over its peak, ``config.lr``.
+
+    Args:
+        config: The training, which names the schedule.
+        passed: Share of the training that is over, in [0, 1).
+
+    Returns:
+        A factor in [0, 1].
+
+    >>> lr_factor(TrainingConfig(epochs=1, schedule="linear", decay=0.5), passed=0.75)
+    0.5
+    """
+    if config.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * passed))
+    if config.schedule == "linear":
+        return min(1.0, (1 - passed) / config.decay)
+    if config.schedule == "step":
+        return 0.1 ** sum(passed >= milestone for milestone in config.milestones)
+    return 1.0
