@@ -22,7 +22,7 @@ LEGEND_LINES = 18
 PANEL, LEGEND_COLUMN = (7.0, 5.2), 2.6
 """Inches."""
 
-CAPTION = "mean and 95 % interval; outliers are clipped and marked"
+CAPTION = "mean and 95 % interval; outliers are clipped"
 
 Style = tuple[str, str]
 """Colour and marker."""

@@ -62,8 +62,8 @@ WORKER = """
 import pickle, sys
 shipped, configs = pickle.loads(sys.stdin.buffer.read())
 from switchbench import TrialConfig
-from switchbench.plugins.ship import adopt
-adopt(shipped)
+from switchbench.plugins.ship import register_shipped
+register_shipped(shipped)
 print(*[TrialConfig.model_validate_json(config).trial_id for config in configs])
 """
 

@@ -24,6 +24,7 @@ from switchbench.compare.run import run
 from switchbench.methods import METHODS
 from switchbench.methods.options import declared, unmet
 from switchbench.observe.terminal import plain_console
+from switchbench.row import Status
 
 DENSITY = 0.02
 CEILING = 0.05
@@ -126,7 +127,7 @@ def main() -> None:
     options = parser.parse_args()
     plan = spec(options.points, options.epochs, options.methods)
     results = run(plan, options.out, mlflow_uri="none")
-    measured = results[results["status"] == "ok"]
+    measured = results[results["status"] == Status.OK]
     table = Table("method", "default", "best", "density", "options of the best", box=None)
     for name, rows in measured.groupby(measured["label"].str.rpartition(" #")[0], sort=False):
         incumbent = rows.iloc[0]

@@ -238,7 +238,7 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
         import torch._dynamo  # noqa: F401  # torch's first optimiser does so: seconds, and in no trial's time
 
-        ship.adopt(shared["extensions"])
+        ship.register_shipped(shared["extensions"])
         self.job: Job = shared["job"]
 
     def step(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from switchbench.spec.components import CHOICES
 
 
 def extensions() -> list[tuple[str, str, Any]]:
-    """What plug-ins have registered: kind, name, object. Workers get them by :func:`adopt`."""
+    """What plug-ins have registered: kind, name, object. Workers get them by :func:`register_shipped`."""
     return [
         (choice.kind, name, registered)
         for choice in CHOICES
@@ -16,7 +16,7 @@ def extensions() -> list[tuple[str, str, Any]]:
     ]
 
 
-def adopt(registered: list[tuple[str, str, Any]]) -> None:
+def register_shipped(registered: list[tuple[str, str, Any]]) -> None:
     """Register in this process what :func:`extensions` listed in another."""
     registries = {choice.kind: choice.registry for choice in CHOICES}
     for kind, name, thing in registered:

@@ -48,7 +48,18 @@ class Scope(BaseModel):
         return self.include + self.exclude
 
     def of(self, network: nn.Module) -> Layers:
-        """The layers in scope by name, in the order of the network."""
+        """List the layers of a network that are in scope.
+
+        Args:
+            network: Any network.
+
+        Returns:
+            Layers by their names in the network, in its order.
+
+        >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(8, 4), nn.Linear(4, 2))
+        >>> [*Scope(layers="fc").of(network)], [*Scope(layers="all", exclude=("2",)).of(network)]
+        (['1', '2'], ['0', '1'])
+        """
         kind = PRUNABLE if self.layers == "all" else nn.Linear
         return {
             name: layer

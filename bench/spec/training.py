@@ -72,12 +72,22 @@ class TrainingConfig(BaseModel):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What of it decides a result. Options that were added later leave no trace where they have no
-        effect, so that earlier results are found."""
+        """What of it decides a result. Options at an inert default are omitted, so that ids from before the
+        option existed stay valid."""
         plain = self.model_dump(mode="json")
         return {name: value for name, value in plain.items() if value != WITHOUT_EFFECT.get(name, ...)}
 
     def length(self, examples: int) -> tuple[int, int]:
-        """Gradient steps in all and in one epoch (the last batch may be smaller)."""
+        """The length of the training in gradient steps.
+
+        Args:
+            examples: Number of training images.
+
+        Returns:
+            Steps in all, and in one epoch. The last batch of an epoch may be smaller.
+
+        >>> TrainingConfig(epochs=2, batch_size=64).length(129)
+        (6, 3)
+        """
         per_epoch = math.ceil(examples / self.batch_size)
         return self.steps or (self.epochs or 0) * per_epoch, per_epoch

@@ -51,7 +51,14 @@ class TrialConfig(BaseModel):
 
     @classmethod
     def of(cls, **fields: Any) -> "TrialConfig":
-        """Build a config from plain values. Raises InputError."""
+        """Build a config from plain values.
+
+        Args:
+            fields: As in a spec: names, or mappings with options.
+
+        Raises:
+            InputError: A value cannot be used; the message is one line that names it.
+        """
         try:
             config = cls.model_validate(fields)
         except ValidationError as error:
