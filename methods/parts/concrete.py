@@ -22,7 +22,12 @@ def logistic(tensor: Tensor) -> Tensor:
 
 
 def sample(logits: Tensor, noise: Tensor) -> Tensor:
-    """Gates in [0, 1] with reparametrised logistic noise."""
+    """Sample gates in [0, 1], differentiable in the logits.
+
+    Args:
+        logits: Log odds of open gates, of any shape.
+        noise: Logistic noise of the same shape (:func:`logistic`).
+    """
     gate: Tensor = Sample.apply(logits, noise)
     return gate
 
@@ -47,17 +52,21 @@ class Sample(torch.autograd.Function):
 
 
 def mean(logits: Tensor) -> Tensor:
-    """Gates without noise, as the finished network has them."""
+    """Return the gates without noise, as the finished network has them.
+
+    >>> mean(torch.tensor([-3.0, 0.0, 3.0]))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     return _stretch(logits.sigmoid())
 
 
 def open_probability(logits: Tensor) -> Tensor:
-    """Probability that a sampled gate is not zero."""
+    """Return the probability that a sampled gate is not zero."""
     return (logits - SHIFT).sigmoid_()
 
 
 def expected_open(logits: Tensor) -> Tensor:
-    """Expected number of open gates: the differentiable L0 norm."""
+    """Return the expected number of open gates: the differentiable L0 norm."""
     expected: Tensor = ExpectedOpen.apply(logits)
     return expected
 

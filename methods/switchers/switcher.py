@@ -35,7 +35,7 @@ class Switcher(Method):
 
     That is what the defaults make of a family with orthogonal parts, each an option. In the
     ``steps`` schedule every ``every``-th step belongs to the reader: the weights are frozen while
-    the reader learns through the gates' gradient; gates stand between its steps. In the ``epochs``
+    the reader learns through the gates' gradient; between its steps gates are constants. In the ``epochs``
     schedule (the paper's) gates are recomputed at every step, epochs 0, 2, … train the weights
     and 1, 3, … the reader; batch norms and ungated parameters learn throughout. Density falls on
     the cubic schedule, like gradual magnitude pruning. For the last part of training gates are fixed
@@ -207,11 +207,8 @@ class Switcher(Method):
                 gate.gate = gate.gate.detach()
         if at is not None or self.config.schedule == "steps":
             self.computed_at = None
-        if (
-            self.config.gate == "binary"
-            and self.computed_at is None
-            and progress.fraction > self.config.begin
-        ):
+        constant = self.computed_at is None
+        if constant and self.config.gate == "binary" and progress.fraction > self.config.begin:
             self._zero_in_place()
 
     @torch.no_grad()
