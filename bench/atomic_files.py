@@ -17,7 +17,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
     The content is written under another name in the same folder, flushed to disk and renamed, so that
     neither a killed process nor a power cut leaves half a file. If the block raises, ``path`` stays as
-    it was. The folder is made if it is missing.
+    it was. A missing folder is an error: on a node that lacks the shared folder, a folder made here would
+    take results that nobody sees.
 
     Args:
         path: The file to write.
@@ -26,9 +27,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         A binary stream.
 
     Raises:
-        OSError: The folder or the file cannot be written.
+        OSError: The folder is missing, or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}", suffix=PARTIAL)
     partial = Path(name)
     try:

@@ -9,12 +9,22 @@ from switchbench.atomic_files import atomic_write, discard
 
 
 def test_content_appears_at_the_end_of_the_block(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "file"
+    path = tmp_path / "file"
     with atomic_write(path) as stream:
         stream.write(b"whole")
         assert not path.exists()
     assert path.read_bytes() == b"whole"
     assert [*path.parent.iterdir()] == [path]
+
+
+def test_no_folder_is_made(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_write(tmp_path / "missing" / "file") as stream:
+            stream.write(b"lost")
+
+    with pytest.raises(FileNotFoundError):
+        write()
+    assert not (tmp_path / "missing").exists()
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:

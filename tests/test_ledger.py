@@ -116,6 +116,16 @@ def test_a_failed_write_leaves_nothing(filled: tuple[Ledger, list[Any]], monkeyp
     assert not list(ledger.folder.rglob("*.part"))
 
 
+def test_a_node_without_the_folder_loses_no_row_in_silence(
+    filled: tuple[Ledger, list[Any]], tmp_path: Path
+) -> None:
+    _, plan = filled
+    elsewhere = Ledger(tmp_path / "not mounted")
+    with pytest.raises(FileNotFoundError):
+        elsewhere.write(row_of(plan[0], Status.OK), [{"epoch": 0, "loss": 1.5}])
+    assert not elsewhere.folder.exists()
+
+
 def test_a_broken_file_is_a_trial_to_run(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, plan = filled
     (ledger.folder / "trials" / f"{plan[0].trial_id}.parquet").write_bytes(b"PAR1")

@@ -153,3 +153,12 @@ def test_values_outside_the_space_are_left_out() -> None:
     made = of("magnitude", begin={"low": 0.1, "high": 0.2})
     given = Values.named({"begin": 0.15, "end": 0.95, "training.lr": 1.0, "density": 0.1})
     assert made.inside(given) == Values(options={"begin": 0.15})
+
+
+def test_options_that_do_not_go_together_are_refused_by_the_choice_and_not_by_the_draw() -> None:
+    wide = DensityRange(low=0.01, high=0.5, log=True)
+    made = of("magnitude", wide, pattern=["2:4", "unstructured"], distribution=["erk", "global"])
+    values = made.draw(low)
+    assert values.options["pattern"] == "2:4"
+    with pytest.raises(InputError, match="distribution 'erk' has no effect with pattern '2:4'"):
+        made.choice(values, "x")

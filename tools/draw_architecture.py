@@ -123,8 +123,8 @@ def main() -> None:
     """Draw, or check the page."""
     page = PAGE.read_text(encoding="utf-8")
     new = DRAWING.sub(lambda match: match[1] + drawn(), page)
-    if new != page and "--check" in sys.argv[1:]:
-        sys.exit(f"{PAGE.name} is not the code's: run make docs")
+    if "--check" in sys.argv[1:]:
+        sys.exit(f"{PAGE.name} is not the code's: run make docs" if new != page else 0)
     PAGE.write_text(new, encoding="utf-8")
 
 

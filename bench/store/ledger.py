@@ -1,4 +1,4 @@
-"""The ledger: a comparison's folder, and the only place that knows the names of its files.
+"""The ledger: a comparison's folder, and the names of its files, which nothing outside this package knows.
 
 ::
 

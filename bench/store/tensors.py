@@ -14,6 +14,7 @@ State = dict[str, Tensor]
 
 def save(path: Path, content: Any) -> None:
     """Write tensors and plain values. Raises OSError or RuntimeError, as torch does on a full disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as stream:
         torch.save(content, stream)
 

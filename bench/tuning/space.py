@@ -227,7 +227,10 @@ def _lacks_effect(method: MethodChoice, variable: Variable, values: Values) -> b
     config: type[Options] = method.registered.Config
     options = config.model_construct(**{**method.options, **values.options})
     if variable == THE_DENSITY:
-        return not method.registered.takes_target(options)
+        try:
+            return not method.registered.takes_target(options)
+        except ValueError:  # values that do not go together, which :meth:`Space.choice` refuses with a reason
+            return False
     return bool(unmet(options, variable.key))
 
 
