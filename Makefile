@@ -3,6 +3,7 @@
 #   make test         style, types and tests
 # and, for those who work on it:
 #   make test-all     style, types and all tests, those marked slow included
+#   make install      install the code into .venv again, after a change
 #   make lint         style and format alone (ruff)
 #   make types        types alone (mypy)
 #   make benchmark    what the suite and each method cost, as ratios within one run
@@ -15,10 +16,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.yaml' -o -type d ! -name __pycache__)
 
-.PHONY: quickstart test test-all lint types benchmark docs defaults clean
+.PHONY: quickstart install test test-all lint types benchmark docs defaults clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/switchbench run quickstart
+
+install: $(VENV)/.installed
 
 test: lint types
 	$(BIN)/pytest
