@@ -1,4 +1,4 @@
-"""Writing files so that they exist whole or not at all."""
+"""Atomic writes: a file exists complete or not at all."""
 
 import os
 import tempfile
@@ -15,10 +15,10 @@ PARTIAL = ".part"
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary stream whose content replaces ``path`` when the block ends.
 
-    The content is written under another name in the same folder, flushed to disk and renamed, so that
-    neither a killed process nor a power cut leaves half a file. If the block raises, ``path`` stays as
-    it was. A missing folder is an error: on a node that lacks the shared folder, a folder made here would
-    take results that nobody sees.
+    The content is written to another file in the same folder, flushed to disk and renamed. So neither a
+    killed process nor a power cut leaves an incomplete file. If the block raises, ``path`` is unchanged. A
+    missing folder is an error and is not made: on a node without the shared folder, results in a new local
+    folder would be lost.
 
     Args:
         path: The file to write.
@@ -44,7 +44,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def discard(path: Path) -> None:
-    """Remove a file, if it is there, and what killed processes left of attempts to write it."""
+    """Remove a file if it exists, and the temporary files of interrupted writes to it.
+
+    Args:
+        path: The file.
+    """
     path.unlink(missing_ok=True)
     for partial in path.parent.glob(f".{path.name}*{PARTIAL}"):
         partial.unlink(missing_ok=True)

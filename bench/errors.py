@@ -1,30 +1,61 @@
-"""What ends a command early, said in one clear line."""
+"""Errors that end a command, and their one-line messages."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 
 class InputError(Exception):
-    """The user's input cannot be used; the message is one line that names what to change."""
+    """The user's input is not valid. The message is one line that names what to change."""
 
 
 class Interrupted(Exception):
-    """A run was stopped by Ctrl-C; the message says how to go on."""
+    """Ctrl-C stopped a run. The message says how to continue."""
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """One clause on a name that is not known: the nearest name, and all of them."""
+def unknown(kind: str, name: object, known: Iterable[str], nested: Mapping[str, str] | None = None) -> str:
+    """Describe an unknown name, with the most similar known name and all known names.
+
+    Args:
+        kind: What the name stands for, such as ``method``.
+        name: The unknown name.
+        known: All known names.
+        nested: Names that are known elsewhere, with what to write instead. They are suggested as well.
+
+    Returns:
+        A part of an error message.
+
+    >>> unknown("method", "magnitud", ["random", "magnitude"])
+    "unknown method 'magnitud'; did you mean 'magnitude'? known: magnitude, random"
+    """
     names = sorted(set(known))
-    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ";"
+    options = {**(nested or {}), **{each: each for each in names}}
+    nearest = options.get(nearest_of(name, options) or "")
+    hint = f"; did you mean {nearest!r}?" if nearest else ";"
     return f"unknown {kind} {name!r}{hint} known: {', '.join(names) or 'none'}"
 
 
+def nearest_of(name: object, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to a name; None if none is similar.
+
+    >>> nearest_of("neurons", ["unstructured", "neuron"])
+    'neuron'
+    """
+    return next(iter(difflib.get_close_matches(str(name), [*known], n=1, cutoff=0.5)), None)
+
+
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """All problems of a failed validation in one line: where, what was given, what is allowed."""
+    """Describe all errors of a failed validation in one line: the field, the value, and what is allowed.
+
+    Args:
+        error: The error of pydantic.
+        model: The model that was validated.
+
+    Returns:
+        The error message, with `` | `` between errors.
+    """
     return " | ".join(_explain_one(problem, model) for problem in error.errors())
 
 
@@ -33,14 +64,15 @@ def _explain_one(problem: Any, model: type[BaseModel]) -> str:
     where = _path(location)
     if kind == "extra_forbidden":
         parent = _path(location[:-1])
-        clause = unknown("key", location[-1], _fields(model, location[:-1]))
+        inner = _model_at(model, location[:-1])
+        clause = unknown("key", location[-1], inner.model_fields, _nested_keys(inner))
         return f"{parent}: {clause}" if parent else clause
     if kind == "missing":
         return f"{where}: is required"
-    said = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if kind in ("input", "value_error"):
-        return f"{where}: {said}" if where else said
-    return f"{where}: {given!r} {said}" if where else f"{given!r} {said}"
+        return f"{where}: {message}" if where else message
+    return f"{where}: {given!r} {message}" if where else f"{given!r} {message}"
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -50,19 +82,32 @@ def _path(location: tuple[int | str, ...]) -> str:
     return path
 
 
-def _fields(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Keys that the (nested) model at ``location`` allows."""
-    inner: type[BaseModel] = model
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the nested model at a location."""
+    inner = model
     for part in location:
         if isinstance(part, str):
-            annotation = inner.model_fields[part].annotation
-            inner = next(kind for kind in _kinds(annotation) if issubclass(kind, BaseModel))
-    return list(inner.model_fields)
+            inner = _models(inner.model_fields[part].annotation)[0]
+    return inner
 
 
-def _kinds(annotation: Any) -> Iterator[type]:
-    """The classes in an annotation: itself, or those of its union or list."""
+def _nested_keys(model: type[BaseModel]) -> dict[str, str]:
+    """Return the keys of models that are fields of a model, with their dotted names."""
+    return {
+        key: f"{name}.{key}"
+        for name, field in reversed(model.model_fields.items())
+        for nested in _models(field.annotation)
+        for key in nested.model_fields
+    }
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    return [cls for cls in _classes(annotation) if issubclass(cls, BaseModel)]
+
+
+def _classes(annotation: Any) -> Iterator[type]:
+    """Yield the classes in an annotation: itself, or the members of its union or list."""
     if isinstance(annotation, type) and not get_args(annotation):
         yield annotation
     for inner in get_args(annotation):
-        yield from _kinds(inner)
+        yield from _classes(inner)

@@ -1,6 +1,6 @@
 """Registration by decorator: one definition per name, described by the first line of its docstring.
 
-Methods, networks and data sets all register in this way. A leaf: it imports nothing of switchbench.
+Methods, networks and data sets all register in this way. This module imports nothing of switchbench.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ def registrar(kind: str, registry: dict[str, Any]) -> Callable[[str], Callable[[
 
     Args:
         kind: What the classes are, for error messages, such as ``"method"``.
-        registry: Where they are put, by name.
+        registry: The registered classes by name; the decorator adds to it.
 
     Returns:
         A function ``register(name)`` that returns a class decorator. The decorator puts the class into the
@@ -44,8 +44,8 @@ def check_name(kind: str, name: str, definition: Any, holder: Any | None) -> Non
         kind: What it is, for error messages.
         name: The name.
         definition: The class or function.
-        holder: The class or function that has the name now, if any. The same definition of a module that is
-            imported again may take its place.
+        holder: The class or function that has the name now, if any. A definition may replace itself: its
+            module may be imported again.
 
     Raises:
         ValueError: The definition has no docstring, or another one has the name.

@@ -1,46 +1,53 @@
-"""What is stored of a trial and of a point of a search. The only list of columns.
+"""Rows of the ledger: what is stored for each trial and for each point of a search. The only list of columns.
 
 The ledger's schema, MLflow's metrics and the columns of reports are derived from these classes. To add a
-measurement, add a field here and fill it where it is measured: :class:`~switchbench.measure.accounting.Count`
-and :class:`~switchbench.trial.cost.Costs` go into the row by the names of their fields.
+measurement, add a field here and one of the same name where it is measured: the fields of
+:class:`~switchbench.measure.counting.Count` and :class:`~switchbench.trial.cost.Costs` are copied into the
+row by name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
 
 class Status(StrEnum):
-    """What became of a trial."""
+    """Outcome of a trial."""
 
     OK = "ok"
     """Trained and measured on test images."""
     VALIDATED = "validated"
-    """Trained and measured on validation images alone, as in a search."""
+    """Trained and measured on validation images only, as in a search."""
     PRUNED = "pruned"
-    """Stopped early by a search's pruner."""
+    """Stopped early by the pruner of a search."""
     DIVERGED = "diverged"
-    """Loss or weights are no longer finite."""
+    """The loss or weights became infinite or NaN."""
     SKIPPED = "skipped"
-    """The method cannot handle this network; the error is its reason."""
+    """The method does not support this network; the error says why."""
     FAILED = "failed"
-    """Raised, hung, or lost with its worker; it is tried again."""
+    """Raised an exception, hung, or lost its worker; it is tried again."""
     MISSING = "missing"
-    """Planned and not run yet; stands in tables and is never stored."""
+    """Planned and not run yet. It appears in tables and is never stored."""
 
     def settled(self, test: bool = True) -> bool:
-        """Whether a trial with this status need not run again.
+        """Return whether a trial with this status need not run again.
 
         Args:
-            test: Whether the trial is to be measured on test images; in a search it is not.
+            test: Whether the trial should be measured on test images; in a search it is not.
+
+        Returns:
+            True if the status is final.
+
+        >>> Status.VALIDATED.settled(), Status.VALIDATED.settled(test=False)
+        (False, True)
         """
         measured = {Status.OK} if test else {Status.VALIDATED, Status.PRUNED}
         return self in measured | {Status.DIVERGED, Status.SKIPPED}
 
 
 class PointState(StrEnum):
-    """What became of a point of a search. The words are those that Optuna uses."""
+    """Outcome of a point of a search, in Optuna's words."""
 
     COMPLETE = "complete"
     PRUNED = "pruned"
@@ -50,35 +57,43 @@ class PointState(StrEnum):
 
 @dataclass(frozen=True)
 class Uses:
-    """Where a column is used beside the ledger."""
+    """Uses of a column outside the ledger."""
 
     metric: bool = False
-    """Whether MLflow gets it as a metric."""
+    """Whether MLflow stores it as a metric."""
     mean: bool = False
-    """Whether reports take its mean over seeds."""
+    """Whether reports show its mean over seeds."""
     tag: bool = False
-    """Whether MLflow gets it as a tag, which may change, unlike a parameter."""
+    """Whether MLflow stores it as a tag, which may change, unlike a parameter."""
     share: bool = False
-    """Whether it is a share in [0, 1], which reads best in %."""
+    """Whether it is a share in [0, 1], which is shown in %."""
     higher_is_better: bool = False
+    """Whether a search maximises it."""
+    objective: bool = False
+    """Whether a search may optimise it. Results on test images must not be among these."""
     heading: str = ""
-    """Its heading in the report's table of costs; empty: it is no column there."""
+    """Heading in the report's table of costs; empty: it is not in that table."""
     optional: bool = False
-    """Whether that table leaves it out if no row has it, as those of older versions."""
-    form: str = "{:,.0f}"
-    """How that table formats it."""
+    """Whether that table omits it if no row has it, as in results of older versions."""
+    template: str = "{:,.0f}"
+    """Format string of its values in that table."""
 
 
 def column(**uses: Any) -> Any:
-    """Declare a field of a row, None unless given, with its :class:`Uses`."""
+    """Declare a field of a row with the default None.
+
+    Args:
+        uses: Fields of :class:`Uses`.
+    """
     return field(default=None, metadata={"uses": Uses(**uses)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTrial:
-    """What tells a planned trial from others."""
+    """Identity of a planned trial."""
 
     trial_id: str
+    """Hash that identifies the trial."""
     label: str = field(metadata={"uses": Uses(tag=True)})
     method: str
     control_of: str | None = None
@@ -88,53 +103,73 @@ class PlannedTrial:
     scope: str
     seed: int
     target_density: float | None = None
-    """None where the method takes no target."""
+    """Density that the method is asked for, in (0, 1]; None if the method takes no target."""
     start: str | None = None
     """Id of the trial whose dense network this one starts from."""
 
     @classmethod
     def stored(cls, plain: Mapping[str, Any]) -> Self:
-        """What a table holds in a row. Columns that are missing there count as not measured, and columns
-        of other versions are left out."""
+        """Make an instance from a stored row.
+
+        Args:
+            plain: Values by column. Missing columns get their defaults; columns of other versions are
+                ignored.
+
+        Returns:
+            The instance.
+
+        Raises:
+            ValueError: A column that has no default is missing, or a value is not allowed.
+        """
+        missing = [each.name for each in fields(cls) if each.default is MISSING and each.name not in plain]
+        if missing:
+            raise ValueError(f"columns are missing: {', '.join(missing)}")
         return cls(**{name: plain[name] for name in columns(cls) if name in plain})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row(PlannedTrial):
-    """One trial as it is stored. What was not measured is None. ``row["density"]`` is ``row.density``.
+    """Stored result of one trial. Values that were not measured are None.
 
-    Densities and accuracies are shares in [0, 1]; FLOPs and multiply-accumulates count matrix products and
-    convolutions.
+    Densities and accuracies are shares in [0, 1]. FLOPs and multiply-accumulates (MACs) count matrix products
+    and convolutions. ``row["density"]`` is the same as ``row.density``.
     """
 
     status: Status = field(metadata={"uses": Uses(tag=True)})
     error: str | None = column(tag=True)
-    density: float | None = column(metric=True, mean=True, share=True, heading="density", form="{:.3%}")
+    density: float | None = column(
+        objective=True, metric=True, mean=True, share=True, heading="density", template="{:.3%}"
+    )
     """Non-zero share of the weights in scope."""
-    density_prunable: float | None = column(metric=True, mean=True, heading="of prunable", form="{:.3%}")
+    density_prunable: float | None = column(metric=True, mean=True, heading="of prunable", template="{:.3%}")
     """Non-zero share of all linear and convolution weights."""
-    density_network: float | None = column(metric=True, mean=True, heading="of network", form="{:.3%}")
+    density_network: float | None = column(metric=True, mean=True, heading="of network", template="{:.3%}")
     """Non-zero share of all parameters."""
     density_layers: str | None = None
     """JSON: the density of each linear and convolution layer by name."""
     test_accuracy: float | None = column(metric=True, share=True, higher_is_better=True)
     test_top5: float | None = column(metric=True, mean=True, share=True, higher_is_better=True)
     test_loss: float | None = column(metric=True, mean=True)
-    val_accuracy: float | None = column(metric=True, mean=True, share=True, higher_is_better=True)
-    val_loss: float | None = column(metric=True)
+    val_accuracy: float | None = column(
+        objective=True, metric=True, mean=True, share=True, higher_is_better=True
+    )
+    val_loss: float | None = column(objective=True, metric=True)
     train_size: int | None = None
     val_size: int | None = None
     test_size: int | None = None
-    macs: int | None = column(metric=True, mean=True, heading="MACs")
-    """Multiply-accumulates of one image with the weights that are not zero."""
+    macs: int | None = column(objective=True, metric=True, mean=True, heading="MACs")
+    """MACs for one image with the non-zero weights."""
     macs_dense: int | None = column(metric=True, mean=True)
-    macs_shrunk: int | None = column(metric=True, mean=True, heading="MACs shrunk", optional=True)
-    """Of the dense network that is left when dead units are removed."""
+    """MACs for one image with all weights."""
+    macs_shrunk: int | None = column(
+        objective=True, metric=True, mean=True, heading="MACs shrunk", optional=True
+    )
+    """MACs for one image of the dense network without dead units."""
     steps: int | None = column(metric=True, mean=True, heading="steps")
     examples: int | None = column(metric=True)
     rounds: int | None = None
-    train_seconds: float | None = column(metric=True, mean=True)
-    train_flops: float | None = column(mean=True)
+    train_seconds: float | None = column(objective=True, metric=True, mean=True)
+    train_flops: float | None = column(objective=True, mean=True)
     parameters: int | None = column(metric=True, mean=True)
     method_parameters: int | None = column(metric=True, mean=True, heading="added parameters")
     method_seconds: float | None = column(mean=True)
@@ -142,59 +177,67 @@ class Row(PlannedTrial):
     device: str | None = column(tag=True)
     threads: int | None = None
     versions: str | None = column(tag=True)
-    """JSON: versions of what decides a result."""
+    """JSON: versions of software that may affect the result."""
     config: str | None = None
     """JSON: the trial's config."""
     finished: str | None = None
-    """ISO 8601 time, UTC."""
+    """Time when the row was stored: ISO 8601, UTC."""
     run: str | None = None
-    """Name of the run that wrote it."""
+    """Name of the run that stored the row."""
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
 
     @classmethod
     def stored(cls, plain: Mapping[str, Any]) -> Self:
-        return super().stored({**plain, "status": Status(plain["status"])})
+        status = plain.get("status")
+        if status not in [*Status]:
+            raise ValueError(f"status {status!r} should be one of {', '.join(Status)}")
+        return super().stored({**plain, "status": Status(str(status))})
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointRow:
-    """One point of a search as it is stored."""
+    """Stored result of one point of a search."""
 
     label: str
     """Label of the method."""
     number: int
+    """Number of the point in the study of the method."""
     state: PointState
     origin: str | None = None
-    """Where a point comes from that no sampler has drawn."""
+    """Where the point comes from, if no sampler drew it."""
     best: bool = False
-    """Whether it is the best of its method, or in the Pareto set."""
+    """Whether it is the best point of its method, or in the Pareto set."""
     objectives: str
     """JSON: names of the objectives."""
     values: str
     """JSON: one value per objective."""
     params: str
-    """JSON: the values that were tried, by the names of their variables."""
+    """JSON: the values of the point by variable name."""
     distributions: str
-    """JSON: Optuna's distributions, by the same names."""
+    """JSON: Optuna's distributions by variable name."""
     infeasible: float | None = None
-    """How much denser it is than it may be; at most 0 if it is not."""
+    """Density above the allowed density; the point is feasible if this is at most 0."""
     density: float | None = None
     val_accuracy: float | None = None
     steps: int | None = None
-    """Gradient steps of its trials."""
+    """Gradient steps of all its trials."""
     seconds: float | None = None
     error: str | None = None
 
 
-def columns(of: type = Row) -> list[str]:
-    """Names of the columns of a row, in the order of tables."""
-    return [each.name for each in fields(of)]
+def columns(row_type: type = Row) -> list[str]:
+    """Return the names of a row's columns, in the order of tables.
+
+    >>> columns()[:3]
+    ['trial_id', 'label', 'method']
+    """
+    return [each.name for each in fields(row_type)]
 
 
 def uses(name: str) -> Uses:
-    """The uses of a column.
+    """Return the uses of a column of :class:`Row`.
 
     >>> uses("val_accuracy").higher_is_better, uses("val_loss").higher_is_better
     (True, False)
@@ -204,7 +247,13 @@ def uses(name: str) -> Uses:
 
 
 def used_as(use: str) -> list[str]:
-    """The columns that have a use, by the name of its attribute in :class:`Uses`, in order.
+    """Return the columns with a use, in order.
+
+    Args:
+        use: Name of an attribute of :class:`Uses`.
+
+    Returns:
+        Names of the columns of :class:`Row` for which the attribute is true.
 
     >>> used_as("tag")
     ['label', 'status', 'error', 'device', 'versions']
@@ -212,10 +261,10 @@ def used_as(use: str) -> list[str]:
     return [name for name in columns() if getattr(uses(name), use)]
 
 
-def ascending(name: str, value: float) -> float:
-    """A measurement with its sign changed if higher is better, so that the lowest is always the best.
+def to_minimise(name: str, value: float) -> float:
+    """Return a value of a column such that lower is better: its sign is changed if higher is better.
 
-    >>> ascending("val_accuracy", 0.5), ascending("val_loss", 0.5)
+    >>> to_minimise("val_accuracy", 0.5), to_minimise("val_loss", 0.5)
     (-0.5, 0.5)
     """
     return -value if uses(name).higher_is_better else value

@@ -19,6 +19,7 @@ from switchbench.methods.masked import GatedMethod, MaskedMethod
 from switchbench.methods.movement import Movement
 from switchbench.methods.options import Options, defaults, option
 from switchbench.methods.parts.layers import Layers
+from switchbench.methods.patterned import PatternedMethod, PatternOptions
 from switchbench.methods.powerpropagation import Powerpropagation
 from switchbench.methods.random import Random, RandomLayerMatched, ShuffledMask
 from switchbench.methods.regularised import L1, DeepHoyer, GroupLasso, L1Subgradient, Regularised
@@ -65,6 +66,8 @@ __all__ = [
     "NeuronNorm",
     "Options",
     "ParameterGroup",
+    "PatternOptions",
+    "PatternedMethod",
     "Powerpropagation",
     "Progress",
     "Random",

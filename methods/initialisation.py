@@ -6,29 +6,30 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from switchbench.methods.contract import Method, register
-from switchbench.methods.masked import MaskedMethod
+from switchbench.methods.contract import register
 from switchbench.methods.options import option
-from switchbench.methods.parts import distributions, scores
-from switchbench.methods.parts.masks import Tensors, keep_top
+from switchbench.methods.parts import scores
+from switchbench.methods.parts.masks import Tensors
+from switchbench.methods.patterned import PatternedMethod, PatternOptions
 
 Batch = tuple[Tensor, Tensor]
 
 
-class AtInitialisation(MaskedMethod):
-    """Base: one mask, chosen before training by scores of all connections, ranked over all layers."""
+class AtInitialisation(PatternedMethod):
+    """Base: one mask, chosen before training by scores of all connections."""
 
     @abstractmethod
     def scores(self, batch: Batch) -> Tensors:
         """Score every connection of the untrained network on a batch of images and labels."""
 
-    def select(self, batch: Batch) -> Tensors:
-        """Return the masks at the target density."""
-        return keep_top(self.scores(batch), self.budget)
-
     def setup(self, batch: Batch) -> None:
-        masks = self.select(batch)
+        super().setup(batch)
+        masks = self.masks_for(batch)
         self.set_masks({name: mask.to(self.weights[name].dtype) for name, mask in masks.items()})
+
+    def masks_for(self, batch: Batch) -> Tensors:
+        """Return the masks at the final density."""
+        return self.select(self.scores(batch), self.final_density)
 
 
 @register("snip")
@@ -36,7 +37,7 @@ class SNIP(AtInitialisation):
     """Prune at initialisation by connection sensitivity |weight × gradient| on one batch.
 
     Lee, Ajanthan & Torr 2019, *SNIP: Single-shot Network Pruning based on Connection
-    Sensitivity*. It has no hyperparameters.
+    Sensitivity*. It has no hyperparameters but the pattern.
     """
 
     def scores(self, batch: Batch) -> Tensors:
@@ -54,7 +55,7 @@ class GraSP(AtInitialisation):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    class Config(Method.Config):
+    class Config(PatternOptions):
         temperature: float = option(200.0, "divisor of the logits", search=(1, 1000), log=True, gt=0)
 
     def scores(self, batch: Batch) -> Tensors:
@@ -80,27 +81,24 @@ class SynFlow(AtInitialisation):
     Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
     """
 
-    class Config(Method.Config):
+    class Config(PatternOptions):
         iterations: int = option(
             100, "pruning steps on the way to the target", search=(10, 200), log=True, ge=1
         )
 
-    def scores(self, batch: Batch) -> Tensors:
-        """Return 1 for the connections to keep and 0 for the others."""
-        ones = torch.ones_like(batch[0][:1], dtype=torch.float64)
+    def masks_for(self, batch: Batch) -> Tensors:
         training = self.network.training
         self.network.eval()
-        masks = {name: torch.ones_like(weight) for name, weight in self.weights.items()}
+        self.masks = {name: torch.ones_like(weight) for name, weight in self.weights.items()}
         for step in range(1, self.config.iterations + 1):
-            flow = self._flow(masks, ones)
-            alive = {name: score.masked_fill(masks[name] == 0, -1) for name, score in flow.items()}
-            density = self.target ** (step / self.config.iterations)
-            masks = keep_top(alive, distributions.budget(self.weights, density))
+            density = self.final_density ** (step / self.config.iterations)
+            self.masks = self.select(self.surviving(self.scores(batch)), density)
         self.network.train(training)
-        return masks
+        return dict(self.masks)
 
-    def _flow(self, masks: dict[str, Tensor], ones: Tensor) -> Tensors:
-        """Return |w| · ∂R/∂|w| in double precision: products over layers are small."""
+    def scores(self, batch: Batch) -> Tensors:
+        """Return |w| · ∂R/∂|w| under the present masks, as doubles: products over layers are small."""
+        ones = torch.ones_like(batch[0][:1], dtype=torch.float64)
         scoped = {f"{name}.weight": name for name in self.layers}
         state = {}
         for name, tensor in (
@@ -108,7 +106,7 @@ class SynFlow(AtInitialisation):
         ).items():
             value = tensor.detach().double() if tensor.is_floating_point() else tensor
             if name in scoped:
-                value = (value.abs() * masks[scoped[name]]).requires_grad_()
+                value = (value.abs() * self.masks[scoped[name]]).requires_grad_()
             elif isinstance(tensor, nn.Parameter):
                 value = value.new_zeros(value.shape) if name.endswith("bias") else value.abs()
             state[name] = value

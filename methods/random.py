@@ -7,23 +7,25 @@ from pydantic import model_validator
 from switchbench.methods.contract import Method, register
 from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.initialisation import AtInitialisation, Batch
+from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.options import option
 from switchbench.methods.parts import distributions, scores
 from switchbench.methods.parts.distributions import PerLayer
 from switchbench.methods.parts.masks import Tensors, counts, keep_top, random_masks
+from switchbench.methods.parts.patterns import Pattern, Unstructured
 from switchbench.methods.parts.scores import random_scores
 
 
 @register("random")
-class Random(AtInitialisation):
+class Random(MaskedMethod):
     """Control: a random mask fixed before training, by ERK or uniform in every layer."""
 
     class Config(Method.Config):
         distribution: PerLayer = option("erk", "how density spreads over layers")
 
-    def select(self, batch: Batch) -> Tensors:
+    def setup(self, batch: Batch) -> None:
         keep = distributions.layer_budgets(self.weights, self.target, self.config.distribution)
-        return random_masks(self.weights, keep, self.generator)
+        self.set_masks(random_masks(self.weights, keep, self.generator))
 
 
 @register("random-layer-matched")
@@ -68,6 +70,10 @@ class ShuffledMask(AtInitialisation):
         score: Literal["snip", "magnitude"] = option("snip", "what chooses the mask before it is shuffled")
 
     @classmethod
+    def pattern_of(cls, config: Any) -> Pattern:
+        return Unstructured()
+
+    @classmethod
     def control_of(cls, config: Any) -> str | None:
         return "snip" if config.score == "snip" else None
 
@@ -76,6 +82,6 @@ class ShuffledMask(AtInitialisation):
             return scores.sensitivities(self.network, self.weights, batch)
         return scores.magnitudes(self.weights)
 
-    def select(self, batch: Batch) -> Tensors:
-        masks = super().select(batch)
+    def masks_for(self, batch: Batch) -> Tensors:
+        masks = super().masks_for(batch)
         return random_masks(masks, counts(masks), self.generator)

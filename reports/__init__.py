@@ -13,7 +13,7 @@ import pandas as pd
 from switchbench.reports.contrasts import Pair
 from switchbench.reports.figures import accuracy_figure
 from switchbench.reports.render import Grid, csv, grid_lines, latex, markdown, print_grid, terminal
-from switchbench.reports.search import search_grids
+from switchbench.reports.search_tables import search_grids
 from switchbench.reports.tables import Report, build
 
 __all__ = ["Report", "build", "print_grid", "terminal", "write", "write_search"]
@@ -57,7 +57,7 @@ def write_search(points: pd.DataFrame, folder: Path, title: str) -> list[Grid]:
     Raises:
         OSError: A file cannot be written.
     """
-    from switchbench.reports.pictures import write_pictures  # imports optuna and plotly, which is slow
+    from switchbench.reports.search_plots import write_pictures  # imports optuna and plotly, which is slow
 
     folder.mkdir(parents=True, exist_ok=True)
     grids = search_grids(points)

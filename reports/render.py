@@ -178,7 +178,20 @@ def accuracy(task: Task) -> Grid:
             texts.append(_accuracy(free))
         counts = {cell.accuracy.n for cell in [*cells, free] if cell}
         rows.append([label, *texts, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
-    return Grid(CAPTION, header, rows)
+    return Grid(CAPTION, header, rows, [*_emptied_layers(task)])
+
+
+def _emptied_layers(task: Task) -> Iterator[str]:
+    """Yield a line for each method that left a layer without connections; nothing flows through it."""
+    for label in task.labels:
+        found = [
+            f"{name}{_at_target(cell)} ({seeds} of {cell.accuracy.n} seeds)"
+            for cell in task.cells.values()
+            for name, seeds in cell.emptied.items()
+            if cell.label == label
+        ]
+        if found:
+            yield f"{label}: no connection is left in {', '.join(found)}"
 
 
 def contrasts(task: Task) -> Grid:
@@ -227,7 +240,7 @@ def _cost_columns() -> Iterator[_Column]:
 
 def _mean(name: str, cell: Cell) -> str:
     mean = cell.means[name]
-    return "" if math.isnan(mean) else uses(name).form.format(mean)
+    return "" if math.isnan(mean) else uses(name).template.format(mean)
 
 
 def _speedup(cell: Cell) -> str:
@@ -250,6 +263,10 @@ def layers(task: Task) -> Grid:
 
 TABLES: tuple[Callable[[Task], Grid], ...] = (accuracy, contrasts, costs, layers)
 """The tables of a task, in the order of the report."""
+
+
+def _at_target(cell: Cell) -> str:
+    return f" at {cell.target:g}" if cell.takes_target else ""
 
 
 def _target(cell: Cell) -> str:

@@ -35,6 +35,8 @@ class Cell:
     """Training FLOPs over FLOPs of one round of plain training, mean over seeds."""
     layers: dict[str, float]
     """Mean density of each linear and convolution layer."""
+    emptied: dict[str, int]
+    """Number of measured seeds in which a layer has no connection left, for layers where that happened."""
 
     @property
     def takes_target(self) -> bool:
@@ -98,6 +100,7 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
     for _, group in rows.groupby(["label", "target_density"], sort=False, dropna=False):
         label, target = str(group["label"].iloc[0]), float(group["target_density"].iloc[0])
         measured = group[group["status"] == Status.OK]
+        layers = _layers(measured["density_layers"])
         cells[label, None if math.isnan(target) else target] = Cell(
             label=label,
             target=target,
@@ -105,7 +108,8 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
             accuracy=summarise(measured["test_accuracy"].tolist()),
             means={name: float(measured[name].mean()) for name in used_as("mean")},
             times=_ratios(measured, "seconds").dropna().tolist(),
-            layers=_layers(measured["density_layers"]),
+            layers={str(name): float(mean) for name, mean in layers.mean().items()},
+            emptied={str(name): int(seeds) for name, seeds in (layers == 0).sum().items() if seeds},
             flops=float(_ratios(measured, "flops").mean()),
         )
     densities = sorted(rows["target_density"].dropna().unique(), reverse=True)
@@ -128,10 +132,9 @@ def _ratios(rows: pd.DataFrame, unit: str) -> "pd.Series[Any]":
     return ratios
 
 
-def _layers(densities: "pd.Series[Any]") -> dict[str, float]:
-    """Return the mean density by layer. Each entry is one trial's densities as JSON."""
-    table = pd.DataFrame([json.loads(text) for text in densities.dropna()])
-    return {str(name): float(mean) for name, mean in table.mean().items()}
+def _layers(densities: "pd.Series[Any]") -> pd.DataFrame:
+    """Return density by trial and layer. Each entry is one trial's densities as JSON."""
+    return pd.DataFrame([json.loads(text) for text in densities.dropna()])
 
 
 def _problem(row: "pd.Series[Any]") -> str:

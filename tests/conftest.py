@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray writes no token into the home folder
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -113,6 +114,45 @@ def ray_cluster() -> Iterator[str]:
         yield nodes.address
     finally:
         nodes.shutdown()
+
+
+@contextmanager
+def _in_this_process() -> Iterator[None]:
+    """Comparisons and searches run here, one trial after the other."""
+    from switchbench.cluster import tune
+    from switchbench.cluster.worker import execute, execute_point
+
+    def distribute(configs: Any, job: Any, observers: Any, modules: Any = ()) -> None:
+        for config in configs:
+            row = execute(config, job)
+            for observer in observers:
+                observer.trial_finished(row)
+
+    def distribute_points(
+        source: Any, job: Any, observers: Any, modules: Any = (), parallel: Any = None
+    ) -> None:
+        while point := source.ask():
+            source.tell(point, execute_point(point.trials, job, lambda seed: None))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "cluster", lambda address, resources: nullcontext())
+        patch.setattr(tune, "distribute", distribute)
+        patch.setattr(tune, "distribute_points", distribute_points)
+        yield
+
+
+@pytest.fixture
+def without_ray() -> Iterator[None]:
+    """For tests that look at results and not at how they were distributed."""
+    with _in_this_process():
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_without_ray() -> Iterator[None]:
+    """The same for all tests of a module."""
+    with _in_this_process():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ BAD = {
     "density 0": ("densities: [0.1, 0]", ["densities[1]", "0", "greater than 0"]),
     "density 1.5": ("densities: [1.5]", ["densities[0]", "1.5", "less than or equal to 1"]),
     "density twice": ("densities: [0.1, 0.1]", ["densities", "0.1", "twice"]),
-    "negative seed count": ("seeds: -1", ["seeds", "-1", "from 1"]),
+    "negative seed count": ("seeds: -1", ["seeds", "-1", "1 or more"]),
     "negative seed": ("seeds: [0, -1]", ["seeds[1]", "-1", "greater than or equal to 0"]),
     "empty method list": ("methods: []", ["methods", "at least 1"]),
     "same label twice": (
@@ -89,7 +89,7 @@ BAD = {
     ),
     "same method twice": (
         "methods: [l1, {method: l1, label: b}]",
-        ["'l1' on 'mlp'", "'b' on 'mlp'", "the same"],
+        ["'l1' on 'mlp'", "'b' on 'mlp'", "are the same trial"],
     ),
     "not a mapping": ("training: 3", ["training", "3"]),
     "no length": ("training: {lr: 0.1}", ["training", "epochs or steps"]),
@@ -145,7 +145,14 @@ def test_missing_file_and_near_misses(switchbench: Any, tmp_path: Path) -> None:
 def test_bad_changes(switchbench: Any, tmp_path: Path) -> None:
     one_line(switchbench("run", "quickstart", "--set", "training.epochs"), "expected key.key=value")
     one_line(switchbench("run", "quickstart", "--set", "training.epoch=3"), "did you mean 'epochs'?")
-    one_line(switchbench("run", "quickstart", "--set", "name.x=3"), "--set name.x=3", "'name' holds no keys")
+    outcome = switchbench("run", "quickstart", "--set", "seeds=2", "--set", "epoch=3")
+    one_line(outcome, "switchbench: --set epoch=3: unknown key 'epoch'; did you mean 'training.epochs'?")
+    one_line(
+        switchbench("run", "quickstart", "--set", "densities=[10]"), "--set densities=[10]: densities[0]: 10"
+    )
+    one_line(
+        switchbench("run", "quickstart", "--set", "name.x=3"), "--set name.x=3", "'name' is not a mapping"
+    )
     one_line(switchbench("run", "quickstart", "--set", "seeds=[1"), "not YAML")
     assert not (tmp_path / "results").exists()
 
@@ -229,7 +236,7 @@ def test_an_edited_plugin_is_another_method(switchbench: Any, tmp_path: Path, mo
     [
         ("magnitud:dense", ["--pair", "'magnitud'", "did you mean 'magnitude'?"]),
         ("magnitude", ["--pair 'magnitude'", "A:B"]),
-        ("magnitude:magnitude", ["--pair magnitude:magnitude", "should be two methods"]),
+        ("magnitude:magnitude", ["--pair magnitude:magnitude", "should name two different methods"]),
     ],
 )
 def test_pairs_are_of_methods_in_the_report(switchbench: Any, pair: str, clues: list[str]) -> None:

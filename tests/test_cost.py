@@ -54,12 +54,28 @@ def test_kinds_of_steps_are_counted_apart_and_scaled() -> None:
     flops = StepFlops()
     small, large = torch.ones(1, 1), torch.ones(10, 10)
     for step in range(2 * STRIDE):
-        with flops.step(frozenset({"reader"}) if step % 10 == 0 else None):
+        with flops.step(frozenset({"reader"}) if step % 10 == 0 else None, examples=BATCH):
             _ = large @ large if step % 10 == 0 else small @ small
     again = StepFlops()
     again.load_state_dict(flops.state_dict())
     readers = len(range(0, 2 * STRIDE, 10))
     assert flops.total == again.total == readers * 2 * 1000 + (2 * STRIDE - readers) * 2
+
+
+def test_a_short_last_batch_does_not_bias_the_estimate(make_config: Any) -> None:
+    # Digits: a full and a short batch an epoch, so that step STRIDE would be a short one.
+    row = run_trial(make_config("dense", training={"steps": STRIDE + 3, "batch_size": 1000})).row
+    assert row["examples"] < row["steps"] * 1000
+    assert row["train_flops"] == row["steps"] * PLAIN / BATCH * 1000
+    assert row["method_flops"] == 0
+
+
+def test_a_full_batch_replaces_short_ones_that_came_first() -> None:
+    flops = StepFlops()
+    for size in (3, 10, 3, 10):
+        with flops.step(None, examples=size):
+            _ = torch.ones(size, 2) @ torch.ones(2, 2)
+    assert flops.total == 4 * 2 * 10 * 2 * 2
 
 
 def test_added_time_is_within_the_training(make_config: Any) -> None:

@@ -21,7 +21,7 @@ from switchbench.trained.load import FinishedNetwork, load_finished
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, on_shared_ray: None) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, module_without_ray: None) -> Path:
     """A comparison whose networks are kept."""
     out = tmp_path_factory.mktemp("kept") / "out"
     spec = {

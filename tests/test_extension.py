@@ -13,7 +13,7 @@ from switchbench import TrialConfig, run_trial
 from switchbench.datasets import DATASETS
 from switchbench.networks import NETWORKS
 from switchbench.plugins import load as plugins
-from switchbench.plugins.ship import extensions
+from switchbench.plugins.transfer import extensions
 
 DATASET = '''
 import torch
@@ -62,7 +62,7 @@ WORKER = """
 import pickle, sys
 shipped, configs = pickle.loads(sys.stdin.buffer.read())
 from switchbench import TrialConfig
-from switchbench.plugins.ship import register_shipped
+from switchbench.plugins.transfer import register_shipped
 register_shipped(shipped)
 print(*[TrialConfig.model_validate_json(config).trial_id for config in configs])
 """

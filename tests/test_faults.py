@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import switchbench
+from switchbench.cli.app import main
 from switchbench.store.ledger import Ledger
 
 pytestmark = pytest.mark.cluster
@@ -59,37 +61,31 @@ def finish(folder: Path, *extra: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_kill_9_and_again(tmp_path: Path) -> None:
-    process = start_until(TRIALS // 3, tmp_path)
-    process.kill()
-    process.wait()
-    time.sleep(3)  # workers outlive their driver by a second or two and may still land a row
-    before = stamps(tmp_path)
-    assert TRIALS // 3 <= len(before) < TRIALS
-    finish(tmp_path)
-    after = stamps(tmp_path)
-    assert len(after) == TRIALS
-    assert {name: after[name] for name in before} == before
-    assert (Ledger(tmp_path / "out").results()["status"] == "ok").all()
-    leftovers = [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
-    assert not leftovers
-
-
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+def test_interrupted_killed_and_run_again(tmp_path: Path) -> None:
+    """Ctrl-C says how to go on, kill -9 says nothing, and the same command runs what is left and no more."""
     process = start_until(2, tmp_path)
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     last = output.strip().splitlines()[-1]
     assert last.startswith("switchbench: stopped: ")
-    assert last.endswith("run the same command again to go on")
+    assert last.endswith("run the same command again to continue")
     assert "Traceback" not in output
-    before = stamps(tmp_path)
-    assert len(before) < TRIALS
+    interrupted = stamps(tmp_path)
+    process = start_until(len(interrupted) + 3, tmp_path)
+    process.kill()
+    process.wait()
+    time.sleep(3)  # workers outlive their driver by a second or two and may still land a row
+    killed = stamps(tmp_path)
+    assert len(interrupted) + 3 <= len(killed) < TRIALS
     finish(tmp_path)
     after = stamps(tmp_path)
     assert len(after) == TRIALS
-    assert {name: after[name] for name in before} == before
+    assert {name: after[name] for name in interrupted} == interrupted
+    assert {name: after[name] for name in killed} == killed
+    assert (Ledger(tmp_path / "out").results()["status"] == "ok").all()
+    leftovers = [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+    assert not leftovers
 
 
 @pytest.fixture
@@ -106,11 +102,12 @@ def cluster(monkeypatch: Any) -> Iterator[str]:
         nodes.shutdown()
 
 
-def test_a_cluster_gives_the_same_ledger(tmp_path: Path, cluster: str) -> None:
+def test_a_cluster_gives_the_same_ledger(tmp_path: Path, cluster: str, without_ray: None) -> None:
+    """As trials that run one after the other in this process."""
     for name in ("there", "here"):
         (tmp_path / name).mkdir()
     finish(tmp_path / "there", "--address", cluster)
-    finish(tmp_path / "here")
+    switchbench.run(tmp_path / "there" / "faults.yaml", tmp_path / "here" / "out", mlflow_uri="none")
     there, here = (Ledger(tmp_path / name / "out") for name in ("there", "here"))
     assert len(there.results()) == TRIALS
     assert there.results()[TIMELESS].equals(here.results()[TIMELESS])
@@ -118,28 +115,31 @@ def test_a_cluster_gives_the_same_ledger(tmp_path: Path, cluster: str) -> None:
         assert there.curves(trial_id) == here.curves(trial_id)
 
 
-def refused(folder: Path, *extra: str, **environment: str) -> str:
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: Any, capsys: Any) -> Callable[..., str]:
     """Run a command that ends with one line, exit code 2 and nothing written; return the line."""
-    done = subprocess.run(
-        command(folder, *extra),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=os.environ | environment,
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert not (folder / "out").exists()
-    return done.stderr
+
+    def run(*extra: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["switchbench", *command(tmp_path, *extra)[3:]])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        error: str = capsys.readouterr().err
+        assert stop.value.code == 2
+        assert error.count("\n") == 1, error
+        assert not (tmp_path / "out").exists()
+        return error
+
+    return run
 
 
-def test_an_unreachable_cluster_is_one_line(tmp_path: Path) -> None:
-    expected = "switchbench: --address 127.0.0.1:9: no Ray cluster there"
-    assert refused(tmp_path, "--address", "127.0.0.1:9").startswith(expected)
-    assert refused(tmp_path, RAY_ADDRESS="127.0.0.1:9").startswith(expected)
+def test_an_unreachable_cluster_is_one_line(refused: Callable[..., str], monkeypatch: Any) -> None:
+    expected = "switchbench: --address 127.0.0.1:9: no Ray cluster at this address ("
+    assert refused("--address", "127.0.0.1:9").startswith(expected)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    assert refused().startswith(expected)
 
 
-def test_more_than_a_machine_has_is_one_line(tmp_path: Path) -> None:
-    line = refused(tmp_path, "--set", "resources.cpus=1000")
-    assert line.startswith("switchbench: resources: no node holds a trial of 1000 CPUs, 0 GPUs (nodes: ")
+def test_more_than_a_machine_has_is_one_line(refused: Callable[..., str], ray_cluster: str) -> None:
+    expected = "switchbench: resources: a trial needs 1000 CPUs, 0 GPUs, but no node has them (nodes: "
+    line = refused("--address", ray_cluster, "--set", "resources.cpus=1000")
+    assert line.startswith(expected)

@@ -141,7 +141,7 @@ def test_a_folder_without_a_comparison(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("plan.parquet", b"PAR1 and no more", "plan.parquet: broken ("),
+        ("plan.parquet", b"PAR1 and no more", "plan.parquet: not a readable Parquet file ("),
         ("spec.yaml", b"seeds: [0", "spec.yaml: not a spec"),
         ("spec.yaml", b"\xff\xfe", "spec.yaml: not a spec"),
         ("spec.yaml", b"seeds: [0]", "spec.yaml: not a spec"),
@@ -159,7 +159,7 @@ def test_a_broken_folder_is_said_in_one_line(
 
 def test_a_broken_published_table_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "results.parquet").write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"results\.parquet: broken \("):
+    with pytest.raises(InputError, match=r"results\.parquet: not a readable Parquet file \("):
         report(tmp_path)
 
 
@@ -193,6 +193,26 @@ def test_rows_of_other_versions_are_read(filled: tuple[Ledger, list[Any]]) -> No
     assert (row.status, row.macs_shrunk) == (Status.OK, None)
 
 
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"status": "lost"}, "status 'lost' should be one of ok, validated"),
+        ({"status": None}, "status None should be one of ok, validated"),
+        ({"label": ...}, "columns are missing: label"),
+    ],
+)
+def test_rows_that_this_version_does_not_know_are_one_line(
+    filled: tuple[Ledger, list[Any]], stored: dict[str, Any], message: str
+) -> None:
+    ledger, plan = filled
+    path = ledger.folder / "trials" / f"{plan[0].trial_id}.parquet"
+    (row,) = parquet.read(path)
+    parquet.write(path, [{name: value for name, value in {**row, **stored}.items() if value is not ...}])
+    with pytest.raises(InputError, match=f"{plan[0].trial_id}.parquet: .*{message}") as caught:
+        ledger.results()
+    assert "\n" not in str(caught.value)
+
+
 def test_pairs_are_what_entries_say(tmp_path: Path, spec: dict[str, Any]) -> None:
     mine, other = (
         {"method": "magnitude", "label": label, "end": end}
@@ -207,9 +227,10 @@ def test_pairs_are_what_entries_say(tmp_path: Path, spec: dict[str, Any]) -> Non
     assert ledger.pairs() == [("other", "mine tuned")]
     ids = [trial.trial_id for trial in resolved.trials()]
     assert ids == [trial.trial_id for trial in compared("random").trials()]  # it decides no result
-    with pytest.raises(
-        InputError, match="'other': against: unknown method 'mine'; did you mean 'mine tuned'"
-    ):
+    with pytest.raises(InputError, match="'other': against: unknown label 'mine'; did you mean 'mine tuned'"):
         compared("mine")
-    with pytest.raises(InputError, match="'other': against: should be another method"):
+    with pytest.raises(InputError, match="'other': against: should be the label of another method"):
         compared("other")
+    two = [{"method": "dst", "against": "str"}, "str"]
+    with pytest.raises(InputError, match="'dst': against: 'str' and 'dst' both find their own density"):
+        specs.parse(spec | {"methods": two})

@@ -14,8 +14,8 @@ from switchbench.methods import METHODS, Layers, Method, Progress, option, regis
 from switchbench.methods.options import declared
 from switchbench.plugins import conformance
 from switchbench.plugins.conformance import CHECKS, Case
+from switchbench.trial.outcomes import Skipped
 from switchbench.trial.run import run_trial
-from switchbench.trial.unmeasured import Skipped
 
 NAMES = sorted(name for name, method in METHODS.items() if method.__module__.startswith("switchbench."))
 cases = functools.cache(Case)
@@ -121,10 +121,10 @@ class Sloppy(Method):
         ("scope", "leaves other layers alone", "conv.bias of a layer out of scope has changed"),
         ("control", "controls a method that exists", "a control of 'nothing', which is not registered"),
         ("module", "leaves a plain network", "hooks are left on"),
-        ("seed", "repeats itself", "a second run ended with another"),
+        ("seed", "repeats itself", "a second run ended with a different"),
         ("state-unreadable", "resumes from a checkpoint", "its checkpoint cannot be read back"),
         ("state", "resumes from a checkpoint", "cannot checkpoint a object"),
-        ("state-lost", "resumes from a checkpoint", "a resumed run ended with another"),
+        ("state-lost", "resumes from a checkpoint", "a resumed run ended with a different"),
     ],
 )
 def test_the_checks_catch_what_they_are_for(breaks: str, check: str, problem: str, monkeypatch: Any) -> None:
@@ -176,7 +176,7 @@ def test_options_that_are_not_declared_are_caught(monkeypatch: Any) -> None:
     monkeypatch.setitem(METHODS, "undeclared", Undeclared)
     found = {outcome.check: str(outcome.problem) for outcome in conformance.check("undeclared")}
     assert found["declares its options"] == "speed is not declared with option()"
-    assert found["refuses unknown options"].startswith("Config takes an unknown option")
+    assert found["refuses unknown options"].startswith("Config accepts an unknown option")
 
 
 def test_a_name_is_taken_once() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from switchbench.errors import InputError
-from switchbench.measure import accounting
+from switchbench.measure import counting
 from switchbench.methods.parts.paths import Paths
 from switchbench.networks import NETWORKS, layers, parts
 from switchbench.spec.components import NetworkChoice
@@ -46,7 +46,7 @@ def test_published_counts(
 ) -> None:
     built = build(network, shape, classes, "meta")
     image = torch.zeros(1, *shape, device="meta")
-    counted = accounting.count_layers(built, image)
+    counted = counting.count_layers(built, image)
     for value, published in (
         (sum(p.numel() for p in built.parameters()) / 1e6, parameters),
         (sum(layer.macs for layer in counted.values()) / 1e9, macs),

@@ -11,14 +11,19 @@ from switchbench.methods import METHODS, GradualPruning, Progress
 from switchbench.methods.parts import patterns
 from switchbench.methods.parts.patterns import NM, Block, Neurons, Unstructured, parse
 from switchbench.plugins.conformance import CHECKS, Case
+from switchbench.trial.outcomes import Skipped
 from switchbench.trial.run import run_trial
-from switchbench.trial.unmeasured import Skipped
 
-GRADUAL = sorted(
+PATTERNED = sorted(
     name
     for name, method in METHODS.items()
     if method.__module__.startswith("switchbench.") and "pattern" in method.Config.model_fields
 )
+DISTRIBUTED = [
+    name
+    for name in PATTERNED
+    if "distribution" in METHODS[name].Config.model_fields and name != "random-layer-matched"
+]
 REFUSED = {("random-layer-matched", "neuron"), ("random-layer-matched", "block 4x4")}
 
 
@@ -34,9 +39,10 @@ def per_group(weight: Tensor, size: int) -> Tensor:
     return groups.sum(-1)
 
 
-def test_gradual_methods_have_the_option() -> None:
-    assert GRADUAL == [
-        "lamp", "magnitude", "movement", "powerpropagation", "random-layer-matched", "taylor"
+def test_methods_with_a_score_have_the_option() -> None:
+    assert PATTERNED == [
+        "grasp", "lamp", "magnitude", "movement", "powerpropagation", "random-layer-matched", "snip", "synflow",
+        "taylor",
     ]  # fmt: skip
 
 
@@ -62,6 +68,23 @@ def test_a_bad_pattern_is_one_line_that_names_it_and_what_is_allowed(text: str, 
     assert "use unstructured, neuron, N:M such as 2:4 with N < M, or block ROWSxCOLUMNS" in line
 
 
+def test_a_misspelt_pattern_is_met_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="'neurons' is no pattern; did you mean 'neuron'"):
+        parse("neurons")
+
+
+def test_scores_of_another_shape_name_the_layer() -> None:
+    class Wrong(GradualPruning):
+        def scores(self) -> dict[str, Tensor]:
+            return {"0": torch.rand(5)}
+
+    layer = nn.Linear(16, 5)
+    method = Wrong(Wrong.Config(schedule="one-shot"), 0.5, torch.Generator())
+    method.attach(nn.Sequential(layer), {"0": layer}, (torch.zeros(2, 16), torch.zeros(2)))
+    with pytest.raises(ValueError, match=r"layer '0': scores of shape \(5,\) for weights \(5, 16\)"):
+        method.after_step(Progress(6, 10, 0))
+
+
 @pytest.mark.parametrize("text", ["neuron", "2:4"])
 def test_a_distribution_needs_a_pattern_that_leaves_it_open(text: str) -> None:
     with pytest.raises(ValueError, match=f"distribution 'erk' has no effect with pattern '{text}'"):
@@ -76,7 +99,7 @@ def test_random_pruning_matched_by_layer_is_for_connections(text: str, make_conf
 
 
 def test_the_default_pattern_leaves_no_trace_in_ids(make_config: Any) -> None:
-    for name in GRADUAL:
+    for name in PATTERNED:
         options = METHODS[name].Config()
         assert options.pattern == "unstructured"  # type: ignore[attr-defined]
         assert set(options.identity()) == set(type(options).model_fields) - {"pattern"}
@@ -86,7 +109,7 @@ def test_the_default_pattern_leaves_no_trace_in_ids(make_config: Any) -> None:
     assert plain.trial_id == "d80c3b890a2910c5"  # before the option existed
 
 
-@pytest.mark.parametrize("name", GRADUAL)
+@pytest.mark.parametrize("name", PATTERNED)
 @pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 8)])
 def test_n_m_leaves_n_of_every_m_inputs_whatever_the_score(
     name: str, n: int, m: int, make_config: Any
@@ -138,6 +161,15 @@ def test_blocks_by_hand() -> None:
     assert kept == {7: [9], 8: [9, 8], 13: [9, 8], 14: [9, 8, 7], 17: [9, 8, 7, 6], 18: [9, 8, 7, 6]}
 
 
+def test_blocks_do_not_exceed_a_budget_that_some_layers_cannot_use() -> None:
+    large, small = torch.rand(8, 8, generator=torch.Generator().manual_seed(0)), torch.full((4, 4), 2.0)
+    scores = {"large": large, "small": small}
+    masks = Block("uniform", rows=4, columns=4).select(scores, scores, 0.3)  # 19 and 5 of 64 and 16
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {"large": 16, "small": 0}
+    masks = Block("uniform", rows=4, columns=4).select(scores, scores, 0.1)  # no layer has room for a block
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {"large": 0, "small": 16}
+
+
 def test_a_block_of_a_convolution_holds_whole_kernels() -> None:
     score = torch.rand(8, 6, 3, 3, generator=torch.Generator().manual_seed(0))
     (mask,) = Block(rows=4, columns=2).select({"a": score}, {"a": score}, 0.5).values()
@@ -148,7 +180,7 @@ def test_a_block_of_a_convolution_holds_whole_kernels() -> None:
     assert by_mean[chosen == 1].min() > by_mean[chosen == 0].max()
 
 
-@pytest.mark.parametrize("name", [name for name in GRADUAL if name != "random-layer-matched"])
+@pytest.mark.parametrize("name", DISTRIBUTED)
 @pytest.mark.parametrize("distribution", ["global", "uniform"])
 def test_block_masks_are_whole_blocks_within_the_budget(
     name: str, distribution: str, make_config: Any
@@ -169,7 +201,7 @@ def test_block_masks_are_whole_blocks_within_the_budget(
         assert torch.all((left == 0) | (left == whole))
 
 
-@pytest.mark.parametrize("name", [name for name in GRADUAL if name != "random-layer-matched"])
+@pytest.mark.parametrize("name", [name for name in PATTERNED if name != "random-layer-matched"])
 def test_the_neuron_pattern_leaves_whole_columns(name: str, make_config: Any) -> None:
     result = run_trial(make_config({"method": name, "pattern": "neuron"}, 0.3))
     assert 0.2 < result.row["density"] <= 0.3
@@ -190,10 +222,17 @@ def test_pruned_units_and_blocks_stay_pruned() -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("case", ["taylor 2:4", "movement neuron", "magnitude block 4x4"])
-def test_patterns_keep_the_contract(case: str, check: str) -> None:
-    name, pattern = case.split(" ", 1)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("taylor", {"pattern": "2:4"}),
+        ("movement", {"pattern": "neuron"}),
+        ("magnitude", {"pattern": "block 4x4", "distribution": "uniform"}),
+        ("synflow", {"pattern": "block 4x4"}),
+    ],
+)
+def test_patterns_keep_the_contract(name: str, options: dict[str, Any], check: str) -> None:
     try:
-        CHECKS[check](Case(name, {"pattern": pattern}))
+        CHECKS[check](Case(name, options))
     except Skipped as reason:
         pytest.skip(str(reason))

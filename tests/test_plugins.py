@@ -111,7 +111,7 @@ def test_check_says_what_a_method_breaks(tmp_path: Path) -> None:
     code, said = switchbench("check", "unseeded.py", cwd=tmp_path)
     assert code == 1
     assert "fails   repeats itself" in said
-    assert "a second run ended with another" in said
+    assert "a second run ended with a different" in said
     assert "passes  declares its options" in said
 
 
@@ -119,9 +119,9 @@ def test_check_says_what_a_method_breaks(tmp_path: Path) -> None:
     ("what", "line"),
     [
         ("magnitud", "unknown method 'magnitud'; did you mean 'magnitude'?"),
-        ("nowhere.py", "plug-in nowhere.py"),
-        ("json", "json: registers no method"),
-        ("no_package.method", "nor is there such a module or file"),
+        ("nowhere.py", "nowhere.py: no such file"),
+        ("json", "plug-in json: registers no method"),
+        ("no_package.method", "a module or file 'no_package.method' does not exist either"),
     ],
 )
 def test_check_of_nothing_is_one_line(
@@ -150,4 +150,4 @@ def test_two_plugin_files_of_one_name_are_refused(tmp_path: Path) -> None:
         "list", "methods", "--plugin", "a/mine.py", "--plugin", "b/mine.py", cwd=tmp_path
     )
     assert code == 2
-    assert "another plug-in file is called 'mine' too" in said
+    assert "file name 'mine' is used twice" in said

@@ -24,7 +24,7 @@ def test_values_change_a_recipe_and_a_length_replaces_its_length() -> None:
 
 
 def test_a_spec_names_a_recipe_and_changes_it_from_the_command_line(spec: Any) -> None:
-    named = specfile.parse(specfile.changed(spec | {"training": "mnist"}, ["training.epochs=2"]))
+    named = specfile.parse(specfile.with_changes(spec | {"training": "mnist"}, ["training.epochs=2"]))
     assert (named.training.epochs, named.training.schedule) == (2, "linear")
     spelled = RECIPES["mnist"].training | {"epochs": 2}
     assert named.trials()[0].trial_id == specfile.parse(spec | {"training": spelled}).trials()[0].trial_id

@@ -67,6 +67,15 @@ def test_markdown(written: Path) -> None:
     assert "- missing: once at density 0.05, net_a on data, scope fc, seed 0" in text
 
 
+def test_layers_without_a_connection_are_named() -> None:
+    table = rows()
+    hit = (table["label"] == "prune") & (table["target_density"] == 0.1) & (table["seed"] > 0)
+    table.loc[hit, "density_layers"] = '{"first": 0.2, "last": 0.0}'
+    lines = render.markdown(reports.build(table, "title")).splitlines()
+    assert "- prune: no connection is left in last at 0.1 (2 of 3 seeds)" in lines
+    assert not [line for line in lines if "no connection is left" in line and "prune" not in line]
+
+
 def test_cost_table(written: Path) -> None:
     text = (written / "table.md").read_text().replace(" ", "")
     assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|500|10|0|1.50×|2×|" in text

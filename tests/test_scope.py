@@ -44,7 +44,7 @@ def test_several_scopes_are_several_tasks(spec: Any) -> None:
     assert len(resolved.trials()) == 2 * len(specfile.parse(spec).trials())
     assert {trial.planned.scope for trial in resolved.trials()} == {"fc", "fc without 1"}
     assert specfile.parse(resolved.model_dump(mode="json")) == resolved
-    with pytest.raises(InputError, match="scope: the value 'fc' stands twice"):
+    with pytest.raises(InputError, match="scope: value 'fc' is used twice; values must be unique"):
         specfile.parse(spec | {"scope": ["fc", "fc"]})
 
 

@@ -11,7 +11,7 @@ from switchbench.spec.components import MethodChoice
 from switchbench.spec.ranges import Choice, DensityRange, Range
 from switchbench.spec.training import TrainingConfig
 from switchbench.tuning.space import Space, make_space
-from switchbench.tuning.values import THE_DENSITY, Values, Variable
+from switchbench.tuning.values import TARGET_DENSITY, Values, Variable
 
 TRAINING = TrainingConfig(epochs=2)
 
@@ -62,7 +62,7 @@ def test_a_spec_narrows_widens_fixes_and_adds() -> None:
     assert choice.label == "mine"
     assert (choice.options["updates"], choice.options["distribution"]) == (5, "global")
     assert choice.training == {"lr": 1e-4, "optimizer": "adam"}
-    assert choice.trained(TRAINING) == TrainingConfig(epochs=2, lr=1e-4)
+    assert choice.merged_training(TRAINING) == TrainingConfig(epochs=2, lr=1e-4)
 
 
 def test_a_part_that_is_searched_brings_the_dimensions_that_need_it() -> None:
@@ -93,7 +93,7 @@ def test_a_density_is_searched_for_methods_that_take_one() -> None:
     values = made.draw(low)
     assert values.density == 0.01
     assert made.choice(values, "x").densities == [0.01]
-    assert THE_DENSITY not in dict(of("str", wide).draw(low))
+    assert TARGET_DENSITY not in dict(of("str", wide).draw(low))
 
 
 @pytest.mark.parametrize(
@@ -109,18 +109,24 @@ def test_a_density_is_searched_for_methods_that_take_one() -> None:
         ({"strength": {"low": 0}}, "strength: high: is required"),
         ({"strength": {"lo": 0, "high": 1}}, "strength: .*unknown key 'lo'; did you mean 'low'"),
         ({"strength": {"low": -1, "high": 1}}, "strength: -1.0 should be greater than or equal to 0"),
-        ({"strength": []}, r"strength: \[\] should be two choices or more"),
-        ({"strength": [1e-3]}, r"strength: \[0.001\] should be two choices or more"),
+        ({"strength": []}, r"strength: \[\] should hold at least two different choices"),
+        ({"strength": [1e-3]}, r"strength: \[0.001\] should hold at least two different choices"),
         ({"strength": [1e-3, -2]}, "strength: -2 should be greater than or equal to 0"),
         ({"strength": -3}, "strength: -3 should be greater than or equal to 0"),
-        ({"strength": [[1], [2]]}, "strength: .* should be choices that are words, numbers or booleans"),
+        (
+            {"strength": [[1], [2]]},
+            r"strength: \[\[1\], \[2\]\] should be a list of words, numbers or booleans",
+        ),
         ({"training.lr": {"low": 0, "high": 1}}, "training.lr: 0.0 should be greater than 0"),
-        ({"training.lrr": 1}, "unknown setting of the training 'lrr'; did you mean 'lr'"),
+        ({"training.lrr": 1}, "unknown training setting 'lrr'; did you mean 'lr'"),
         (
             {"training.epochs": [1, 2]},
-            "training.epochs: is the same for every point, so that budgets are equal",
+            "training.epochs: cannot be set here: every point needs the same training budget",
         ),
-        ({"training.batch_size": 3}, "training.batch_size: is the same for every point"),
+        (
+            {"training.batch_size": 3},
+            "training.batch_size: cannot be set here: every point needs the same training budget",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_one_line(changes: dict[str, Any], said: str) -> None:
@@ -134,6 +140,11 @@ def test_a_dimension_that_its_method_leaves_without_effect_is_refused() -> None:
         of("switcher", strength={"low": 0.1, "high": 1})
 
 
+def test_a_choice_that_is_no_pattern_is_refused_before_it_is_drawn() -> None:
+    with pytest.raises(InputError, match="pattern: 'half' 'half' is no pattern: use unstructured"):
+        of("magnitude", pattern=["2:4", "half"])
+
+
 def test_values_that_do_not_go_together_are_one_line() -> None:
     made = of("magnitude", begin={"low": 0.1, "high": 0.9})
     with pytest.raises(InputError, match="begin"):
@@ -142,7 +153,7 @@ def test_values_that_do_not_go_together_are_one_line() -> None:
 
 def test_values_and_their_names_are_undone_by_each_other() -> None:
     params = {"strength": 0.1, "gate": "binary", "training.lr": 1e-3, "density": 0.02}
-    values = Values.named(params)
+    values = Values.from_params(params)
     assert (values.options, values.training, values.density) == (
         {"strength": 0.1, "gate": "binary"}, {"lr": 1e-3}, 0.02
     )  # fmt: skip
@@ -151,8 +162,8 @@ def test_values_and_their_names_are_undone_by_each_other() -> None:
 
 def test_values_outside_the_space_are_left_out() -> None:
     made = of("magnitude", begin={"low": 0.1, "high": 0.2})
-    given = Values.named({"begin": 0.15, "end": 0.95, "training.lr": 1.0, "density": 0.1})
-    assert made.inside(given) == Values(options={"begin": 0.15})
+    given = Values.from_params({"begin": 0.15, "end": 0.95, "training.lr": 1.0, "density": 0.1})
+    assert made.restrict(given) == Values(options={"begin": 0.15})
 
 
 def test_options_that_do_not_go_together_are_refused_by_the_choice_and_not_by_the_draw() -> None:

@@ -39,9 +39,9 @@ def test_it_is_written_as_it_was_read(spec: dict[str, Any]) -> None:
     [
         (
             {"training": {"epochs": 3}},
-            "training: epochs: are the same for every method, so that budgets are equal",
+            "training: epochs must be the same for every method, so that budgets are equal",
         ),
-        ({"training": {"steps": 3, "batch_size": 1}}, "batch_size, steps: are the same for every method"),
+        ({"training": {"steps": 3, "batch_size": 1}}, "batch_size, steps must be the same for every method"),
         ({"training": {"lrr": 3}}, "methods: 'magnitude': unknown key 'lrr'; did you mean 'lr'"),
         ({"training": {"lr": -1}}, "methods: 'magnitude': lr: -1 should be greater than 0"),
         ({"densities": []}, "densities"),
@@ -62,7 +62,7 @@ def test_densities_of_a_method_that_takes_none_are_refused(spec: dict[str, Any])
 
 
 def test_a_trial_alone_has_its_training_and_density_beside_the_method() -> None:
-    with pytest.raises(InputError, match="against, densities and training of a method are for comparisons"):
+    with pytest.raises(InputError, match="against, densities and training are allowed in a comparison only"):
         TrialConfig.of(
             network="mlp", dataset="digits", method={"method": "magnitude", "densities": [0.1]}, density=0.1,
             training={"steps": 3},

@@ -12,7 +12,7 @@ from switchbench.methods import Magnitude
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
-from switchbench.store.tensors import Networks
+from switchbench.store.tensors import NetworkStore
 from switchbench.trial.loop import Training
 from switchbench.trial.run import run_trial
 
@@ -44,7 +44,7 @@ def test_a_method_starts_from_the_trained_network_kept_or_not(
         seen.append(self.weights["1"].detach().clone())
 
     monkeypatch.setattr(Magnitude, "attach", note)
-    config, networks = make_config("magnitude", 0.1, start=START), Networks(tmp_path / "networks")
+    config, networks = make_config("magnitude", 0.1, start=START), NetworkStore(tmp_path / "networks")
     alone = run_trial(config)
     trained = run_trial(config.start_trial).network.state_dict()
     networks.save(config.start_trial.trial_id, trained)
@@ -87,7 +87,7 @@ def test_a_worker_takes_the_kept_start(make_config: Any, tmp_path: Path, monkeyp
     assert len(calls) == 1
 
 
-def test_a_start_that_diverges_is_named_and_paid_once(spec: Any, tmp_path: Path, on_shared_ray: None) -> None:
+def test_a_start_that_diverges_is_named_and_paid_once(spec: Any, tmp_path: Path, without_ray: None) -> None:
     spec |= {"start": START | {"optimizer": "sgd", "lr": 1e30}, "seeds": 1, "methods": ["dense", "magnitude"]}
     results = switchbench.run(spec, tmp_path / "out", mlflow_uri="none")
     (start,) = results["start"].unique()
@@ -104,7 +104,7 @@ def _count(function: Any, calls: list[int]) -> Any:
 
 
 def test_a_start_that_is_lost_or_broken_is_trained_again(make_config: Any, tmp_path: Path) -> None:
-    networks = Networks(tmp_path)
+    networks = NetworkStore(tmp_path)
     config = make_config("random", 0.1, start=START)
     (tmp_path / f"{config.start_trial.trial_id}.pt").write_bytes(b"half a fi")
     assert networks.load(config.start_trial.trial_id) is None
@@ -112,7 +112,7 @@ def test_a_start_that_is_lost_or_broken_is_trained_again(make_config: Any, tmp_p
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_networks_are_kept_where_asked(keep: bool, spec: Any, tmp_path: Path, on_shared_ray: None) -> None:
+def test_networks_are_kept_where_asked(keep: bool, spec: Any, tmp_path: Path, without_ray: None) -> None:
     spec |= {"methods": ["magnitude"], "densities": [0.1], "seeds": 1, "keep_networks": keep}
     (row,) = switchbench.run(spec, tmp_path / "out", mlflow_uri="none").to_dict("records")
     state = Ledger(tmp_path / "out").networks.load(row["trial_id"])

@@ -77,7 +77,7 @@ def test_a_silent_server_holds_nobody_up(tmp_path: Path, monkeypatch: Any) -> No
     mirror = Mirror(Ledger(tmp_path), "http://nowhere")
     mirror.start()
     started = time.monotonic()
-    mirror.finished(numbered(1))
+    mirror.trial_finished(numbered(1))
     mirror.close()
     assert time.monotonic() - started < 5
     assert mirror.problem == "no answer within 0.3 seconds"
@@ -92,6 +92,6 @@ def test_the_mirror_keeps_the_last_problem(refused: frozenset[int], tmp_path: Pa
     mirror = Mirror(ledger, None)
     mirror.start()
     for number in (1, 2):
-        mirror.finished(numbered(number))
+        mirror.trial_finished(numbered(number))
     mirror.close()
     assert mirror.problem == ("ConnectionError: row 1" if refused else None)

@@ -17,8 +17,8 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.trial import loop as training
 from switchbench.trial import seeds
 from switchbench.trial.control import Control
+from switchbench.trial.outcomes import Diverged, Skipped
 from switchbench.trial.run import run_trial
-from switchbench.trial.unmeasured import Diverged, Skipped
 
 
 class Probe(Method):

@@ -26,7 +26,7 @@ from switchbench.datasets import DATASETS, Data, Images
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Method, option, register
 from switchbench.observe.terminal import PointDisplay
-from switchbench.reports.search import search_grids
+from switchbench.reports.search_tables import search_grids
 from switchbench.row import Row, Status
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources
@@ -234,7 +234,7 @@ def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
     given["training"] = {"steps": 8}
     given["search"]["training"] = {"steps": 4}
     if sampler == "cmaes" and len(objectives) > 1:
-        with pytest.raises(InputError, match="cmaes: is for one objective"):
+        with pytest.raises(InputError, match="sampler: 'cmaes' takes a single objective, not 2"):
             plan(given, tmp_path)
         return
     driver = Driver(tmp_path, given)
@@ -410,7 +410,9 @@ def test_a_row_that_was_not_told_is_not_trained_again(tmp_path: Path) -> None:
 def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     Driver(tmp_path, spec(METHODS=["magnitude"])).points(most=1)
     Driver(tmp_path, spec(METHODS=["magnitude"], points=6, sampler="random"))  # may go on otherwise
-    with pytest.raises(InputError, match=r"magnitude: its study is of another search \(training changed\)"):
+    with pytest.raises(
+        InputError, match=r"magnitude: the stored study belongs to another search \(training changed\)"
+    ):
         Driver(tmp_path, spec(METHODS=["magnitude"], training={"epochs": 3}))
 
 
@@ -426,7 +428,9 @@ def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
     assert len(driver.table()) == 3
 
 
-def test_warm_start_tries_the_best_of_another_search_first(tmp_path: Path, done: Path) -> None:
+def test_warm_start_tries_the_best_of_another_search_first(
+    tmp_path: Path, done: Path, without_ray: None
+) -> None:
     planned = plan(SPEC, tmp_path)
     warm = tuning._warm_points(planned, done)
     points = SearchLedger(Ledger(done)).points()
@@ -435,7 +439,7 @@ def test_warm_start_tries_the_best_of_another_search_first(tmp_path: Path, done:
         own = points[(points["label"] == label) & (points["infeasible"] <= 0)]
         best = own.sort_values(["val_accuracy", "number"], ascending=[False, True])["params"].head(1)
         assert [found[0].params()] == [json.loads(text) for text in best] or own.empty
-    with pytest.raises(InputError, match="holds no search"):
+    with pytest.raises(InputError, match="no search is stored there"):
         tuning._warm_points(planned, tmp_path)
     switchbench.search(
         spec(METHODS=["magnitude"], points=3, space={"magnitude.end": 0.5}), tmp_path / "warm",
@@ -451,21 +455,21 @@ def test_warm_start_tries_the_best_of_another_search_first(tmp_path: Path, done:
     [
         ({"methods": ["dense"]}, "search.methods: 'dense' has no hyperparameters to search"),
         ({"METHODS": ["dense", "random"]}, "search.methods: none of dense, random has hyperparameters to search"),
-        ({"methods": ["magnitud"]}, "search.methods: unknown method 'magnitud'; did you mean 'magnitude'"),
+        ({"methods": ["magnitud"]}, "search.methods: unknown label 'magnitud'; did you mean 'magnitude'"),
         ({"space": {"l1.strenght": 3}}, "search.space: l1: method 'l1': unknown hyperparameter 'strenght'; did you"),
         ({"space": {"lr": 3}}, "search.space: 'lr' should be one of dense.option, magnitude.option"),
         ({"space": {"l1.strength": {"low": 2, "high": 1}}}, "search.space: l1: strength: low 2 should be less than"),
         ({"methods": ["magnitude"], "space": {"l1.strength": 3}}, "l1.strength: 'l1' is not searched; searched: magn"),
         ({"points": 0}, "search.points: 0 should be greater than or equal to 1"),
-        ({"steps": 5}, "search: give points or steps, one of them"),
+        ({"steps": 5}, "search: give either points or steps, not both"),
         ({"sampler": "tpee"}, "search.sampler: 'tpee' should be 'tpe', 'nsga2'"),
-        ({"pruner": "median", "objectives": ["density"]}, "search: pruner median: needs one objective"),
-        ({"objectives": ["test_accuracy"]}, "search.objectives.* should be 'val_accuracy', 'val_loss'"),
-        ({"seeds": [0]}, "search.seeds: 0 is a seed of the comparison"),
+        ({"pruner": "median", "objectives": ["density"]}, "search: pruner: 'median' needs a single objective"),
+        ({"objectives": ["test_accuracy"]}, "search.objectives: unknown objective 'test_accuracy'; did you"),
+        ({"seeds": [0]}, "search.seeds: 0 is also a seed of the comparison"),
         ({"training": {"epoch": 1}}, "search.training: .*unknown key 'epoch'; did you mean 'epochs'"),
         ({"density": {"low": 0.1, "high": 0.5}}, "search: density: a range needs a second objective"),
         ({"DENSITIES": [0.1, 0.2]}, "search.density: is required, because the comparison has several"),
-        ({"NETWORKS": ["mlp", "lenet-300-100"]}, "networks: a search takes one, not 2"),
+        ({"NETWORKS": ["mlp", "lenet-300-100"]}, "networks: a search takes one entry, not 2"),
         ({"poins": 3}, "search: unknown key 'poins'; did you mean 'points'"),
     ],
 )  # fmt: skip
@@ -477,7 +481,7 @@ def test_bad_input_is_one_line(changes: dict[str, Any], said: str, tmp_path: Pat
 
 
 def test_run_and_search_say_which_is_for_what(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="this spec is of a search: switchbench search runs it"):
+    with pytest.raises(InputError, match="this spec describes a search; run it with 'switchbench search'"):
         switchbench.run(SPEC, tmp_path)
     plain = {key: value for key, value in SPEC.items() if key != "search"}
     with pytest.raises(InputError, match="search: is required"):
@@ -656,7 +660,7 @@ def test_a_refused_search_leaves_what_is_there(tmp_path: Path) -> None:
     driver.table()
     ledger = driver.planned.ledger
     before = (ledger.folder / "spec.yaml").read_bytes(), len(ledger.results())
-    with pytest.raises(InputError, match="its study is of another search"):
+    with pytest.raises(InputError, match="the stored study belongs to another search"):
         switchbench.search(
             spec(METHODS=["magnitude"], training={"epochs": 3}) | {"name": "None"},
             tmp_path,
@@ -666,7 +670,9 @@ def test_a_refused_search_leaves_what_is_there(tmp_path: Path) -> None:
 
 
 def test_a_budget_of_less_than_a_point_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"search.steps: 5 should be {2 * EPOCH} or more: one point"):
+    with pytest.raises(
+        InputError, match=f"search.steps: 5 should be {2 * EPOCH} or more, the steps of one point"
+    ):
         plan(spec(points=None, steps=5), tmp_path)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from switchbench.cli.app import main
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 
@@ -78,6 +79,30 @@ def check_whole(folder: Path, points: int = POINTS) -> None:
     assert (results["status"] == "validated").all()
 
 
+def second_driver(folder: Path) -> str:
+    """Start another search on the same folder, which must be refused; return its line."""
+    second = subprocess.run(command(folder), capture_output=True, text=True, timeout=120, check=False)
+    assert second.returncode == 2
+    return second.stderr.strip()
+
+
+def test_a_second_driver_is_refused_and_a_killed_one_is_taken_up(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for(2, tmp_path, process)
+    assert second_driver(tmp_path) == f"switchbench: {tmp_path / 'out'}: another search is running there"
+    process.kill()
+    process.communicate()
+    time.sleep(3)  # workers outlive their driver by a second or two and may still land a row
+    landed = rows(tmp_path)
+    done = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = rows(tmp_path)
+    assert {name: after[name] for name in landed} == landed  # what is there is not written again
+    check_whole(tmp_path)
+    assert (Ledger(tmp_path / "out").results()["status"] == "ok").all()
+
+
+@pytest.mark.slow  # above is one kill
 def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     chance = random.Random(0)
     landed: dict[str, int] = {}
@@ -87,9 +112,9 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
         time.sleep(chance.random())
         os.killpg(process.pid, signal.SIGKILL) if chance.random() < 0.5 else process.kill()
         process.communicate()
-        time.sleep(3)  # workers outlive their driver by a second or two and may still land a row
+        time.sleep(3)
         now = rows(tmp_path)
-        assert {name: now[name] for name in landed} == landed  # what is there is not written again
+        assert {name: now[name] for name in landed} == landed
         landed = now
     done = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -99,18 +124,14 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     assert (Ledger(tmp_path / "out").results()["status"] == "ok").all()
 
 
-def test_ctrl_c_says_how_to_go_on_and_a_second_driver_is_refused(tmp_path: Path) -> None:
+@pytest.mark.slow  # test_faults.py interrupts a comparison, which a search has in common
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     process = start(tmp_path, points=300)
     wait_for(2, tmp_path, process)
-    second = subprocess.run(
-        command(tmp_path, points=300), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert second.returncode == 2
-    assert second.stderr.strip() == f"switchbench: {tmp_path / 'out'}: another search is running there"
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert output.strip().splitlines()[-1].startswith("switchbench: stopped; all is kept in ")
+    assert output.strip().splitlines()[-1].startswith("switchbench: stopped: all results are stored in ")
     assert "Traceback" not in output
 
 
@@ -166,6 +187,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(30)
 
 
+@pytest.mark.slow  # test_tuning.py has two drivers on a database of SQLite, without Ray
 @pytest.mark.postgresql
 def test_two_drivers_share_a_study_in_postgresql(tmp_path: Path, postgres: str) -> None:
     drivers = [start(tmp_path, "--storage", postgres, parallel=1) for _ in range(2)]
@@ -177,12 +199,15 @@ def test_two_drivers_share_a_study_in_postgresql(tmp_path: Path, postgres: str) 
     assert min(shares) >= 1
 
 
-def test_a_database_that_does_not_answer_is_one_line_without_its_password(tmp_path: Path) -> None:
+def test_a_database_that_does_not_answer_is_one_line_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     url = "postgresql+psycopg2://me:secret@127.0.0.1:9/none"
-    done = subprocess.run(
-        command(tmp_path, "--storage", url), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("switchbench: --storage postgresql+psycopg2://…@127.0.0.1:9/none: ")
-    assert done.stderr.count("\n") == 1
-    assert "secret" not in done.stderr
+    monkeypatch.setattr(sys, "argv", ["switchbench", *command(tmp_path, "--storage", url)[3:]])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert error.startswith("switchbench: --storage postgresql+psycopg2://…@127.0.0.1:9/none: ")
+    assert error.count("\n") == 1
+    assert "secret" not in error

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from switchbench.cluster import worker
 from switchbench.cluster.worker import Job, execute
-from switchbench.observe.terminal import Display
+from switchbench.observe.terminal import TrialDisplay
 from switchbench.row import Status
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Resources
@@ -72,9 +72,10 @@ def test_the_display_prints_brackets_as_text(tmp_path: Path, spec: dict[str, Any
     )
     for terminal in (False, True):
         stream = io.StringIO()
-        with Display(Console(file=stream, width=150, force_terminal=terminal), total=3, done=1) as display:
-            display.running(1)
-            display.finished(row)
+        console = Console(file=stream, width=150, force_terminal=terminal)
+        with TrialDisplay(console, total=3, done=1) as display:
+            display.trials_running(1)
+            display.trial_finished(row)
             display._live.refresh()
         assert "a [b] c[/c]" in stream.getvalue()
         assert "no file [/tmp/x]" in stream.getvalue()
@@ -85,14 +86,14 @@ def test_a_lost_workers_reason_is_read_from_where_tune_has_just_written_it(tmp_p
     """Tune copies that file to the storage folder later; until then its ``get_error()`` is None."""
     from types import SimpleNamespace
 
-    from switchbench.cluster.tune import _reason
+    from switchbench.cluster.tune import _failure_reason
 
     error_file = tmp_path / "error.txt"
     error_file.write_text("Failure # 3\nThe actor died unexpectedly before finishing this task.\n")
     trial = SimpleNamespace(error_file=str(error_file), get_error=lambda: None)
-    assert _reason(trial) == "the worker process died"
+    assert _failure_reason(trial) == "the worker process died"
     error_file.write_text("Failure # 1\nKeyError: 'x'\n")
-    assert _reason(trial) == "KeyError: 'x'"
+    assert _failure_reason(trial) == "KeyError: 'x'"
 
 
 def test_a_gpu_that_is_not_there_is_a_failure_and_no_cpu_run(
@@ -102,7 +103,7 @@ def test_a_gpu_that_is_not_there_is_a_failure_and_no_cpu_run(
     job, plan = prepare(tmp_path, spec)
     row = execute(plan[0], replace(job, resources=Resources(gpus=1)))
     assert row["status"] == "failed"
-    assert "gpus: 1 asked for, but PyTorch sees none" in row["error"]
+    assert "gpus: 1 requested, but PyTorch finds none" in row["error"]
 
 
 def test_memory_does_not_grow_with_the_number_of_trials(tmp_path: Path, spec: dict[str, Any]) -> None:

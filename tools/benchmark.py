@@ -31,8 +31,8 @@ from switchbench.observe.terminal import PointDisplay
 from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial import seeds
+from switchbench.trial.outcomes import Skipped
 from switchbench.trial.run import run_trial
-from switchbench.trial.unmeasured import Skipped
 from switchbench.tuning.plan import plan
 from switchbench.tuning.source import StudySource
 from switchbench.tuning.storage import StudyStorage

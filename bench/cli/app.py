@@ -158,7 +158,7 @@ def report(
     from switchbench.store.ledger import Ledger
 
     searched = reporting.report_search(results, plain_console())
-    if Ledger(results).planned or not searched:
+    if Ledger(results).has_comparison or not searched:
         reporting.report(results, plain_console(), map(_pair, pair))
 
 
@@ -188,7 +188,7 @@ def check(
 
     broken = False
     for name in plugins.methods_of(what):
-        outcomes = conformance.check(name, specfile.changed({}, set_))
+        outcomes = conformance.check(name, specfile.with_changes({}, set_))
         broken = broken or any(outcome.problem for outcome in outcomes)
         show.outcomes(name, outcomes)
     if broken:
@@ -237,7 +237,7 @@ def inspect(
     from switchbench.networks import NETWORKS
     from switchbench.spec.file import component
     from switchbench.spec.scope import Scope
-    from switchbench.trained import layers as inspection
+    from switchbench.trained import inspection
 
     if "/" not in what or what in NETWORKS:
         if picture:

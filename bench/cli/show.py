@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from switchbench.compare.plan import Plan
     from switchbench.measure.latency import Latency
     from switchbench.plugins.conformance import Outcome
-    from switchbench.trained.layers import Inspection
+    from switchbench.trained.inspection import Inspection
     from switchbench.trial.estimate import Estimate
     from switchbench.tuning.plan import SearchPlan
 
@@ -133,9 +133,9 @@ def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
         column.justify = "right"
     for name, estimate in costs.items():
         flops = f"{'' if estimate.complete else '≥ '}{estimate.flops:.2g}"
-        table.add_row(
-            name, f"{estimate.trials:,}", f"{estimate.steps:,}", flops, f"{estimate.hours(tflops):,.2f}"
-        )
+        hours = estimate.hours(tflops)
+        shown = f"{hours:,.2f}" if hours >= 0.01 else f"{hours:.1g}"
+        table.add_row(name, f"{estimate.trials:,}", f"{estimate.steps:,}", flops, shown)
     typer.echo()
     plain_console().print(table)
     typer.echo(
@@ -151,7 +151,7 @@ def search(planned: "SearchPlan", tflops: float) -> None:
         for variable, dimension in space.dimensions.items():
             table.add_row(label, str(variable), str(dimension), str(defaults.get(variable, "–")))
     plain_console().print(table)
-    typer.echo(f"each method: {planned.most_steps:,} gradient steps, seeds {planned.config.seeds}")
+    typer.echo(f"each method: {planned.budget_steps:,} gradient steps, seeds {planned.config.seeds}")
     _costs(planned.costs(), tflops)
 
 

@@ -1,5 +1,5 @@
-"""Trials over processes, GPUs and nodes with Ray Tune, and what a worker does with one. What a trial does is
-in trial, which trials there are is decided above.
+"""Distribution of trials over processes, GPUs and nodes with Ray Tune, and their execution on a worker. The
+code of a trial is in trial; compare and tuning decide which trials run.
 
 May import: datasets, methods, observe, plugins, spec, store, trial.
 """

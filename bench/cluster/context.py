@@ -1,4 +1,4 @@
-"""Where and how the trials of a run are run and shown."""
+"""Settings of a run that do not change its results: cluster, MLflow, plug-ins, console."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,47 +18,61 @@ from switchbench.store.ledger import Ledger
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run needs beside its spec and its folder. None of it changes a result."""
+    """Settings of a run beside its spec and its folder. None of them changes a result."""
 
     address: str | None
-    """Of a running Ray cluster; None: one of this machine's own."""
+    """Address of a running Ray cluster; None: a new one on this machine."""
     mlflow_uri: str | None
-    """MLflow server or database; None: a file in the folder of the results; ``none``: off."""
+    """MLflow server or database; None: a sqlite file in the folder of the results; ``none``: off."""
     plugins: Sequence[ModuleType]
-    """Plug-in files that are loaded, sent to workers by value."""
+    """Modules of the plug-in files; they are sent to workers by value."""
     console: Console
+    """Where progress and tables are printed."""
 
     @classmethod
-    def of(
+    def create(
         cls,
         address: str | None,
         mlflow_uri: str | None,
         plugin_files: Iterable[str | Path],
         console: Console | None,
     ) -> Self:
-        """Load the plug-ins. Raises InputError."""
+        """Load the plug-ins and make a context.
+
+        Args:
+            address: As the attribute.
+            mlflow_uri: As the attribute.
+            plugin_files: Python files that register methods, networks or data sets.
+            console: As the attribute; None: standard error.
+
+        Returns:
+            The context.
+
+        Raises:
+            InputError: A plug-in cannot be loaded.
+        """
         return cls(address, mlflow_uri, load(plugin_files), console or plain_console(stderr=True))
 
     @contextmanager
     def mirror(self, ledger: Ledger, comparison: Ledger | None = None) -> Iterator[list[Observer]]:
-        """Send a ledger's rows to MLflow while they come, and the report at the end.
+        """Send a ledger's rows to MLflow as they are stored, and the report at the end of the block.
 
         Args:
-            ledger: What is sent.
-            comparison: The comparison that the ledger's search leads to, if it is a search's; its folder then
-                has the default MLflow file.
+            ledger: The ledger whose rows are sent.
+            comparison: For the ledger of a search, the comparison that it belongs to; the default MLflow file
+                is then in the comparison's folder.
 
         Yields:
-            The observers to be told of rows; none where MLflow is off.
+            Observers that must receive the rows; an empty list if MLflow is off.
         """
         if is_off(self.mlflow_uri):
             yield []
             return
-        home = comparison or ledger
-        mirror = Mirror(ledger, self.mlflow_uri or (home.mlflow_uri if comparison else None))
+        owner = comparison or ledger
+        mirror = Mirror(ledger, self.mlflow_uri or (owner.mlflow_uri if comparison else None))
         mirror.start()
         yield [mirror]
         mirror.close()
         if mirror.problem:
-            lost = f"MLflow lacks results ({mirror.problem}); nothing is lost"
-            self.console.print(f"{lost}: switchbench sync {home.folder} sends them", soft_wrap=True)
+            problem = f"MLflow lacks some results ({mirror.problem}); the results folder has all"
+            self.console.print(f"{problem}; send them with: switchbench sync {owner.folder}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Points of a search, as the cluster runs them, and where they come from."""
+"""Points of a search as the cluster runs them, and the interface of their source."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from switchbench.trial.control import Watch
 
 
 class Pruner(Protocol):
-    """Plain values, sent to a worker, from which it makes what may end a point's trials early."""
+    """Settings of a pruner as plain values. A worker receives them and makes the watch of each trial."""
 
     def watchers(self) -> Callable[[int], Watch]:
-        """Return a function seed index -> watch."""
+        """Return a function seed index -> watch. The watch raises Pruned when the trial should stop."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,26 @@ class Point:
     """One point of a search: the same options on every seed."""
 
     study: str
-    """Label of its method."""
+    """Label of the point's method."""
     number: int
-    """In its study."""
+    """Number of the point in its study."""
     trials: Sequence[TrialConfig]
     """One per seed."""
     pruner: Pruner | None = None
+    """None: its trials always run to the end."""
 
 
 class PointSource(Protocol):
-    """Decides what a search tries, and is told what came of it."""
+    """Chooses the points of a search, and receives their results."""
 
     def ask(self) -> Point | None:
-        """The next point; None if there is none left."""
+        """Return the next point; None if there is none left."""
 
     def tell(self, point: Point, rows: list[Row]) -> None:
-        """Take the rows of a point's trials; the last one may be unmeasured, and then later seeds are
-        missing."""
+        """Receive the result of a point.
+
+        Args:
+            point: The point.
+            rows: Rows of its trials, in the order of the seeds. If a trial has no measurement, its row is the
+                last one: later seeds do not run.
+        """

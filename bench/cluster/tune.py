@@ -1,7 +1,7 @@
-"""Trials over processes, GPUs and nodes with Ray Tune. The only code that imports ray.
+"""Distribution of trials over processes, GPUs and nodes with Ray Tune. The only code that imports ray.
 
-Actors are reused: a worker imports torch once and runs many trials. The ledger is the truth;
-Tune's own state is thrown away, and a run starts from what the ledger lacks.
+Actors are reused: a worker imports torch once and runs many trials. Results are in the ledger. Tune's own
+state is deleted: a run starts with the trials that the ledger lacks.
 """
 
 import os
@@ -18,7 +18,7 @@ from switchbench.cluster.points import Point, PointSource, Pruner
 from switchbench.observe.observer import Observer
 from switchbench.row import Row, Status
 
-# Read by ray when it is imported. Ctrl-C must reach us, and workers must not change folder.
+# Ray reads these when it is imported. Ctrl-C must reach this process, and workers must not change folder.
 os.environ.update(
     RAY_AIR_NEW_OUTPUT="0",
     RAY_CHDIR_TO_TRIAL_DIR="0",
@@ -40,25 +40,32 @@ from ray.tune.search import Searcher
 
 from switchbench.cluster.worker import Job, execute_point, record_lost
 from switchbench.errors import InputError
-from switchbench.plugins import ship
+from switchbench.plugins import transfer
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
 LOST_WORKER_RETRIES = 2
-LOST = "the worker process died"
+"""How often a trial is retried after its worker died."""
+WORKER_DIED = "the worker process died"
 CONNECT_SECONDS = 10
+"""Time limit of the first connection to a cluster."""
 OBJECT_STORE_BYTES = 200_000_000
 """Enough for configs and rows; trials do not exchange data through Ray."""
 
 
 @contextmanager
 def cluster(address: str | None, resources: Resources) -> Iterator[None]:
-    """Be connected to a Ray cluster: a running one's ``address`` (or ``auto``, or $RAY_ADDRESS), or
-    one of this machine's own.
+    """Connect to a Ray cluster for the block.
 
-    Raises InputError if it cannot be reached or none of its nodes can hold a trial, for which
-    Tune would wait for ever.
+    Args:
+        address: Address of a running cluster, or ``auto``; None: ``$RAY_ADDRESS``, or else a new cluster on
+            this machine.
+        resources: What one trial needs.
+
+    Raises:
+        InputError: The cluster cannot be reached, or no node is large enough for a trial (Tune would wait for
+            ever).
     """
     for name in ("ray", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -70,20 +77,20 @@ def cluster(address: str | None, resources: Resources) -> Iterator[None]:
     try:
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        hint = "(where a cluster asks for a token, set RAY_AUTH_MODE=token)"
+        hint = "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
         raise InputError(f"--address {address}: {error} {hint}") from error
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(
             node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus for node in nodes
         ):
-            have = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
+            sizes = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
             need = f"{resources.cpus} CPUs, {resources.gpus:g} GPUs"
-            raise InputError(f"resources: no node holds a trial of {need} (nodes: {have})")
+            raise InputError(f"resources: a trial needs {need}, but no node has them (nodes: {sizes})")
         yield
     finally:
-        # Tune leaves cycles that hold Ray's objects. Were another thread (MLflow's mirror) to collect them
-        # just after the shutdown, Ray would end the whole process.
+        # Tune leaves reference cycles that hold Ray objects. If another thread (the MLflow mirror) collects
+        # them after the shutdown, Ray ends the whole process.
         gc.collect()
         ray.shutdown()
 
@@ -94,12 +101,20 @@ def distribute(
     observers: list[Observer],
     modules: Iterable[ModuleType] = (),
 ) -> None:
-    """Run trials on the connected cluster until each has a row in the ledger; KeyboardInterrupt
-    leaves the rest undone. ``modules`` are plug-in files, sent to the workers by value.
+    """Run trials on the connected cluster until each has a row in the ledger.
+
+    Args:
+        configs: The trials.
+        job: What they share.
+        observers: Receive the events of the run.
+        modules: Modules of plug-in files; they are sent to the workers by value.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the remaining trials have no row.
     """
     if configs:
         space = {"trials": tune.grid_search([[config.model_dump_json()] for config in configs])}
-        _fit(job, observers, modules, space, tune.TuneConfig())
+        _run_tune(job, observers, modules, space, tune.TuneConfig())
 
 
 def distribute_points(
@@ -109,22 +124,33 @@ def distribute_points(
     modules: Iterable[ModuleType] = (),
     parallel: int | None = None,
 ) -> None:
-    """Run the points that ``source`` gives, ``parallel`` at once (None: all that there is room for), until it
-    gives no more; KeyboardInterrupt leaves points untold. Raises what the source has raised."""
-    asker = _Asker(source, job)
-    room = parallel or _room(job.resources)
-    _fit(
+    """Run the points of a search on the connected cluster until the source has no more.
+
+    Args:
+        source: Chooses the points and receives their results.
+        job: What their trials share.
+        observers: Receive the events of the run.
+        modules: Modules of plug-in files; they are sent to the workers by value.
+        parallel: Number of points that run at the same time; None: as many as fit on the cluster.
+
+    Raises:
+        Exception: The source raised it; points that were running are finished first.
+        KeyboardInterrupt: Ctrl-C; the source does not receive the results of the running points.
+    """
+    searcher = _PointSearcher(source, job)
+    limit = parallel or _capacity(job.resources)
+    _run_tune(
         job,
         observers,
         modules,
         {},
-        tune.TuneConfig(search_alg=asker, num_samples=-1, max_concurrent_trials=room),
+        tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=limit),
     )
-    if asker.problem:
-        raise asker.problem
+    if searcher.problem:
+        raise searcher.problem
 
 
-def _fit(
+def _run_tune(
     job: Job,
     observers: list[Observer],
     modules: Iterable[ModuleType],
@@ -138,10 +164,10 @@ def _fit(
             cloudpickle.register_pickle_by_value(module)
         resources = job.resources
         trainable = tune.with_resources(
-            tune.with_parameters(TrialActor, job=job, extensions=ship.extensions()),
+            tune.with_parameters(TrialActor, job=job, extensions=transfer.extensions()),
             {"cpu": resources.cpus, "gpu": resources.gpus},
         )
-        with _stubborn_interrupt() as interrupted:
+        with _interrupt_event() as interrupted:
             tuner = tune.Tuner(
                 trainable,
                 param_space=space,
@@ -149,7 +175,7 @@ def _fit(
                 run_config=tune.RunConfig(
                     name="tune",
                     storage_path=str(scratch),
-                    callbacks=[_Relay(job, observers, interrupted)],
+                    callbacks=[_ObserverCallback(job, observers, interrupted)],
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=LOST_WORKER_RETRIES),
                     verbose=0,
@@ -160,17 +186,20 @@ def _fit(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _room(resources: Resources) -> int:
-    """How many trials the cluster holds at once."""
-    have = ray.cluster_resources()
-    rooms = [have.get("CPU", 0) / resources.cpus]
-    rooms += [have.get("GPU", 0) / resources.gpus] if resources.gpus else []
-    return max(1, int(min(rooms)))
+def _capacity(resources: Resources) -> int:
+    """Return how many trials can run on the cluster at the same time."""
+    available = ray.cluster_resources()
+    limits = [available.get("CPU", 0) / resources.cpus]
+    limits += [available.get("GPU", 0) / resources.gpus] if resources.gpus else []
+    return max(1, int(min(limits)))
 
 
-class _Asker(Searcher):
-    """Stands between Tune and a source of points. Its own exceptions would end Tune's run at once and lose
-    what is running: they are kept, and no more points asked for."""
+class _PointSearcher(Searcher):
+    """Adapter that makes a source of points a Tune searcher.
+
+    An exception of a searcher would end Tune's run at once, and the running points would be lost. So the
+    exception is stored, and no more points are requested.
+    """
 
     def __init__(self, source: PointSource, job: Job) -> None:
         super().__init__()
@@ -179,10 +208,10 @@ class _Asker(Searcher):
         self._points: dict[str, Point] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune stores it with its state, which nobody restores
+        return {}  # Tune pickles searchers with its state, which is never restored
 
-    def __deepcopy__(self, memo: Any) -> "_Asker":
-        return self  # Tune works on a copy, and there is one source
+    def __deepcopy__(self, memo: Any) -> "_PointSearcher":
+        return self  # Tune copies searchers, but the source must not be copied
 
     def suggest(self, trial_id: str) -> Any:
         try:
@@ -205,21 +234,23 @@ class _Asker(Searcher):
             self.problem = problem
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study is the truth."""
+        """Do nothing: the study holds the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @contextmanager
-def _stubborn_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C raises KeyboardInterrupt as ever and also sets the event: raised inside a finaliser or a
-    callback of C code the exception is lost, and whoever waits looks at the event."""
+def _interrupt_event() -> Iterator[threading.Event]:
+    """Make Ctrl-C set an event, beside raising KeyboardInterrupt.
+
+    Python drops an exception that is raised inside a finaliser or a callback from C code. The event remains.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event  # only the main thread may handle signals
         return
-    before = signal.getsignal(signal.SIGINT)
+    previous = signal.getsignal(signal.SIGINT)
 
     def interrupt(*_: object) -> None:
         event.set()
@@ -229,30 +260,31 @@ def _stubborn_interrupt() -> Iterator[threading.Event]:
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
 class TrialActor(tune.Trainable):
-    """One worker process; each trial of a comparison, or point of a search, is one step."""
+    """Worker process. Each step runs one trial of a comparison or one point of a search."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        import torch._dynamo  # noqa: F401  # torch's first optimiser does so: seconds, and in no trial's time
+        # The first optimiser imports this. It takes seconds, which must not count as a trial's time.
+        import torch._dynamo  # noqa: F401
 
-        ship.register_shipped(shared["extensions"])
+        transfer.register_shipped(shared["extensions"])
         self.job: Job = shared["job"]
 
     def step(self) -> dict[str, Any]:
         trials = [TrialConfig.model_validate_json(text) for text in self.config["trials"]]
         pruner: Pruner | None = self.config.get("pruner")
-        rows = execute_point(trials, self.job, pruner.watchers() if pruner else _unwatched)
+        rows = execute_point(trials, self.job, pruner.watchers() if pruner else _no_watch)
         return {"done": True, "rows": [asdict(row) for row in rows]}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True
 
 
-class _Relay(tune.Callback):
-    """Tells observers what Tune does, and gives trials whose worker died for good a row."""
+class _ObserverCallback(tune.Callback):
+    """Tune callback that notifies observers, and stores a row for trials whose worker died too often."""
 
     def __init__(self, job: Job, observers: list[Observer], interrupted: threading.Event) -> None:
         self._job = job
@@ -261,7 +293,7 @@ class _Relay(tune.Callback):
         self._running: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune stores its callbacks with its state, which nobody restores
+        return {}  # Tune pickles callbacks with its state, which is never restored
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._interrupted.is_set():
@@ -269,23 +301,23 @@ class _Relay(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.add(trial.trial_id)
-        self._tell(lambda observer: observer.running(len(self._running)))
+        self._notify(lambda observer: observer.trials_running(len(self._running)))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
         for row in _rows(trial.last_result):
-            self._tell(methodcaller("finished", row))
+            self._notify(methodcaller("trial_finished", row))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
         try:
             trials = [TrialConfig.model_validate_json(text) for text in trial.config["trials"]]
-            row = _record_lost(trials, self._job, _reason(trial))
-            self._tell(lambda observer: observer.finished(row))
+            row = _record_lost(trials, self._job, _failure_reason(trial))
+            self._notify(lambda observer: observer.trial_finished(row))
         except Exception:
             logging.getLogger(__name__).exception("could not record a lost trial")
 
-    def _tell(self, event: Callable[[Observer], None]) -> None:
+    def _notify(self, event: Callable[[Observer], None]) -> None:
         for observer in self._observers:
             try:
                 event(observer)
@@ -294,50 +326,50 @@ class _Relay(tune.Callback):
 
 
 def _rows(result: dict[str, Any] | None) -> list[Row]:
-    """The rows in what a worker has reported."""
+    """Return the rows in the result of a worker's step."""
     return [Row.stored(plain) for plain in (result or {}).get("rows", [])]
 
 
 def _record_lost(trials: Sequence[TrialConfig], job: Job, reason: str) -> Row:
-    """Store and return a row for that one of some trials at which a worker failed."""
+    """Store and return a failure for the first unmeasured trial: it was running when the worker failed."""
     ledger = Ledger(job.folder)
     rows = [ledger.row(config.trial_id) for config in trials]
-    at = next((i for i, row in enumerate(rows) if not row or row.status != Status.VALIDATED), -1)
-    return record_lost(trials[at], job, reason)
+    index = next((i for i, row in enumerate(rows) if not row or row.status != Status.VALIDATED), -1)
+    return record_lost(trials[index], job, reason)
 
 
 def _rows_of_lost(trials: Sequence[TrialConfig], job: Job) -> list[Row]:
-    """The rows of those of a point's trials that were over, and then of the one that was lost."""
-    lost, ledger = _record_lost(trials, job, LOST), Ledger(job.folder)
+    """Return the rows of a lost point: of the trials that are measured, then of the one that was running."""
+    lost, ledger = _record_lost(trials, job, WORKER_DIED), Ledger(job.folder)
     rows = [ledger.row(config.trial_id) for config in trials]
     return [*(row for row in rows if row and row.status == Status.VALIDATED), lost]
 
 
-def _unwatched(seed: int) -> None:
-    """Nothing watches a trial."""
+def _no_watch(index: int) -> None:
+    """Return no watch for the trial of a seed index."""
 
 
-def _reason(trial: Any) -> str:
-    """Why Tune gave a trial up, in one line.
+def _failure_reason(trial: Any) -> str:
+    """Return why Tune gave up a trial, in one line.
 
-    Read from the file that Tune has just written beside the driver: ``trial.get_error()`` looks
-    into the storage folder, to which that file is copied some time later.
+    It is read from the file that Tune has just written on the driver's machine. ``trial.get_error()`` reads
+    the storage folder, to which Tune copies that file later.
     """
     lines = Path(trial.error_file).read_text().strip().splitlines() or ["unknown"]
-    return LOST if "actor died" in " ".join(lines) else lines[-1]
+    return WORKER_DIED if "actor died" in " ".join(lines) else lines[-1]
 
 
 def _dirname(trial: Any) -> str:
-    """Tune's default holds the whole config, which is no file name."""
+    """Return the name of a trial's folder. Tune's default contains the whole config, which is too long."""
     return str(trial.trial_id)
 
 
 def _check_listening(address: str) -> None:
-    """Raise InputError at once if nothing listens there: Ray would try for minutes."""
+    """Raise InputError if nothing listens at the address. Ray would retry for minutes."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon:
-        return  # "auto" and "local" name no place
+        return  # "auto" and "local" have no host and port
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
-        raise InputError(f"--address {address}: no Ray cluster there ({error})") from error
+        raise InputError(f"--address {address}: no Ray cluster at this address ({error})") from error

@@ -1,4 +1,4 @@
-"""What a worker does with a trial: run it unless it is done, and put it into the ledger."""
+"""Execution of trials on a worker: run a trial unless it is done, and store its row in the ledger."""
 
 import hashlib
 import json
@@ -27,19 +27,21 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.control import Control, Watch
+from switchbench.trial.outcomes import Unmeasured
 from switchbench.trial.run import run_trial
-from switchbench.trial.unmeasured import Unmeasured
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a run share; sent to every worker."""
+    """Settings that all trials of a run share. They are sent to every worker."""
 
     folder: Path
+    """Folder of the ledger."""
     data_folder: Path
+    """Folder of the data sets."""
     resources: Resources
     run: str
-    """A name that no other run has: rows of this run are not tried again by it."""
+    """Unique name of the run. A run does not repeat trials that failed in it."""
     keep_networks: bool = False
     """Whether finished networks are stored."""
     test: bool = True
@@ -51,13 +53,13 @@ def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
 
     Args:
         config: The trial.
-        job: What it shares with the run's other trials.
-        watch: Sees its curves as they come, and may raise Pruned.
+        job: Settings of the run.
+        watch: Receives each point of the curves, and may raise Pruned.
 
     Returns:
         The stored row. An exception becomes a row with its status and message.
     """
-    if stored := _settled(config, job):
+    if stored := _final_row(config, job):
         return stored
     resources, ledger = job.resources, Ledger(job.folder)
     device = "cuda" if resources.gpus else "cpu"
@@ -65,7 +67,7 @@ def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
     curves: list[dict[str, float]] = []
     try:
         if resources.gpus and not torch.cuda.is_available():
-            raise RuntimeError(f"gpus: {resources.gpus:g} asked for, but PyTorch sees none on this node")
+            raise RuntimeError(f"gpus: {resources.gpus:g} requested, but PyTorch finds none on this node")
         config.dataset.load(job.data_folder)  # cached per process; loaded here so that it is not timed
         with _time_limit(config, job) as deadline:
             result = run_trial(
@@ -82,22 +84,25 @@ def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
             ledger.networks.save(config.trial_id, result.network.state_dict())
     except Unmeasured as reason:
         row = _unmeasured(config, reason.status, str(reason), reason.steps)
-    except Exception as error:  # whatever a method raises is its result, not the run's end
-        row = _unmeasured(config, Status.FAILED, f"{type(error).__name__}: {error} ({_origin(error)})")
+    except Exception as error:  # an exception is the trial's result and must not end the run
+        row = _unmeasured(config, Status.FAILED, f"{type(error).__name__}: {error} ({_location(error)})")
     stored = _store(config, job, row, curves)
-    checkpoint.discard()  # a failed trial starts from the beginning as well
+    checkpoint.discard()  # a failed trial restarts from the beginning
     return stored
 
 
 def execute_point(
     trials: Sequence[TrialConfig], job: Job, watchers: Callable[[int], Watch | None]
 ) -> list[Row]:
-    """Run the trials of a point of a search, one seed after the other, until one is not measured.
+    """Run the trials of a point of a search, one seed after the other; stop at the first unmeasured one.
 
     Args:
         trials: One per seed.
-        job: What they share with the search's other trials.
-        watchers: Returns what watches the trial of a seed index, if anything does.
+        job: Settings of the run.
+        watchers: Function seed index -> watch of that trial, or None.
+
+    Returns:
+        The stored rows; only the last one may lack a measurement.
     """
     rows: list[Row] = []
     for index, config in enumerate(trials):
@@ -108,12 +113,25 @@ def execute_point(
 
 
 def record_lost(config: TrialConfig, job: Job, error: str) -> Row:
-    """Store and return a row for a trial whose worker failed, unless this run gave it one."""
-    return _settled(config, job) or _store(config, job, _unmeasured(config, Status.FAILED, error), [])
+    """Store a failure for a trial that could not run to its end.
+
+    Args:
+        config: The trial.
+        job: Settings of the run.
+        error: The reason.
+
+    Returns:
+        The stored row; the existing one if the trial is measured or has a row of this run.
+    """
+    return _final_row(config, job) or _store(config, job, _unmeasured(config, Status.FAILED, error), [])
 
 
-def _settled(config: TrialConfig, job: Job) -> Row | None:
-    """The stored row, if it is of this very run, or a measurement (with its network, if that is kept)."""
+def _final_row(config: TrialConfig, job: Job) -> Row | None:
+    """Return the stored row if the trial need not run again.
+
+    That is the case if the row was written by this run, or if it has a final status and the network is stored
+    where the job keeps networks.
+    """
     ledger = Ledger(job.folder)
     row = ledger.row(config.trial_id)
     if row is None or row.run == job.run:
@@ -138,8 +156,8 @@ def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | No
     return Row(**asdict(config.planned), status=status, error=" ".join(error.split()), steps=steps)
 
 
-def _origin(error: Exception) -> str:
-    """Where an exception was raised: the innermost line that is not a library's."""
+def _location(error: Exception) -> str:
+    """Return where an exception was raised, as ``file:line``: the innermost frame outside torch."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages/torch" not in frame.filename]
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}"
@@ -147,21 +165,23 @@ def _origin(error: Exception) -> str:
 
 @contextmanager
 def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
-    """The deadline that training checks at every step, and a watchdog for code that hangs in one:
-    after twice the limit it stores a failure and ends the process, which Ray replaces."""
+    """Yield the deadline, which training checks at every step, and run a watchdog for steps that hang.
+
+    After twice the time limit the watchdog stores a failure and ends the process. Ray starts a new one.
+    """
     minutes = job.resources.minutes
     if minutes is None:
         yield math.inf
         return
 
-    def give_up() -> None:
+    def end_process() -> None:
         try:
-            message = f"hung: not over after twice the limit of {minutes:g} minutes"
+            message = f"hung: not finished after twice the limit of {minutes:g} minutes"
             _store(config, job, _unmeasured(config, Status.FAILED, message), [])
         finally:
             os._exit(1)
 
-    watchdog = threading.Timer(2 * 60 * minutes, give_up)
+    watchdog = threading.Timer(2 * 60 * minutes, end_process)
     watchdog.daemon = True
     watchdog.start()
     try:
@@ -172,7 +192,7 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
 
 @cache
 def _versions() -> str:
-    """Versions of what decides a result as JSON, with the commit if this is a source checkout."""
+    """Return the versions that may affect a result, as JSON, with the commit if this is a source checkout."""
     versions = {"python": platform.python_version()}
     versions |= {name: version(name) for name in ("switchbench", "torch", "torchvision", "numpy")}
     if _git("ls-files", "--error-unmatch", __file__):
@@ -181,14 +201,16 @@ def _versions() -> str:
 
 
 def _stamp(device: str, threads: int) -> str:
-    """What must be the same for a checkpoint to be taken up, beside the trial's identity, in which a
-    plug-in's code counts."""
-    return f"{_versions()}, code {_code()}, on {device} with {threads} threads"
+    """Describe the environment. A checkpoint is resumed only if this and the trial's id are unchanged.
+
+    The code of plug-ins is part of the trial's id.
+    """
+    return f"{_versions()}, code {_code_hash()}, on {device} with {threads} threads"
 
 
 @cache
-def _code() -> str:
-    """Hash of the code that trains: a commit does not tell two edits of one checkout apart."""
+def _code_hash() -> str:
+    """Hash the source code. The commit is not enough: it does not change with uncommitted edits."""
     digest = hashlib.sha256()
     for package in (switchbench, switchbench.methods, datasets):
         for file in sorted(Path(package.__path__[0]).rglob("*.py")):
@@ -197,7 +219,7 @@ def _code() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git says of the folder of this file; nothing where there is no git or no checkout."""
+    """Return the output of git in the folder of this file; empty without git or outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""What a comparison asks for: the resolved spec, its trials, and what its ledger lacks of them."""
+"""Plan of a comparison: the resolved spec, its trials, and those that its ledger lacks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from switchbench.datasets import MissingData
 from switchbench.errors import InputError, unknown
 from switchbench.networks.layers import prunable
 from switchbench.spec.comparison import Spec
-from switchbench.spec.file import changed, load, parse
+from switchbench.spec.file import load, parse, with_changes
 from switchbench.spec.scope import matches
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
@@ -20,34 +20,43 @@ from switchbench.trial.estimate import Estimate, estimate, total
 RESULTS = Path("results")
 
 SpecLike = Spec | Mapping[str, Any] | str | Path
-"""A spec, its plain values, a file, or the name of a shipped one."""
+"""A spec, its plain values, a file, or the name of a shipped spec."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a comparison asks for and what its ledger has of it."""
+    """The trials of a comparison, and those that its ledger lacks."""
 
     spec: Spec
     ledger: Ledger
     trials: list[TrialConfig]
+    """All planned trials."""
     todo: list[TrialConfig]
     """Trials that the ledger lacks."""
 
     @cached_property
     def starts(self) -> list[TrialConfig]:
-        """Dense networks that these start from and that are not kept yet."""
+        """Trials whose dense networks ``todo`` starts from, without those whose network is stored already."""
         starts = {start.trial_id: start for trial in self.todo if (start := trial.start_trial)}
         return [start for trial_id, start in starts.items() if not self.ledger.networks.has(trial_id)]
 
     def costs(self) -> dict[str, Estimate]:
-        """What is left to run, by network, data set and method, and in all. Raises InputError where that
-        cannot run, or the size of a data set is not known."""
+        """Estimate the cost of the trials that are left.
+
+        Returns:
+            Estimates by name of a group (method, network, data set and scope), and under ``all`` their total;
+            empty if nothing is left.
+
+        Raises:
+            InputError: A network cannot take the images, a scope fits no layer, or the size of a data set is
+                not known.
+        """
         grouped: dict[str, list[Estimate]] = {}
         try:
             _check_layers(self.spec)
             labelled = [(trial.method.label, trial) for trial in self.todo]
-            for what, trial in [*(("dense start", start) for start in self.starts), *labelled]:
-                name = f"{what} on {trial.network.label}, {trial.dataset.label}, {trial.scope}"
+            for label, trial in [*(("dense start", start) for start in self.starts), *labelled]:
+                name = f"{label} on {trial.network.label}, {trial.dataset.label}, {trial.scope}"
                 grouped.setdefault(name, []).append(estimate(trial))
         except MissingData as error:
             raise InputError(str(error)) from error
@@ -64,18 +73,42 @@ class Plan:
 
 
 def resolve(spec: SpecLike, changes: Iterable[str] = ()) -> Spec:
-    """The spec that somebody means. Raises InputError."""
+    """Load and validate a spec.
+
+    Args:
+        spec: A spec, its plain values, a file, or the name of a shipped spec.
+        changes: Changes of the spec, ``key.key=value``.
+
+    Returns:
+        The validated spec with the changes.
+
+    Raises:
+        InputError: The spec or a change is not valid.
+    """
     if isinstance(spec, str | Path):
         return load(spec, changes)
     plain = spec.model_dump(mode="json") if isinstance(spec, Spec) else dict(spec)
-    return parse(changed(plain, changes))
+    return parse(with_changes(plain, changes))
 
 
 def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> Plan:
-    """Resolve a spec and look into its ledger; writes nothing. Raises InputError."""
+    """Resolve a spec, and find the trials that its ledger lacks. Nothing is written.
+
+    Args:
+        spec: A spec, its plain values, a file, or the name of a shipped spec.
+        out: Folder of the results; default: ``results/NAME``.
+        changes: Changes of the spec, ``key.key=value``.
+
+    Returns:
+        The plan.
+
+    Raises:
+        InputError: The spec is not valid or describes a search, a data set is missing, or the folder cannot
+            be read.
+    """
     resolved = resolve(spec, changes)
     if resolved.search:
-        raise InputError("search: this spec is of a search: switchbench search runs it")
+        raise InputError("search: this spec describes a search; run it with 'switchbench search'")
     ledger = Ledger(out or RESULTS / resolved.name)
     try:
         trials = resolved.trials()
@@ -88,8 +121,12 @@ def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] =
 
 
 def check(spec: Spec) -> None:
-    """Raise InputError for what would fail in every trial: data that are not there, and whatever
-    :func:`_check_layers` finds."""
+    """Check what would fail in every trial: data sets, the validation split, networks and scopes.
+
+    Raises:
+        InputError: A data set is missing or too small for the validation split, a network cannot take the
+            images, or a scope fits no layer.
+    """
     for dataset in spec.datasets:
         try:
             data = dataset.load()
@@ -100,8 +137,12 @@ def check(spec: Spec) -> None:
 
 
 def _check_layers(spec: Spec) -> None:
-    """Raise InputError where a network cannot take the images, or a pattern of a scope fits a layer of no
-    network. Raises MissingData where a data set of unknown size is not here."""
+    """Check that networks can take the images, and that each pattern of a scope fits a layer of some network.
+
+    Raises:
+        InputError: One of them fails.
+        MissingData: The size of a data set is unknown, and its files are missing.
+    """
     names: set[str] = set()
     for dataset in spec.datasets:
         facts = dataset.facts()
@@ -109,4 +150,4 @@ def _check_layers(spec: Spec) -> None:
             names |= prunable(network.sketch(facts.shape, facts.classes)[0]).keys()
     for pattern in (pattern for scope in spec.scope for pattern in scope.patterns):
         if not any(matches(name, [pattern]) for name in names):
-            raise InputError(f"scope: no network has a layer like it: {unknown('layer', pattern, names)}")
+            raise InputError(f"scope: no network has a matching layer: {unknown('layer', pattern, names)}")

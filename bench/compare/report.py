@@ -1,4 +1,4 @@
-"""The report of a comparison, and of the search before it, from what is stored in its folder."""
+"""Reports of a comparison, and of the search before it, from the stored results."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,14 +16,23 @@ from switchbench.store.search import SearchLedger
 def report(
     folder: str | Path, console: Console | None = None, pairs: Iterable[tuple[str, str]] = ()
 ) -> pd.DataFrame:
-    """Write the report of a comparison's folder, print its table, return the ledger's table.
+    """Write the report of a comparison and print its table.
 
-    ``pairs`` are labels of two methods whose difference, paired by seed, is to be shown.
+    Args:
+        folder: Folder of the comparison.
+        console: Where the table is printed; default: standard error.
+        pairs: Pairs of labels of methods whose difference is shown, paired by seed.
+
+    Returns:
+        The ledger's table, one row per planned trial.
+
+    Raises:
+        InputError: The folder holds no comparison, a pair is not valid, or the report cannot be written.
     """
     console = console or plain_console(stderr=True)
     ledger = Ledger(folder)
     results = ledger.results()
-    pairs = [*ledger.pairs(), *_checked(pairs, results)]
+    pairs = [*ledger.pairs(), *_validated(pairs, results)]
     try:
         written = reports.write(results, ledger.report, ledger.name(), pairs)
         ledger.write_compact(results)
@@ -36,8 +45,18 @@ def report(
 
 
 def report_search(folder: str | Path, console: Console | None = None) -> bool:
-    """Write the tables and pictures of the search that chose a comparison's methods, and print what it
-    found; False where there was none."""
+    """Write the tables and figures of the search that chose a comparison's methods, and print the tables.
+
+    Args:
+        folder: Folder of the comparison.
+        console: Where the tables are printed; default: standard error.
+
+    Returns:
+        Whether there was a search; if not, nothing is written.
+
+    Raises:
+        InputError: The stored points or the spec cannot be read.
+    """
     ledger = Ledger(folder)
     search = SearchLedger(ledger)
     points = search.points()
@@ -49,15 +68,16 @@ def report_search(folder: str | Path, console: Console | None = None) -> bool:
     return True
 
 
-def _checked(pairs: Iterable[tuple[str, str]], results: pd.DataFrame) -> list[tuple[str, str]]:
+def _validated(pairs: Iterable[tuple[str, str]], results: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the pairs. Raises InputError if a pair does not name two methods that can be compared."""
     pairs, labels = [*pairs], set(results["label"])
-    aimed = set(results.dropna(subset=["target_density"])["label"])
+    with_target = set(results.dropna(subset=["target_density"])["label"])
     for pair in pairs:
         if pair[0] == pair[1]:
-            raise InputError(f"--pair {':'.join(pair)}: should be two methods")
+            raise InputError(f"--pair {':'.join(pair)}: should name two different methods")
         for label in pair:
             if label not in labels:
-                raise InputError(f"--pair: {unknown('method', label, labels)}")
-        if not aimed.intersection(pair):
-            raise InputError(f"--pair {':'.join(pair)}: both end at densities of their own")
+                raise InputError(f"--pair: {unknown('label', label, labels)}")
+        if not with_target.intersection(pair):
+            raise InputError(f"--pair {':'.join(pair)}: one of the methods should have a target density")
     return pairs

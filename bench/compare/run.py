@@ -1,4 +1,4 @@
-"""Running what a comparison lacks: plan − ledger → trials → ledger → mirror → report."""
+"""Run the missing trials of a comparison: plan − ledger → trials → ledger → mirror → report."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -16,7 +16,7 @@ from switchbench.compare.plan import Plan, SpecLike, check, plan
 from switchbench.compare.report import report
 from switchbench.errors import Interrupted
 from switchbench.observe.observer import Observer
-from switchbench.observe.terminal import Display
+from switchbench.observe.terminal import TrialDisplay
 from switchbench.row import Status
 from switchbench.spec.trial import TrialConfig
 
@@ -31,13 +31,13 @@ def run(
     plugin_files: Iterable[str | Path] = (),
     console: Console | None = None,
 ) -> pd.DataFrame:
-    """Run what a comparison lacks and write its report.
+    """Run the missing trials of a comparison and write its report.
 
     Args:
-        spec: A spec, its plain values, a file, or the name of a shipped one.
+        spec: A spec, its plain values, a file, or the name of a shipped spec.
         out: Folder of the results; default: ``results/NAME``.
         changes: Changes of the spec, ``key.key=value``.
-        address: Of a running Ray cluster; default: one of this machine's own.
+        address: Address of a running Ray cluster; default: a new one on this machine.
         mlflow_uri: MLflow server or database; default: a sqlite file in the folder; ``none``: off.
         plugin_files: Python files that register methods, networks or data sets.
         console: Where progress and tables are printed; default: standard error.
@@ -47,14 +47,26 @@ def run(
 
     Raises:
         InputError: The spec or an argument cannot be used; nothing has been written.
-        Interrupted: Ctrl-C; the same call goes on where it stopped.
+        Interrupted: Ctrl-C; the same call continues where it stopped.
     """
-    context = RunContext.of(address, mlflow_uri, plugin_files, console)
+    context = RunContext.create(address, mlflow_uri, plugin_files, console)
     return run_planned(plan(spec, out, changes), context)
 
 
 def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
-    """As :func:`run`, with the plan made and plug-ins loaded."""
+    """Run a plan as :func:`run` does.
+
+    Args:
+        planned: The plan.
+        context: How to run it, with plug-ins loaded.
+
+    Returns:
+        The ledger's table, one row per planned trial.
+
+    Raises:
+        InputError: As in :func:`run`.
+        Interrupted: As in :func:`run`.
+    """
     ledger = planned.ledger
     connected: AbstractContextManager[None] = nullcontext()
     if planned.todo:
@@ -64,16 +76,16 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
 
         connected = cluster(context.address, planned.spec.resources)
     try:
-        with ExitStack() as until_reported:
+        with ExitStack() as stack:  # closes the mirror after the report, so that it sends the report too
             with connected:
                 ledger.create(planned.spec, planned.trials)
                 context.console.print(planned.summary, soft_wrap=True)
-                mirror = until_reported.enter_context(context.mirror(ledger))
+                mirror = stack.enter_context(context.mirror(ledger))
                 if planned.todo:
                     _run_trials(planned, context, mirror)
             return report(ledger.folder, context.console)
     except KeyboardInterrupt as interrupt:
-        raise Interrupted(_how_to_go_on(planned)) from interrupt
+        raise Interrupted(_resume_message(planned)) from interrupt
 
 
 def _run_trials(planned: Plan, context: RunContext, mirror: list[Observer]) -> None:
@@ -83,15 +95,15 @@ def _run_trials(planned: Plan, context: RunContext, mirror: list[Observer]) -> N
     spec, starts = planned.spec, planned.starts
     job = Job(planned.ledger.folder, datasets.data_folder(), spec.resources, uuid4().hex, spec.keep_networks)
     done = len(planned.trials) - len(planned.todo)
-    with Display(context.console, len(planned.trials) + len(starts), done) as display:
+    with TrialDisplay(context.console, len(planned.trials) + len(starts), done) as display:
         if starts:
             distribute(starts, replace(job, keep_networks=True), [display], context.plugins)
-        startable = _startable(planned, job, [display, *mirror])
-        distribute(startable, job, [display, *mirror], context.plugins)
+        todo = _without_failed_starts(planned, job, [display, *mirror])
+        distribute(todo, job, [display, *mirror], context.plugins)
 
 
-def _startable(planned: Plan, job: Job, observers: list[Observer]) -> list[TrialConfig]:
-    """What is left to run but for trials whose dense start has failed; these get rows that say so."""
+def _without_failed_starts(planned: Plan, job: Job, observers: list[Observer]) -> list[TrialConfig]:
+    """Return the trials to run, without those whose dense start failed. Store a failure for the latter."""
     todo = []
     for trial in planned.todo:
         start = trial.start_trial
@@ -101,14 +113,14 @@ def _startable(planned: Plan, job: Job, observers: list[Observer]) -> list[Trial
             continue
         stored = record_lost(trial, job, f"dense start {start.trial_id}: {row.status}: {row.error}")
         for observer in observers:
-            observer.finished(stored)
+            observer.trial_finished(stored)
     return todo
 
 
-def _how_to_go_on(planned: Plan) -> str:
+def _resume_message(planned: Plan) -> str:
     ledger, trials = planned.ledger, planned.trials
     done = sum(ledger.done(trial.trial_id) for trial in trials)
     return (
         f"stopped: {done} of {len(trials)} trials are done and stored in {ledger.folder}; "
-        "run the same command again to go on"
+        "run the same command again to continue"
     )

@@ -1,4 +1,4 @@
-"""Sending MLflow what it lacks of a comparison."""
+"""Send the rows of a comparison that MLflow lacks."""
 
 from pathlib import Path
 
@@ -9,27 +9,27 @@ from switchbench.store.search import SearchLedger
 
 
 def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
-    """Send MLflow what it lacks of a comparison, and of the search before it.
+    """Send the rows of a comparison, and of the search before it, that MLflow lacks.
 
     Args:
-        folder: Of the comparison.
-        mlflow_uri: MLflow server or database; None: the file in the folder.
+        folder: Folder of the comparison.
+        mlflow_uri: MLflow server or database; None: a sqlite file in the folder.
 
     Returns:
         The number of rows sent.
 
     Raises:
-        InputError: MLflow is turned off, or does not answer.
+        InputError: MLflow is turned off, or MLflow fails.
     """
     if mlflow.is_off(mlflow_uri):
-        raise InputError(f"--mlflow-uri {mlflow_uri}: there is nothing to send to")
+        raise InputError(f"--mlflow-uri {mlflow_uri}: MLflow is turned off; name a server or database")
     ledger = Ledger(folder)
     search = SearchLedger(ledger)
     ledgers: list[Ledger] = [search] if search.points() is not None else []
-    ledgers += [ledger] if ledger.planned or not ledgers else []
+    ledgers += [ledger] if ledger.has_comparison or not ledgers else []
     uri = mlflow_uri or (ledger.mlflow_uri if len(ledgers) > 1 else None)
     try:
         return sum(mlflow.sync(each, [*each.rows()], uri) for each in ledgers)
-    except Exception as error:  # MLflow and its stores raise many kinds
+    except Exception as error:  # MLflow and its stores raise many types
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         raise InputError(f"MLflow at {mlflow_uri or ledger.mlflow_uri}: {reason}") from error

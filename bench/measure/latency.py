@@ -1,4 +1,4 @@
-"""Measure the time of a forward pass. Theoretical costs are counted in accounting.py."""
+"""Measure the time of a forward pass. Theoretical costs are counted in counting.py."""
 
 import copy
 import statistics

@@ -1,4 +1,4 @@
-"""What watches a run: live progress on the terminal, and the mirror in MLflow. The truth is in store.
+"""Observers of a run: live progress on the terminal, and the mirror in MLflow. Results are stored in store.
 
 May import: store.
 """

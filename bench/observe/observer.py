@@ -1,4 +1,4 @@
-"""What watches a run: told when trials start and when their rows are stored."""
+"""The interface of observers: they are notified when trials start and when rows are stored."""
 
 from typing import Protocol
 
@@ -6,10 +6,10 @@ from switchbench.row import Row
 
 
 class Observer(Protocol):
-    """Whoever watches a run. Its exceptions never reach Tune, where one would end the run."""
+    """Receives the events of a run. Its exceptions are logged and never end the run."""
 
-    def running(self, trials: int) -> None:
-        """So many trials are running now."""
+    def trials_running(self, count: int) -> None:
+        """Receive the number of trials (or points of a search) that run now."""
 
-    def finished(self, row: Row) -> None:
-        """A trial's row is in the ledger."""
+    def trial_finished(self, row: Row) -> None:
+        """Receive the row of a trial, which is in the ledger."""

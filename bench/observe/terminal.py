@@ -1,5 +1,4 @@
-"""What a person sees while it goes on: of a comparison a live bar, counts and the last results; of downloads
-a bar each."""
+"""Progress on the terminal: of a comparison, of a search, and of downloads."""
 
 import os
 from collections import deque
@@ -22,30 +21,45 @@ from rich.text import Text
 
 from switchbench.row import Row, Status
 
-LAST = 6
+SHOWN_RESULTS = 6
+"""Number of last results in the live table."""
 PIPE_WIDTH = 200
+"""Characters in a line if the output is not a terminal."""
 
 
 def plain_console(stderr: bool = False) -> Console:
-    """A console that prints text as it is: labels, paths and errors may hold brackets."""
+    """Return a console that prints text literally: labels, paths and errors may contain brackets.
+
+    Args:
+        stderr: Print to standard error instead of standard output.
+    """
     console = Console(stderr=stderr, markup=False, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPE_WIDTH  # whoever reads a pipe wants names uncut
+        console.width = PIPE_WIDTH  # wide enough that names are not cut
     return console
 
 
-class Board:
-    """Live progress on a terminal, with the last results in a table; where there is none (a pipe, a log), one
-    line per result."""
+class ProgressDisplay:
+    """Live progress bar with a table of the last results.
+
+    If the output is not a terminal (a pipe, a log), each result is printed as one line instead. This base
+    class is a context manager that shows the bar inside its block.
+    """
 
     columns: tuple[str, ...]
+    """Headings of the table."""
 
     def __init__(self, console: Console, total: int | None, done: int) -> None:
-        """``done`` of ``total`` planned results were there before; None: nobody knows how many there will
-        be."""
+        """Prepare the bar.
+
+        Args:
+            console: Where it is printed.
+            total: Number of planned results; None if it is unknown.
+            done: Number of results that exist already.
+        """
         self._console = console
         self._running = 0
-        self._last: deque[tuple[str, ...]] = deque(maxlen=LAST)
+        self._last: deque[tuple[str, ...]] = deque(maxlen=SHOWN_RESULTS)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -63,12 +77,13 @@ class Board:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    def running(self, trials: int) -> None:
-        self._running = trials
+    def trials_running(self, count: int) -> None:
+        """Show the number of running trials."""
+        self._running = count
         self._describe()
 
-    def note(self) -> str:
-        """What there is to say beside how many are running."""
+    def _details(self) -> str:
+        """Return the text that follows the number of running trials."""
         return ""
 
     def _add(self, cells: tuple[str, ...]) -> None:
@@ -82,31 +97,32 @@ class Board:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _describe(self) -> None:
-        self._progress.update(self._task, description=f"{self._running} running{self.note()}")
+        self._progress.update(self._task, description=f"{self._running} running{self._details()}")
 
     def _render(self) -> Group:
         table = Table(*self.columns, box=None, padding=(0, 2, 0, 0))
-        for cells in list(self._last):  # the live display renders in a thread of its own
+        for cells in list(self._last):  # a copy: the live display renders in another thread
             table.add_row(*map(Text, cells))
         return Group(self._progress, table)
 
 
-class Display(Board):
-    """Progress of a comparison: a result is a trial."""
+class TrialDisplay(ProgressDisplay):
+    """Progress of a comparison: each result is a trial."""
 
-    columns = ("method", "density", "seed", "on", "result")
+    columns = ("method", "density", "seed", "task", "result")
     _failed = 0
 
-    def finished(self, row: Row) -> None:
+    def trial_finished(self, row: Row) -> None:
+        """Show the trial's result."""
         self._failed += row.status == Status.FAILED
         self._add(_cells(row))
 
-    def note(self) -> str:
+    def _details(self) -> str:
         return f", {self._failed} failed" if self._failed else ""
 
 
-class PointDisplay(Board):
-    """Progress of a search: a result is a point."""
+class PointDisplay(ProgressDisplay):
+    """Progress of a search: each result is a point."""
 
     columns = ("method", "point", "result", "best so far")
 
@@ -114,20 +130,30 @@ class PointDisplay(Board):
         super().__init__(console, total, done)
         self._best: dict[str, str] = {}
 
-    def finished(self, row: Row) -> None:
-        """A trial of a point is over: what the point came to is told."""
+    def trial_finished(self, row: Row) -> None:
+        """Do nothing: results are shown per point."""
 
-    def told(self, label: str, number: int, result: str, best: str) -> None:
-        """What came of a point, and the best of its method now."""
+    def point_finished(self, label: str, number: int, result: str, best: str) -> None:
+        """Show the result of a point.
+
+        Args:
+            label: Label of the method.
+            number: Number of the point in the method's study.
+            result: The point's objectives or its error.
+            best: The objectives of the method's best point so far; empty if there is none.
+        """
         self._best[label] = best
         self._add((label, f"#{number}", result, best))
 
-    def note(self) -> str:
+    def _details(self) -> str:
         return "".join(f"; {label}: {best}" for label, best in self._best.items() if best)
 
 
 class Downloads:
-    """A live bar per file; on what is no terminal, nothing."""
+    """One progress bar per downloaded file; without a terminal, nothing is shown.
+
+    It is a context manager that shows the bars inside its block.
+    """
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
@@ -149,7 +175,13 @@ class Downloads:
         self._bars.stop()
 
     def progress(self, name: str, done: int, total: int | None) -> None:
-        """So many bytes of a file are here."""
+        """Show the progress of a file.
+
+        Args:
+            name: Name of the file.
+            done: Bytes received so far.
+            total: Size in bytes; None if it is unknown.
+        """
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=total)
         self._bars.update(self._tasks[name], completed=done, total=total)

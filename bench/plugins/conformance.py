@@ -1,7 +1,7 @@
-"""Does a method keep the contract? Checks that every method must pass, other people's included.
+"""Check that a method keeps the contract. Every method must pass, those of plug-ins included.
 
-Each check trains a small network on scikit-learn's digits for some steps and raises
-:class:`Broken` with one line that says what is wrong.
+Most checks train a small network for some steps on scikit-learn's digits. A check raises :class:`Broken` with
+one line that names the problem.
 """
 
 import tempfile
@@ -25,35 +25,42 @@ from switchbench.spec.scope import Scope
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.control import Control
+from switchbench.trial.outcomes import Skipped
 from switchbench.trial.run import TrialResult, run_trial
-from switchbench.trial.unmeasured import Skipped
 
 DENSITIES = (0.3, 0.07)
 STEPS, EPOCHS = 60, 3
-FROZEN = {"steps": STEPS, "batch_size": 64, "lr": 1e-12}
-"""Training in which batch norms follow the images and hardly anything learns."""
-PLAIN = {"network": "mlp", "hidden": [20, 12]}
-NORMED = PLAIN | {"batch_norm": True}
+ALMOST_FROZEN = {"steps": STEPS, "batch_size": 64, "lr": 1e-12}
+"""A training that hardly changes parameters. Batch norms still update their running statistics."""
+MLP = {"network": "mlp", "hidden": [20, 12]}
+MLP_WITH_NORMS = MLP | {"batch_norm": True}
 
 
 class Broken(Exception):
-    """The method breaks the contract; the message says how."""
+    """The method breaks the contract. The message names the problem."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     problem: str | None = None
-    """None: passed, or skipped."""
+    """The problem in one line; None if the check passed or was skipped."""
     skipped: str | None = None
-    """The method's reason why the check does not concern it."""
+    """The reason why the method cannot handle the check's network; None if the check was run."""
 
 
 class Case:
-    """A registered method, with other options than its defaults where ``options`` says so, on its
-    small problem. Raises ValidationError if it does not take them."""
+    """A registered method with its options, and a small problem to check it on.
+
+    Args:
+        name: Name of the method.
+        options: Options that differ from the defaults.
+
+    Raises:
+        ValidationError: The method does not accept the options.
+    """
 
     def __init__(self, name: str, options: dict[str, Any] | None = None) -> None:
         self.method: type[Method] = METHODS[name]
@@ -62,7 +69,12 @@ class Case:
         self.takes_target = self.method.takes_target(self.options)
 
     def config(self, density: float = 0.1, **changes: Any) -> TrialConfig:
-        """A trial of the method."""
+        """Return a trial of the method.
+
+        Args:
+            density: Target density in (0, 1]; ignored if the method takes no target.
+            changes: Fields of the trial that differ from the defaults here.
+        """
         fields: dict[str, Any] = {
             "network": changes.get("network") or self.network,
             "dataset": "digits",
@@ -74,9 +86,12 @@ class Case:
 
     @cached_property
     def network(self) -> dict[str, Any]:
-        """A plain network, or one with batch norms where the method skips that. Raises Broken if it
-        skips both."""
-        for network in (PLAIN, NORMED):
+        """The network for the checks: an MLP, or an MLP with batch norms if the method skips the first.
+
+        Raises:
+            Broken: The method skips both.
+        """
+        for network in (MLP, MLP_WITH_NORMS):
             choice = self.config(network=network).network
             built = choice.build((1, 8, 8), 10)
             reason = self.method.skip(self.options, built, Scope(layers="fc").of(built))
@@ -85,19 +100,28 @@ class Case:
         raise Broken(f"skips fully connected networks: {reason}")
 
     @cached_property
-    def first(self) -> TrialResult:
-        """The method's first run, which others are compared with."""
+    def first_run(self) -> TrialResult:
+        """The result of the method's first run. Other runs are compared with it."""
         return run_trial(self.config())
 
 
 def check(name: str, options: dict[str, Any] | None = None) -> list[Outcome]:
-    """Run every check on a registered method, with its defaults or with other ``options``."""
+    """Run every check on a registered method.
+
+    Args:
+        name: Name of the method.
+        options: Options that differ from the defaults.
+
+    Returns:
+        One outcome per check, in the order of :data:`CHECKS`. If the method does not accept the options, a
+        single outcome says so.
+    """
     try:
         case = Case(name, options)
     except Exception as error:
         config = METHODS[name].Config
-        said = explain(error, config) if isinstance(error, ValidationError) else _said(error)
-        return [Outcome("takes its options", said)]
+        problem = explain(error, config) if isinstance(error, ValidationError) else _one_line(error)
+        return [Outcome("takes its options", problem)]
     outcomes = []
     for label, test in CHECKS.items():
         try:
@@ -105,35 +129,42 @@ def check(name: str, options: dict[str, Any] | None = None) -> list[Outcome]:
             outcomes.append(Outcome(label))
         except Skipped as reason:
             outcomes.append(Outcome(label, skipped=str(reason)))
-        except Exception as error:  # whatever a method raises is what it does wrong
-            outcomes.append(Outcome(label, _said(error)))
+        except Exception as error:  # any error of the method is a problem of the method
+            outcomes.append(Outcome(label, _one_line(error)))
     return outcomes
 
 
 def meets_its_target(case: Case) -> None:
-    """Connections: the target exactly. Neurons and blocks: no more than it. No target: a density is found."""
+    """Check the density of the finished network.
+
+    Connections meet the target exactly. Neurons and blocks do not exceed it. A method without a target ends
+    at a density in (0, 1].
+    """
     for density in DENSITIES if case.takes_target else DENSITIES[:1]:
         row = run_trial(case.config(density)).row
         total = _size(_untrained(case), "fc")
         goal = round(density * total) / total
         found = row["density"]
         if not case.takes_target:
-            _require(0 < found <= 1, f"a density of {found} was found")
+            _require(0 < found <= 1, f"density {found} is not in (0, 1]")
         elif case.method.granularity(case.options) == "connection":
             _require(found == goal, f"target {density:g} gave density {found:g} instead of {goal:g}")
-        else:  # with channels alone a low target may be out of reach
-            most = goal if case.network is PLAIN else 1 - 1 / total
-            _require(0 < found <= most, f"target {density:g} was exceeded: density {found:g}")
+        else:  # a method that removes whole channels may not reach a low target
+            limit = goal if case.network is MLP else 1 - 1 / total
+            _require(0 < found <= limit, f"target {density:g} gave density {found:g}, not in (0, {limit:g}]")
 
 
 def leaves_a_plain_network(case: Case) -> None:
-    """Same modules, same names, ordinary weights with exact zeros, and nothing attached."""
-    found, fresh = case.first.network, _untrained(case)
+    """Check that the finished network has the modules and names of the untrained one, and no hooks."""
+    found, fresh = case.first_run.network, _untrained(case)
     kinds = [type(module).__name__ for module in found.modules()]
-    _require(kinds == [type(module).__name__ for module in fresh.modules()], f"modules are {kinds}")
+    _require(
+        kinds == [type(module).__name__ for module in fresh.modules()],
+        f"the modules are no longer the same: {', '.join(kinds)}",
+    )
     names = list(found.state_dict())
-    _require({*names} == {*fresh.state_dict()}, f"parameters are {', '.join(names)}")
-    _require(all(p.requires_grad for p in found.parameters()), "some parameters no longer learn")
+    _require({*names} == {*fresh.state_dict()}, f"the parameters are no longer the same: {', '.join(names)}")
+    _require(all(p.requires_grad for p in found.parameters()), "some parameters no longer require gradients")
     hooked = [
         name for name, module in found.named_modules() if module._forward_hooks or module._forward_pre_hooks
     ]
@@ -144,47 +175,47 @@ def leaves_a_plain_network(case: Case) -> None:
 
 
 def repeats_itself(case: Case) -> None:
-    """The same seed gives the same bits, whatever ran before."""
-    first = case.first
-    torch.randn(7)  # the state of the caller's generator must not matter
-    _same(first, run_trial(case.config()), "a second run")
+    """Check that the same seed gives identical bits."""
+    first = case.first_run
+    torch.randn(7)  # the state of the global generator must not matter
+    _require_identical(first, run_trial(case.config()), "a second run")
 
 
 def resumes_from_a_checkpoint(case: Case) -> None:
-    """Stopped half-way and taken up from its checkpoint, a training ends with the same bits."""
+    """Check that a training that stops half-way and resumes from its checkpoint ends with identical bits."""
     config = case.config(training={"epochs": EPOCHS, "batch_size": 64})
-    whole = run_trial(config)
+    uninterrupted = run_trial(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.pt"
-        cut = _Cut(path, len(whole.curves) // 2)
-        with suppress(_Stop):
-            run_trial(config, control=Control(checkpoint=cut))
+        stopping = _StoppingCheckpoint(path, len(uninterrupted.curves) // 2)
+        with suppress(_Stopped):
+            run_trial(config, control=Control(checkpoint=stopping))
         stored = Checkpoint(path, "check").load(torch.device("cpu"))
-        _require(stored is not None, "its checkpoint cannot be read back: not plain values")
-        again = Control(checkpoint=Checkpoint(path, "check"))
-        _same(whole, run_trial(config, control=again), "a resumed run")
+        _require(stored is not None, "its checkpoint cannot be read back: not only plain values")
+        resuming = Control(checkpoint=Checkpoint(path, "check"))
+        _require_identical(uninterrupted, run_trial(config, control=resuming), "a resumed run")
 
 
 def takes_its_steps(case: Case) -> None:
-    """No more gradient steps than its rounds allow, and no fewer."""
-    row = case.first.row
-    least = STEPS if row["rounds"] == 1 else STEPS + row["rounds"] - 1
+    """Check that the number of gradient steps fits the number of rounds."""
+    row = case.first_run.row
+    fewest = STEPS if row["rounds"] == 1 else STEPS + row["rounds"] - 1
     _require(
-        least <= row["steps"] <= STEPS * row["rounds"],
-        f"{row['steps']} steps in {row['rounds']} rounds of {STEPS}",
+        fewest <= row["steps"] <= STEPS * row["rounds"],
+        f"it took {row['steps']} steps in {row['rounds']} rounds, not {fewest} to {STEPS * row['rounds']}",
     )
 
 
 def leaves_other_layers_alone(case: Case) -> None:
-    """Where hardly anything learns, a convolution and its norm out of scope end as they began."""
-    network, dense = _on_convolutions(case, "fc", training=FROZEN).network, _dense_reference()
+    """Check that the method does not change a convolution and a norm out of scope."""
+    network, dense = _on_convolutions(case, "fc", training=ALMOST_FROZEN).network, _dense_reference()
     for name in OUT_OF_SCOPE:
         found, fresh = network.get_parameter(name), dense.get_parameter(name)
         _require(torch.allclose(found, fresh, atol=1e-6), f"{name} of a layer out of scope has changed")
 
 
 def takes_convolutions(case: Case) -> None:
-    """With convolutions in its scope it skips the network with a reason, or meets its target."""
+    """Check that the method meets its target with a convolution in scope. It may skip the network instead."""
     result = _on_convolutions(case, "all")
     if not case.takes_target or case.method.granularity(case.options) != "connection":
         return
@@ -194,35 +225,40 @@ def takes_convolutions(case: Case) -> None:
 
 
 def declares_its_options(case: Case) -> None:
-    """Every option says what it is; ranges hold the default and only valid values."""
+    """Check that every option is declared and described, and that search ranges fit defaults and bounds."""
     options = case.method.Config
     for key, field in options.model_fields.items():
-        declaration = field.json_schema_extra is not None and bool(field.description)
-        _require(declaration, f"{key} is not declared with option()")
-        about = declared(options, key)
-        unknown = [other for other in about.get("needs", {}) if other not in options.model_fields]
-        _require(not unknown, f"{key} needs {', '.join(unknown)}, which is no option")
-        if "search" in about:
-            low, high = about["search"]
+        is_declared = field.json_schema_extra is not None and bool(field.description)
+        _require(is_declared, f"{key} is not declared with option()")
+        declaration = declared(options, key)
+        unknown = [other for other in declaration.get("needs", {}) if other not in options.model_fields]
+        _require(not unknown, f"{key} needs {', '.join(unknown)}, which is not an option")
+        if "search" in declaration:
+            low, high = declaration["search"]
             inside = low <= field.default <= high
-            _require(inside, f"{key}: the default {field.default} is outside its search range")
-            _require(not about["log"] or low > 0, f"{key}: a logarithmic range starts at {low}")
+            _require(
+                inside, f"{key}: the default {field.default} is outside its search range {low:g} to {high:g}"
+            )
+            _require(
+                not declaration["log"] or low > 0,
+                f"{key}: a logarithmic range must start above 0, not at {low:g}",
+            )
             needed = {other: values[0] for other, values in unmet(options(), key).items()}
             for end in (low, high):
                 options(**needed | {key: round(end) if field.annotation is int else end})
 
 
 def refuses_unknown_options(case: Case) -> None:
-    """An option that does not exist is an error."""
+    """Check that the method refuses an option that does not exist."""
     try:
         case.method.Config(**{"no_such_option": 1})
     except ValidationError:
         return
-    raise Broken("Config takes an unknown option: derive it from Method.Config")
+    raise Broken("Config accepts an unknown option; derive it from Method.Config")
 
 
 def controls_a_method_that_exists(case: Case) -> None:
-    """A control says which registered method it is a control of; others say nothing."""
+    """Check that a control names another registered method."""
     method = case.method.control_of(case.options)
     _require(method in (None, *METHODS), f"it is a control of {method!r}, which is not registered")
     _require(method != case.method.name, "it is a control of itself")
@@ -243,14 +279,15 @@ CHECKS: dict[str, Callable[[Case], None]] = {
         resumes_from_a_checkpoint,
     )
 }
-"""Every check by its name in words; its docstring says more."""
+"""All checks by name, in the order in which they run."""
 
-TIMING = ("train_seconds", "method_seconds")
+TIME_COLUMNS = ("train_seconds", "method_seconds")
+"""Columns that may differ between two runs of the same trial."""
 
 
-def _said(error: Exception) -> str:
-    kind = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
-    return " ".join(f"{kind}{error}".split())
+def _one_line(error: Exception) -> str:
+    prefix = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
+    return " ".join(f"{prefix}{error}".split())
 
 
 def _require(holds: bool, problem: str) -> None:
@@ -258,30 +295,30 @@ def _require(holds: bool, problem: str) -> None:
         raise Broken(problem)
 
 
-def _same(first: TrialResult, again: TrialResult, who: str) -> None:
+def _require_identical(first: TrialResult, second: TrialResult, run: str) -> None:
     for key, tensor in first.network.state_dict().items():
-        _require(torch.equal(tensor, again.network.state_dict()[key]), f"{who} ended with another {key}")
-    differing = [k for k in columns() if k not in TIMING and first.row[k] != again.row[k]]
-    _require(not differing, f"{who} differs in {', '.join(differing)}")
-    _require(first.curves == again.curves, f"{who} has other curves")
+        _require(torch.equal(tensor, second.network.state_dict()[key]), f"{run} ended with a different {key}")
+    differing = [k for k in columns() if k not in TIME_COLUMNS and first.row[k] != second.row[k]]
+    _require(not differing, f"{run} differs in {', '.join(differing)}")
+    _require(first.curves == second.curves, f"{run} has different curves")
 
 
 def _size(network: nn.Module, layers: Literal["fc", "all"]) -> int:
-    """Number of weights in scope."""
+    """Return the number of weights in scope."""
     scoped = Scope(layers=layers).of(network).values()
     return sum(layer.get_parameter("weight").numel() for layer in scoped)
 
 
 def _on_convolutions(case: Case, scope: str, **changes: Any) -> TrialResult:
-    """A run on a network with a convolution. Raises Skipped if the method does not take it."""
-    with _registered(_TwoKinds) as name:
+    """Run the method on a network with a convolution. Raise Skipped if the method cannot handle it."""
+    with _registered(_ConvAndLinear) as name:
         return run_trial(case.config(network=name, scope=scope, **changes))
 
 
 @cache
 def _dense_reference() -> nn.Module:
-    """The dense network that a method's is compared with, the same for all methods: read, never changed."""
-    return _on_convolutions(Case("dense"), "fc", training=FROZEN).network
+    """Return the result of dense training, computed once for all methods. Do not change it."""
+    return _on_convolutions(Case("dense"), "fc", training=ALMOST_FROZEN).network
 
 
 def _untrained(case: Case) -> nn.Module:
@@ -290,30 +327,30 @@ def _untrained(case: Case) -> nn.Module:
     return network
 
 
-class _Stop(Exception):
-    """The training is cut off here."""
+class _Stopped(Exception):
+    """The training was stopped on purpose."""
 
 
-class _Cut(Checkpoint):
-    """Saves at every epoch and ends the training after some of them, as a lost worker would."""
+class _StoppingCheckpoint(Checkpoint):
+    """A checkpoint that saves every epoch and stops the training after some saves, like a dying worker."""
 
     def __init__(self, path: Path, saves: int) -> None:
         super().__init__(path, "check", seconds=0.0)
-        self._saves = max(1, saves)
+        self._saves_left = max(1, saves)
 
     def save(self, state: dict[str, Any]) -> None:
         super().save(state)
-        self._saves -= 1
-        if not self._saves:
-            raise _Stop
+        self._saves_left -= 1
+        if not self._saves_left:
+            raise _Stopped
 
 
 OUT_OF_SCOPE = ("conv.weight", "conv.bias", "norm.weight", "norm.bias")
-"""Parameters of :class:`_TwoKinds` that scope ``fc`` leaves out."""
+"""Parameters of :class:`_ConvAndLinear` that are not in scope ``fc``."""
 
 
-class _TwoKinds(Network, nn.Module):
-    """A convolution, out of scope, and two linear layers, in it."""
+class _ConvAndLinear(Network, nn.Module):
+    """A convolution and two linear layers. Scope ``fc`` contains the linear layers only."""
 
     def __init__(self, *_: object) -> None:
         super().__init__()
@@ -324,7 +361,7 @@ class _TwoKinds(Network, nn.Module):
         self.out = nn.Linear(16, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, 10) of images (batch, 1, 8, 8)."""
+        """Return logits (batch, 10) of images (batch, 1, 8, 8)."""
         x = self.norm(self.conv(x)).relu().flatten(1)
         out: Tensor = self.out(self.hidden_norm(self.hidden(x)).relu())
         return out
@@ -332,7 +369,7 @@ class _TwoKinds(Network, nn.Module):
 
 @contextmanager
 def _registered(network: type[Network]) -> Iterator[str]:
-    """A network under a name of its own, for a moment."""
+    """Register a network while the context is open, and yield its name."""
     name = "conformance-two-kinds"
     network.name = name
     NETWORKS[name] = network

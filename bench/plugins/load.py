@@ -1,8 +1,7 @@
-"""Other people's methods, networks and data sets: installed packages and single files.
+"""Load plug-ins: methods, networks and data sets from installed packages and from single files.
 
-A plug-in registers its classes when it is imported. Installed packages name the modules to
-import in the entry-point groups ``switchbench.methods``, ``switchbench.networks`` and
-``switchbench.datasets``.
+A plug-in registers its classes when it is imported. An installed package names the modules to import in the
+entry-point groups ``switchbench.methods``, ``switchbench.networks`` and ``switchbench.datasets``.
 """
 
 import importlib.util
@@ -20,55 +19,75 @@ GROUPS = ("switchbench.methods", "switchbench.networks", "switchbench.datasets")
 
 
 def load(files: Iterable[str | Path] = ()) -> list[ModuleType]:
-    """Import every installed plug-in, then the given files; return the files' modules.
+    """Import every installed plug-in, then the given files.
 
-    Raises InputError with one line if one cannot be imported or takes a name that is taken.
+    Args:
+        files: Python files, each with its own file name. A file that is given twice is imported once.
+
+    Returns:
+        The modules of the files.
+
+    Raises:
+        InputError: A plug-in cannot be imported, or it registers a name that is already taken. The message is
+            one line.
     """
     for group in GROUPS:
         for entry in entry_points(group=group):
             try:
                 entry.load()
-            except Exception as error:  # anything may go wrong in other people's code
+            except Exception as error:  # a plug-in may raise anything
                 raise InputError(f"plug-in {entry.value}: {type(error).__name__}: {error}") from error
     paths = list(dict.fromkeys(Path(file).resolve() for file in files))
     stems = [path.stem for path in paths]
     for path in paths:
-        if stems.count(path.stem) > 1:  # they would be one module
-            raise InputError(f"plug-in {path}: another plug-in file is called {path.stem!r} too")
+        if stems.count(path.stem) > 1:  # both would get the same module name
+            raise InputError(
+                f"plug-in {path}: file name {path.stem!r} is used twice; file names must be unique"
+            )
     return [_load_file(path) for path in paths]
 
 
-def methods_of(what: str) -> list[str]:
-    """Names of the methods that ``what`` stands for: a registered name, a module to import, or a file.
+def methods_of(source: str) -> list[str]:
+    """List the methods that a source provides.
 
-    Raises InputError if it is none of them or registers no method.
+    Args:
+        source: The name of a registered method, a module to import, or a Python file.
+
+    Returns:
+        Names of registered methods; at least one. For a module or file these are the methods that it defines,
+        or, if it defines none, those that it imports.
+
+    Raises:
+        InputError: The source cannot be found or imported, or it registers no method.
     """
-    if what in METHODS:
-        return [what]
-    if what.endswith(".py"):
-        module = _load_file(Path(what).resolve())
+    if source in METHODS:
+        return [source]
+    if source.endswith(".py"):
+        module = _load_file(Path(source).resolve())
     else:
         sys.path.insert(0, str(Path.cwd()))
         try:
-            module = importlib.import_module(what)
+            module = importlib.import_module(source)
         except ModuleNotFoundError as error:
-            if what.split(".")[0] == (error.name or "").split(".")[0]:
-                known = unknown("method", what, METHODS)
-                raise InputError(f"{known}; nor is there such a module or file") from error
-            raise InputError(f"plug-in {what}: {error}") from error
-        except Exception as error:  # anything may go wrong in other people's code
-            raise InputError(f"plug-in {what}: {type(error).__name__}: {error}") from error
+            if source.split(".")[0] == (error.name or "").split(".")[0]:
+                known = unknown("method", source, METHODS)
+                raise InputError(f"{known}; a module or file {source!r} does not exist either") from error
+            raise InputError(f"plug-in {source}: {error}") from error
+        except Exception as error:  # a plug-in may raise anything
+            raise InputError(f"plug-in {source}: {type(error).__name__}: {error}") from error
         finally:
             sys.path.pop(0)
-    inside = f"{module.__name__}."
-    own = [name for name, method in METHODS.items() if f"{method.__module__}.".startswith(inside)]
-    names = own or [name for name, method in METHODS.items() if method in vars(module).values()]
+    prefix = f"{module.__name__}."
+    defined = [name for name, method in METHODS.items() if f"{method.__module__}.".startswith(prefix)]
+    names = defined or [name for name, method in METHODS.items() if method in vars(module).values()]
     if not names:
-        raise InputError(f"{what}: registers no method")
+        raise InputError(f"plug-in {source}: registers no method")
     return names
 
 
 def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"plug-in {path}: no such file")
     name = f"switchbench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -77,7 +96,7 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # anything may go wrong in other people's code
+    except Exception as error:  # a plug-in may raise anything
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""

@@ -1,5 +1,6 @@
-"""Methods, networks and data sets as a spec names them: a name, a label and resolved options."""
+"""Methods, networks and data sets as entries of a spec: a name, a label and the options."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -9,7 +10,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -22,25 +22,29 @@ from switchbench.datasets import DATASETS, Data, DatasetEntry, Facts
 from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
-from switchbench.spec.training import BUDGET, TrainingConfig
+from switchbench.spec.training import BUDGET_KEYS, TrainingConfig
 from switchbench.spec.types import Density
 
 CPU = torch.device("cpu")
+SMALL_NETWORK = 5_000_000
+"""A network with fewer parameters is sketched on the CPU."""
 
 
 class Component(BaseModel):
-    """A registered thing by name, written ``name`` or ``{kind: name, label: …, option: …}``.
+    """A registered method, network or data set, with its options.
 
-    Validation looks the name up and fills in every default, so that an instance says all
-    there is to know; it is written back in the same form.
+    A spec writes it as ``name`` or as ``{kind: name, label: …, option: …}``, where ``kind`` is ``method``,
+    ``network`` or ``dataset``. Validation looks up the name and fills in every default. An instance is
+    written back as such a mapping.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     kind: ClassVar[str]
+    """The key that holds the name in a spec."""
     registry: ClassVar[dict[str, Any]]
-    """What is registered of this kind, by name."""
+    """All registered methods, networks or data sets, by name."""
     entry_keys: ClassVar[tuple[str, ...]] = ("label",)
-    """Keys of an entry that are no options of what is registered."""
+    """Keys of the entry itself. All other keys are options."""
 
     name: str
     label: str = Field(pattern=r"^\S(.*\S)?$", description="one line of text, not empty")
@@ -48,7 +52,7 @@ class Component(BaseModel):
 
     @property
     def registered(self) -> Any:
-        """What the registry holds under the name: a class, or a :class:`DatasetEntry`."""
+        """The registered class, or the :class:`DatasetEntry` of a data set."""
         return self.registry[self.name]
 
     @property
@@ -58,18 +62,24 @@ class Component(BaseModel):
 
     @classmethod
     def config_class(cls, name: str) -> type[BaseModel]:
-        """The type of the options of what is registered under a name."""
+        """Return the type of the options of a registered name."""
         config_class: type[BaseModel] = cls.registry[name].Config
         return config_class
 
     @classmethod
     def definition(cls, name: str) -> Any:
-        """The class or function that is registered under a name. It has the docstring and the module."""
+        """Return the class or function with this name. It has the docstring and the module."""
         return cls.registry[name]
 
     def identity(self) -> dict[str, Any]:
-        """What makes results of this component comparable: everything but the label. A plug-in
-        module's content counts as well: its author changes it without raising a version."""
+        """Return the part of a trial's identity that this component decides: everything but the label.
+
+        For a plug-in it includes a hash of the source file, because its author may change the code without
+        raising the version.
+
+        Returns:
+            Plain values: ``name``, ``version``, ``options``, and ``source`` for a plug-in.
+        """
         config = self.config
         options = config.identity() if hasattr(config, "identity") else self.options
         identity = {"name": self.name, "version": self.registered.version, "options": options}
@@ -88,7 +98,7 @@ class Component(BaseModel):
             raise _problem(f"{raw!r} should be a name or a mapping with the key {cls.kind!r}")
         options = {str(key): value for key, value in entry.items()}
         name = options.pop(cls.kind)
-        own = {"label": name} | {key: options.pop(key) for key in cls.entry_keys if key in options}
+        entry_values = {"label": name} | {key: options.pop(key) for key in cls.entry_keys if key in options}
         if not isinstance(name, str) or name not in cls.registry:
             raise _problem(unknown(cls.kind, name, cls.registry))
         config_class = cls.config_class(name)
@@ -96,62 +106,67 @@ class Component(BaseModel):
             resolved = config_class(**options)
         except ValidationError as error:
             raise _problem(f"{cls.kind} {name!r}: {explain(error, config_class)}") from error
-        return {"name": name, "options": resolved.model_dump(mode="json")} | own
+        return {"name": name, "options": resolved.model_dump(mode="json")} | entry_values
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        own = {key: value for key in self.entry_keys if (value := getattr(self, key)) is not None}
-        return {self.kind: self.name, **own, **self.options}
+        given = {key: value for key in self.entry_keys if (value := getattr(self, key)) is not None}
+        return {self.kind: self.name, **given, **self.options}
 
 
 class MethodChoice(Component):
-    """A sparsification method with its options, and where it has them with densities and changes of the
-    training of its own."""
+    """A sparsification method with its options.
+
+    In a comparison it may also have its own densities and its own changes of the training.
+    """
 
     kind = "method"
     registry = METHODS
     entry_keys = ("label", "against", "densities", "training")
 
     against: str | None = None
-    """Label of the method that the report compares this one with, paired by seed."""
+    """Label of another method. The report compares the two, paired by seed."""
     densities: Annotated[list[Density], Field(min_length=1)] | None = None
-    """Target densities of this method alone, in place of the comparison's."""
+    """Target densities of this method, instead of the comparison's."""
     training: dict[str, Any] | None = None
-    """Changes of the comparison's training for this method alone, such as its learning rate."""
+    """Changes of the comparison's training for this method, such as the learning rate."""
 
-    @field_validator("densities", "training")
+    @field_validator("training")
     @classmethod
-    def _as_fair(cls, given: Any, info: ValidationInfo) -> Any:
-        decisive = BUDGET | {"recipe"}
-        unequal = decisive.intersection(given) if info.field_name == "training" and given else ()
-        if unequal:
-            names = ", ".join(sorted(unequal))
-            raise ValueError(f"{names}: are the same for every method, so that budgets are equal")
-        return given
+    def _keep_budget(cls, training: dict[str, Any] | None) -> dict[str, Any] | None:
+        changed = (BUDGET_KEYS | {"recipe"}).intersection(training or ())
+        if changed:
+            names = ", ".join(sorted(changed))
+            raise ValueError(f"{names} must be the same for every method, so that budgets are equal")
+        return training
 
     @model_validator(mode="after")
-    def _densities_of_use(self) -> Self:
+    def _check_densities(self) -> Self:
         if self.densities and not self.takes_target():
             raise ValueError(f"densities: {self.name!r} takes no target density")
         return self
 
-    def alone(self) -> "MethodChoice":
-        """The method and its options, without what a comparison says of it."""
+    def for_trial(self) -> "MethodChoice":
+        """Return the choice as a trial stores it: without the keys that only a comparison uses."""
         return self.model_copy(update={"against": None, "densities": None, "training": None})
 
-    def trained(self, training: TrainingConfig) -> TrainingConfig:
-        """A comparison's training with this method's changes. Raises ValidationError."""
+    def merged_training(self, training: TrainingConfig) -> TrainingConfig:
+        """Apply this method's changes to a comparison's training.
+
+        Raises:
+            ValidationError: The changed training is not valid.
+        """
         if not self.training:
             return training
         return TrainingConfig.model_validate(training.model_dump(mode="json") | self.training)
 
     def takes_target(self) -> bool:
-        """Whether the method, with these options, meets a target density."""
+        """Tell whether the method, with these options, meets a target density."""
         method: type[Method] = self.registered
         return method.takes_target(self.config)
 
     def control_of(self) -> str | None:
-        """Name of the method that this one is a control of, if it is one."""
+        """Name the method that this one is a control of, None for other methods."""
         method: type[Method] = self.registered
         return method.control_of(self.config)
 
@@ -163,31 +178,57 @@ class NetworkChoice(Component):
     registry = NETWORKS
 
     def build(self, input_shape: InputShape, classes: int) -> nn.Module:
-        """A freshly initialised network. Raises ValueError if it cannot take such images."""
+        """Build the network with fresh initial weights.
+
+        Args:
+            input_shape: Channels, height and width of an image.
+            classes: Number of classes.
+
+        Raises:
+            ValueError: The network does not accept images of this shape.
+        """
         network: type[Network] = self.registered
         return network.build(input_shape, classes, self.config)
 
     def sketch(self, input_shape: InputShape, classes: int) -> tuple[nn.Module, Tensor]:
-        """A network without memory for its weights, and an image that it has looked at; one with memory
-        where its code cannot do without. Raises InputError if it cannot take such images."""
+        """Build the network and run one image through it.
 
-        def look(device: str) -> tuple[nn.Module, Tensor]:
+        A large network is built on the meta device, where weights take no memory. A small one is built on the
+        CPU: the first forward pass on the meta device takes seconds, in which torch imports its compiler. The
+        CPU is also used if the network's code does not run on the meta device.
+
+        Args:
+            input_shape: Channels, height and width of an image.
+            classes: Number of classes.
+
+        Returns:
+            The network in eval mode, and the image (1, channels, height, width), on the same device.
+
+        Raises:
+            InputError: The network does not accept images of this shape.
+        """
+
+        def build_on(device: str, at_least: int = 0) -> tuple[nn.Module, Tensor] | None:
             with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
                 built, image = self.build(input_shape, classes).eval(), torch.zeros(1, *input_shape)
+                if sum(parameter.numel() for parameter in built.parameters()) < at_least:
+                    return None
                 built(image)
             return built, image
 
+        with suppress(Exception):  # networks of plug-ins may raise anything on the meta device
+            if sketched := build_on("meta", SMALL_NETWORK):
+                return sketched
         try:
-            return look("meta")
-        except Exception:  # anybody's code, for which "meta" may be no device
-            try:
-                return look("cpu")
-            except Exception as error:
-                raise InputError(f"network {self.label!r}: {error or type(error).__name__}") from error
+            sketched = build_on("cpu")
+        except Exception as error:
+            raise InputError(f"network {self.label!r}: {error or type(error).__name__}") from error
+        assert sketched
+        return sketched
 
 
 class DatasetChoice(Component):
-    """A data set."""
+    """A data set with its options."""
 
     kind = "dataset"
     registry = DATASETS
@@ -201,7 +242,13 @@ class DatasetChoice(Component):
         return DATASETS[name].loader
 
     def facts(self) -> Facts:
-        """Sizes of the data. The data are loaded only if they are not registered. Raises MissingData."""
+        """Return the sizes of the data set: training images, image shape and classes.
+
+        The data are loaded only if the sizes are not registered.
+
+        Raises:
+            MissingData: The data are needed and cannot be loaded.
+        """
         entry: DatasetEntry = self.registered
         if entry.facts:
             return entry.facts
@@ -209,7 +256,15 @@ class DatasetChoice(Component):
         return Facts(len(data.train), data.input_shape, data.classes)
 
     def load(self, folder: Path | None = None, device: torch.device = CPU) -> Data:
-        """The data, loaded once per process and device. Raises MissingData."""
+        """Load the data, once per process and device.
+
+        Args:
+            folder: The local data folder; None for the default folder.
+            device: Device of the tensors.
+
+        Raises:
+            MissingData: The files are neither here nor can they be fetched, or they cannot be read.
+        """
         return datasets.load(self.name, folder, self.config, device)
 
 
@@ -218,3 +273,4 @@ def _problem(message: str) -> PydanticCustomError:
 
 
 CHOICES: tuple[type[Component], ...] = (MethodChoice, NetworkChoice, DatasetChoice)
+"""One class for each kind of component."""

@@ -1,4 +1,4 @@
-"""Specs as YAML: read, changed from the command line, shipped with the package, written resolved."""
+"""Specs as YAML: read a file or a shipped spec, apply command-line changes, write the resolved spec."""
 
 import copy
 import difflib
@@ -20,34 +20,75 @@ SHIPPED = resources.files("switchbench.configs")
 
 
 def load(source: str | Path, changes: Iterable[str] = ()) -> Spec:
-    """Read a spec from a YAML file, or a shipped spec by name, with ``key.key=value`` changes.
+    """Read and validate a spec.
 
-    Raises InputError with one line on anything that is wrong.
+    Args:
+        source: A YAML file, or the name of a shipped spec.
+        changes: Changes ``key.key=value``, as in :func:`with_changes`.
+
+    Raises:
+        InputError: The spec cannot be read or is not valid. The message is one line.
     """
-    text, shown = _read(source)
+    text, source_name = _read(source)
     try:
         raw = _yaml().load(text)
     except YAMLError as error:
-        raise InputError(f"{shown}: not YAML: {_one_line(error)}") from error
+        raise InputError(f"{source_name}: not YAML: {_one_line(error)}") from error
     if not isinstance(raw, dict):
-        raise InputError(f"{shown}: not a spec: expected keys and values, found {type(raw).__name__}")
-    return parse(changed(raw, changes), shown)
+        raise InputError(f"{source_name}: not a spec: expected keys and values, found {type(raw).__name__}")
+    changes = [*changes]
+    changed = with_changes(raw, changes)
+    try:
+        return parse(changed, source_name)
+    except InputError as error:
+        if not changes or not _is_valid(raw):
+            raise
+        blamed = next((change for change in changes if not _is_valid(with_changes(raw, [change]))), None)
+        source = f"--set {blamed}" if blamed else " ".join(f"--set {change}" for change in changes)
+        raise InputError(f"{source}: {str(error).removeprefix(f'{source_name}: ')}") from error
 
 
-def changed(raw: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
-    """A copy of a spec's plain values with ``key.key=value`` changes. Raises InputError."""
+def with_changes(raw: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """Copy a spec's plain values and apply changes.
+
+    Args:
+        raw: Plain values, as read from YAML.
+        changes: Changes ``key.key=value``. The value is YAML.
+
+    Raises:
+        InputError: A change has another form, or a key on its path holds no mapping.
+
+    >>> with_changes({"name": "x", "training": "mnist"}, ["training.epochs=2", "seeds=[0, 1]"])
+    {'name': 'x', 'training': {'recipe': 'mnist', 'epochs': 2}, 'seeds': [0, 1]}
+    """
     raw = copy.deepcopy(raw)
     for change in changes:
-        _change(raw, change)
+        _apply_change(raw, change)
     return raw
 
 
 def parse(raw: dict[str, Any], source: str = "spec") -> Spec:
-    """Validate a spec given as plain values. Raises InputError."""
+    """Validate a spec given as plain values.
+
+    Args:
+        raw: Plain values, as read from YAML.
+        source: Where they come from; error messages begin with it.
+
+    Raises:
+        InputError: The spec is not valid. The message is one line.
+    """
     try:
         return Spec.model_validate(raw)
     except ValidationError as error:
         raise InputError(f"{source}: {explain(error, Spec)}") from error
+
+
+def _is_valid(raw: dict[str, Any]) -> bool:
+    try:
+        parse(raw)
+    except InputError:
+        return False
+    return True
 
 
 @overload
@@ -55,34 +96,44 @@ def component(kind: Literal["network"], name: str, changes: Iterable[str] = ()) 
 @overload
 def component(kind: Literal["dataset"], name: str, changes: Iterable[str] = ()) -> DatasetChoice: ...
 def component(kind: str, name: str, changes: Iterable[str] = ()) -> Component:
-    """A network or data set by name, with options given as key=value. Raises InputError."""
-    choice = {choice.kind: choice for choice in CHOICES}[kind]
+    """Make a network or data set from its name and options.
+
+    Args:
+        kind: ``network`` or ``dataset``.
+        name: Its registered name.
+        changes: Options, each as ``key=value``.
+
+    Raises:
+        InputError: The name is unknown, or an option is not valid. The message is one line.
+    """
+    choice_class = {choice.kind: choice for choice in CHOICES}[kind]
     try:
-        return choice.model_validate(changed({kind: name}, changes))
+        return choice_class.model_validate(with_changes({kind: name}, changes))
     except ValidationError as error:
-        raise InputError(explain(error, choice)) from error
+        raise InputError(explain(error, choice_class)) from error
 
 
 def shipped() -> dict[str, str]:
-    """Names of the shipped specs with their first comment line."""
+    """Return the names of the shipped specs, each with its first comment line."""
     files = sorted(path.name for path in SHIPPED.iterdir())
     names = [file.removesuffix(".yaml") for file in files if file.endswith(".yaml")]
     return {name: shipped_text(name).splitlines()[0].removeprefix("# ") for name in names}
 
 
 def shipped_text(name: str) -> str:
-    """The YAML of a shipped spec."""
+    """Return the YAML text of a shipped spec."""
     return SHIPPED.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def dump(spec: Spec) -> str:
-    """The resolved spec as YAML, every default spelled out."""
+    """Return a resolved spec as YAML, with every default written out."""
     stream = io.StringIO()
     _yaml().dump(spec.model_dump(mode="json"), stream)
     return stream.getvalue()
 
 
 def _read(source: str | Path) -> tuple[str, str]:
+    """Return the text of a spec, and a name for it in error messages."""
     path = Path(source)
     try:
         if not path.is_file() and str(source) in shipped():
@@ -98,21 +149,20 @@ def _read(source: str | Path) -> tuple[str, str]:
         ) from error
 
 
-def _change(raw: dict[str, Any], change: str) -> None:
-    """Apply one ``key.key=value``; the value is YAML."""
+def _apply_change(raw: dict[str, Any], change: str) -> None:
     keys, equals, value = change.partition("=")
     *parents, last = keys.split(".")
     if not equals or not last:
         raise InputError(f"--set {change}: expected key.key=value")
-    place = raw
     if parents and parents[0] in ("training", "start") and isinstance(raw.get(parents[0]), str):
-        raw[parents[0]] = {"recipe": raw[parents[0]]}  # the short form has no keys to change
+        raw[parents[0]] = {"recipe": raw[parents[0]]}  # a recipe's name alone has no keys to change
+    mapping = raw
     for key in parents:
-        place = place.setdefault(key, {})
-        if not isinstance(place, dict):
-            raise InputError(f"--set {change}: {key!r} holds no keys")
+        mapping = mapping.setdefault(key, {})
+        if not isinstance(mapping, dict):
+            raise InputError(f"--set {change}: {key!r} is not a mapping, so it has no keys")
     try:
-        place[last] = _yaml().load(value)
+        mapping[last] = _yaml().load(value)
     except YAMLError as error:
         raise InputError(f"--set {change}: not YAML: {_one_line(error)}") from error
 
@@ -127,5 +177,5 @@ def _yaml() -> YAML:
 
 def _one_line(error: YAMLError) -> str:
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
-    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"{problem or str(error).splitlines()[0]}{place}"
+    position = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return f"{problem or str(error).splitlines()[0]}{position}"

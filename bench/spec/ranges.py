@@ -1,4 +1,4 @@
-"""What a search may vary a value over: a range of numbers, or some choices."""
+"""Dimensions of a search: a range of numbers, or a list of choices."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,17 +9,24 @@ from switchbench.spec.types import Density
 
 
 class Range(BaseModel):
-    """Numbers from ``low`` to ``high``, both included."""
+    """Numbers from ``low`` to ``high``, both included.
+
+    >>> log = Range(low=0.001, high=1, log=True)
+    >>> str(log), 0.5 in log, Range(low=1, high=8, whole=True).ends
+    ('0.001 to 1, log', True, [1, 8])
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     low: float
     high: float
     log: bool = False
+    """Whether values are drawn on a logarithmic scale."""
     whole: bool = False
+    """Whether only whole numbers are drawn."""
 
     @model_validator(mode="after")
-    def _not_empty(self) -> "Range":
+    def _check_bounds(self) -> "Range":
         if self.low >= self.high:
             raise ValueError(f"low {self.low:g} should be less than high {self.high:g}")
         if self.log and self.low <= 0:
@@ -30,7 +37,7 @@ class Range(BaseModel):
 
     @property
     def ends(self) -> list[Any]:
-        """The lowest and the highest value, as options take them."""
+        """The lowest and the highest value; integers in a range of whole numbers."""
         return [int(self.low), int(self.high)] if self.whole else [self.low, self.high]
 
     def __contains__(self, value: Any) -> bool:
@@ -42,13 +49,13 @@ class Range(BaseModel):
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values."""
+    """A list of values, of which a search takes one."""
 
     values: tuple[Any, ...]
 
     @property
     def ends(self) -> list[Any]:
-        """All values."""
+        """All values, since they have no order."""
         return [*self.values]
 
     def __contains__(self, value: Any) -> bool:
@@ -59,7 +66,7 @@ class Choice:
 
 
 class DensityRange(Range):
-    """Target densities to search."""
+    """A range of target densities."""
 
     low: Density
     high: Density

@@ -1,7 +1,7 @@
-"""Named training recipes: what is known to train a network well, or what a paper did.
+"""Training recipes by name: settings that are known to work, and settings of papers.
 
-Plain values of :class:`switchbench.spec.training.TrainingConfig`; a spec says ``training: NAME``, or
-``training: {recipe: NAME, epochs: 30}`` to change some of them.
+A recipe holds plain values of :class:`switchbench.spec.training.TrainingConfig`. A spec selects it with
+``training: NAME``, and changes values with ``training: {recipe: NAME, epochs: 30}``.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """Values of a training, and where they come from."""
+    """Settings of a training, and their source."""
 
     description: str
     training: dict[str, Any]
@@ -47,4 +47,4 @@ RECIPES = {
          "weight_decay": 5e-4, "schedule": "cosine"},
     ),
 }  # fmt: skip
-"""Every recipe by name."""
+"""All recipes by name."""

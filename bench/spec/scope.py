@@ -13,21 +13,21 @@ from switchbench.networks.layers import prunable
 
 
 class Scope(BaseModel):
-    """A kind of layers, and patterns of their names: ``fc``, ``all``, or ``{layers: all, exclude: [conv1]}``.
+    """A kind of layers, and patterns of layer names: ``fc``, ``all``, or ``{layers: all, exclude: [conv1]}``.
 
-    ``fc`` are the fully connected layers (the switcher paper's setting), ``all`` convolutions as well.
-    Patterns are the shell's (``layer1.*``) and apply to names in the network.
+    ``fc`` means the fully connected layers (the setting of the switcher paper). ``all`` means convolutions as
+    well. Patterns are shell patterns such as ``layer1.*``. They apply to the layer names in the network.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     layers: Literal["fc", "all"] = "all"
-    include: tuple[str, ...] = Field((), description="where given, only layers whose names match one")
-    exclude: tuple[str, ...] = Field((), description="layers whose names match one are left out")
+    include: tuple[str, ...] = Field((), description="patterns; if given, only layers whose names match one")
+    exclude: tuple[str, ...] = Field((), description="patterns; layers whose names match one are left out")
 
     @model_validator(mode="before")
     @classmethod
-    def _kind_alone(cls, raw: Any) -> Any:
+    def _expand_short_form(cls, raw: Any) -> Any:
         return {"layers": raw} if isinstance(raw, str) else raw
 
     @model_serializer
@@ -44,7 +44,7 @@ class Scope(BaseModel):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """All of its patterns."""
+        """All patterns, of ``include`` and of ``exclude``."""
         return self.include + self.exclude
 
     def of(self, network: nn.Module) -> Layers:
@@ -54,7 +54,7 @@ class Scope(BaseModel):
             network: Any network.
 
         Returns:
-            Layers by their names in the network, in its order.
+            Layers by name, in the order of the network.
 
         >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(8, 4), nn.Linear(4, 2))
         >>> [*Scope(layers="fc").of(network)], [*Scope(layers="all", exclude=("2",)).of(network)]
@@ -71,5 +71,9 @@ class Scope(BaseModel):
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name matches one of the patterns."""
+    """Tell whether a name matches at least one shell pattern.
+
+    >>> matches("layer1.conv", ["layer1.*"]), matches("layer1.conv", ["layer1"])
+    (True, False)
+    """
     return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,72 +1,88 @@
-"""The part of a spec that says how options are searched, before the comparison of what was found."""
+"""The section ``search`` of a spec: how options are searched before the comparison."""
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from switchbench.row import uses
+from switchbench.errors import unknown
+from switchbench.row import used_as, uses
 from switchbench.spec.ranges import DensityRange
 from switchbench.spec.types import Density, Seed, seeds_from
 
-Objective = Literal[
-    "val_accuracy", "val_loss", "density", "macs", "macs_shrunk", "train_flops", "train_seconds"
-]
-"""Columns of a trial's row. A search knows nothing of test images."""
-WATCHED = {"val_accuracy", "val_loss"}
-"""Objectives that show while a training goes on, so that a pruner can stop it."""
+PER_EPOCH_OBJECTIVES = {"val_accuracy", "val_loss"}
+"""Objectives that are measured after every epoch. Only with these can a pruner stop a training early."""
 FIRST_SEED = 1_000
-"""Of a search; comparisons count from 0."""
-POINTS = 30
+"""First seed of a search. Seeds of a comparison start at 0."""
+DEFAULT_POINTS = 30
 
 
 class SearchConfig(BaseModel):
-    """How each method's options are chosen on validation images, with an equal budget for each."""
+    """How options are searched on validation images, with the same budget for each method."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     methods: list[str] | None = Field(
-        None, min_length=1, description="labels of what is searched; default: all with something to search"
+        None,
+        min_length=1,
+        description="labels of the searched methods; default: all with hyperparameters",
     )
-    objectives: list[Objective] = Field(["val_accuracy"], min_length=1)
+    objectives: list[str] = Field(
+        ["val_accuracy"], min_length=1, description=f"one or several of {', '.join(used_as('objective'))}"
+    )
     density: Density | DensityRange | None = Field(
         None,
-        description="target, or a range of targets to search; methods that find their own density "
-        "must end at or below the target. Default: the comparison's, if it has one",
+        description="target density, or a range of targets to search; methods that find their own density "
+        "must end at or below the target. Default: the comparison's density, if it has only one",
     )
-    points: int | None = Field(None, ge=1, description=f"points per method; default: {POINTS}")
+    points: int | None = Field(None, ge=1, description=f"points per method; default: {DEFAULT_POINTS}")
     steps: int | None = Field(None, ge=1, description="gradient steps per method, instead of points")
     seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(FIRST_SEED)] = [FIRST_SEED]
-    training: dict[str, Any] = Field({}, description="changes of the training while searching")
-    space: dict[str, Any] = Field({}, description="LABEL.option or training.setting: what is searched")
+    training: dict[str, Any] = Field({}, description="changes of the training in the search")
+    space: dict[str, Any] = Field(
+        {},
+        description="range, choices or value of LABEL.option or training.setting",
+    )
     sampler: Literal["tpe", "nsga2", "gp", "random", "grid", "cmaes"] = "tpe"
     sampler_seed: Seed = 0
-    grid: int = Field(3, ge=2, description="values of a range, for sampler grid")
+    grid: int = Field(3, ge=2, description="for sampler grid: number of values per range")
     pruner: Literal["none", "median", "asha", "hyperband"] = "none"
     parallel: int | None = Field(
-        None, ge=1, description="points at once; default: all that there is room for"
+        None, ge=1, description="points that run at the same time; default: as many as the resources allow"
     )
     top: int | None = Field(
-        None, ge=1, description="how many of the best are trained again; default: 1, or the Pareto set"
+        None, ge=1, description="number of best points to train again; default: 1, or the Pareto set"
     )
 
+    @field_validator("objectives")
+    @classmethod
+    def _check_objectives(cls, objectives: list[str]) -> list[str]:
+        for name in objectives:
+            if name not in used_as("objective"):
+                raise ValueError(unknown("objective", name, used_as("objective")))
+        return objectives
+
     @model_validator(mode="after")
-    def _goes_together(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.points is not None and self.steps is not None:
-            raise ValueError(f"give points or steps, one of them ({self.points} and {self.steps})")
+            raise ValueError(
+                f"give either points or steps, not both (points: {self.points}, steps: {self.steps})"
+            )
         if self.points is None and self.steps is None:
-            self.__dict__["points"] = POINTS
+            self.__dict__["points"] = DEFAULT_POINTS
         for name in ("objectives", "seeds"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise ValueError(f"{name}: {getattr(self, name)} should not repeat")
-        if self.pruner != "none" and (len(self.objectives) > 1 or self.objectives[0] not in WATCHED):
-            raise ValueError(f"pruner {self.pruner}: needs one objective, val_accuracy or val_loss")
+                raise ValueError(f"{name}: {getattr(self, name)} has a value twice; {name} must be unique")
+        if self.pruner != "none" and (
+            len(self.objectives) > 1 or self.objectives[0] not in PER_EPOCH_OBJECTIVES
+        ):
+            raise ValueError(f"pruner: {self.pruner!r} needs a single objective, val_accuracy or val_loss")
         if self.sampler == "cmaes" and len(self.objectives) > 1:
-            raise ValueError("sampler cmaes: is for one objective")
+            raise ValueError(f"sampler: 'cmaes' takes a single objective, not {len(self.objectives)}")
         if isinstance(self.density, DensityRange) and len(self.objectives) == 1:
             raise ValueError("density: a range needs a second objective, such as density")
         return self
 
     @property
     def directions(self) -> list[Literal["maximize", "minimize"]]:
-        """Of the objectives, in Optuna's words."""
+        """The direction of each objective, in the words of Optuna."""
         return ["maximize" if uses(name).higher_is_better else "minimize" for name in self.objectives]

@@ -1,4 +1,4 @@
-"""How a trial trains: its length, optimiser, learning-rate schedule, augmentation and precision."""
+"""The training of a trial: length, optimiser, learning-rate schedule, augmentation and precision."""
 
 import math
 from typing import Annotated, Any, Literal, Self
@@ -13,18 +13,19 @@ from switchbench.spec.recipes import RECIPES
 Optimizer = Literal["sgd", "adam", "adamw"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
-LENGTHS = {"epochs", "steps"}
-BUDGET = LENGTHS | {"batch_size"}
-"""What decides how many examples and steps a training takes."""
-WITHOUT_EFFECT = {
+LENGTH_KEYS = {"epochs", "steps"}
+BUDGET_KEYS = LENGTH_KEYS | {"batch_size"}
+"""Settings that decide the number of examples and steps of a training."""
+INERT_DEFAULTS = {
     "augment": NO_AUGMENTATION.model_dump(mode="json"),
     "precision": "float32",
     "compile": False,
 }
+"""Newer settings, at the value that changes nothing. At this value they are left out of trial ids."""
 
 
 class TrainingConfig(BaseModel):
-    """How every trial of a comparison trains; its length is the budget of every method."""
+    """The training of every trial of a comparison. Its length is the budget of every method."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -40,51 +41,54 @@ class TrainingConfig(BaseModel):
     )
     decay: float = Field(0.3, gt=0, le=1, description="for linear: last share of training that decays")
     milestones: tuple[Share, ...] = Field((0.5, 0.75), description="for step: shares of training")
-    augment: Augmentation | None = Field(None, description="how images are varied; default: the data set's")
+    augment: Augmentation | None = Field(None, description="variation of images; default: the data set's")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of forward and backward passes in training (bfloat16: autocast)"
+        "float32", description="number format of forward and backward passes in training (bfloat16: autocast)"
     )
-    compile: bool = Field(False, description="whether torch.compile speeds the network up")
+    compile: bool = Field(False, description="whether torch.compile compiles the network")
 
     @model_validator(mode="before")
     @classmethod
-    def _by_recipe(cls, raw: Any) -> Any:
-        """``NAME``, or values that change some of a recipe's: a length replaces the recipe's."""
+    def _expand_recipe(cls, raw: Any) -> Any:
+        """Replace a recipe's name by its values. Other given values override the recipe's."""
         given = {"recipe": raw} if isinstance(raw, str) else raw
         if not isinstance(given, dict) or "recipe" not in given:
             return raw
-        own = {key: value for key, value in given.items() if key != "recipe"}
+        changes = {key: value for key, value in given.items() if key != "recipe"}
         name = given["recipe"]
         if not isinstance(name, str) or name not in RECIPES:
             raise PydanticCustomError("input", "{message}", {"message": unknown("recipe", name, RECIPES)})
         values = RECIPES[name].training
-        if own.keys() & LENGTHS:
-            values = {key: value for key, value in values.items() if key not in LENGTHS}
-        return values | own
+        if changes.keys() & LENGTH_KEYS:  # steps also override a recipe's epochs, and the reverse
+            values = {key: value for key, value in values.items() if key not in LENGTH_KEYS}
+        return values | changes
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _check_consistency(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             given = f"epochs: {self.epochs}, steps: {self.steps}"
-            raise ValueError(f"give epochs or steps, one of them ({given})")
+            raise ValueError(f"give exactly one: epochs or steps ({given})")
         if self.momentum and self.optimizer != "sgd":
-            raise ValueError(f"momentum {self.momentum:g} is for optimizer sgd, not {self.optimizer}")
+            raise ValueError(f"momentum: {self.momentum:g} needs optimizer sgd, not {self.optimizer}")
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What of it decides a result. Options at an inert default are omitted, so that ids from before the
-        option existed stay valid."""
+        """Return the settings that count in a trial's id, as plain values.
+
+        Settings at their value in :data:`INERT_DEFAULTS` are left out, so that ids from before the setting
+        existed stay valid.
+        """
         plain = self.model_dump(mode="json")
-        return {name: value for name, value in plain.items() if value != WITHOUT_EFFECT.get(name, ...)}
+        return {name: value for name, value in plain.items() if value != INERT_DEFAULTS.get(name, ...)}
 
     def length(self, examples: int) -> tuple[int, int]:
-        """The length of the training in gradient steps.
+        """Return the length of the training in gradient steps.
 
         Args:
             examples: Number of training images.
 
         Returns:
-            Steps in all, and in one epoch. The last batch of an epoch may be smaller.
+            Steps of the whole training, and steps of one epoch. The last batch of an epoch may be smaller.
 
         >>> TrainingConfig(epochs=2, batch_size=64).length(129)
         (6, 3)

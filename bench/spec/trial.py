@@ -1,4 +1,4 @@
-"""The config of one trial: everything that decides its result, and the hash that identifies it."""
+"""The config of one trial: all settings that decide its result, and the hash that identifies it."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from switchbench.spec.training import TrainingConfig
 from switchbench.spec.types import Density, Seed
 
 SCHEMA_VERSION = 2
-"""Part of every trial's identity: raise it when the engine changes what a config measures."""
+"""Part of every trial's id. Raise it when the engine gives other results for the same config."""
 
 
 class TrialConfig(BaseModel):
-    """Everything that decides a trial's result, and nothing else (but the labels).
+    """All settings that decide a trial's result, and the labels.
 
-    ``density`` is None exactly where the method takes no target. Build one by hand with
-    :meth:`of`, which turns bad values into one clear line.
+    ``density`` is None if the method takes no target, and only then. Build a config by hand with :meth:`of`:
+    it reports bad values in one line.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -36,12 +36,12 @@ class TrialConfig(BaseModel):
     validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
     training: TrainingConfig
     start: TrainingConfig | None = None
-    """Where given, the method starts from a dense network that has been trained in this way."""
+    """Training of the dense network from which the method starts. None: it starts from initial weights."""
 
     @model_validator(mode="after")
-    def _resolved(self) -> Self:
-        if self.method != self.method.alone():
-            raise ValueError("method: against, densities and training of a method are for comparisons")
+    def _resolve(self) -> Self:
+        if self.method != self.method.for_trial():
+            raise ValueError("method: against, densities and training are allowed in a comparison only")
         augment = self.dataset.registered.augmentation
         for name in ("training", "start"):
             training = getattr(self, name)
@@ -54,10 +54,16 @@ class TrialConfig(BaseModel):
         """Build a config from plain values.
 
         Args:
-            fields: As in a spec: names, or mappings with options.
+            fields: The fields of the class, written as in a spec: names, or mappings with options.
 
         Raises:
-            InputError: A value cannot be used; the message is one line that names it.
+            InputError: A value is not valid. The message is one line that names it.
+
+        >>> config = TrialConfig.of(
+        ...     network="mlp", dataset="digits", method="magnitude", density=0.1, training={"epochs": 3}
+        ... )
+        >>> config.method.name, config.density, config.training.epochs
+        ('magnitude', 0.1, 3)
         """
         try:
             config = cls.model_validate(fields)
@@ -70,7 +76,7 @@ class TrialConfig(BaseModel):
 
     @cached_property
     def trial_id(self) -> str:
-        """Hash of the canonical, fully resolved config, with the versions of what it names."""
+        """Hash of the resolved config and of the versions of its components: 16 hexadecimal digits."""
         identity = {
             "schema": SCHEMA_VERSION,
             "network": self.network.identity(),
@@ -89,8 +95,10 @@ class TrialConfig(BaseModel):
 
     @cached_property
     def start_trial(self) -> "TrialConfig | None":
-        """The trial whose finished network this one starts from: dense, and the same for every method,
-        density and scope."""
+        """The dense trial whose finished network this one starts from, None without ``start``.
+
+        It is the same for every method, density and scope.
+        """
         if not self.start:
             return None
         dense = MethodChoice.model_validate("dense")
@@ -106,7 +114,7 @@ class TrialConfig(BaseModel):
 
     @cached_property
     def planned(self) -> PlannedTrial:
-        """What tells the trial's row from others."""
+        """The columns of the trial's row that are known before it runs."""
         return PlannedTrial(
             trial_id=self.trial_id,
             method=self.method.name,

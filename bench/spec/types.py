@@ -1,4 +1,4 @@
-"""Types of values that several configs share."""
+"""Types of fields that several configs share."""
 
 from typing import Annotated, Any
 
@@ -11,12 +11,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def seeds_from(first: int) -> BeforeValidator:
-    """Lets a field of seeds be written as their number, which counts from ``first``."""
+    """Make a validator that accepts a number n of seeds and replaces it by a list.
+
+    Args:
+        first: The first seed. The list is first, first + 1, …, first + n − 1.
+    """
 
     def count_or_list(seeds: Any) -> Any:
         if isinstance(seeds, int) and not isinstance(seeds, bool):
             if seeds < 1:
-                raise ValueError(f"{seeds} should be a number of seeds from 1, or a list of seeds")
+                raise ValueError(f"{seeds} should be a number of seeds (1 or more) or a list of seeds")
             return list(range(first, first + seeds))
         return seeds
 

@@ -1,4 +1,4 @@
-"""The ledger: a comparison's folder, and the names of its files, which nothing outside this package knows.
+"""The ledger: the folder of a comparison and the names of its files. Only this package knows the names.
 
 ::
 
@@ -7,24 +7,24 @@
     DIR/trials/<trial id>.parquet    one finished trial, one row
     DIR/curves/<trial id>.parquet    its curves, one row per epoch
     DIR/checkpoints/<trial id>.pt    the last checkpoint of a long trial that is not finished
-    DIR/networks/<trial id>.pt       a finished network that is kept
+    DIR/networks/<trial id>.pt       a finished network that is stored
     DIR/report/                      tables and figures, and results.parquet: all rows in one file
-    DIR/results.parquet              such a file as it was published: its rows count as trials
-    DIR/best.yaml                    the comparison that a search leads to
+    DIR/results.parquet              a published copy of that file: its rows count as stored trials
+    DIR/best.yaml                    the comparison with the best points of a search
     DIR/search/                      the search's own ledger (:mod:`switchbench.store.search`)
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
-A trial has a result when its file exists, so every file is written whole or not at all. No trial is ever
-locked: writers of the same one write the same row.
+A trial has a result if its file exists, so files are written atomically. Trials are not locked: if two
+workers run the same trial, both write the same row.
 """
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -37,21 +37,24 @@ from switchbench.spec.comparison import Spec
 from switchbench.spec.file import dump
 from switchbench.spec.trial import TrialConfig
 from switchbench.store import parquet
-from switchbench.store.tensors import Networks
+from switchbench.store.tensors import NetworkStore
+
+StoredT = TypeVar("StoredT", bound=PlannedTrial)
 
 
 class Ledger:
     """The results of one comparison in a folder on a local or mounted file system."""
 
     def __init__(self, folder: str | Path) -> None:
-        if re.match(r"[a-z][a-z0-9+]+:/", str(folder)):  # a Path has lost one of the two slashes
+        """Name the files of a folder; nothing is read or written. Raises InputError if it is a URL."""
+        if re.match(r"[a-z][a-z0-9+]+:/", str(folder)):  # a Path drops one of the two slashes
             raise InputError(f"output folder {folder}: should be a local or mounted folder, not a URL")
         self.folder = Path(folder).resolve()
         self.report = self.folder / "report"
         self.scratch = self.folder / ".ray"
         self.mlflow_uri = f"sqlite:///{self.folder / 'mlflow.db'}"
         self.mlflow_artifacts = self.folder / "mlflow"
-        self.networks = Networks(self.folder / "networks")
+        self.networks = NetworkStore(self.folder / "networks")
         self.best_file = self.folder / "best.yaml"
         self._spec_file = self.folder / "spec.yaml"
         self._published_file = self.folder / "results.parquet"
@@ -60,18 +63,29 @@ class Ledger:
         self._curves = self.folder / "curves"
 
     def check_writable(self) -> None:
-        """Raise InputError if the folder is certain not to be writable; write nothing."""
-        there = self.folder
-        while not there.exists():
-            there = there.parent
-        if not there.is_dir():
-            raise InputError(f"output folder {self.folder}: Not a directory: {there}")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise InputError(f"output folder {self.folder}: Permission denied: {there}")
+        """Check early that the folder can be written. Nothing is written.
+
+        Raises:
+            InputError: It certainly cannot be written.
+        """
+        existing = self.folder
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir():
+            raise InputError(f"output folder {self.folder}: Not a directory: {existing}")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise InputError(f"output folder {self.folder}: Permission denied: {existing}")
 
     def create(self, spec: Spec, plan: list[TrialConfig]) -> None:
-        """Make the folder and write the resolved spec and the plan. Raises InputError if the
-        folder cannot be written."""
+        """Make the folder, and write the spec and the plan.
+
+        Args:
+            spec: The resolved spec.
+            plan: All planned trials.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
         try:
             self._trials.mkdir(parents=True, exist_ok=True)
             self._curves.mkdir(exist_ok=True)
@@ -81,67 +95,97 @@ class Ledger:
             raise InputError(f"output folder {self.folder}: {error.strerror or error}") from error
 
     @property
-    def planned(self) -> bool:
-        """Whether the folder holds a comparison."""
+    def has_comparison(self) -> bool:
+        """Whether the folder holds a plan or a published table."""
         return self._plan_file.exists() or self._published_file.exists()
 
     def write_best(self, spec: Spec) -> None:
-        """Store the comparison that a search leads to."""
+        """Store the comparison with the best points of a search."""
         _write_spec(self.best_file, spec)
 
     def write(self, row: Row, curves: list[dict[str, float]]) -> None:
-        """Store a trial: its curves first, its row as the last act."""
+        """Store the result of a trial. The row is written last: a trial with a row is complete.
+
+        Args:
+            row: The row.
+            curves: One point per epoch, with numbers by column name; may be empty.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
         if curves:
             parquet.write(self._curves / f"{row.trial_id}.parquet", curves)
         parquet.write(self._trials / f"{row.trial_id}.parquet", [row], Row)
 
     def row(self, trial_id: str) -> Row | None:
-        """The stored row of a trial, or None. A broken file counts as none, so that the trial runs again.
-        Rows of a published table in the folder count as well, so that it can be added to."""
-        rows = parquet.read_if_sound(self._trials / f"{trial_id}.parquet")
-        return Row.stored(rows[0]) if rows else self._published.get(trial_id)
+        """Return the stored row of a trial; None if there is none.
+
+        A broken file counts as missing, so that the trial runs again. Rows of a published table in the folder
+        count as stored, so that a published comparison can be extended.
+
+        Raises:
+            InputError: The file is readable but holds no row of this version.
+        """
+        path = self._trials / f"{trial_id}.parquet"
+        rows = _stored(Row, parquet.read_if_sound(path), path)
+        return rows[0] if rows else self._published.get(trial_id)
 
     def curves(self, trial_id: str) -> list[dict[str, float]]:
-        """The stored curves of a trial, empty if there are none."""
+        """Return the stored curves of a trial, one point per epoch; empty if there are none."""
         return parquet.read_if_sound(self._curves / f"{trial_id}.parquet")
 
     def checkpoint(self, trial_id: str) -> Path:
-        """Where a trial keeps its checkpoint while it runs."""
+        """Return the path of a trial's checkpoint, which exists until the trial has its row."""
         return self.folder / "checkpoints" / f"{trial_id}.pt"
 
     def rows(self) -> Iterator[Row]:
-        """The stored row of every planned trial that has one, under its planned labels."""
-        for planned in self._plan():
-            row = self.row(planned.trial_id)
-            if row is not None:
-                yield replace(row, **asdict(planned))
+        """Yield the stored row of every planned trial that has one, with the labels of the plan.
+
+        Raises:
+            InputError: The folder holds no comparison.
+        """
+        return (row for row in self._all_rows() if row.status != Status.MISSING)
 
     def done(self, trial_id: str) -> bool:
-        """Whether a trial is measured and need not run again."""
+        """Return whether a trial has a final status and need not run again."""
         row = self.row(trial_id)
         return row is not None and row.status.settled()
 
     def results(self) -> pd.DataFrame:
-        """One row per planned trial, in the plan's order and under its labels: the stored row,
-        or status ``missing``. Reads ``results.parquet`` if the folder holds nothing else.
+        """Return the table of the comparison.
 
-        Raises InputError if the folder holds no comparison.
+        Returns:
+            One row per planned trial, in the order and with the labels of the plan: the stored row, or a row
+            with the status ``missing``. If the folder has no plan, the published table.
+
+        Raises:
+            InputError: The folder holds no comparison.
         """
         if self._published_file.exists() and not self._plan_file.exists():
             return parquet.read_table(self._published_file, Row)
         return parquet.frame(self._all_rows(), Row)
 
     def write_compact(self, results: pd.DataFrame) -> None:
-        """Store a table of results as one file in the report's folder, small enough to publish."""
+        """Write a table of results as one small file in the folder of the report, to be published."""
         parquet.write_table(self.report / self._published_file.name, results, Row)
 
     def name(self) -> str:
-        """The comparison's name; the folder's where there is no spec. Raises InputError."""
+        """Return the name of the comparison; without a spec, the name of the folder.
+
+        Raises:
+            InputError: The spec cannot be read.
+        """
         return str(self._read_spec()["name"]) if self._spec_file.exists() else self.folder.name
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Labels of the methods whose difference the spec asks for: a method, and the one that its entry
-        names by ``against``. Raises InputError."""
+        """Return the pairs of methods whose difference the spec requests with ``against``.
+
+        Returns:
+            Pairs of labels: the method of the entry, and the value of its ``against``.
+
+        Raises:
+            InputError: The spec cannot be read.
+        """
         methods = self._read_spec().get("methods") if self._spec_file.exists() else None
         entries = [entry for entry in methods or [] if isinstance(entry, dict) and "against" in entry]
         return [(str(entry.get("label", entry.get("method"))), str(entry["against"])) for entry in entries]
@@ -153,22 +197,30 @@ class Ledger:
 
     @cached_property
     def _published(self) -> dict[str, Row]:
-        rows = map(Row.stored, parquet.read_if_sound(self._published_file))
+        rows = _stored(Row, parquet.read_if_sound(self._published_file), self._published_file)
         return {row.trial_id: row for row in rows if row.status != Status.MISSING}
 
     def _plan(self) -> list[PlannedTrial]:
         if not self._plan_file.exists():
             raise InputError(f"{self.folder}: holds no comparison (no {self._plan_file.name})")
-        return [PlannedTrial.stored(planned) for planned in parquet.read(self._plan_file)]
+        return _stored(PlannedTrial, parquet.read(self._plan_file), self._plan_file)
 
     def _read_spec(self) -> dict[str, Any]:
-        """The spec as plain values, read without validation: folders of older versions stay readable."""
+        """Read the spec as plain values, without validation: folders of older versions stay readable."""
         try:
             spec: dict[str, Any] = YAML(typ="safe").load(self._spec_file)
             spec["name"]
         except (YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise InputError(f"{self._spec_file}: not a spec: no name can be read from it") from error
+            raise InputError(f"{self._spec_file}: not a spec: its name cannot be read") from error
         return spec
+
+
+def _stored(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: Path) -> list[StoredT]:
+    """Make instances from the rows of a file. Raises InputError, which names the file."""
+    try:
+        return [row_type.stored(row) for row in rows]
+    except ValueError as error:
+        raise InputError(f"{path}: not a table of this version of switchbench: {error}") from error
 
 
 def _write_spec(path: Path, spec: Spec) -> None:

@@ -1,4 +1,4 @@
-"""Dataclasses as Parquet files, and back. The only code that imports pyarrow."""
+"""Reading and writing dataclasses as Parquet files. The only code that imports pyarrow."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
@@ -13,61 +13,69 @@ import pyarrow.parquet as pq
 from switchbench.atomic_files import atomic_write
 from switchbench.errors import InputError
 
-TYPES = {bool: pa.bool_(), str: pa.string(), int: pa.int64(), float: pa.float64()}
-"""Of the columns; the first that fits, because a bool is an int as well."""
+ARROW_TYPES = {bool: pa.bool_(), str: pa.string(), int: pa.int64(), float: pa.float64()}
+"""Arrow type of a Python type. The first match counts: bool is a subclass of int."""
 
 
-def schema(of: type) -> pa.Schema:
-    """The columns of a dataclass of plain values, in order."""
-    found = {}
-    for name, hint in get_type_hints(of).items():
-        (kind,) = {*(get_args(hint) or [hint])} - {NoneType}
-        found[name] = next(arrow for plain, arrow in TYPES.items() if issubclass(kind, plain))
-    return pa.schema(found)
+def schema(row_type: type) -> pa.Schema:
+    """Return the schema of a dataclass of plain values, with its fields in order."""
+    types = {}
+    for name, hint in get_type_hints(row_type).items():
+        (python_type,) = {*(get_args(hint) or [hint])} - {NoneType}
+        types[name] = next(arrow for plain, arrow in ARROW_TYPES.items() if issubclass(python_type, plain))
+    return pa.schema(types)
 
 
-def write(path: Path, rows: Iterable[Any], of: type | None = None) -> None:
-    """Write instances of a dataclass, or dictionaries of numbers, whole or not at all.
+def write(path: Path, rows: Iterable[Any], row_type: type | None = None) -> None:
+    """Write instances of a dataclass, or dictionaries of numbers, atomically.
 
     Args:
         path: The file.
-        rows: What to write, a row each.
-        of: The dataclass; None: the columns are those of the dictionaries.
+        rows: The instances or dictionaries, one per row.
+        row_type: The dataclass; None: the columns are the keys of the dictionaries.
 
     Raises:
         OSError: The file cannot be written.
     """
     plain = [asdict(row) if is_dataclass(row) and not isinstance(row, type) else row for row in rows]
-    _encode(path, pa.Table.from_pylist(plain, schema=schema(of) if of else None))
+    _write_table(path, pa.Table.from_pylist(plain, schema=schema(row_type) if row_type else None))
 
 
-def write_table(path: Path, table: pd.DataFrame, of: type) -> None:
-    """Write a table with the columns of a dataclass."""
-    _encode(path, pa.Table.from_pandas(table, schema=schema(of), preserve_index=False))
+def write_table(path: Path, table: pd.DataFrame, row_type: type) -> None:
+    """Write a table with the columns of a dataclass, atomically. Raises OSError."""
+    _write_table(path, pa.Table.from_pandas(table, schema=schema(row_type), preserve_index=False))
 
 
-def frame(rows: Iterable[Any], of: type) -> pd.DataFrame:
-    """Instances of a dataclass as a table."""
-    table: pd.DataFrame = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema(of)).to_pandas()
+def frame(rows: Iterable[Any], row_type: type) -> pd.DataFrame:
+    """Convert instances of a dataclass to a table."""
+    plain = [asdict(row) for row in rows]
+    table: pd.DataFrame = pa.Table.from_pylist(plain, schema=schema(row_type)).to_pandas()
     return table
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file that must be sound. Raises InputError if it is broken."""
+    """Read the rows of a file. Raises InputError if the file is broken."""
     rows: list[dict[str, Any]] = _table(path).to_pylist()
     return rows
 
 
-def read_table(path: Path, of: type) -> pd.DataFrame:
-    """A file that must be sound, with the columns of a dataclass; older files lack newer columns. Raises
-    InputError if it is broken."""
+def read_table(path: Path, row_type: type) -> pd.DataFrame:
+    """Read a file as a table with the columns of a dataclass.
+
+    Columns that an older file lacks are filled with missing values, and other columns are dropped.
+
+    Raises:
+        InputError: The file is broken.
+    """
     table: pd.DataFrame = _table(path).to_pandas()
-    return table.reindex(columns=schema(of).names)
+    return table.reindex(columns=schema(row_type).names)
 
 
 def read_if_sound(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file; none if it is missing or broken. We publish whole files only, so that a broken one
-    comes from a failing disk or an interrupted copy."""
+    """Read the rows of a file; return no rows if the file is missing or broken.
+
+    Files are written atomically, so a broken one comes from a failing disk or an interrupted copy.
+    """
     try:
         rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist() if path.exists() else []
     except pa.ArrowInvalid:
@@ -79,9 +87,9 @@ def _table(path: Path) -> pa.Table:
     try:
         return pq.ParquetFile(path).read()
     except pa.ArrowException as error:
-        raise InputError(f"{path}: broken ({' '.join(str(error).split())})") from error
+        raise InputError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
-def _encode(path: Path, table: pa.Table) -> None:
+def _write_table(path: Path, table: pa.Table) -> None:
     with atomic_write(path) as stream:
         pq.write_table(table.replace_schema_metadata(None), stream)

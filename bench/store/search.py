@@ -1,10 +1,10 @@
-"""The ledger of a search, in the folder ``search`` of the comparison that it leads to.
+"""The ledger of a search, in the folder ``search`` of its comparison.
 
-Beside the points' trials, which are stored like a comparison's::
+The trials of the points are stored as in a comparison. Further files::
 
     DIR/search/study.journal         Optuna's studies, unless a database holds them
-    DIR/search/points.parquet        every point of the search, one row
-    DIR/search/lock, opening         held by drivers, so that they do not get in each other's way
+    DIR/search/points.parquet        all points of the search, one row each
+    DIR/search/lock, opening         lock files of the drivers
 """
 
 from collections.abc import Iterable
@@ -20,19 +20,30 @@ class SearchLedger(Ledger):
     """The results of one search."""
 
     def __init__(self, comparison: Ledger) -> None:
-        """``comparison``: the ledger of what the search leads to."""
+        """Name the files.
+
+        Args:
+            comparison: Ledger of the comparison that the search belongs to.
+        """
         super().__init__(comparison.folder / "search")
         self.journal = self.folder / "study.journal"
         self.lock_file = self.folder / "lock"
+        """Lock of the driver that runs the search or its comparison."""
         self.opening_file = self.folder / "opening"
+        """Lock of the driver that opens the studies."""
         self._points_file = self.folder / "points.parquet"
 
     def write_points(self, points: Iterable[PointRow]) -> None:
-        """Store every point of the search."""
+        """Store all points of the search. Raises OSError."""
         parquet.write(self._points_file, points, PointRow)
 
     def points(self) -> pd.DataFrame | None:
-        """Every point of the search as a table with the columns of
-        :class:`~switchbench.row.PointRow`, or None if there was no search. Raises InputError if the file is
-        broken."""
+        """Read all points of the search.
+
+        Returns:
+            A table with the columns of :class:`~switchbench.row.PointRow`; None if there was no search.
+
+        Raises:
+            InputError: The file is broken.
+        """
         return parquet.read_table(self._points_file, PointRow) if self._points_file.exists() else None

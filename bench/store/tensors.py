@@ -1,4 +1,4 @@
-"""Files of tensors that exist whole or not at all, and never stop a run when they are broken."""
+"""Files of tensors. They are written atomically, and a broken file never stops a run."""
 
 import logging
 from pathlib import Path
@@ -10,46 +10,64 @@ from torch import Tensor
 from switchbench.atomic_files import atomic_write
 
 State = dict[str, Tensor]
+"""State of a network, as ``state_dict()`` returns it."""
 
 
 def save(path: Path, content: Any) -> None:
-    """Write tensors and plain values. Raises OSError or RuntimeError, as torch does on a full disk."""
+    """Write tensors and plain values atomically; make the folder if it is missing.
+
+    Args:
+        path: The file.
+        content: Tensors and plain values, which may be nested in lists and dictionaries.
+
+    Raises:
+        OSError: The file cannot be written.
+        RuntimeError: Torch cannot write, for instance on a full disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as stream:
         torch.save(content, stream)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Any:
-    """What :func:`save` wrote; None if there is no such file or it cannot be read."""
+    """Read a file of :func:`save`.
+
+    Args:
+        path: The file.
+        device: Device of the tensors.
+
+    Returns:
+        The content; None if the file is missing or cannot be read, which is logged.
+    """
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         return None
-    except Exception as error:  # unpickling a broken file raises anything
+    except Exception as error:  # unpickling a broken file may raise any type
         reason = str(error).partition("\n")[0] or type(error).__name__
         logging.getLogger(__name__).warning("%s cannot be read: %s", path, reason)
         return None
 
 
-class Networks:
-    """A folder with finished networks, by trial id: starts of other trials, and what is to be exported."""
+class NetworkStore:
+    """Folder of finished networks by trial id, to start other trials from or to export."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def has(self, trial_id: str) -> bool:
-        """Whether a network is kept."""
+        """Return whether a network is stored."""
         return self._path(trial_id).exists()
 
     def save(self, trial_id: str, state: State) -> None:
-        """Keep a network's state. Where that fails (a full disk), it is not kept."""
+        """Store the state of a network. A failure, such as a full disk, is logged and not raised."""
         try:
             save(self._path(trial_id), {name: tensor.cpu() for name, tensor in state.items()})
         except (OSError, RuntimeError) as error:
-            logging.getLogger(__name__).warning("network %s is not kept: %s", trial_id, error)
+            logging.getLogger(__name__).warning("network %s is not stored: %s", trial_id, error)
 
     def load(self, trial_id: str) -> State | None:
-        """The state of a network; None if it is not kept or cannot be read."""
+        """Return the state of a network; None if it is not stored or cannot be read."""
         state: State | None = load(self._path(trial_id))
         return state
 

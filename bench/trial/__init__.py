@@ -1,5 +1,6 @@
-"""One trial: the training loop, optimisers, random streams, checkpoints, costs and their estimates. Ray,
-MLflow and the ledger are elsewhere; what methods do is in methods.
+"""One trial: the training loop, optimisers, random streams, checkpoints, costs and their estimates.
+
+Ray is in cluster, MLflow in observe, the ledger in store. What a method does is in methods.
 
 May import: datasets, measure, methods, spec, store.
 """

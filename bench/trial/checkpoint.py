@@ -1,4 +1,4 @@
-"""Checkpoints of one trial, so that a long one goes on where its worker died."""
+"""Checkpoints of one trial. After its worker died, a long trial continues from the last one."""
 
 import logging
 import time
@@ -10,34 +10,40 @@ import torch
 from switchbench import atomic_files
 from switchbench.store import tensors
 
-SECONDS = 60.0
-"""Shortest time between two checkpoints; trials that are shorter never write one."""
+INTERVAL_SECONDS = 60.0
+"""Shortest time between two checkpoints. A trial that takes less time writes none."""
 
 
 class Checkpoint:
-    """One file that holds the last checkpoint of one trial, or nothing."""
+    """The file of one trial's last checkpoint. The file exists once a checkpoint is saved."""
 
-    def __init__(self, path: Path, stamp: str, seconds: float = SECONDS) -> None:
-        """``stamp`` names the code that writes; a checkpoint of other code is not taken up."""
+    def __init__(self, path: Path, stamp: str, seconds: float = INTERVAL_SECONDS) -> None:
+        """Start the clock; read and write nothing.
+
+        Args:
+            path: The file.
+            stamp: Names the code that writes. :meth:`load` ignores a checkpoint with another stamp.
+            seconds: Shortest time between two checkpoints.
+        """
         self.path = path
         self._stamp = stamp
         self._seconds = seconds
-        self._last = time.monotonic()
+        self._last_saved = time.monotonic()
 
     def due(self) -> bool:
-        """Whether it is time for another one."""
-        return time.monotonic() - self._last >= self._seconds
+        """Return whether it is time for another checkpoint."""
+        return time.monotonic() - self._last_saved >= self._seconds
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the stored checkpoint. Where that fails (a full disk), training goes on without."""
-        self._last = time.monotonic()
+        """Replace the stored checkpoint. If that fails (a full disk), warn and let the training continue."""
+        self._last_saved = time.monotonic()
         try:
             tensors.save(self.path, {"stamp": self._stamp, "state": state})
         except (OSError, RuntimeError) as error:
-            logging.getLogger(__name__).warning("no checkpoint at %s: %s", self.path, error)
+            logging.getLogger(__name__).warning("cannot write checkpoint %s: %s", self.path, error)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The stored checkpoint, or None if there is none that this code can take up."""
+        """Return the stored state, with tensors on the device; None if there is none with this stamp."""
         stored = tensors.load(self.path, device)
         if not isinstance(stored, dict) or stored.get("stamp") != self._stamp:
             return None
@@ -45,5 +51,5 @@ class Checkpoint:
         return state
 
     def discard(self) -> None:
-        """Remove the file: the trial has its row."""
+        """Remove the file. Called once the trial has its row."""
         atomic_files.discard(self.path)

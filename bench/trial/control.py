@@ -1,4 +1,4 @@
-"""What may stop a training, keep its state and watch it from outside."""
+"""Deadline, checkpoint and callback of a training: how a caller controls it."""
 
 import math
 from collections.abc import Callable
@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from switchbench.trial.checkpoint import Checkpoint
 
 Watch = Callable[[dict[str, float]], None]
-"""Gets every point of a training's curves, in turn; raises :class:`~switchbench.trial.unmeasured.Pruned` to
-end the training."""
+"""A callback that gets each point of a training's curves, once per epoch. It raises
+:class:`~switchbench.trial.outcomes.Pruned` to end the training."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """The outside's hold on one training. None of it changes a result."""
+    """How a caller controls one training. None of it changes a result."""
 
     deadline: float = math.inf
-    """Value of ``time.monotonic()`` past which the training raises TimeoutError."""
+    """Value of ``time.monotonic()``, seconds. After it the training raises TimeoutError."""
     checkpoint: Checkpoint | None = None
-    """Where the training keeps its state now and then, and goes on from if there is one."""
+    """Where the training saves its state from time to time. It starts from a state that is stored there."""
     watch: Watch | None = None
+    """Called after each epoch."""
 
 
 UNCONTROLLED = Control()
+"""No deadline, no checkpoint, no callback."""

@@ -28,7 +28,8 @@ class Costs:
     train_seconds: float
     """Seconds of training, everything that the method does included, evaluation left out."""
     train_flops: float
-    """FLOPs of matrix products and convolutions executed in training, estimated from a sample."""
+    """FLOPs of matrix products and convolutions executed in training, estimated from a sample of its steps. A
+    short last batch of an epoch counts as a full one."""
     method_parameters: int
     """Learnable parameters that the method added."""
     method_seconds: float
@@ -77,7 +78,7 @@ class CostMeter:
             learning: The groups that learn in it; None: all.
             examples: Size of its batch.
         """
-        with self._flops.step(None if learning is None else frozenset(learning)):
+        with self._flops.step(None if learning is None else frozenset(learning), examples):
             yield
         self.steps += 1
         self.examples += examples

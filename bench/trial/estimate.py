@@ -79,34 +79,36 @@ def estimate(config: TrialConfig) -> Estimate:
     """
     facts = config.dataset.facts()
     examples = facts.train - held_out(facts.train, config.validation)
-    _fits(config.network.model_dump_json(), facts)
-    alike = config.model_copy(update={"seed": 0, "density": config.density and 0.1})
-    flops, complete, rounds = _step(alike.model_dump_json(), facts)
+    _check_image_size(config.network.model_dump_json(), facts)
+    representative = config.model_copy(update={"seed": 0, "density": config.density and 0.1})
+    flops, complete, rounds = _count_step(representative.model_dump_json(), facts)
     steps = rounds * config.training.length(examples)[0]
     return Estimate(1, steps, steps * flops, complete)
 
 
 @cache
-def _step(config_json: str, facts: Facts) -> tuple[float, bool, int]:
-    """Return the mean FLOPs of a step, whether the method's are included, and the number of rounds."""
+def _count_step(config_json: str, facts: Facts) -> tuple[float, bool, int]:
+    """Return the mean FLOPs of a step, whether they include the method's, and the number of rounds."""
     config = TrialConfig.model_validate_json(config_json)
     try:
-        return _count(config, facts, config.method.registered, config.method.config)
-    except Exception:  # a method may need values, and fail in any way without them
+        return _mean_step(config, facts, config.method.registered, config.method.config)
+    except Exception:  # a method that needs values may raise anything
         try:
-            return _count(config, facts, Method, Method.Config())[0], False, 1
-        except Exception:  # so may a network
+            return _mean_step(config, facts, Method, Method.Config())[0], False, 1
+        except Exception:  # a network may need values too
             return math.nan, False, 1
 
 
 @cache
-def _fits(network_json: str, facts: Facts) -> None:
+def _check_image_size(network_json: str, facts: Facts) -> None:
+    """Raise InputError if the network cannot take images of this size."""
     NetworkChoice.model_validate_json(network_json).sketch(facts.shape, facts.classes)
 
 
-def _count(
+def _mean_step(
     config: TrialConfig, facts: Facts, method_class: type[Method], options: Method.Config
 ) -> tuple[float, bool, int]:
+    """Return what :func:`_count_step` returns, for one method. Raise anything if it needs values."""
     training = config.training
     steps, per_epoch = training.length(facts.train)
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
@@ -114,10 +116,10 @@ def _count(
         layers = config.scope.of(network)
         images = torch.zeros((training.batch_size, *facts.shape))
         labels = torch.zeros(training.batch_size, dtype=torch.int64)
-        own = network_groups(network, layers)
+        groups = network_groups(network, layers)
         method = method_class(options, config.density, torch.Generator())
         method.attach(network, layers, (images, labels))
-        optimisers = Optimisers(training, own, method.parameter_groups())
+        optimisers = Optimisers(training, groups, method.parameter_groups())
         draw = random.Random(0)
         kinds: dict[Kind, list[Progress]] = {}
         for step in (draw.randint(1, steps) for _ in range(SAMPLES)):
@@ -125,9 +127,9 @@ def _count(
             learning = method.learning(progress)
             kinds.setdefault(None if learning is None else frozenset(learning), []).append(progress)
         flops = 0
-        for kind, alike in kinds.items():
+        for kind, steps_of_kind in kinds.items():
             optimisers.select(kind)
             with FlopCounter() as counter:
-                backward(method, alike[0], lambda: F.cross_entropy(network(images), labels))
-            flops += counter.flops * len(alike)
+                backward(method, steps_of_kind[0], lambda: F.cross_entropy(network(images), labels))
+            flops += counter.flops * len(steps_of_kind)
         return flops / SAMPLES, True, method.rounds

@@ -35,23 +35,34 @@ class FlopCounter(TorchDispatchMode):
 class StepFlops:
     """Estimates the FLOPs of a whole training from a sample of its steps.
 
-    Steps of one kind (the same groups learn) are alike but for what a method does now and then,
-    so that each kind is counted at its first step and then every :data:`STRIDE` steps.
+    Steps of one kind (the same groups learn) differ only in what a method does now and then, so each kind is
+    counted at its first step and then every :data:`STRIDE` steps. Only full batches are counted: a short last
+    batch of an epoch costs less and would bias the mean. It counts as a full one.
     """
 
     def __init__(self) -> None:
         self._steps: Counter[Kind] = Counter()
         self._counted: Counter[Kind] = Counter()
         self._flops: Counter[Kind] = Counter()
+        self._batch_size: Counter[Kind] = Counter()
+        """Size of the batches that were counted."""
+        self._sampled = self._counted, self._flops, self._batch_size
         self.counting = False
         """Whether the step that is surrounded now is counted."""
 
     @contextmanager
-    def step(self, kind: Kind) -> Iterator[None]:
-        """Surround one training step."""
-        number = self._steps[kind]
+    def step(self, kind: Kind, examples: int) -> Iterator[None]:
+        """Surround one training step.
+
+        Args:
+            kind: The groups that learn in it.
+            examples: Size of its batch.
+        """
+        if examples > self._batch_size[kind]:  # what was counted before were short batches
+            self._batch_size[kind], self._counted[kind], self._flops[kind] = examples, 0, 0
+        due = self._steps[kind] >= STRIDE * self._counted[kind] and examples == self._batch_size[kind]
         self._steps[kind] += 1
-        if number % STRIDE:
+        if not due:
             yield
             return
         self.counting = True
@@ -65,18 +76,20 @@ class StepFlops:
 
     @property
     def total(self) -> float:
-        """Estimated FLOPs of all steps so far."""
+        """Estimated FLOPs of all steps so far, as if every batch were full."""
         return sum(steps * self._flops[kind] / self._counted[kind] for kind, steps in self._steps.items())
 
     def state_dict(self) -> list[Any]:
         """The counters as plain data."""
         return [
-            [sorted(kind) if kind else None, steps, self._counted[kind], self._flops[kind]]
+            [None if kind is None else sorted(kind), steps, *(counter[kind] for counter in self._sampled)]
             for kind, steps in self._steps.items()
         ]
 
     def load_state_dict(self, stored: list[Any]) -> None:
         """Undo :meth:`state_dict`."""
-        for names, steps, counted, flops in stored:
+        for names, steps, *sampled in stored:
             kind = None if names is None else frozenset(names)
-            self._steps[kind], self._counted[kind], self._flops[kind] = steps, counted, flops
+            self._steps[kind] = steps
+            for counter, value in zip(self._sampled, sampled, strict=True):
+                counter[kind] = value

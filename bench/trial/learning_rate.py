@@ -6,17 +6,18 @@ from switchbench.spec.training import TrainingConfig
 
 
 def lr_factor(config: TrainingConfig, passed: float) -> float:
-    """Learning rate over its peak, ``config.lr``.
+    """Return the learning rate as a factor of its peak, ``config.lr``.
 
     Args:
-        config: The training, which names the schedule.
-        passed: Share of the training that is over, in [0, 1).
+        config: Settings of the training; they name the schedule.
+        passed: Completed share of the training, in [0, 1).
 
     Returns:
         A factor in [0, 1].
 
-    >>> lr_factor(TrainingConfig(epochs=1, schedule="linear", decay=0.5), passed=0.75)
-    0.5
+    Example:
+        >>> lr_factor(TrainingConfig(epochs=1, schedule="linear", decay=0.5), passed=0.75)
+        0.5
     """
     if config.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * passed))

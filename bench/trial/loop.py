@@ -1,4 +1,4 @@
-"""The training loop: one for every method, and closed. Methods act through their contract."""
+"""The training loop, the same for every method. A method acts only through its contract."""
 
 import math
 import time
@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from switchbench.datasets import Batch, Split, Splits
 from switchbench.datasets.augment import NO_AUGMENTATION
-from switchbench.measure import accounting
+from switchbench.measure import counting
 from switchbench.measure.evaluation import evaluate
 from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
@@ -22,13 +22,13 @@ from switchbench.trial.control import UNCONTROLLED, Control
 from switchbench.trial.cost import CostMeter, Costs
 from switchbench.trial.learning_rate import lr_factor
 from switchbench.trial.optimisers import Optimisers
-from switchbench.trial.step import compiled, take_step, task_loss
-from switchbench.trial.unmeasured import Diverged
+from switchbench.trial.outcomes import Diverged
+from switchbench.trial.step import forward_function, take_step, task_loss
 
 
 @dataclass(frozen=True)
 class History:
-    """What a training took and how it went."""
+    """Costs and curves of a finished training."""
 
     costs: Costs
     curves: list[dict[str, float]]
@@ -36,7 +36,7 @@ class History:
 
 
 class Training:
-    """One training of a network with a method, and what a checkpoint of it holds."""
+    """One training of a network with a method. Checkpoints hold its state."""
 
     def __init__(
         self,
@@ -48,52 +48,56 @@ class Training:
         seed: int,
         control: Control = UNCONTROLLED,
     ) -> None:
-        """Attach the method.
+        """Attach the method and build the optimisers.
 
         Args:
-            network: Trained in place.
-            layers: Those that the method may sparsify.
-            method: Not attached yet.
-            splits: Training and validation images; test images are not read.
-            config: How to train.
-            seed: Decides the order of batches and augmentation.
-            control: What may stop, keep and watch it.
+            network: The network. It is trained in place.
+            layers: The layers in scope, by name.
+            method: A method that is not attached yet.
+            splits: Training and validation images. Test images are not read.
+            config: Settings of the training.
+            seed: Decides the order of the batches and the augmentation.
+            control: Deadline, checkpoint and callback.
         """
         self.network, self.layers, self.method = network, layers, method
         self.splits, self.config, self.seed, self.control = splits, config, seed, control
         self.steps, _ = config.length(len(splits.train))
         self.round = 0
         self.step = 0
-        """Steps of the round's schedule that are over."""
+        """Completed steps of the schedule of this round."""
         self.curves: list[dict[str, float]] = []
         self.meter = CostMeter(network, config)
-        own = network_groups(network, layers)
+        groups = network_groups(network, layers)
         calibration = splits.train.batch(slice(0, config.batch_size))
         with self.meter.attaching():
             method.attach(network, layers, calibration)
-        network.zero_grad(set_to_none=True)  # what scoring at initialisation may have left
-        self.compiled = compiled(network, config)
-        extra = method.parameter_groups()
-        self.meter.method_parameters = sum(p.numel() for group in extra for p in group.parameters)
-        self.groups = own, extra
+        network.zero_grad(set_to_none=True)  # scoring at initialisation may leave gradients
+        self.forward = forward_function(network, config)
+        method_groups = method.parameter_groups()
+        self.meter.method_parameters = sum(p.numel() for group in method_groups for p in group.parameters)
+        self.groups = groups, method_groups
         self.optimisers = Optimisers(config, *self.groups)
         torch.manual_seed(seeds.derive(seed, "training"))
 
     def run(self) -> History:
-        """Train to the end and finalise the method. If the control's checkpoint holds one, training goes on
-        from there, to the same bits.
+        """Train to the end and finalise the method.
+
+        If the control's checkpoint holds a state, training continues from it. The result has identical bits.
+
+        Returns:
+            Costs of all rounds and one point of the curves per epoch.
 
         Raises:
             TimeoutError: The deadline has passed.
-            Diverged: An epoch's loss, or the weights, are not finite.
-            Pruned: The control's watch has seen enough.
+            Diverged: The loss of an epoch or the weights are not finite.
+            Pruned: The control's callback has stopped the training.
         """
         checkpoint = self.control.checkpoint
         if checkpoint and (stored := checkpoint.load(self.splits.train.device)):
             self._restore(stored)
         self.network.train()
         while True:
-            self._round()
+            self._train_round()
             if self.round + 1 == self.method.rounds:
                 break
             with self.meter.timed():
@@ -107,25 +111,25 @@ class Training:
             self.method.finalise()
         return History(self.meter.costs(self.steps), self.curves)
 
-    def _round(self) -> None:
+    def _train_round(self) -> None:
         checkpoint, watch = self.control.checkpoint, self.control.watch
         for epoch, batches in _epochs(self.splits.train, self.config, self.seed, self.step):
             self.meter.measure_plain(self.splits.train, batches)
             with self.meter.timed():
-                train_loss, lr = self._epoch(epoch, batches)
+                train_loss, lr = self._train_epoch(epoch, batches)
             if not math.isfinite(train_loss):
                 where = f"in epoch {epoch}, step {self.step} of {self.steps}"
                 raise Diverged(f"training loss is {train_loss} {where}")
             point: dict[str, float] = {"round": self.round, "epoch": epoch, "step": self.meter.steps}
             point |= {"lr": lr, "train_loss": train_loss}
-            self.curves.append(point | self._observe())
+            self.curves.append(point | self._validate())
             if checkpoint and checkpoint.due():
                 checkpoint.save(self._state())
             if watch:
                 watch(self.curves[-1])
 
-    def _epoch(self, epoch: int, batches: Sequence[Batch]) -> tuple[float, float]:
-        """Train on the batches; return the mean task loss and the last learning rate."""
+    def _train_epoch(self, epoch: int, batches: Sequence[Batch]) -> tuple[float, float]:
+        """Train on the batches. Return the mean task loss and the last learning rate."""
         loss_sum = torch.zeros((), device=self.splits.train.device)
         seen, factor = 0, 1.0
         for batch in batches:
@@ -137,8 +141,8 @@ class Training:
             with self.meter.step(learning, batch.size):
                 try:
                     loss_sum += self._step(progress, batch, factor) * batch.size
-                except Exception as error:  # what weights that are not numbers lead to is divergence
-                    if self._finite():
+                except Exception as error:  # weights that are not finite can cause any error
+                    if self._weights_are_finite():
                         raise
                     raise Diverged(f"weights are not finite at step {self.step} of {self.steps}") from error
             seen += batch.size
@@ -147,30 +151,30 @@ class Training:
         return loss_sum.item() / seen, factor * self.config.lr
 
     def _step(self, progress: Progress, batch: Batch, factor: float) -> Tensor:
-        """One gradient step; returns the batch's task loss."""
-        network = self.network if self.meter.counting else self.compiled
+        """Take one gradient step. Return the task loss of the batch."""
+        forward = self.network if self.meter.counting else self.forward
         train = self.splits.train
 
         def loss() -> Tensor:
-            return task_loss(network, train, batch, self.config)
+            return task_loss(forward, train, batch, self.config)
 
         return take_step(self.method, progress, loss, self.optimisers, factor)
 
-    def _finite(self) -> bool:
+    def _weights_are_finite(self) -> bool:
         return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
 
-    def _observe(self) -> dict[str, float]:
-        """Validation metrics and density of the network as it stands; gates are computed once."""
+    def _validate(self) -> dict[str, float]:
+        """Return validation metrics and density of the current network. Gates are computed once."""
         self.network.eval()
         with torch.no_grad(), parametrize.cached():
             self.method.before_evaluation()
             metrics = evaluate(self.network, self.splits.validation)
-            density = accounting.density(self.layers)
+            density = counting.density(self.layers)
         self.network.train()
         return {"val_loss": metrics.loss, "val_accuracy": metrics.accuracy, "density": density}
 
     def _state(self) -> dict[str, Any]:
-        """All that a checkpoint needs, as tensors and plain values."""
+        """Return everything that a checkpoint needs, as tensors and plain values."""
         cuda = torch.cuda.get_rng_state() if self.splits.train.device.type == "cuda" else None
         return {
             "round": self.round,
@@ -196,27 +200,37 @@ class Training:
 
 
 def network_groups(network: nn.Module, layers: Layers) -> dict[str, list[nn.Parameter]]:
-    """The network's parameters before a method attaches: weights in scope, and all others."""
+    """Return the trainable parameters of a network in two groups: weights in scope, and all others.
+
+    Args:
+        network: The network before a method attaches.
+        layers: The layers in scope, by name.
+
+    Returns:
+        The groups :data:`WEIGHTS` and :data:`OTHERS`.
+    """
     scoped = {id(layer.weight) for layer in layers.values()}
     groups: dict[str, list[nn.Parameter]] = {WEIGHTS: [], OTHERS: []}
     for parameter in network.parameters():
-        if parameter.requires_grad:  # what a network has frozen stays frozen, whoever takes turns
+        if parameter.requires_grad:  # frozen parameters are in no group, so they stay frozen
             groups[WEIGHTS if id(parameter) in scoped else OTHERS].append(parameter)
     return groups
 
 
 def _epochs(
-    split: Split, config: TrainingConfig, seed: int, after: int
+    split: Split, config: TrainingConfig, seed: int, done: int
 ) -> Iterator[tuple[int, Sequence[Batch]]]:
-    """Number and batches of each epoch that is left after ``after`` steps, in an order and with
-    augmentations that only the seed decides."""
-    augment = config.augment or NO_AUGMENTATION  # a trial has one; who trains by hand may not
-    order, vary = seeds.generator(seed, "order"), seeds.generator(seed, "augmentation")
+    """Yield the number and the batches of each epoch that remains after ``done`` steps.
+
+    Only the seed decides the order and the augmentation.
+    """
+    augment = config.augment or NO_AUGMENTATION  # a trial's config has one; a config made by hand may not
+    order, variation = seeds.generator(seed, "order"), seeds.generator(seed, "augmentation")
     steps, per_epoch = config.length(len(split))
     for epoch, start in enumerate(range(0, steps, per_epoch)):
         shuffled = torch.randperm(len(split), generator=order).to(split.device).split(config.batch_size)
-        drawn = augment.draw(len(split), vary, split.device)
+        drawn = augment.draw(len(split), variation, split.device)
         draws = drawn.split(config.batch_size) if drawn else [None] * len(shuffled)
         batches = [Batch(index, draw) for index, draw in zip(shuffled, draws, strict=True)]
-        if left := batches[: steps - start][max(0, after - start) :]:
-            yield epoch, left
+        if remaining := batches[: steps - start][max(0, done - start) :]:
+            yield epoch, remaining

@@ -1,4 +1,4 @@
-"""Optimisers, and which parameter groups learn at a step."""
+"""Optimisers of a training, and the choice of the parameter groups that learn in a step."""
 
 from collections.abc import Collection
 from typing import Any
@@ -13,39 +13,63 @@ from switchbench.spec.training import TrainingConfig
 class Optimisers:
     """One optimiser for the network and one per parameter group that a method adds.
 
-    Groups that do not learn have ``requires_grad`` off, so that backward skips them and their
-    optimiser state stands still.
+    The parameters of a group that does not learn have ``requires_grad`` off. Backward skips them, and their
+    optimiser state does not change.
     """
 
     def __init__(
-        self, config: TrainingConfig, own: dict[str, list[nn.Parameter]], extra: list[ParameterGroup]
+        self,
+        config: TrainingConfig,
+        network_groups: dict[str, list[nn.Parameter]],
+        method_groups: list[ParameterGroup],
     ) -> None:
+        """Build the optimisers. All groups learn.
+
+        Args:
+            config: Optimiser, learning rate and weight decay of the network.
+            network_groups: Parameters of the network by the name of their group.
+            method_groups: Groups that the method adds, each with its own optimiser settings.
+
+        Raises:
+            ValueError: Two groups have the same name.
+        """
         self._config = config
-        self._groups = own | {group.name: group.parameters for group in extra}
-        if len(self._groups) != len(own) + len(extra):
-            raise ValueError(f"parameter groups need names of their own, not {[g.name for g in extra]}")
-        network = [parameter for group in own.values() for parameter in group]
-        self._optimisers = [_build(config, network), *(_build(group, group.parameters) for group in extra)]
-        self._served = [frozenset(own), *(frozenset([group.name]) for group in extra)]
-        """Names of the groups that each optimiser moves."""
+        self._groups = network_groups | {group.name: group.parameters for group in method_groups}
+        if len(self._groups) != len(network_groups) + len(method_groups):
+            names = [*network_groups, *(group.name for group in method_groups)]
+            raise ValueError(f"parameter groups {names} should have unique names")
+        network = [parameter for group in network_groups.values() for parameter in group]
+        self._optimisers = [
+            _build(config, network),
+            *(_build(group, group.parameters) for group in method_groups),
+        ]
+        self._names = [frozenset(network_groups), *(frozenset([group.name]) for group in method_groups)]
+        """Names of the groups that each optimiser updates."""
         self._learning: frozenset[str] = frozenset(self._groups)
 
     def select(self, names: Collection[str] | None) -> None:
-        """Let the named groups learn, and no other; None: all. Raises ValueError on a bad name."""
-        wanted = frozenset(self._groups) if names is None else frozenset(names)
-        if wanted == self._learning:
+        """Choose the groups that learn from now on.
+
+        Args:
+            names: Names of the groups; None: all groups.
+
+        Raises:
+            ValueError: A name is unknown.
+        """
+        learning = frozenset(self._groups) if names is None else frozenset(names)
+        if learning == self._learning:
             return
-        if not wanted <= self._groups.keys():
-            raise ValueError(f"no parameter group {sorted(wanted - self._groups.keys())}")
-        for name in wanted ^ self._learning:
+        if unknown := sorted(learning - self._groups.keys()):
+            raise ValueError(f"unknown parameter groups {unknown}; known: {sorted(self._groups)}")
+        for name in learning ^ self._learning:
             for parameter in self._groups[name]:
-                parameter.requires_grad_(name in wanted)
-        self._learning = wanted
+                parameter.requires_grad_(name in learning)
+        self._learning = learning
 
     def step(self, factor: float) -> None:
-        """Take a step at ``factor`` times the peak learning rates; clear gradients."""
-        for optimiser, served in zip(self._optimisers, self._served, strict=True):
-            if not served & self._learning:  # it has no gradient, and finding that out takes time
+        """Take a step at ``factor`` times the peak learning rates, and clear the gradients."""
+        for optimiser, names in zip(self._optimisers, self._names, strict=True):
+            if not names & self._learning:  # without gradients a step does nothing, but takes time
                 continue
             for group in optimiser.param_groups:
                 group["lr"] = factor * group["peak_lr"]
@@ -53,16 +77,21 @@ class Optimisers:
             optimiser.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """State of every optimiser, for a checkpoint."""
+        """Return the state of every optimiser, for a checkpoint."""
         return [optimiser.state_dict() for optimiser in self._optimisers]
 
     def load_state_dict(self, stored: list[dict[str, Any]]) -> None:
-        """Undo :meth:`state_dict`. Which groups learn is chosen at every step and not stored."""
+        """Restore :meth:`state_dict`. It does not hold the groups that learn: each step selects them."""
         for optimiser, state in zip(self._optimisers, stored, strict=True):
             optimiser.load_state_dict(state)
 
     def step_size(self, parameter: Tensor) -> Tensor | float:
-        """Step size that the last step applied to each entry of a parameter of the network."""
+        """Return the step size that the last step applied to a parameter of the network.
+
+        Returns:
+            The learning rate for SGD. For Adam lr / (√v + eps), in the shape of the parameter; v is the mean
+            squared gradient, corrected for its bias. 0 if the parameter has not moved yet.
+        """
         optimiser = self._optimisers[0]
         group = optimiser.param_groups[0]
         lr: float = group["lr"]

@@ -1,4 +1,4 @@
-"""Timing plain training steps on a copy of the network, beside the training that they are compared with."""
+"""Time plain training steps on a copy of the network, while a training with a method runs."""
 
 import copy
 import statistics
@@ -13,30 +13,43 @@ from switchbench.datasets import Batch, Split
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.flops import FlopCounter
 from switchbench.trial.optimisers import Optimisers
-from switchbench.trial.step import Network, compiled, task_loss
+from switchbench.trial.step import Forward, forward_function, task_loss
 
 WARM_UP, BURST = 2, 8
-"""Plain steps taken at a time: first some that warm caches, then those that are timed."""
+"""Plain steps in one burst: first those that warm the caches, then those that are timed."""
 SHARE = 0.02
-"""Timed plain steps over training steps, about."""
+"""Timed plain steps as a share of the training steps, approximately."""
 
 
 class PlainStepTimer:
-    """Takes plain steps on a copy of a network that is made before a method attaches: the same forward and
-    backward pass, loss and optimiser; all weights learn, and no method acts."""
+    """Takes plain steps on a copy of a network: all weights learn, and no method acts.
+
+    Forward and backward pass, loss and optimiser are those of the training. Learning rates are 0.
+    """
 
     def __init__(self, network: nn.Module, config: TrainingConfig) -> None:
+        """Copy the network.
+
+        Args:
+            network: The network before a method attaches. It is not changed.
+            config: Settings of the training.
+        """
         self._network = copy.deepcopy(network).train()
         self._config = config
-        self._compiled = compiled(self._network, config)
+        self._forward = forward_function(self._network, config)
         self._optimisers = Optimisers(config, {"all": list(self._network.parameters())}, [])
         self.seconds: list[float] = []
-        """Seconds of a plain step in each burst so far."""
+        """Seconds of one plain step, one number per burst."""
         self.flops = 0
         """FLOPs of one plain step."""
 
     def measure(self, split: Split, batches: Sequence[Batch]) -> None:
-        """Take a burst of plain steps on batches in turn; the trial's random state is left alone."""
+        """Time one burst of plain steps. The random state of the trial does not change.
+
+        Args:
+            split: Training images.
+            batches: Batches of the split, at least one; used in turn.
+        """
         device = split.device
         turn = cycle(batches)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -50,7 +63,7 @@ class PlainStepTimer:
                 self.flops = counter.flops
 
     def _burst(self, split: Split, turn: Iterator[Batch]) -> float:
-        """Seconds of a step: the median, which a neighbour's moment does not move."""
+        """Return the median seconds of a step. A short load from other processes does not move the median."""
         seconds = []
         for _ in range(BURST):
             started = time.perf_counter()
@@ -59,7 +72,7 @@ class PlainStepTimer:
         return statistics.median(seconds)
 
     def _cuda_burst(self, split: Split, turn: Iterator[Batch]) -> float:
-        """The same where steps are queued, as in training: one wait at the end, and the mean."""
+        """Return the mean seconds of a step. The GPU queues the steps, as in training; it is awaited once."""
         torch.cuda.synchronize(split.device)
         started = time.perf_counter()
         for _ in range(BURST):
@@ -68,15 +81,17 @@ class PlainStepTimer:
         return (time.perf_counter() - started) / BURST
 
     def due(self, step: int) -> bool:
-        """Whether ``step`` steps of training pay for another burst."""
+        """Return whether another burst stays within :data:`SHARE` of ``step`` training steps."""
         return BURST * len(self.seconds) < SHARE * step
 
     @property
     def step_seconds(self) -> float:
-        """Seconds of one plain step, the mean over bursts: times when the machine is slow count in
-        it as they do in the training."""
+        """Seconds of one plain step, the mean over bursts.
+
+        The mean includes times when the machine is slow, as the time of the training does.
+        """
         return statistics.fmean(self.seconds)
 
-    def _step(self, split: Split, batch: Batch, network: Network | None = None) -> None:
-        task_loss(network or self._compiled, split, batch, self._config).backward()
+    def _step(self, split: Split, batch: Batch, forward: Forward | None = None) -> None:
+        task_loss(forward or self._forward, split, batch, self._config).backward()
         self._optimisers.step(0.0)

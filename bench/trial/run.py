@@ -1,4 +1,7 @@
-"""One trial: a plain function from a config to a result, the same bits wherever it runs."""
+"""One trial: a function from a config to a result.
+
+:func:`run_trial` says when two results have identical bits.
+"""
 
 import json
 import math
@@ -12,25 +15,28 @@ from torch import nn
 
 from switchbench import datasets
 from switchbench.datasets import Splits
-from switchbench.measure import accounting
+from switchbench.measure import counting
 from switchbench.measure.evaluation import evaluate
 from switchbench.methods import Layers, Method
 from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
-from switchbench.store.tensors import Networks, State
+from switchbench.store.tensors import NetworkStore, State
 from switchbench.trial import seeds
 from switchbench.trial.control import UNCONTROLLED, Control
 from switchbench.trial.loop import Training
-from switchbench.trial.unmeasured import Diverged, Skipped
+from switchbench.trial.outcomes import Diverged, Skipped
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a trial found: the row for the ledger, curves over epochs, and the finished network."""
+    """Result of a trial."""
 
     row: Row
+    """Its measurements, for the ledger."""
     curves: list[dict[str, float]]
+    """One point per epoch."""
     network: nn.Module
+    """The finished network, in eval mode."""
 
 
 def run_trial(
@@ -39,26 +45,27 @@ def run_trial(
     threads: int = 1,
     *,
     data_folder: Path | None = None,
-    networks: Networks | None = None,
+    networks: NetworkStore | None = None,
     test: bool = True,
     control: Control = UNCONTROLLED,
 ) -> TrialResult:
     """Train and measure one network.
 
-    Validation images are read once an epoch and at the end, test images once at the end. On a CPU with one
-    thread the result is the same bit for bit for the same config: alone or in a worker, in one go or taken
-    up from a checkpoint. (Several threads add up in their own order, and torch flushes denormal numbers
-    only in threads that start after it was told to.)
+    Validation images are read once an epoch and at the end, test images once at the end.
+
+    On a CPU with one thread, the same config gives identical bits: alone or in a worker, uninterrupted or
+    continued from a checkpoint. With several threads it need not: the order of sums differs, and torch
+    flushes denormal numbers only in threads that start after the setting.
 
     Args:
         config: The trial.
         device: ``cpu``, ``cuda``, ``cuda:1``, …
-        threads: Torch's threads on a CPU.
-        data_folder: Where data sets are kept; None: ``$SWITCHBENCH_DATA`` or its default.
-        networks: Finished networks that are kept. A trial with a dense start takes it from there, or trains
-            it first and keeps it.
-        test: Whether the trial has test images. Without them its row says ``validated``.
-        control: What may stop it, keep its state and watch it.
+        threads: Number of torch's threads on a CPU.
+        data_folder: Folder of the data sets; None: ``$SWITCHBENCH_DATA`` or its default.
+        networks: Store of finished networks. A trial with a dense start loads the start from the store. If
+            the store does not have it, the trial trains the start first and saves it there.
+        test: Whether to measure on test images. Without them the status of the row is ``validated``.
+        control: Deadline, checkpoint and callback of the training.
 
     Returns:
         Row, curves and the finished network, in eval mode on the device.
@@ -66,9 +73,9 @@ def run_trial(
     Raises:
         Skipped: The method cannot handle the network.
         Diverged: Loss or weights are no longer finite.
-        Pruned: The control's watch has ended the training.
+        Pruned: The control's callback has stopped the training.
         TimeoutError: The control's deadline has passed.
-        MissingData: The data set is not here.
+        MissingData: The data set is not on this machine.
     """
     target = torch.device(device)
     data = config.dataset.load(data_folder, target)
@@ -78,9 +85,9 @@ def run_trial(
     if config.start_trial:
         start = networks.load(config.start_trial.trial_id) if networks else None
         if start is None:
-            untouched = replace(control, checkpoint=None, watch=None)
+            only_deadline = replace(control, checkpoint=None, watch=None)
             dense = run_trial(
-                config.start_trial, device, threads, data_folder=data_folder, test=test, control=untouched
+                config.start_trial, device, threads, data_folder=data_folder, test=test, control=only_deadline
             )
             start = dense.network.state_dict()
             if networks:
@@ -107,8 +114,8 @@ def run_trial(
 
 
 def _measure(config: TrialConfig, network: nn.Module, layers: Layers, splits: Splits, test: bool) -> Row:
-    """Count and evaluate a finished network; the row lacks what its training took. Raises Diverged."""
-    count = accounting.count(network, layers, splits.validation.batch(slice(0, 1))[0])
+    """Count and evaluate a finished network. Return a row without the costs of training. Raises Diverged."""
+    count = counting.count(network, layers, splits.validation.batch(slice(0, 1))[0])
     validation = evaluate(network, splits.validation)
     if not math.isfinite(validation.loss):
         raise Diverged(f"validation loss of the finished network is {validation.loss}")
@@ -129,13 +136,13 @@ def _measure(config: TrialConfig, network: nn.Module, layers: Layers, splits: Sp
 
 
 def _network(config: TrialConfig, splits: Splits) -> nn.Module:
-    """The task network with the first weights that every method of this seed starts from."""
+    """Build the network. Its first weights depend on the seed and not on the method."""
     torch.manual_seed(seeds.derive(config.seed, "initialisation"))
     return config.network.build(splits.input_shape, splits.classes)
 
 
 def _method(config: TrialConfig, network: nn.Module, layers: Layers) -> Method:
-    """The method, not yet attached, with its random streams set. Raises Skipped."""
+    """Build the method with its own random streams; do not attach it. Raises Skipped."""
     if not layers:
         raise Skipped(f"network {config.network.label!r} has no layer in scope {str(config.scope)!r}")
     method_class: type[Method] = config.method.registered
@@ -148,11 +155,11 @@ def _method(config: TrialConfig, network: nn.Module, layers: Layers) -> Method:
 
 @contextmanager
 def _reproducible(threads: int, device: torch.device) -> Iterator[None]:
-    """Fix what a process may have set before (thread count, default dtype); put all of it back,
-    torch's global random state included.
+    """Fix torch's global settings while the context is open, and restore them afterwards.
 
-    Denormal numbers count as zero: gates and gradients of weights that are off shrink to them, and
-    processors compute with them many times slower.
+    These are the thread count, the default dtype and the global random state. Denormal numbers are flushed
+    to zero: gates and gradients of pruned weights become denormal, and processors compute with denormal
+    numbers many times slower. After the context, flushing is off.
     """
     threads_before, dtype_before = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(threads)

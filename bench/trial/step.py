@@ -1,4 +1,7 @@
-"""One training step: the order of calls on a method, and the passes that plain steps and estimates share."""
+"""One training step: the order of the calls to a method.
+
+Plain steps share the forward pass, and estimates share the forward and backward pass.
+"""
 
 from collections.abc import Callable
 
@@ -12,14 +15,16 @@ from switchbench.methods import Method, Progress
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.optimisers import Optimisers
 
-Network = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
+"""A network as a function from images to logits."""
 
 
-def compiled(network: nn.Module, config: TrainingConfig) -> Network:
-    """The network as training calls it: compiled, if that was asked for. It shares all parameters.
+def forward_function(network: nn.Module, config: TrainingConfig) -> Forward:
+    """Return the function that training calls: the network, compiled if ``config.compile`` is set.
 
-    What earlier trials of this process have compiled is forgotten: torch keeps few versions of a function,
-    and a trial would be compiled or not by what ran before it.
+    A compiled network shares all parameters with the network. Compiling first clears the compile cache: torch
+    keeps only a few compiled versions of a function, so earlier trials of this process could otherwise decide
+    whether this network is compiled.
     """
     if not config.compile:
         return network
@@ -27,8 +32,18 @@ def compiled(network: nn.Module, config: TrainingConfig) -> Network:
     return torch.compile(network)
 
 
-def task_loss(network: Network, split: Split, batch: Batch, config: TrainingConfig) -> Tensor:
-    """Mean cross-entropy of a batch, in the precision of the training."""
+def task_loss(network: Forward, split: Split, batch: Batch, config: TrainingConfig) -> Tensor:
+    """Return the mean cross-entropy of a batch, computed in the precision of the training.
+
+    Args:
+        network: Maps images to logits.
+        split: Where the batch is taken from.
+        batch: Indices and augmentation of its images.
+        config: Names the precision.
+
+    Returns:
+        The loss in nats, a scalar with a gradient.
+    """
     images, labels = split.batch(*batch)
     if config.precision == "float32":
         return F.cross_entropy(network(images), labels)
@@ -39,14 +54,16 @@ def task_loss(network: Network, split: Split, batch: Batch, config: TrainingConf
 def take_step(
     method: Method, progress: Progress, task_loss: Callable[[], Tensor], optimisers: Optimisers, factor: float
 ) -> Tensor:
-    """Take one gradient step. (:meth:`Method.learning` has been asked before: it selects what learns.)
+    """Take one gradient step.
+
+    The caller has already selected the groups that learn, by :meth:`Method.learning`.
 
     Args:
         method: An attached method.
-        progress: Where training stands.
+        progress: The step and the epoch.
         task_loss: Runs the network on the step's batch and returns the loss, a scalar.
-        optimisers: Of the network and of the method's groups.
-        factor: Learning rate over its peak.
+        optimisers: Optimisers of the network and of the method's parameter groups.
+        factor: Learning rate as a factor of its peak.
 
     Returns:
         The task loss, detached and without the method's penalty.
@@ -59,18 +76,18 @@ def take_step(
 
 
 def backward(method: Method, progress: Progress, task_loss: Callable[[], Tensor]) -> Tensor:
-    """Take the first half of a step, up to its gradients; estimates stop there.
+    """Compute the gradients of a step, and change no weight.
 
     Args:
         method: An attached method.
-        progress: Where training stands.
+        progress: The step and the epoch.
         task_loss: Runs the network on the step's batch and returns the loss, a scalar.
 
     Returns:
         The task loss, detached and without the method's penalty.
     """
     method.before_step(progress)
-    with parametrize.cached():  # a layer that is used twice has one weight
+    with parametrize.cached():  # compute the weight of a layer once, even if it is called twice
         loss = task_loss()
     penalty = method.penalty(progress)
     (loss if penalty is None else loss + penalty).backward()

@@ -1,4 +1,4 @@
-"""What a search asks for: the methods that are searched, their spaces and budgets, and what they cost."""
+"""The plan of a search: the methods to search, their spaces, budgets and costs."""
 
 import json
 import sys
@@ -21,30 +21,31 @@ from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 from switchbench.trial.estimate import Estimate, estimate, total
 from switchbench.tuning.space import Space, make_space
-from switchbench.tuning.values import Values, Variable
+from switchbench.tuning.values import TRAINING, Values, Variable
 
 TOLERANCE = 0.01
-"""How far above its target a density may end, relative to it."""
+"""Largest excess of a density over its target, as a share of the target."""
 DEFAULTS, START = "defaults", "start"
-"""Origins of a study's first point: the method as it is, or as near to it as the ranges allow."""
+"""Origins of a study's first point: ``defaults`` if it is the unchanged method; ``start`` if some default is
+outside the space."""
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search asks for."""
+    """A search with its spec resolved."""
 
     spec: Spec
     config: SearchConfig
     comparison: Ledger
-    """The ledger of the comparison that the search leads to."""
+    """The ledger of the comparison of the best points."""
     training: TrainingConfig
-    """While searching."""
+    """The training of the search."""
     spaces: dict[str, Space]
-    """By the labels of the methods that are searched."""
+    """The space of each method that is searched, by label."""
     epochs: int
-    """Of a trial of a method that trains once."""
+    """Epochs of a trial of a method that trains in one round."""
     steps: int
-    """Of the same."""
+    """Gradient steps of the same trial."""
 
     @property
     def ledger(self) -> SearchLedger:
@@ -53,22 +54,29 @@ class SearchPlan:
 
     @property
     def steps_per_point(self) -> int:
-        """Gradient steps of a point of a method that trains once."""
+        """Gradient steps of a point of a method that trains in one round."""
         return self.steps * len(self.config.seeds)
 
     @property
-    def most_steps(self) -> int:
-        """Gradient steps that each method may take."""
+    def budget_steps(self) -> int:
+        """Budget of each method, in gradient steps."""
         return self.config.steps or (self.config.points or 0) * self.steps_per_point
 
     def costs(self) -> dict[str, Estimate]:
-        """What the points cost, by method, and then the comparison. Raises InputError."""
+        """Estimate the costs of the search.
+
+        Returns:
+            Costs by a description: the points of each method, then the comparison of the best.
+
+        Raises:
+            InputError: A data set whose size is not known is not on this machine.
+        """
         try:
-            spent = {}
+            costs = {}
             for label in self.spaces:
                 point = self._cost_of_point(label)
-                number = min(self.config.points or sys.maxsize, self.most_steps // point.steps)
-                spent[f"{number} points of {label}"] = total(number * [point])
+                number = min(self.config.points or sys.maxsize, self.budget_steps // point.steps)
+                costs[f"{number} points of {label}"] = total(number * [point])
             searched = [method for method in self.spec.methods if method.label in self.spaces]
             before, tuned = (
                 self.spec.model_copy(update={"methods": m}) for m in (self.spec.methods, searched)
@@ -76,24 +84,24 @@ class SearchPlan:
             after = [estimate(trial) for spec in (before, tuned) for trial in spec.trials()]
         except MissingData as error:
             raise InputError(str(error)) from error
-        return spent | {"the comparison of the best": total(after)}
+        return costs | {"the comparison of the best": total(after)}
 
     def trials(self, label: str, number: int, values: Values) -> list[TrialConfig]:
-        """A point's trials, one per seed.
+        """Return the trials of a point, one per seed.
 
         Args:
-            label: Of its method.
-            number: Of the point in the method's study.
-            values: What it tries.
+            label: Label of the method.
+            number: Number of the point in the method's study.
+            values: Values of the point.
 
         Raises:
-            InputError: The values do not go together, while searching or in the comparison.
+            InputError: The values cannot be combined, in the search or in the comparison.
         """
         space = self.spaces[label]
         choice = space.choice(values, f"{label} #{number}")
         target = space.density if values.density is None else values.density
         try:
-            choice.trained(self.spec.training)
+            choice.merged_training(self.spec.training)
         except ValidationError as error:
             raise InputError(f"with the comparison's training: {explain(error, TrainingConfig)}") from error
         return [
@@ -101,18 +109,18 @@ class SearchPlan:
                 network=self.spec.networks[0],
                 dataset=self.spec.datasets[0],
                 scope=self.spec.scope[0],
-                method=choice.alone(),
+                method=choice.for_trial(),
                 density=target if choice.takes_target() else None,
                 seed=seed,
                 validation=self.spec.validation,
-                training=choice.trained(self.training),
+                training=choice.merged_training(self.training),
                 start=self.spec.start,
             )
             for seed in self.config.seeds
         ]
 
     def steps_of_point(self, label: str) -> int:
-        """Gradient steps of a point of a method, which may train in rounds. Raises InputError."""
+        """Return the gradient steps of a point of a method, over all rounds and seeds. Raises InputError."""
         try:
             return self._cost_of_point(label).steps
         except MissingData as error:
@@ -122,16 +130,17 @@ class SearchPlan:
         return total(estimate(trial) for trial in self.trials(label, 0, self.spaces[label].defaults()))
 
     def origin(self, label: str) -> str:
-        """Origin of a study's first point: whether it is the method as it is."""
+        """Return the origin of a study's first point: :data:`DEFAULTS` or :data:`START`."""
         space = self.spaces[label]
         defaults = space.defaults()
         choice = space.choice(defaults, label)
         (before,) = [method for method in self.spec.methods if method.label == label]
         same = choice.identity() == before.identity() and space.is_complete(defaults)
-        return DEFAULTS if same and choice.trained(self.training) == before.trained(self.training) else START
+        same = same and choice.merged_training(self.training) == before.merged_training(self.training)
+        return DEFAULTS if same else START
 
     def identity(self, label: str) -> str:
-        """All that must stay the same for a study to go on, as JSON."""
+        """Return everything that must stay the same for a study to continue, as JSON."""
         space, (trial, *_) = self.spaces[label], self.trials(label, 0, self.spaces[label].defaults())
         return json.dumps(
             {
@@ -139,7 +148,7 @@ class SearchPlan:
                 "dataset": trial.dataset.identity(),
                 "scope": trial.scope.model_dump(mode="json"),
                 "method": space.method.identity(),
-                "training": space.method.trained(self.training).identity(),
+                "training": space.method.merged_training(self.training).identity(),
                 "start": self.spec.start and self.spec.start.identity(),
                 "density": space.density,
                 "space": {str(variable): str(dimension) for variable, dimension in space.dimensions.items()},
@@ -151,8 +160,14 @@ class SearchPlan:
         )
 
     def infeasibility(self, density: float, label: str) -> float:
-        """How much denser a point is than it may be; at most 0 if it is not, or if density is an
-        objective."""
+        """Return the density of a point above its limit; 0 or less if the point is feasible.
+
+        If density is an objective, or the method has no target, every point is feasible.
+
+        Args:
+            density: Mean density over the seeds of the point.
+            label: Label of the method.
+        """
         target = self.spaces[label].density
         if target is None or "density" in self.config.objectives:
             return 0.0
@@ -160,7 +175,7 @@ class SearchPlan:
 
 
 def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> SearchPlan:
-    """Resolve the spec of a search; write nothing.
+    """Resolve the spec of a search. Nothing is written.
 
     Args:
         spec: A spec, its plain values, a file, or the name of a shipped one.
@@ -168,12 +183,12 @@ def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] =
         changes: Changes of the spec, ``key.key=value``.
 
     Raises:
-        InputError: The spec cannot be used, or asks for no search.
+        InputError: The spec cannot be used, or it has no part ``search``.
     """
     resolved = resolve(spec, changes)
     config = resolved.search
     if config is None:
-        raise InputError("search: is required: what is searched, and how (switchbench run takes this spec)")
+        raise InputError("search: is required; a spec without it is for switchbench run")
     training = resolved.search_training()
     try:
         facts = resolved.datasets[0].facts()
@@ -183,59 +198,74 @@ def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] =
     steps, per_epoch = training.length(examples)
     comparison = Ledger(out or RESULTS / resolved.name)
     spaces = _spaces(resolved, config, training)
-    made = SearchPlan(resolved, config, comparison, training, spaces, -(-steps // per_epoch), steps)
-    if made.most_steps < made.steps_per_point:
-        raise InputError(f"search.steps: {config.steps} should be {made.steps_per_point} or more: one point")
-    for label, space in made.spaces.items():
-        made.trials(label, 0, space.defaults())
-    return made
+    planned = SearchPlan(resolved, config, comparison, training, spaces, -(-steps // per_epoch), steps)
+    point = planned.steps_per_point
+    if planned.budget_steps < point:
+        raise InputError(f"search.steps: {config.steps} should be {point} or more, the steps of one point")
+    for label, space in planned.spaces.items():
+        planned.trials(label, 0, space.defaults())
+    return planned
 
 
 def _spaces(spec: Spec, config: SearchConfig, training: TrainingConfig) -> dict[str, Space]:
-    """The space of every method that is searched. Raises InputError."""
+    """Make the space of every method that is searched. Raises InputError."""
     labels = [method.label for method in spec.methods]
-    changes = _changes(config, labels)
-    asked = config.methods or labels
+    changes, keys = _changes(config, labels)
     spaces: dict[str, Space] = {}
     for method in spec.methods:
-        if method.label not in asked:
+        if method.label not in (config.methods or labels):
             continue
-        own = method.densities or spec.densities
-        if config.density is None and len(own) > 1 and method.takes_target():
+        densities = method.densities or spec.densities
+        if config.density is None and len(densities) > 1 and method.takes_target():
             raise InputError(f"search.density: is required, because {method.label!r} has several densities")
-        density = own[0] if config.density is None else config.density
+        density = densities[0] if config.density is None else config.density
         try:
-            made = make_space(method, training, density, changes[method.label])
+            space = make_space(method, training, density, changes[method.label])
         except InputError as error:
             raise InputError(f"search.space: {method.label}: {error}") from error
-        if _has_own_variables(made) or (config.methods and not made.is_empty):
-            spaces[method.label] = made
+        if _has_own_variables(space) or (config.methods and not space.is_empty):
+            spaces[method.label] = space
         elif config.methods:
             raise InputError(f"search.methods: {method.label!r} has no hyperparameters to search")
-    for key in config.space:
-        if (label := key.rpartition(".")[0]) != "training" and label in labels and label not in spaces:
+    for label, key in keys.items():
+        if label not in spaces:
             raise InputError(f"search.space: {key}: {label!r} is not searched; searched: {', '.join(spaces)}")
     if not spaces:
         raise InputError(f"search.methods: none of {', '.join(labels)} has hyperparameters to search")
     return spaces
 
 
-def _changes(config: SearchConfig, labels: list[str]) -> dict[str, dict[str, Any]]:
-    """What the spec says of single variables, by the label of their method. Raises InputError."""
+def _changes(config: SearchConfig, labels: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Read the keys of ``search.space``.
+
+    Returns:
+        By the label of each method, the names of its variables with their changes; and a key of each method
+        that is named there.
+
+    Raises:
+        InputError: A key names no method and no setting of the training.
+    """
     changes: dict[str, dict[str, Any]] = {label: {} for label in labels}
-    for key, given in config.space.items():
+    keys: dict[str, str] = {}
+    for key, change in config.space.items():
         label, dot, name = key.rpartition(".")
-        if not dot or label not in (*labels, "training"):
+        if dot and label == TRAINING:
+            for of_method in changes.values():
+                of_method[key] = change
+        elif dot and label in labels:
+            changes[label][name] = change
+            keys[label] = key
+        else:
             known = ", ".join([*(f"{label}.option" for label in labels), "training.setting"])
             raise InputError(f"search.space: {key!r} should be one of {known}")
-        for to in labels if label == "training" else [label]:
-            changes[to][key if label == "training" else name] = given
-    return changes
+    return changes, keys
 
 
 def _has_own_variables(space: Space) -> bool:
-    """Whether the method has options to search, or takes a density that is searched. A training that is
-    searched is no reason to search a control: that must be asked for."""
+    """Return whether the space varies an option of the method, or a target density that the method takes.
+
+    Training settings do not count: a method without options is only searched if the spec names it.
+    """
 
     def own(variable: Variable) -> bool:
         return variable.part == "option" or (variable.part == "density" and space.method.takes_target())

@@ -1,4 +1,4 @@
-"""Stopping bad points early: a worker shows Optuna's pruner each epoch's validation results."""
+"""Early stopping of bad points: workers report each epoch's objective to Optuna's pruner."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,30 +7,32 @@ from typing import Any, assert_never
 
 from switchbench.spec.search import SearchConfig
 from switchbench.trial.control import Watch
-from switchbench.trial.unmeasured import Pruned
+from switchbench.trial.outcomes import Pruned
 from switchbench.tuning.storage import StudyStorage
 
 
 @dataclass(frozen=True)
 class PointPruner:
-    """What a worker needs to know of a point to have it pruned."""
+    """What a worker needs to report on a point to Optuna's pruner. Holds only plain values."""
 
     storage: StudyStorage
     study: str
+    """Name of the study."""
     number: int
-    """Of the point in its study."""
+    """Number of the point in the study."""
     config: SearchConfig
     epochs: int
-    """Of one trial."""
+    """Epochs of one trial."""
 
     def watchers(self) -> Callable[[int], Watch]:
-        """Open the study, in the worker.
+        """Open the study and return its callbacks. Called in the worker.
 
         Returns:
             A function seed index -> callback. The callback reports each epoch's objective to Optuna's pruner
-            (epochs of all the point's seeds in turn) and raises Pruned when the trial should stop.
+            and raises Pruned when the trial should stop. The epochs of a point are numbered on from seed to
+            seed.
         """
-        import optuna  # takes its time, which only a search that prunes needs
+        import optuna  # slow to import, and only needed by a search that prunes
 
         study = optuna.load_study(
             study_name=self.study,
@@ -40,16 +42,18 @@ class PointPruner:
         )
         (frozen,) = [trial for trial in study.get_trials(deepcopy=False) if trial.number == self.number]
         trial = optuna.Trial(study, frozen._trial_id)
-        return lambda seed: partial(self._watch, trial, seed)
+        return lambda seed_index: partial(self._report, trial, seed_index)
 
-    def _watch(self, trial: Any, seed: int, point: dict[str, float]) -> None:
-        epoch = self.epochs * (seed + point["round"]) + point["epoch"]
-        trial.report(point[self.config.objectives[0]], int(epoch))
+    def _report(self, trial: Any, seed_index: int, metrics: dict[str, float]) -> None:
+        """Report one epoch of a trial. Raises Pruned."""
+        epoch = self.epochs * (seed_index + metrics["round"]) + metrics["epoch"]
+        trial.report(metrics[self.config.objectives[0]], int(epoch))
         if trial.should_prune():
-            raise Pruned(int(point["step"]))
+            raise Pruned(int(metrics["step"]))
 
 
 def _pruner(config: SearchConfig, epochs: int) -> Any:
+    """Build Optuna's pruner. ``epochs``: of all seeds of a point together."""
     import optuna
 
     pruners = optuna.pruners

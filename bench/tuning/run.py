@@ -1,4 +1,4 @@
-"""A search from spec to the best: ask → trials → ledger → tell, then the comparison of what was found."""
+"""Run a search: points, their trials, results to the studies; then the comparison of the best points."""
 
 import json
 import time
@@ -20,7 +20,7 @@ from switchbench.compare.report import report_search
 from switchbench.compare.run import run_planned
 from switchbench.errors import InputError, Interrupted
 from switchbench.observe.terminal import PointDisplay
-from switchbench.row import PointRow, PointState, ascending
+from switchbench.row import PointRow, PointState, to_minimise
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import MethodChoice
 from switchbench.store.ledger import Ledger
@@ -31,11 +31,12 @@ from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import Study
 from switchbench.tuning.values import Values
 
-WARM = "warm start"
-"""Origin of points that another search has found."""
+WARM_START = "warm start"
+"""Origin of points that come from another search."""
 WARM_POINTS = 5
-"""How many of another search's best points a search may start from."""
+"""Largest number of points that a method takes from another search."""
 POLL_SECONDS = 5
+"""Time between two checks while other drivers run the last points."""
 
 
 def search(
@@ -50,7 +51,7 @@ def search(
     plugin_files: Iterable[str | Path] = (),
     console: Console | None = None,
 ) -> pd.DataFrame:
-    """Search every method's options with equal budgets, then compare the best on fresh seeds.
+    """Search the options of every method with equal budgets, then compare the best points on fresh seeds.
 
     Args:
         spec: A spec with a part ``search``, as in :func:`switchbench.run`.
@@ -58,20 +59,20 @@ def search(
         changes: As in :func:`switchbench.run`.
         address: As in :func:`switchbench.run`.
         mlflow_uri: As in :func:`switchbench.run`.
-        storage: URL of a database for the studies, which several drivers may share; default: a journal in
-            the folder.
-        warm_start: Folder of another search, whose best points are tried first.
+        storage: URL of a database for the studies, which several drivers may share. By default a journal in
+            the folder of the results.
+        warm_start: Folder of another search. Its best points run first.
         plugin_files: As in :func:`switchbench.run`.
         console: As in :func:`switchbench.run`.
 
     Returns:
-        The comparison's table.
+        The table of the comparison, one row per trial.
 
     Raises:
         InputError: The spec or an argument cannot be used.
-        Interrupted: Ctrl-C; the same call goes on where it stopped.
+        Interrupted: Ctrl-C was pressed. The same call continues.
     """
-    context = RunContext.of(address, mlflow_uri, plugin_files, console)
+    context = RunContext.create(address, mlflow_uri, plugin_files, console)
     planned = plan(spec, out, changes)
     check(planned.spec)
     warm = _warm_points(planned, warm_start)
@@ -79,14 +80,14 @@ def search(
     comparison.check_writable()
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
     with _only_driver(planned, storage):
-        studies_at = StudyStorage(planned.ledger.journal, storage)
-        studies_at.repair()
+        study_storage = StudyStorage(planned.ledger.journal, storage)
+        study_storage.repair()
         try:
-            best = _search(planned, studies_at, warm, context)
+            best = _search(planned, study_storage, warm, context)
         except KeyboardInterrupt as interrupt:
-            kept = f"stopped; all is kept in {comparison.folder}: the same command goes on"
-            raise Interrupted(kept) from interrupt
-    with FileLock(planned.ledger.lock_file):  # several drivers may have come to here
+            stored = f"stopped: all results are stored in {comparison.folder}"
+            raise Interrupted(f"{stored}; run the same command again to continue") from interrupt
+    with FileLock(planned.ledger.lock_file):  # several drivers may arrive here at the same time
         report_search(comparison.folder, context.console)
         run_planned(plan_comparison(best, comparison.folder), context)
     return comparison.results()
@@ -95,9 +96,9 @@ def search(
 def _search(
     planned: SearchPlan, storage: StudyStorage, warm: dict[str, list[Values]], context: RunContext
 ) -> Spec:
-    """Spend what is left of every method's budget; return the comparison that comes of it."""
+    """Spend the remaining budget of every method. Return the spec of the comparison of the best points."""
     config = planned.config
-    with FileLock(planned.ledger.opening_file):  # drivers that share a database open it one by one
+    with FileLock(planned.ledger.opening_file):  # drivers that share a database open it one after another
         studies = {
             label: Study(storage, f"{planned.spec.name}/{label}", config, space, planned.identity(label))
             for label, space in planned.spaces.items()
@@ -105,22 +106,22 @@ def _search(
         for label, study in studies.items():
             study.enqueue(planned.spaces[label].defaults(), planned.origin(label))
             for values in warm.get(label, []):
-                study.enqueue(values, WARM)
+                study.enqueue(values, WARM_START)
         _store(planned, studies)
-    told = sum(study.told for study in studies.values())
+    done = sum(study.finished_points for study in studies.values())
     budget = f"{config.points} points" if config.points else f"{config.steps:,} steps"
-    line = f"{planned.spec.name}: {budget} for each of {', '.join(studies)}, {told} done"
+    line = f"{planned.spec.name}: {budget} for each of {', '.join(studies)}, {done} done"
     context.console.print(f"{line} → {planned.comparison.folder}", soft_wrap=True)
     with PointDisplay(
-        context.console, len(studies) * config.points if config.points else None, told
+        context.console, len(studies) * config.points if config.points else None, done
     ) as display:
         source = StudySource(planned, studies, display)
         try:
-            while (point := source.ask()) or any(study.runs_elsewhere for study in studies.values()):
+            while (point := source.ask()) or any(study.has_other_drivers for study in studies.values()):
                 if point is None:
-                    time.sleep(POLL_SECONDS)  # another driver runs the last points, or is gone
+                    time.sleep(POLL_SECONDS)  # another driver runs the last points, or has died
                     continue
-                source.waiting = point
+                source.pending = point
                 _run_points(planned, source, context)
         finally:
             _store(planned, studies)
@@ -132,6 +133,7 @@ def _search(
 
 
 def _run_points(planned: SearchPlan, source: StudySource, context: RunContext) -> None:
+    """Run points on the cluster until the source has none."""
     from switchbench.cluster.tune import cluster, distribute_points
 
     ledger, resources = planned.ledger, planned.spec.resources
@@ -142,27 +144,27 @@ def _run_points(planned: SearchPlan, source: StudySource, context: RunContext) -
 
 
 def _warm_points(planned: SearchPlan, folder: str | Path | None) -> dict[str, list[Values]]:
-    """The best points of another search, by label. Raises InputError if there are none to use."""
+    """Return the best points of another search, by label. Raises InputError if it has none."""
     if folder is None:
         return {}
     points = SearchLedger(Ledger(folder)).points()
     if points is None:
-        raise InputError(f"--warm-start {folder}: holds no search")
-    found: dict[str, list[Values]] = {}
+        raise InputError(f"--warm-start {folder}: no search is stored there")
+    warm: dict[str, list[Values]] = {}
     for label in planned.spaces:
-        own = points[(points["label"] == label) & (points["state"] == PointState.COMPLETE)]
-        own = own.assign(worse=_badness(own), best=~own["best"])
-        own = own.sort_values(["best", "worse", "number"]).head(WARM_POINTS)
-        found[label] = [Values.named(json.loads(text)) for text in own["params"]]
-    if not any(found.values()):
-        raise InputError(f"--warm-start {folder}: has no points of {', '.join(planned.spaces)}")
-    return found
+        complete = points[(points["label"] == label) & (points["state"] == PointState.COMPLETE)]
+        ranked = complete.assign(rank=_ranks(complete), not_best=~complete["best"])
+        ranked = ranked.sort_values(["not_best", "rank", "number"]).head(WARM_POINTS)
+        warm[label] = [Values.from_params(json.loads(text)) for text in ranked["params"]]
+    if not any(warm.values()):
+        raise InputError(f"--warm-start {folder}: no complete points of {', '.join(planned.spaces)}")
+    return warm
 
 
-def _badness(points: pd.DataFrame) -> "pd.Series[float]":
-    """Rank of points by their first objective, those that are too dense last."""
+def _ranks(points: pd.DataFrame) -> "pd.Series[float]":
+    """Return the ranks of points by their first objective, best first. Infeasible points come last."""
     costs = [
-        ascending(json.loads(names)[0], json.loads(values)[0])
+        to_minimise(json.loads(names)[0], json.loads(values)[0])
         for names, values in zip(points["objectives"], points["values"], strict=True)
     ]
     ranks: pd.Series[float] = pd.Series(costs, index=points.index, dtype=float).rank()
@@ -170,7 +172,7 @@ def _badness(points: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
-    """The comparison of every method as it was with what was found to be best, if that is another one."""
+    """Return the spec that compares each method, unchanged, with its best points that differ from it."""
     spec = planned.spec.model_copy(update={"search": None, "name": f"{planned.spec.name}-best"})
     methods: list[MethodChoice] = []
     known = {trial.trial_id for trial in spec.trials()}
@@ -182,11 +184,11 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
             label = f"{method.label} {'tuned' if len(best) == 1 else f'#{trial.number}'}"
             while label in labels:
                 label += "*"
-            choice = planned.spaces[method.label].choice(Values.named(trial.params), label)
+            choice = planned.spaces[method.label].choice(Values.from_params(trial.params), label)
             if len(best) == 1 and method.takes_target() and choice.takes_target():
                 choice = choice.model_copy(update={"against": method.label})
             ids = {trial.trial_id for trial in spec.model_copy(update={"methods": [choice]}).trials()}
-            if not ids & known:  # else it is in the comparison, by another name
+            if not ids & known:  # else the comparison has these trials already, under another label
                 methods.append(choice)
                 known |= ids
                 labels.add(label)
@@ -196,22 +198,24 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
 
 
 def _store(planned: SearchPlan, studies: dict[str, Study]) -> None:
-    """Bring the ledger's plan and table of points up to date with the studies."""
+    """Write the current points of the studies and their trials to the ledger."""
     points: list[PointRow] = []
     trials = []
     for label, study in studies.items():
         points += study.points(label, planned.config.top)
     for point in points:
         if point.state != PointState.RUNNING:
-            trials += planned.trials(point.label, point.number, Values.named(json.loads(point.params)))
+            trials += planned.trials(point.label, point.number, Values.from_params(json.loads(point.params)))
     planned.ledger.create(planned.spec, trials)
     planned.ledger.write_points(points)
 
 
 @contextmanager
 def _only_driver(planned: SearchPlan, storage: str | None) -> Iterator[None]:
-    """Be the only driver of a search whose studies are in a journal; the lock ends with the process. Raises
-    InputError if there is another."""
+    """Lock a search whose studies are in a journal, so that it has one driver. Raises InputError if locked.
+
+    The lock ends with the process. A search whose studies are in a database needs no lock.
+    """
     if storage:
         yield
         return

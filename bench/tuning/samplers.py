@@ -1,4 +1,4 @@
-"""Optuna's samplers for a space, and how they draw its variables."""
+"""Optuna's samplers for a space, and how Optuna draws a variable."""
 
 import math
 from typing import Any, assert_never
@@ -14,7 +14,13 @@ from switchbench.tuning.values import Variable
 
 
 def suggest(trial: optuna.Trial, variable: Variable, dimension: Dimension) -> Any:
-    """Draw a value of one dimension."""
+    """Draw a value of one variable.
+
+    Args:
+        trial: Optuna's trial, which stores the value.
+        variable: Names the value.
+        dimension: The range or the choices of the variable.
+    """
     name = str(variable)
     if isinstance(dimension, Choice):
         return trial.suggest_categorical(name, dimension.values)
@@ -24,18 +30,29 @@ def suggest(trial: optuna.Trial, variable: Variable, dimension: Dimension) -> An
 
 
 class Grid(optuna.samplers.GridSampler):
-    """A grid sampler that leaves stopping to the budget."""
+    """A grid sampler that never stops the study. The budget decides when a search ends."""
 
     def __init__(self, values: dict[str, list[Any]], seed: int) -> None:
+        """``values``: all values of each variable, by name."""
         super().__init__(values, seed=seed)
         self.size = math.prod(map(len, values.values()))
+        """Number of points of the grid."""
 
-    def after_trial(self, *told: Any) -> None:
-        pass
+    def after_trial(self, *arguments: Any) -> None:
+        """Do nothing. Optuna's own grid sampler stops the study here."""
 
 
 def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
-    """The sampler that a search asks for. Raises InputError if it cannot draw from the space."""
+    """Build the sampler that a search names.
+
+    Args:
+        config: Names the sampler.
+        space: The space of one method.
+        seed: Seed of the sampler's random draws.
+
+    Raises:
+        InputError: The sampler cannot draw from the space.
+    """
     samplers = optuna.samplers
     if config.sampler == "random":
         return samplers.RandomSampler(seed)
@@ -45,8 +62,9 @@ def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
     if config.sampler == "gp":
         return samplers.GPSampler(seed=seed, warn_independent_sampling=False)
     if config.sampler == "cmaes":
-        if any(isinstance(dimension, Choice) for dimension in space.dimensions.values()):
-            raise InputError("search.sampler: cmaes: is for ranges, not for choices")
+        choices = [str(name) for name, dimension in space.dimensions.items() if isinstance(dimension, Choice)]
+        if choices:
+            raise InputError(f"search.sampler: 'cmaes' takes only ranges, no choices: {', '.join(choices)}")
         return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
     if config.sampler == "grid":
         values = {str(name): _grid(dimension, config.grid) for name, dimension in space.dimensions.items()}
@@ -57,7 +75,10 @@ def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
 
 
 def _grid(dimension: Dimension, number: int) -> list[Any]:
-    """All choices, or so many values of a range from end to end."""
+    """Return all choices, or ``number`` evenly spaced values of a range, both ends included.
+
+    Values of a logarithmic range are evenly spaced on that scale.
+    """
     if isinstance(dimension, Choice):
         return [*dimension.values]
     low, high = dimension.low, dimension.high

@@ -1,4 +1,4 @@
-"""Where a search's points come from: the study of the method that has most of its budget left."""
+"""The source of a search's points: the study of the method with the largest share of its budget left."""
 
 import math
 import sys
@@ -8,96 +8,117 @@ from typing import Any
 from switchbench.cluster.points import Point
 from switchbench.errors import InputError
 from switchbench.observe.terminal import PointDisplay
-from switchbench.reports.search import in_words
+from switchbench.reports.search_tables import in_words
 from switchbench.row import PointState, Row, Status
 from switchbench.tuning.plan import SearchPlan
 from switchbench.tuning.pruning import PointPruner
 from switchbench.tuning.study import Outcome, Study
 from switchbench.tuning.values import Values
 
-INVALID = 1_000
-"""Give up after this many consecutive invalid points."""
+MAX_INVALID = 1_000
+"""Largest number of consecutive invalid points; then the search stops with an error."""
 
 
 class StudySource:
-    """Asks the studies in turn while their budgets last, and tells them what came of each point."""
+    """Takes points from the studies while their budgets last, and reports the results to the studies."""
 
     def __init__(self, planned: SearchPlan, studies: dict[str, Study], display: PointDisplay) -> None:
+        """Estimate the steps of a point.
+
+        Args:
+            planned: The search.
+            studies: The study of each method, by label.
+            display: Shows the result of each point.
+        """
         self.planned, self.studies, self.display = planned, studies, display
         self.consecutive_invalid = 0
-        """Points in a row whose values did not go together."""
+        """Invalid points since the last valid one."""
         self.withdrawn = 0
-        """All points whose values did not go together."""
-        self.usual_steps = {label: planned.steps_of_point(label) for label in studies}
-        """Steps of a point, as far as they are known."""
-        self.waiting: Point | None = None
-        """A point that has been asked for and not yet been taken."""
+        """Number of all invalid points."""
+        self.expected_steps = {label: planned.steps_of_point(label) for label in studies}
+        """Gradient steps of a point, by label, estimated before it runs."""
+        self.pending: Point | None = None
+        """A point that :meth:`ask` returns next. Its caller has asked for it before and put it back."""
 
     def ask(self) -> Point | None:
-        """The next point of the method that has most of its budget left; None if all is spent."""
-        if self.waiting:
-            point, self.waiting = self.waiting, None
+        """Return the next point; None if no budget is left.
+
+        Points of drivers that are gone come first. Otherwise it is a new point of the method with the largest
+        share of its budget left.
+
+        Raises:
+            InputError: Too many points in a row are invalid.
+        """
+        if self.pending:
+            point, self.pending = self.pending, None
             return point
         for label, study in self.studies.items():
-            if (reclaimed := study.reclaim()) and (taken := self._point(label, *reclaimed)):
-                return taken
-        while left := {label: share for label in self.studies if (share := self._share_left(label)) > 0}:
-            label = max(left, key=lambda label: left[label])
+            if (reclaimed := study.reclaim()) and (reclaimed_point := self._point(label, *reclaimed)):
+                return reclaimed_point
+        while shares := {label: share for label in self.studies if (share := self._share_left(label)) > 0}:
+            label = max(shares, key=lambda label: shares[label])
             study = self.studies[label]
             number, values = study.ask()
             before = sum(trial.number < number for trial in study.trials())
             if self.planned.config.points and before >= self.planned.config.points:
-                study.withdraw(number, "another driver took the last place")
-            elif drawn := self._point(label, number, values):
-                return drawn
+                study.withdraw(number, "another driver took the last point of the budget")
+            elif new_point := self._point(label, number, values):
+                return new_point
         return None
 
     def tell(self, point: Point, rows: list[Row]) -> None:
-        """Tell the study what came of a point, by the rows of its trials."""
+        """Report the result of a point to its study and to the display.
+
+        Args:
+            point: A point from :meth:`ask`.
+            rows: The rows of its trials, at least one. After a row without a measurement, none follow.
+        """
         outcome, study = self._outcome(point, rows), self.studies[point.study]
         study.tell(point.number, outcome)
         names = self.planned.config.objectives
         best = study.best(1) if len(names) == 1 else []
         result = in_words(names, outcome.values) or outcome.attributes.get("error", "")
-        result += " (denser than asked for)" if outcome.infeasibility > 0 else ""
-        shown = in_words(names, best[0].values) if best else ""
-        self.display.told(point.study, point.number, result, shown)
+        result += " (above the target density)" if outcome.infeasibility > 0 else ""
+        best_result = in_words(names, best[0].values) if best else ""
+        self.display.point_finished(point.study, point.number, result, best_result)
 
     def _point(self, label: str, number: int, values: Values) -> Point | None:
-        """The point, or None if its values do not go together: it is withdrawn and costs nothing."""
+        """Return the point. If its values are invalid, withdraw it at no cost and return None."""
         planned, study = self.planned, self.studies[label]
         try:
             trials = planned.trials(label, number, values)
         except InputError as error:
             study.withdraw(number, str(error))
             self.consecutive_invalid, self.withdrawn = self.consecutive_invalid + 1, self.withdrawn + 1
-            if self.consecutive_invalid > INVALID:
-                raise InputError(f"search.space: hardly any values go together: {error}") from error
+            if self.consecutive_invalid > MAX_INVALID:
+                count = f"more than {MAX_INVALID:,} points in a row are invalid"
+                raise InputError(f"search.space: {count}; the last: {error}") from error
             return None
         self.consecutive_invalid = 0
         pruner = PointPruner(study.storage, study.name, number, planned.config, planned.epochs)
         return Point(label, number, trials, pruner if planned.config.pruner != "none" else None)
 
     def _share_left(self, label: str) -> float:
-        """Share of a method's budget that is neither spent nor in use; 0 where it takes no more points."""
+        """Return the share of a method's budget that is neither spent nor in use; 0 if no point fits."""
         study, planned = self.studies[label], self.planned
         if study.exhausted:
             return 0
         trials = study.trials()
         steps = [int(trial.user_attrs["steps"]) for trial in trials if "steps" in trial.user_attrs]
-        usual = max([self.usual_steps[label], *steps])
-        spent = sum(steps) + usual * (len(trials) - len(steps))
-        if spent + usual > planned.most_steps or len(trials) >= (planned.config.points or sys.maxsize):
+        expected = max([self.expected_steps[label], *steps])
+        spent = sum(steps) + expected * (len(trials) - len(steps))
+        if spent + expected > planned.budget_steps or len(trials) >= (planned.config.points or sys.maxsize):
             return 0
-        return 1 - spent / planned.most_steps
+        return 1 - spent / planned.budget_steps
 
     def _outcome(self, point: Point, rows: list[Row]) -> Outcome:
+        """Return the means over the seeds, or why there are none."""
         planned = self.planned
         config = planned.config
-        usual = self.usual_steps[point.study] // len(config.seeds)
+        expected = self.expected_steps[point.study] // len(config.seeds)
         attributes: dict[str, Any] = {
             "trials": [trial.trial_id for trial in point.trials],
-            "steps": sum(usual if row.steps is None else row.steps for row in rows),
+            "steps": sum(expected if row.steps is None else row.steps for row in rows),
         }
         last = rows[-1]
         if last.status != Status.VALIDATED:
@@ -108,9 +129,9 @@ class StudySource:
             for name in {*config.objectives, "density", "val_accuracy"}
         }
         attributes |= {"density": means["density"], "val_accuracy": means["val_accuracy"]}
-        lacking = [name for name in config.objectives if math.isnan(means[name])]
-        if lacking:
-            error = f"{', '.join(lacking)}: has no value"
+        missing = [name for name in config.objectives if math.isnan(means[name])]
+        if missing:
+            error = f"no value of {', '.join(missing)}"
             return Outcome(PointState.FAILED, attributes=attributes | {"error": error})
         values = [means[name] for name in config.objectives]
         infeasibility = planned.infeasibility(means["density"], point.study)

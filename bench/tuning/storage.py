@@ -1,4 +1,4 @@
-"""Where Optuna's studies are kept: a journal file, or a database that several drivers share."""
+"""The storage of Optuna's studies: a journal file, or a database that several drivers share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyStorage:
-    """Plain values that say where studies are; sent to workers."""
+    """Location of a search's studies. Holds only plain values, so that it can be sent to workers."""
 
     journal: Path
+    """The journal file."""
     url: str | None
-    """Of a database that takes the journal's place."""
+    """URL of a database that is used instead of the journal; None: the journal is used."""
 
     @property
     def is_shared(self) -> bool:
-        """Whether other drivers may use the studies at the same time."""
+        """Whether several drivers may use the studies at the same time."""
         return self.url is not None
 
     def open(self) -> "BaseStorage":
-        """Open the storage. Raises InputError if a database does not answer."""
+        """Open the storage. Raises InputError if the database does not answer."""
         from optuna.storages import JournalStorage, RDBStorage
         from optuna.storages.journal import JournalFileBackend
 
@@ -32,18 +33,18 @@ class StudyStorage:
             return JournalStorage(JournalFileBackend(str(self.journal)))
         try:
             return RDBStorage(self.url, engine_kwargs={"pool_pre_ping": True})
-        except Exception as error:  # every database has its own
+        except Exception as error:  # each database driver has its own exceptions
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"--storage {_without_password(self.url)}: {reason}") from error
 
     def repair(self) -> None:
-        """Cut off what a killed driver has left half written at the end of the journal."""
+        """Remove an incomplete last line from the journal, which a killed driver may leave."""
         if self.url is None and self.journal.exists():
             content = self.journal.read_bytes()
-            sound = content.rfind(b"\n") + 1
-            if sound < len(content):
+            complete = content.rfind(b"\n") + 1
+            if complete < len(content):
                 with self.journal.open("r+b") as stream:
-                    stream.truncate(sound)
+                    stream.truncate(complete)
 
 
 def _without_password(url: str) -> str:

@@ -1,8 +1,7 @@
-"""Optuna's part of a search: one study per method, in a journal file or a database. The only code that
-imports optuna, but for the pictures of a search.
+"""Optuna's part of a search: one study per method, in a journal file or a database.
 
-The study holds what the sampler knows; the ledger holds what was measured. A point is told once, after its
-rows are in the ledger.
+The study holds what the sampler knows. The ledger holds what was measured. Each point's result is reported to
+the study once, after the rows of the point are in the ledger.
 """
 
 import json
@@ -22,7 +21,7 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from switchbench.errors import InputError
-from switchbench.row import PointRow, PointState, ascending
+from switchbench.row import PointRow, PointState, to_minimise
 from switchbench.spec.search import SearchConfig
 from switchbench.tuning.samplers import Grid, make_sampler, suggest
 from switchbench.tuning.space import Space
@@ -31,37 +30,51 @@ from switchbench.tuning.values import Values
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-LEASE_SECONDS, BEAT_SECONDS = 60, 10
-"""A driver that shares a database gives a sign of life every ten seconds. If it has given none for a minute,
+LEASE_SECONDS, HEARTBEAT_SECONDS = 60, 10
+"""A driver that shares a database stores a heartbeat every ten seconds. After a minute without a heartbeat,
 another driver reclaims its points."""
 WITHDRAWN = "withdrawn"
-"""Marks points that were never run: their values do not go together, or the last place was taken."""
+"""Marks points that never ran: their values were invalid, or another driver took the last point."""
 CONSTRAINT = "density"
-"""Name of Optuna's constraint: how much denser a point is than it may be."""
+"""Name of Optuna's constraint: the density of a point above its limit."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a point: means over its seeds, or why there are none."""
+    """Result of a point: means over its seeds, or why there are none."""
 
     state: PointState
     values: Sequence[float] = ()
-    """One per objective."""
+    """One mean per objective."""
     infeasibility: float = 0.0
-    """How much denser it is than it may be; at most 0 if it is not."""
+    """Density above the limit; 0 or less if the point is feasible."""
     attributes: dict[str, Any] = field(default_factory=dict)
-    """What else is stored with the point."""
+    """Further values that are stored with the point."""
 
 
 class Study:
-    """One method's study."""
+    """The study of one method.
+
+    In a shared database, several drivers may use it at the same time, each with its own object.
+    """
 
     def __init__(
         self, storage: StudyStorage, name: str, config: SearchConfig, space: Space, identity: str
     ) -> None:
-        """Open the study, or begin it. Raises InputError if it holds a search of something else."""
+        """Open the study, or create it.
+
+        Args:
+            storage: Where the study is.
+            name: Name of the study in the storage.
+            config: Settings of the search.
+            space: The space of the method.
+            identity: A JSON object of everything that must stay the same for the study to continue.
+
+        Raises:
+            InputError: The stored study has another identity, or the database does not answer.
+        """
         self.storage, self.name, self.config, self.space = storage, name, config, space
-        self.driver = uuid.uuid4().hex
+        self.driver_id = uuid.uuid4().hex
         self._study = optuna.create_study(
             storage=storage.open(), study_name=name, directions=config.directions, load_if_exists=True
         )
@@ -70,22 +83,24 @@ class Study:
             self._study.set_user_attr("identity", identity)
         elif known != identity:
             changed = ", ".join(_differences(json.loads(known), json.loads(identity)))
+            remedy = "another name" if storage.is_shared else "--out with another folder"
             raise InputError(
-                f"{name}: its study is of another search ({changed} changed); give --out another folder"
+                f"{name}: the stored study belongs to another search ({changed} changed); use {remedy}"
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             seed = config.sampler_seed + len(self.trials())
-            if storage.is_shared:  # drivers that start together must not draw the same points
-                seed += int(self.driver[:7], 16)
+            if storage.is_shared:  # drivers that start at the same time must draw different points
+                seed += int(self.driver_id[:7], 16)
             self._study.sampler = make_sampler(config, space, seed)
-        self._asked: dict[int, optuna.Trial] = {}
-        self._beating = threading.Event()
+        self._running: dict[int, optuna.Trial] = {}
+        """Points that this driver runs, by number."""
+        self._closed = threading.Event()
         if storage.is_shared:
-            threading.Thread(target=self._beat, name="lease", daemon=True).start()
+            threading.Thread(target=self._send_heartbeats, name="lease", daemon=True).start()
 
     def trials(self) -> list[FrozenTrial]:
-        """Every point that counts."""
+        """Return every point that counts in the budget: neither withdrawn nor waiting in the queue."""
         return [
             trial
             for trial in self._study.get_trials(deepcopy=False)
@@ -93,8 +108,8 @@ class Study:
         ]
 
     @property
-    def told(self) -> int:
-        """How many points are over."""
+    def finished_points(self) -> int:
+        """Number of finished points."""
         return sum(trial.state.is_finished() for trial in self.trials())
 
     @property
@@ -107,60 +122,65 @@ class Study:
         return len(started - {None}) >= sampler.size
 
     def enqueue(self, values: Values, origin: str) -> None:
-        """Run values first, once.
+        """Queue a point that runs before the sampler's points. A point that is already known is not queued.
 
         Args:
-            values: Those outside the search space are left out. Variables without a value are drawn, except
-                by a grid, which takes complete points only.
-            origin: Stored with the point.
+            values: Values outside the search space are ignored. Missing values are drawn later, except by a
+                grid: it ignores the whole point.
+            origin: Where the values come from; stored with the point.
         """
-        inside = self.space.inside(values)
-        if isinstance(self._study.sampler, Grid) and not self.space.is_complete(inside):
+        values = self.space.restrict(values)
+        if isinstance(self._study.sampler, Grid) and not self.space.is_complete(values):
             return
-        self._study.enqueue_trial(inside.params(), user_attrs={"origin": origin}, skip_if_exists=True)
+        self._study.enqueue_trial(values.params(), user_attrs={"origin": origin}, skip_if_exists=True)
 
     def ask(self) -> tuple[int, Values]:
-        """A new point: its number and values."""
-        return self._draw(self._study.ask())
+        """Start a new point and return its number and values."""
+        return self._start(self._study.ask())
 
     def reclaim(self) -> tuple[int, Values] | None:
-        """Reclaim a running point whose driver is gone; None if there is none. A journal has one driver, so
-        that any running point is free; in a database a driver is gone that has given no sign of life for
-        :data:`LEASE_SECONDS`."""
+        """Reclaim a running point whose driver is gone.
+
+        A journal has only one driver, so every running point that is not its own is free. In a database, a
+        driver without a heartbeat for :data:`LEASE_SECONDS` is gone.
+
+        Returns:
+            Number and values of the point; None if there is none.
+        """
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if frozen.number in self._asked:
+            if frozen.number in self._running:
                 continue
-            if self.storage.is_shared and time.time() - self._last_sign(frozen) < LEASE_SECONDS:
+            if self.storage.is_shared and time.time() - self._last_heartbeat(frozen) < LEASE_SECONDS:
                 continue
             trial = optuna.Trial(self._study, frozen._trial_id)
-            if frozen.user_attrs.get(WITHDRAWN):  # and then its driver was killed
+            if frozen.user_attrs.get(WITHDRAWN):  # its driver was killed while withdrawing it
                 self._finish(trial, TrialState.FAIL)
                 continue
-            drawn = self._draw(trial)
-            if self.storage.is_shared and self._stored(trial.number).user_attrs["driver"] != self.driver:
-                # another was faster
-                del self._asked[trial.number]
+            number, values = self._start(trial)
+            if self.storage.is_shared and self._reload(number).user_attrs["driver"] != self.driver_id:
+                # another driver has reclaimed it at the same time
+                del self._running[number]
                 continue
-            return drawn
+            return number, values
         return None
 
     @property
-    def runs_elsewhere(self) -> bool:
+    def has_other_drivers(self) -> bool:
         """Whether another driver is running a point."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return any(trial.number not in self._asked for trial in running)
+        return any(trial.number not in self._running for trial in running)
 
     def withdraw(self, number: int, error: str) -> None:
-        """Withdraw a point that was not run."""
-        trial = self._asked.pop(number)
+        """Withdraw a point that did not run, so that it does not count. ``error`` is stored as the reason."""
+        trial = self._running.pop(number)
         trial.set_user_attr(WITHDRAWN, True)
         trial.set_user_attr("error", error)
         self._finish(trial, TrialState.FAIL)
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Tell Optuna what came of a point."""
-        trial = self._asked.pop(number)
-        if self._stored(number).state.is_finished():  # a driver that was thought dead has told it meanwhile
+        """Report the outcome of a point. Ignored if another driver has already finished the point."""
+        trial = self._running.pop(number)
+        if self._reload(number).state.is_finished():  # another driver has reclaimed and finished it
             return
         for key, value in outcome.attributes.items():
             trial.set_user_attr(key, value)
@@ -172,12 +192,19 @@ class Study:
             self._finish(trial, TrialState.PRUNED if pruned else TrialState.FAIL)
 
     def best(self, top: int | None) -> list[FrozenTrial]:
-        """The best of the points that are sparse enough, best first. With several objectives the Pareto set,
-        or ``top`` of it, evenly from one end to the other."""
+        """Return the best feasible points.
+
+        Args:
+            top: Largest number of points; None: one, or with several objectives the whole Pareto set.
+
+        Returns:
+            With one objective, the best point first. With several, points of the Pareto set by the first
+            objective, best first; ``top`` of them are evenly spaced from one end to the other.
+        """
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         feasible = [trial for trial in complete if _infeasibility(trial) <= 0]
         names = self.config.objectives
-        costs = {t.number: [*map(ascending, names, t.values)] for t in feasible}
+        costs = {t.number: [*map(to_minimise, names, t.values)] for t in feasible}
         if len(names) == 1:
             return sorted(feasible, key=lambda trial: (costs[trial.number], trial.number))[: top or 1]
         front = [
@@ -192,11 +219,11 @@ class Study:
         return [front[round(i * (len(front) - 1) / max(top - 1, 1))] for i in range(top)]
 
     def points(self, label: str, top: int | None) -> list[PointRow]:
-        """Every point as it is stored.
+        """Return the rows of all points, for the ledger.
 
         Args:
-            label: Of the method.
-            top: How many of the best are marked; None as in :meth:`best`.
+            label: Label of the method.
+            top: Number of best points to mark, as in :meth:`best`.
         """
         best = {trial.number for trial in self.best(top)}
         return [
@@ -223,34 +250,36 @@ class Study:
         ]
 
     def close(self) -> None:
-        """End the signs of life."""
-        self._beating.set()
+        """Stop the heartbeats."""
+        self._closed.set()
 
-    def _stored(self, number: int) -> FrozenTrial:
-        """A point as it stands in the storage; Optuna's own handle keeps what this process last saw."""
+    def _reload(self, number: int) -> FrozenTrial:
+        """Return a point from the storage. Optuna's own handle may be out of date."""
         return self._study.get_trials(deepcopy=False)[number]
 
     def _finish(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another driver, just now
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another driver has just finished it
             self._study.tell(trial, None if values is None else [*values], state=state)
 
-    def _draw(self, trial: optuna.Trial) -> tuple[int, Values]:
-        self._asked[trial.number] = trial
+    def _start(self, trial: optuna.Trial) -> tuple[int, Values]:
+        """Make this driver the one that runs a point. Return the number and the values of the point."""
+        self._running[trial.number] = trial
         if self.storage.is_shared:
-            trial.set_user_attr("driver", self.driver)
+            trial.set_user_attr("driver", self.driver_id)
             trial.set_user_attr("seen", time.time())
         return trial.number, self.space.draw(lambda variable, dimension: suggest(trial, variable, dimension))
 
-    def _beat(self) -> None:
-        while not self._beating.wait(BEAT_SECONDS):
-            for trial in [*self._asked.values()]:
+    def _send_heartbeats(self) -> None:
+        while not self._closed.wait(HEARTBEAT_SECONDS):
+            for trial in [*self._running.values()]:
                 try:
                     trial.set_user_attr("seen", time.time())
-                except Exception:  # told just now, or no answer: the next beat will show
-                    logging.getLogger(__name__).debug("no sign of life of point %s", trial.number)
+                except Exception:  # the point is finished by now, or the database does not answer
+                    logging.getLogger(__name__).debug("cannot store a heartbeat of point %s", trial.number)
 
     @staticmethod
-    def _last_sign(trial: FrozenTrial) -> float:
+    def _last_heartbeat(trial: FrozenTrial) -> float:
+        """Return the time of the last heartbeat, or else of the start, in seconds since 1970."""
         started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
         return float(trial.user_attrs.get("seen", started))
 
@@ -260,8 +289,10 @@ def _infeasibility(trial: FrozenTrial) -> float:
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:
+    """Return whether one is as good as the other in every objective and better in one. Lower is better."""
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the keys with different values, sorted."""
     return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))

@@ -1,4 +1,4 @@
-"""What a point of a search varies, and its values."""
+"""Variables of a search, and the values of a point."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,23 +10,24 @@ DENSITY: Final = "density"
 
 @dataclass(frozen=True)
 class Variable:
-    """One thing that a search varies: a method's option, a setting of its training, or the target density.
+    """One variable of a search: an option of the method, a setting of its training, or the target density.
 
-    Specs, Optuna and stored points call it by its name: ``strength``, ``training.lr``, ``density``. This is
-    the only code that makes such a name or takes it apart.
+    Specs, Optuna and stored points use its name: ``strength``, ``training.lr``, ``density``. Only this class
+    makes and parses names.
     """
 
     part: Literal["option", "training", "density"]
     key: str
 
     @classmethod
-    def named(cls, name: str) -> Self:
-        """The variable of a name.
+    def from_name(cls, name: str) -> Self:
+        """Parse the name of a variable.
 
-        >>> Variable.named("training.lr")
-        Variable(part='training', key='lr')
-        >>> str(Variable.named("strength"))
-        'strength'
+        Example:
+            >>> Variable.from_name("training.lr")
+            Variable(part='training', key='lr')
+            >>> str(Variable.from_name("strength"))
+            'strength'
         """
         part, dot, key = name.partition(".")
         if dot and part == TRAINING:
@@ -37,34 +38,36 @@ class Variable:
         return f"{TRAINING}.{self.key}" if self.part == TRAINING else self.key
 
 
-THE_DENSITY = Variable(DENSITY, DENSITY)
+TARGET_DENSITY = Variable(DENSITY, DENSITY)
+"""The only variable of the part ``density``."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values of a point: those of each variable that has an effect beside the others."""
+    """The values of a point. A variable without an effect, given the other values, has none."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
-    """The method's."""
+    """Options of the method, by name."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the training."""
+    """Settings of the training, by name."""
     density: float | None = None
-    """The target density; None where it is not searched, or the method takes none."""
+    """The target density; None if it is not searched or the method takes none."""
 
     @classmethod
-    def named(cls, params: Mapping[str, Any]) -> Self:
-        """Values by the names of their variables, as Optuna and stored points have them.
+    def from_params(cls, params: Mapping[str, Any]) -> Self:
+        """Make values from a mapping by the variables' names, as Optuna and stored points hold them.
 
-        >>> Values.named({"strength": 0.1, "training.lr": 0.01}).training
-        {'lr': 0.01}
+        Example:
+            >>> Values.from_params({"strength": 0.1, "training.lr": 0.01}).training
+            {'lr': 0.01}
         """
         values = cls()
         for name, value in params.items():
-            values = values.plus(Variable.named(name), value)
+            values = values.plus(Variable.from_name(name), value)
         return values
 
     def plus(self, variable: Variable, value: Any) -> Self:
-        """The same with one more value."""
+        """Return a copy with one more value."""
         if variable.part == DENSITY:
             return replace(self, density=value)
         if variable.part == TRAINING:
@@ -75,8 +78,8 @@ class Values:
         yield from ((Variable("option", key), value) for key, value in self.options.items())
         yield from ((Variable(TRAINING, key), value) for key, value in self.training.items())
         if self.density is not None:
-            yield THE_DENSITY, self.density
+            yield TARGET_DENSITY, self.density
 
     def params(self) -> dict[str, Any]:
-        """Undo :meth:`named`."""
+        """Return the values by the names of their variables, the inverse of :meth:`from_params`."""
         return {str(variable): value for variable, value in self}

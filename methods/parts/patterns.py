@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from switchbench.errors import nearest_of
 from switchbench.methods.parts import distributions
 from switchbench.methods.parts.distributions import Distribution
 from switchbench.methods.parts.layers import columns
@@ -155,6 +156,9 @@ class Block(Pattern):
             parts = dict(zip(worth, chosen.split([len(score) for score in worth.values()]), strict=True))
         else:
             parts = {name: _fitting(worth[name], sizes[name], keep[name]) for name in worth}
+        if not any(part.any() for part in parts.values()):
+            best = max(worth, key=lambda name: worth[name].max())
+            parts[best][worth[best].argmax()] = 1
         return {name: _left(self._expand(parts[name], score), score) for name, score in scores.items()}
 
     def _cut(self, score: Tensor) -> Tensor:
@@ -181,7 +185,7 @@ def parse(text: str, distribution: Distribution = "global") -> Pattern:
         distribution: How density spreads over layers, for single connections and blocks.
 
     Raises:
-        ValueError: The text is no pattern, or the pattern leaves no choice of a distribution.
+        ValueError: The text is no pattern, or a distribution has no effect with it.
 
     >>> parse("2:4")
     NM(distribution='global', n=2, m=4)
@@ -197,7 +201,9 @@ ROWSxCOLUMNS such as block 4x4
         return Block(distribution, *map(int, found.groups()))
     found = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", text)
     if text != "neuron" and not (found and int(found[1]) < int(found[2])):
-        raise ValueError(f"{text!r} is no pattern: use {ALLOWED}")
+        nearest = nearest_of(text, ["unstructured", "neuron", "block 4x4"])
+        hint = f"; did you mean {nearest!r}?" if nearest else ":"
+        raise ValueError(f"{text!r} is no pattern{hint} use {ALLOWED}")
     if distribution != "global":
         raise ValueError(f"distribution {distribution!r} has no effect with pattern {text!r}")
     return NM(distribution, *map(int, found.groups())) if found else Neurons()
@@ -217,8 +223,7 @@ def _mean_left(groups: Tensor) -> Tensor:
 
 
 def _fitting(worth: Tensor, sizes: Tensor, budget: int) -> Tensor:
-    """Choose the blocks of the highest worth that fit into a budget of connections, at least one."""
+    """Choose the blocks of the highest worth that fit into a budget of connections."""
     order = worth.argsort(descending=True, stable=True)
     fits = sizes[order].cumsum(0) <= budget
-    fits[0] = True
     return torch.zeros_like(worth).index_copy_(0, order, fits.to(worth.dtype))

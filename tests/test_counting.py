@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from switchbench.measure import accounting
+from switchbench.measure import counting
 from switchbench.spec.scope import Scope
 
 FC = Scope(layers="fc")
@@ -29,7 +29,7 @@ class Reused(nn.Module):
 
 def test_by_hand() -> None:
     network = Reused()
-    count = accounting.count(network, FC.of(network), torch.zeros(1, 4, 8, 8))
+    count = counting.count(network, FC.of(network), torch.zeros(1, 4, 8, 8))
     weights = {"grouped": 8 * 2 * 9, "twice": 64, "out": 640}
     positions = {"grouped": 16, "twice": 2 * 16, "out": 1}
     assert count.macs == count.macs_dense == sum(weights[name] * positions[name] for name in weights)
@@ -44,7 +44,7 @@ def test_densities_by_scope() -> None:
         network.out.weight[:, 64:] = 0
         network.grouped.weight[0] = 0
     image = torch.zeros(1, 4, 8, 8)
-    fc, everything = (accounting.count(network, scope.of(network), image) for scope in (FC, Scope()))
+    fc, everything = (counting.count(network, scope.of(network), image) for scope in (FC, Scope()))
     assert fc.density == 0.5
     assert everything.density == fc.density_prunable == (640 / 2 + 64 + 7 / 8 * 144) / (640 + 64 + 144)
     assert fc.density_layers == {"grouped": 7 / 8, "twice": 1.0, "out": 0.5}
@@ -57,7 +57,7 @@ def test_against_the_flop_counter_of_pytorch(shape: tuple[int, ...]) -> None:
     network, image = Reused() if len(shape) == 4 else flat, torch.zeros(shape)
     with FlopCounterMode(display=False) as counter:
         network.eval()(image)
-    counted = accounting.count(network, Scope().of(network), image).macs_dense
+    counted = counting.count(network, Scope().of(network), image).macs_dense
     assert counted
     assert counted * 2 == counter.get_total_flops()
 
@@ -65,7 +65,7 @@ def test_against_the_flop_counter_of_pytorch(shape: tuple[int, ...]) -> None:
 def test_counting_changes_nothing() -> None:
     network = Reused().train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    accounting.count(network, Scope().of(network), torch.randn(1, 4, 8, 8))
+    counting.count(network, Scope().of(network), torch.randn(1, 4, 8, 8))
     assert network.training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert not network.out._forward_hooks
@@ -76,7 +76,7 @@ def test_bytes_of_a_layer_by_hand() -> None:
     network = nn.Sequential(last)
     with torch.no_grad():
         last.weight[:, 2:] = 0
-    layer = accounting.count_layers(network, torch.zeros(1, 20))["0"]
+    layer = counting.count_layers(network, torch.zeros(1, 20))["0"]
     assert (layer.kind, layer.shape, layer.kept, layer.density) == ("Linear", (3, 20), 6, 0.1)
     # 60 values; 6 values, 6 columns and 4 row starts; 6 values and 60 bits
     assert layer.storage == {"dense": 240, "csr": 4 * (6 + 6 + 4), "bitmask": 4 * 6 + 8}
@@ -95,7 +95,7 @@ def test_a_layer_that_is_used_without_a_call_leaves_the_macs_unknown() -> None:
             return out
 
     network = Attends()
-    count = accounting.count(network, FC.of(network), torch.zeros(3, 8))
+    count = counting.count(network, FC.of(network), torch.zeros(3, 8))
     assert (count.macs, count.macs_dense, count.macs_shrunk) == (None, None, None)
     assert count.density == 1
 
@@ -107,7 +107,7 @@ def test_units_that_do_nothing_cost_nothing_once_they_are_out() -> None:
         first.weight[0] = 0  # nothing makes the first neuron
         last.weight[:, 1] = 0  # and nothing reads the second
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    count = accounting.count(network, FC.of(network), torch.zeros(1, 4))
+    count = counting.count(network, FC.of(network), torch.zeros(1, 4))
     assert (count.macs_dense, count.macs, count.macs_shrunk) == (18, 8 + 4, 4 + 2)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
@@ -116,7 +116,7 @@ def test_csr_bytes_are_those_of_torchs_own_tensor() -> None:
     weight = torch.randn(30, 50) * (torch.rand(30, 50) < 0.1)
     layer = nn.Linear(50, 30)
     layer.weight.data.copy_(weight)
-    counted = accounting.count_layers(layer, torch.zeros(1, 50))[""]
+    counted = counting.count_layers(layer, torch.zeros(1, 50))[""]
     csr = weight.to_sparse_csr()
     parts = (csr.values(), csr.col_indices().int(), csr.crow_indices().int())
     assert counted.storage["csr"] == sum(part.numel() * part.element_size() for part in parts)

@@ -1,4 +1,4 @@
-"""Why a trial ends without a measurement. Each reason is the status of its row."""
+"""Reasons why a trial ends without a measurement. Each one names the status of the trial's row."""
 
 from typing import ClassVar
 
@@ -6,11 +6,12 @@ from switchbench.row import Status
 
 
 class Unmeasured(Exception):
-    """Base of the reasons; the message says more."""
+    """Base class of the reasons. The message becomes the error of the row."""
 
     status: ClassVar[Status]
+    """Status of the row."""
     steps: int | None = None
-    """Gradient steps that were taken, where they count in a budget."""
+    """Gradient steps taken before the end, if a budget must count them; else None."""
 
 
 class Skipped(Unmeasured):
@@ -26,10 +27,11 @@ class Diverged(Unmeasured):
 
 
 class Pruned(Unmeasured):
-    """A search's pruner has stopped the training."""
+    """The pruner of a search has stopped the training."""
 
     status = Status.PRUNED
 
     def __init__(self, steps: int) -> None:
+        """``steps``: gradient steps taken before the stop."""
         super().__init__(f"after {steps} steps")
         self.steps = steps

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from switchbench.measure.accounting import LayerCount, count_layers
+from switchbench.measure.counting import LayerCount, count_layers
 from switchbench.measure.shrink import shrink
 from switchbench.networks.layers import prunable
 from switchbench.spec.components import DatasetChoice, NetworkChoice
