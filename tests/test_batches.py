@@ -153,6 +153,7 @@ def test_bfloat16_trains_and_weights_stay_float32(make_config: Any) -> None:
     assert result.row["test_accuracy"] == pytest.approx(plain.row["test_accuracy"], abs=0.05)
 
 
+@pytest.mark.slow  # compiling takes half a minute; nothing of the short suite compiles
 def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) -> None:
     compiled: list[Any] = []
     compile_ = torch.compile

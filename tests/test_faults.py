@@ -89,7 +89,7 @@ def test_interrupted_killed_and_run_again(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def cluster(monkeypatch: Any) -> Iterator[str]:
+def two_nodes() -> Iterator[str]:
     """Address of a Ray cluster of two nodes with one core each."""
     from ray.cluster_utils import Cluster
 
@@ -102,11 +102,21 @@ def cluster(monkeypatch: Any) -> Iterator[str]:
         nodes.shutdown()
 
 
-def test_a_cluster_gives_the_same_ledger(tmp_path: Path, cluster: str, without_ray: None) -> None:
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        "ray_cluster",
+        pytest.param("two_nodes", marks=pytest.mark.slow),  # beside it is a cluster of one node
+    ],
+)
+def test_a_cluster_gives_the_same_ledger(
+    tmp_path: Path, cluster: str, request: pytest.FixtureRequest, without_ray: None
+) -> None:
     """As trials that run one after the other in this process."""
+    address = request.getfixturevalue(cluster)
     for name in ("there", "here"):
         (tmp_path / name).mkdir()
-    finish(tmp_path / "there", "--address", cluster)
+    finish(tmp_path / "there", "--address", address)
     switchbench.run(tmp_path / "there" / "faults.yaml", tmp_path / "here" / "out", mlflow_uri="none")
     there, here = (Ledger(tmp_path / name / "out") for name in ("there", "here"))
     assert len(there.results()) == TRIALS

@@ -257,7 +257,7 @@ def test_synflow_conserves_the_flow_in_every_layer() -> None:
     method = make(SynFlow, 0.3)
     network = attach(method, *mlp(6, 8, 7, 3), batch=(torch.randn(2, 6), NO_BATCH[1]))
     masks = method.masks
-    flow = method._flow(masks, torch.ones(1, 6, dtype=torch.float64))
+    flow = method.scores((torch.randn(2, 6), NO_BATCH[1]))
     matrices = [(network[i].weight * masks[str(i)]).detach().double().abs() for i in (0, 2, 4)]
     through = (matrices[2] @ matrices[1] @ matrices[0]).sum()
     assert through > 0

@@ -228,7 +228,7 @@ def test_pruned_units_and_blocks_stay_pruned() -> None:
         ("taylor", {"pattern": "2:4"}),
         ("movement", {"pattern": "neuron"}),
         ("magnitude", {"pattern": "block 4x4", "distribution": "uniform"}),
-        ("synflow", {"pattern": "block 4x4"}),
+        ("snip", {"pattern": "block 4x4"}),
     ],
 )
 def test_patterns_keep_the_contract(name: str, options: dict[str, Any], check: str) -> None:

@@ -74,15 +74,11 @@ def switchbench(*arguments: str, site: Path | None = None, cwd: Path | None = No
 
 
 @pytest.mark.cluster
-def test_an_installed_method_is_listed_checked_run_and_reported(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_method_is_listed_run_and_reported(installed: Path, tmp_path: Path) -> None:
     code, listed = switchbench("list", "methods", site=installed)
     assert code == 0
     assert "smallest" in listed
     assert "Keep the smallest weights" in listed
-    code, checked = switchbench("check", "smallest_method", site=installed)
-    assert code == 0, checked
-    assert "passes  meets its target" in checked
-    assert "fails" not in checked
     (tmp_path / "spec.yaml").write_text(SPEC)
     code, said = switchbench("run", "spec.yaml", "--mlflow-uri", "none", site=installed, cwd=tmp_path)
     assert code == 0, said
@@ -91,6 +87,14 @@ def test_an_installed_method_is_listed_checked_run_and_reported(installed: Path,
     assert smallest["status"].tolist() == ["ok", "ok"]
     assert smallest["density"].tolist() == pytest.approx([0.2, 0.2], abs=1e-3)
     assert "| smallest |" in (tmp_path / "results" / "others" / "report" / "table.md").read_text()
+
+
+@pytest.mark.slow  # below, a method in a file is checked
+def test_an_installed_method_is_checked(installed: Path) -> None:
+    code, checked = switchbench("check", "smallest_method", site=installed)
+    assert code == 0, checked
+    assert "passes  meets its target" in checked
+    assert "fails" not in checked
 
 
 def test_an_installed_method_that_changes_runs_anew(installed: Path, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_failures_are_recorded_and_listed(case: Case) -> None:
     assert "| broken |" in table
 
 
-def test_again_runs_only_what_failed(case: Case) -> None:
+def test_again_runs_only_what_failed(case: Case, without_ray: None) -> None:
     before = case.stamps()
     case.mended.touch()
     results = case.run(mlflow_uri="none")

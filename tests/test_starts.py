@@ -55,7 +55,7 @@ def test_a_method_starts_from_the_trained_network_kept_or_not(
 
 
 def test_a_comparison_trains_each_start_once_and_first(
-    spec: Any, tmp_path: Path, monkeypatch: Any, on_shared_ray: None
+    spec: Any, tmp_path: Path, monkeypatch: Any, without_ray: None
 ) -> None:
     spec |= {"start": START, "methods": ["dense", "magnitude"]}
     out = tmp_path / "out"

@@ -58,6 +58,10 @@ def spec(**search: Any) -> dict[str, Any]:
     return SPEC | outer | {"search": SPEC["search"] | search}
 
 
+SEARCHED = spec(pruner="median")
+"""The same with a pruner in the workers, which looks at five points before it stops one."""
+
+
 class Driver:
     """A search in this process: everything but Ray."""
 
@@ -104,7 +108,7 @@ class Driver:
 def done(tmp_path_factory: pytest.TempPathFactory, on_shared_ray: None) -> Path:
     """A whole search, through Ray."""
     folder = tmp_path_factory.mktemp("search") / "out"
-    switchbench.search(SPEC, folder, console=Console(file=io.StringIO()))
+    switchbench.search(SEARCHED, folder, console=Console(file=io.StringIO()))
     return folder
 
 
@@ -190,7 +194,7 @@ def test_every_point_is_in_mlflow(done: Path) -> None:
 def test_again_does_nothing(done: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done.rglob("trials/*.parquet")}
     said = io.StringIO()
-    switchbench.search(SPEC, done, mlflow_uri="none", console=Console(file=said, width=300))
+    switchbench.search(SEARCHED, done, mlflow_uri="none", console=Console(file=said, width=300))
     assert {path: path.stat().st_mtime_ns for path in done.rglob("trials/*.parquet")} == before
     assert "12 done" in said.getvalue()
 
@@ -690,7 +694,8 @@ def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> 
     assert sum(drawn) / 10 > 0.75  # the middle is 0.65
 
 
-def test_a_pruner_works_in_workers(tmp_path: Path, on_shared_ray: None) -> None:
+@pytest.mark.slow  # above, pruners stop points in this process, and workers report to one that stops none
+def test_a_pruner_stops_points_in_workers(tmp_path: Path, on_shared_ray: None) -> None:
     given = spec(
         pruner="asha",
         points=10,

@@ -1,6 +1,6 @@
 """Switchers: networks that read a task network's weights and switch its connections.
 
-Readers turn weights into logits (``equivariant``, ``row``, ``unet``), ``gates`` turns logits into
-switches, ``switcher`` is the method that lets both networks learn in turn, and ``presets`` names
-the papers' settings and the controls.
+``reading`` shows a layer's weights to a reader (``equivariant``, ``row``, ``unet``), which answers with
+logits; ``gates`` turns logits into switches; ``turns`` says which network learns when; ``switcher`` is the
+method, and ``presets`` names the papers' settings and the controls.
 """

@@ -1,0 +1,100 @@
+"""Options of the switcher family, one for each of its parts."""
+
+from typing import Literal
+
+from switchbench.methods import window
+from switchbench.methods.contract import Units
+from switchbench.methods.options import option
+from switchbench.methods.parts.pruning_schedules import Window
+from switchbench.methods.switchers.gates import GateKind
+from switchbench.methods.window import WindowOptions
+
+READERS = ("equivariant", "row", "unet")
+"""Readers that see the weights."""
+
+
+class SwitcherOptions(WindowOptions):
+    """Options of the family: reader, gate, turns and sparsity are independent of each other."""
+
+    reader: Literal["equivariant", "row", "unet", "free"] = option(
+        "equivariant", "the network that reads weights; free: none, one learnable logit per gate"
+    )
+    sees: Literal["weights", "shuffled", "constant"] = option(
+        "weights",
+        "what the reader is shown, but not the prior; shuffled and constant are controls",
+        needs={"reader": READERS},
+    )
+    prior: Literal["magnitude", "none"] = option("magnitude", "what the reader's output is added to: log |w|")
+    normalise: bool = option(
+        False,
+        "show the reader each layer's weights over their root mean square",
+        needs={"reader": READERS},
+    )
+    detach: bool = option(
+        True, "keep the weights' gradient out of the reader", needs={"schedule": ["epochs"]}
+    )
+    gate: GateKind = option("binary", "how logits become gates")
+    units: Units = option("connection", "what one gate switches")
+    schedule: Literal["steps", "epochs"] = option("steps", "how the networks take turns")
+    every: int = option(
+        25,
+        "one in this many steps trains the reader",
+        search=(5, 100),
+        log=True,
+        needs={"schedule": ["steps"]},
+        ge=2,
+    )
+    sparsity: Literal["target", "penalty", "none"] = option(
+        "target", "meet a target density, weigh open gates in the loss, or take what emerges"
+    )
+    strength: float = option(
+        0.1,
+        "weight of the mean open gate in the loss",
+        search=(1e-3, 10),
+        log=True,
+        needs={"sparsity": ["penalty"]},
+        ge=0,
+    )
+    begin: float = option(
+        0.1, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
+    )
+    end: float = window.end()
+    updates: int = option(
+        100,
+        "number of density steps between begin and end",
+        needs={"sparsity": ["target"], "schedule": ["steps"]},
+        ge=1,
+    )
+    linger: float = option(
+        0.25, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
+    )
+    reader_optimizer: Literal["adam", "sgd"] = option("adam", "the reader's optimiser")
+    reader_lr: float = option(3e-4, "the reader's learning rate", search=(1e-5, 1e-2), log=True, gt=0)
+    temperature: float = option(
+        2.0,
+        "width of the soft threshold of gates, in logits",
+        search=(0.1, 10),
+        log=True,
+        needs={"gate": ["binary", "hard_concrete"]},
+        gt=0,
+    )
+    hidden: int = option(
+        16,
+        "width of the reader's hidden layers",
+        search=(4, 64),
+        log=True,
+        needs={"reader": ["equivariant", "row"]},
+        ge=1,
+    )
+    rank: int = option(
+        4,
+        "rank of the row-column interaction",
+        search=(1, 16),
+        log=True,
+        needs={"reader": ["equivariant"]},
+        ge=1,
+    )
+
+    @property
+    def window(self) -> Window:
+        return Window(self.begin, self.end, self.updates)
