@@ -62,6 +62,15 @@ def spec() -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def shipped_methods() -> Iterator[None]:
+    """What a test's plug-ins register is taken back."""
+    before = dict(METHODS)
+    yield
+    METHODS.clear()
+    METHODS.update(before)
+
+
 @pytest.fixture(scope="session")
 def fashion_mnist() -> Any:
     """The real data set; tests that need it are skipped with a reason where it is not."""

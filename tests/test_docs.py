@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from switchbench.cli.app import main
 from switchbench.methods import METHODS
 from switchbench.spec import file as specfile
 from switchbench.store.ledger import Ledger
@@ -26,8 +27,9 @@ def blocks(language: str) -> list[str]:
     return [content for name, content in fences if name == language]
 
 
-@pytest.mark.cluster
-def test_a_method_in_ten_lines(tmp_path: Path) -> None:
+def test_a_method_in_ten_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_ray: None, shipped_methods: None
+) -> None:
     (snippet,) = blocks("python")
     assert len([line for line in snippet.splitlines() if line.strip()]) <= 10
     (tmp_path / "travelled.py").write_text(snippet)
@@ -35,15 +37,11 @@ def test_a_method_in_ten_lines(tmp_path: Path) -> None:
     words = shlex.split(command)
     assert words[0] == "switchbench"
     short = ["--set", "training.epochs=4", "--set", "seeds=1", "--mlflow-uri", "none"]
-    done = subprocess.run(
-        [sys.executable, "-m", *words, *short],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [*words, *short])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
     results = Ledger(tmp_path / "results" / "travelled").results()
     mine = results[results["label"] == "travelled"]
     assert mine["status"].tolist() == ["ok"] * 3

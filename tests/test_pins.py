@@ -31,4 +31,6 @@ def test_a_trial_keeps_its_id(name: str) -> None:
 def test_a_trial_keeps_its_result(name: str) -> None:
     row = run_trial(TrialConfig.of(**PINS[name]["config"])).row
     assert row["test_accuracy"] == pytest.approx(PINS[name]["test_accuracy"], abs=ROUNDING)
+    assert row["val_loss"] == pytest.approx(PINS[name]["val_loss"], rel=0.05)
     assert row["density"] == pytest.approx(PINS[name]["density"], abs=1e-3)
+    assert json.loads(row["density_layers"]) == pytest.approx(PINS[name]["density_layers"], abs=0.01)

@@ -97,6 +97,7 @@ def test_an_installed_method_is_checked(installed: Path) -> None:
     assert "fails" not in checked
 
 
+@pytest.mark.slow  # test_extension.py changes a plug-in file, which has the same identity
 def test_an_installed_method_that_changes_runs_anew(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SPEC)
     _, planned = switchbench("run", "spec.yaml", "--dry-run", site=installed, cwd=tmp_path)

@@ -50,10 +50,10 @@ def test_a_network_trains(network: str, real: bool, method: str, density: float 
             dataset={"dataset": "fake", "shape": shape, "train": 9, "test": 4},
             method=method,
             density=density,
-            training={"epochs": 2, "batch_size": 4, "lr": 1e-3, "augment": {"crop": 2, "flip": True}},
+            training={"epochs": 2, "batch_size": 8, "lr": 1e-3, "augment": {"crop": 2, "flip": True}},
         )
     ).row
     assert row["status"] == "ok"
-    assert row["steps"] == 4
+    assert row["steps"] == 2
     if density:
         assert row["density"] == pytest.approx(density, rel=0.02, abs=2e-3)
