@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from switchbench.reports.cells import Report, build
 from switchbench.reports.contrasts import Pair
 from switchbench.reports.figures import accuracy_figure
-from switchbench.reports.render import Grid, csv, grid_lines, latex, markdown, print_grid, terminal
+from switchbench.reports.render import csv, grid_lines, latex, markdown, print_grid, terminal
 from switchbench.reports.search_tables import search_grids
-from switchbench.reports.tables import Report, build
+from switchbench.reports.tables import Grid
 
 __all__ = ["Report", "build", "print_grid", "terminal", "write", "write_search"]
 

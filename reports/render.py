@@ -1,13 +1,7 @@
-"""Render a report as Markdown, CSV and LaTeX, and on the terminal.
-
-To add a table, write a function ``Task -> Grid`` and add it to :data:`TABLES`.
-"""
+"""Render a report as Markdown, CSV and LaTeX, and on the terminal."""
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 
 import pandas as pd
 from rich.console import Console
@@ -15,61 +9,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from switchbench.reports.contrasts import tie
-from switchbench.reports.statistics import Summary
-from switchbench.reports.tables import Cell, Report, Task
-from switchbench.row import used_as, uses
-
-CAPTION = (
-    "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
-    "no interval for n = 1. Columns are target densities of the layers in scope; @ gives the density "
-    "that was reached if it differs from the target."
-)
-COST_CAPTION = (
-    "Results and costs, means over seeds. Densities are recounted from the finished weights: in scope, of"
-    " all linear and convolution weights, of all parameters. MACs are per image with non-zero weights; "
-    "speedup is theoretical; MACs shrunk are those of the smaller dense network without dead neurons and "
-    "channels. Training FLOPs are those of executed matrix products and convolutions, estimated from a "
-    "sample of steps, relative to one round of plain training. Time is training time relative to one "
-    "round of plain steps, which are timed at intervals in the same run; lowest to highest over seeds. "
-    "Dense adds no cost, so its time shows the error of this measure, which is large if training is short"
-    " or the machine is busy."
-)
-START_CAPTION = (
-    " All methods of a seed started from the same trained dense network; its training is not counted."
-)
-CONTRAST_CAPTION = (
-    "Test accuracy of a method minus that of another, in percentage points: mean over pairs of the same seed "
-    "± half-width of the 95 % confidence interval (Student's t); = marks an interval that contains zero. "
-    "Intervals are not corrected for multiple comparisons: if twenty true differences are zero, one of their "
-    "intervals is expected to exclude zero by chance. A control is the method without one of its parts: if "
-    "the two are not told apart, the data show no benefit of that part."
-)
-LAYER_CAPTION = (
-    "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds. "
-    "Columns are the names of layers in the network."
-)
-NOTHING = "–"
-OWN_COLUMN = "own density"
-MISSED = 0.01
-"""Relative distance from the target density above which the density is shown beside the accuracy."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table as text, which all renderers share."""
-
-    caption: str
-    header: list[str]
-    rows: list[list[str]]
-    notes: Sequence[str] = ()
-    """Findings, one line each."""
-
-
-def grids(task: Task) -> list[Grid]:
-    """Return the tables of a task, in the order of :data:`TABLES`; tables without rows are left out."""
-    made = [table(task) for table in TABLES]
-    return [grid for grid in made if grid.rows]
+from switchbench.reports.cells import Report
+from switchbench.reports.tables import Grid, accuracy, contrasts, grids
 
 
 def markdown(report: Report) -> str:
@@ -162,142 +103,6 @@ def print_grid(grid: Grid, title: str, console: Console) -> None:
     Console(file=console.file, width=width, force_terminal=console.is_terminal).print(table)
     for note in grid.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
-
-
-def accuracy(task: Task) -> Grid:
-    """Test accuracy by method and target density."""
-    own = any(not cell.takes_target for cell in task.cells.values())
-    targets = [f"{density:g}" for density in task.densities]
-    header = ["method", *targets, *([OWN_COLUMN] if own else []), "n"]
-    rows = []
-    for label in task.labels:
-        cells = [task.cells.get((label, density)) for density in task.densities]
-        free = task.cells.get((label, None))
-        texts = [_accuracy(cell) for cell in cells]
-        if own:
-            texts.append(_accuracy(free))
-        counts = {cell.accuracy.n for cell in [*cells, free] if cell}
-        rows.append([label, *texts, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
-    return Grid(CAPTION, header, rows, [*_emptied_layers(task)])
-
-
-def _emptied_layers(task: Task) -> Iterator[str]:
-    """Yield a line for each method that left a layer without connections; nothing flows through it."""
-    for label in task.labels:
-        found = [
-            f"{name}{_at_target(cell)} ({seeds} of {cell.accuracy.n} seeds)"
-            for cell in task.cells.values()
-            for name, seeds in cell.emptied.items()
-            if cell.label == label
-        ]
-        if found:
-            yield f"{label}: no connection is left in {', '.join(found)}"
-
-
-def contrasts(task: Task) -> Grid:
-    """Differences between two methods, paired by seed."""
-    header = ["method", "against", *(f"{density:g}" for density in task.densities)]
-    rows = [
-        [contrast.label, contrast.against, *map(_difference, contrast.differences.values())]
-        for contrast in task.contrasts
-    ]
-    return Grid(CONTRAST_CAPTION, header, rows, [contrast.verdict for contrast in task.contrasts])
-
-
-def costs(task: Task) -> Grid:
-    """Densities, MACs, FLOPs and time by method and target density."""
-    measured = [cell for cell in task.cells.values() if cell.accuracy.n]
-    columns = [
-        column
-        for column in _cost_columns()
-        if not column.optional or any(column.text(cell) for cell in measured)
-    ]
-    rows = [
-        [cell.label, _target(cell), *(column.text(cell) or NOTHING for column in columns)]
-        for cell in measured
-    ]
-    header = ["method", "target", *(column.heading for column in columns)]
-    return Grid(COST_CAPTION + (START_CAPTION if task.started else ""), header, rows)
-
-
-@dataclass(frozen=True)
-class _Column:
-    heading: str
-    text: Callable[[Cell], str]
-    """Text of a cell's entry; empty if there is no value."""
-    optional: bool = False
-
-
-def _cost_columns() -> Iterator[_Column]:
-    """Yield the columns of rows that have a heading, and the columns computed from several of them."""
-    for name in used_as("heading"):
-        yield _Column(uses(name).heading, partial(_mean, name), uses(name).optional)
-        if name == "macs":
-            yield _Column("speedup", _speedup)
-    yield _Column("training FLOPs", lambda cell: "" if math.isnan(cell.flops) else f"{cell.flops:.2f}×")
-    yield _Column("time", lambda cell: _range(cell.times))
-
-
-def _mean(name: str, cell: Cell) -> str:
-    mean = cell.means[name]
-    return "" if math.isnan(mean) else uses(name).template.format(mean)
-
-
-def _speedup(cell: Cell) -> str:
-    """Return the theoretical speedup. It assumes a kernel that skips zeros."""
-    macs = cell.means["macs"]
-    speedup = cell.means["macs_dense"] / macs if macs else math.inf
-    return "" if math.isnan(speedup) else f"{speedup:.1f}×"
-
-
-def layers(task: Task) -> Grid:
-    """Density of each layer by method and target density."""
-    cells = [cell for cell in task.cells.values() if cell.layers]
-    names = list(dict.fromkeys(name for cell in cells for name in cell.layers))
-    rows = [
-        [cell.label, _target(cell), *(f"{cell.layers.get(name, math.nan):.3%}" for name in names)]
-        for cell in cells
-    ]
-    return Grid(LAYER_CAPTION, ["method", "target", *names], rows)
-
-
-TABLES: tuple[Callable[[Task], Grid], ...] = (accuracy, contrasts, costs, layers)
-"""The tables of a task, in the order of the report."""
-
-
-def _at_target(cell: Cell) -> str:
-    return f" at {cell.target:g}" if cell.takes_target else ""
-
-
-def _target(cell: Cell) -> str:
-    return f"{cell.target:g}" if cell.takes_target else NOTHING
-
-
-def _accuracy(cell: Cell | None) -> str:
-    if cell is None:
-        return ""
-    summary = cell.accuracy
-    if not summary.n:
-        return "none measured"
-    short = f" ({summary.n} of {cell.planned})" if summary.n < cell.planned else ""
-    missed = cell.takes_target and abs(cell.means["density"] / cell.target - 1) > MISSED
-    found = f" @ {cell.means['density']:.2%}" if missed or not cell.takes_target else ""
-    return f"{100 * summary.mean:.2f}{_interval(summary)}{short}{found}"
-
-
-def _difference(summary: Summary) -> str:
-    if not summary.n:
-        return "none measured"
-    return f"{100 * summary.mean:+.2f}{_interval(summary)}{' =' if tie(summary) else ''} (n = {summary.n})"
-
-
-def _interval(summary: Summary) -> str:
-    return "" if math.isnan(summary.interval) else f" ± {100 * summary.interval:.2f}"
-
-
-def _range(ratios: list[float]) -> str:
-    ends = dict.fromkeys(f"{ratio:.3g}" for ratio in (min(ratios), max(ratios))) if ratios else {}
-    return f"{'–'.join(ends)}×" if ends else "–"
 
 
 def _problem_lines(report: Report) -> list[str]:

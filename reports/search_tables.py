@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from switchbench.reports.render import Grid
+from switchbench.reports.tables import Grid
 from switchbench.row import PointState, uses
 
 BUDGET_CAPTION = (

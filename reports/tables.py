@@ -1,145 +1,201 @@
-"""Group rows of trials into cells: one cell per task, method and target density."""
+"""The tables of a report, as text: what they show, in which form, and what their captions say.
 
-import json
+To add a table, write a function ``Task -> Grid`` and add it to :data:`TABLES`.
+"""
+
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-import pandas as pd
+from switchbench.reports.cells import Cell, Task
+from switchbench.reports.contrasts import tie
+from switchbench.reports.statistics import Summary
+from switchbench.row import used_as, uses
 
-from switchbench.reports.contrasts import Contrast, Pair, contrasts
-from switchbench.reports.statistics import Summary, summarise
-from switchbench.row import Status, used_as
-
-TASK = ["network", "dataset", "scope"]
-"""Columns that define a task."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """All seeds of one method at one target density on one task."""
-
-    label: str
-    target: float
-    """Target density; NaN if the method takes none."""
-    planned: int
-    """Number of seeds planned."""
-    accuracy: Summary
-    """Test accuracy, as a share."""
-    means: dict[str, float]
-    """Means of the ledger's other numeric columns over the measured seeds."""
-    times: list[float]
-    """For each measured seed: training time over that of one round of plain steps, timed in the same run."""
-    flops: float
-    """Training FLOPs over FLOPs of one round of plain training, mean over seeds."""
-    layers: dict[str, float]
-    """Mean density of each linear and convolution layer."""
-    emptied: dict[str, int]
-    """Number of measured seeds in which a layer has no connection left, for layers where that happened."""
-
-    @property
-    def takes_target(self) -> bool:
-        """Whether the method was given a target density."""
-        return not math.isnan(self.target)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One network on one data set in one scope."""
-
-    network: str
-    dataset: str
-    scope: str
-    labels: list[str]
-    densities: list[float]
-    """Target densities, from high to low."""
-    cells: dict[tuple[str, float | None], Cell]
-    """By label and target density (None: no target)."""
-    contrasts: list[Contrast]
-    """Differences between methods and their controls, and between requested pairs."""
-    started: bool
-    """Whether methods started from a trained dense network."""
-
-    @property
-    def title(self) -> str:
-        """The task as a heading."""
-        return f"{self.network} on {self.dataset}, scope {self.scope}"
+CAPTION = (
+    "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
+    "no interval for n = 1. Columns are target densities of the layers in scope; @ gives the density "
+    "that was reached if it differs from the target."
+)
+COST_CAPTION = (
+    "Results and costs, means over seeds. Densities are recounted from the finished weights: in scope, of"
+    " all linear and convolution weights, of all parameters. MACs are per image with non-zero weights; "
+    "speedup is theoretical; MACs shrunk are those of the smaller dense network without dead neurons and "
+    "channels. Training FLOPs are those of executed matrix products and convolutions, estimated from a "
+    "sample of steps, relative to one round of plain training. Time is training time relative to one "
+    "round of plain steps, which are timed at intervals in the same run; lowest to highest over seeds. "
+    "Dense adds no cost, so its time shows the error of this measure, which is large if training is short"
+    " or the machine is busy."
+)
+START_CAPTION = (
+    " All methods of a seed started from the same trained dense network; its training is not counted."
+)
+CONTRAST_CAPTION = (
+    "Test accuracy of a method minus that of another, in percentage points: mean over pairs of the same seed "
+    "± half-width of the 95 % confidence interval (Student's t); = marks an interval that contains zero. "
+    "Intervals are not corrected for multiple comparisons: if twenty true differences are zero, one of their "
+    "intervals is expected to exclude zero by chance. A control is the method without one of its parts: if "
+    "the two are not told apart, the data show no benefit of that part."
+)
+LAYER_CAPTION = (
+    "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds. "
+    "Columns are the names of layers in the network."
+)
+NOTHING = "–"
+OWN_COLUMN = "own density"
+MISSED = 0.01
+"""Relative distance from the target density above which the density is shown beside the accuracy."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """Everything that renderers show."""
+class Grid:
+    """A table as text, which all renderers share."""
 
-    title: str
-    tasks: list[Task]
-    problems: list[str]
-    """One line for each planned trial without a measurement."""
-
-
-def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = ()) -> Report:
-    """Group the ledger's table into tasks and cells, in the order of the plan.
-
-    Args:
-        results: The ledger's table, one row per planned trial.
-        title: Heading of the report.
-        pairs: Pairs of labels whose difference is shown beside methods and their controls.
-
-    Returns:
-        The report; the functions of ``render.py`` show it.
-    """
-    tasks = [_task(rows, pairs) for _, rows in results.groupby(TASK, sort=False)]
-    unmeasured = results[results["status"] != Status.OK]
-    problems = [_problem(row) for _, row in unmeasured.iterrows()]
-    return Report(title, tasks, problems)
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+    notes: Sequence[str] = ()
+    """Findings, one line each."""
 
 
-def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
-    first = rows.iloc[0]
-    cells: dict[tuple[str, float | None], Cell] = {}
-    for _, group in rows.groupby(["label", "target_density"], sort=False, dropna=False):
-        label, target = str(group["label"].iloc[0]), float(group["target_density"].iloc[0])
-        measured = group[group["status"] == Status.OK]
-        layers = _layers(measured["density_layers"])
-        cells[label, None if math.isnan(target) else target] = Cell(
-            label=label,
-            target=target,
-            planned=len(group),
-            accuracy=summarise(measured["test_accuracy"].tolist()),
-            means={name: float(measured[name].mean()) for name in used_as("mean")},
-            times=_ratios(measured, "seconds").dropna().tolist(),
-            layers={str(name): float(mean) for name, mean in layers.mean().items()},
-            emptied={str(name): int(seeds) for name, seeds in (layers == 0).sum().items() if seeds},
-            flops=float(_ratios(measured, "flops").mean()),
-        )
-    densities = sorted(rows["target_density"].dropna().unique(), reverse=True)
-    return Task(
-        network=first["network"],
-        dataset=first["dataset"],
-        scope=first["scope"],
-        labels=list(dict.fromkeys(rows["label"])),
-        densities=densities,
-        cells=cells,
-        contrasts=contrasts(rows, densities, pairs),
-        started=bool(rows["start"].notna().any()),
-    )
+def grids(task: Task) -> list[Grid]:
+    """Return the tables of a task, in the order of :data:`TABLES`; tables without rows are left out."""
+    made = [table(task) for table in TABLES]
+    return [grid for grid in made if grid.rows]
 
 
-def _ratios(rows: pd.DataFrame, unit: str) -> "pd.Series[Any]":
-    """Return each trial's training cost over its cost without what the method adds."""
-    total = rows[f"train_{unit}"]
-    ratios: pd.Series[Any] = total / (total - rows[f"method_{unit}"])
-    return ratios
+def accuracy(task: Task) -> Grid:
+    """Test accuracy by method and target density."""
+    own = any(not cell.takes_target for cell in task.cells.values())
+    targets = [f"{density:g}" for density in task.densities]
+    header = ["method", *targets, *([OWN_COLUMN] if own else []), "n"]
+    rows = []
+    for label in task.labels:
+        cells = [task.cells.get((label, density)) for density in task.densities]
+        free = task.cells.get((label, None))
+        texts = [_accuracy(cell) for cell in cells]
+        if own:
+            texts.append(_accuracy(free))
+        counts = {cell.accuracy.n for cell in [*cells, free] if cell}
+        rows.append([label, *texts, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
+    return Grid(CAPTION, header, rows, [*_emptied_layers(task)])
 
 
-def _layers(densities: "pd.Series[Any]") -> pd.DataFrame:
-    """Return density by trial and layer. Each entry is one trial's densities as JSON."""
-    return pd.DataFrame([json.loads(text) for text in densities.dropna()])
+def _emptied_layers(task: Task) -> Iterator[str]:
+    """Yield a line for each method that left a layer without connections; nothing flows through it."""
+    for label in task.labels:
+        found = [
+            f"{name}{_at_target(cell)} ({seeds} of {cell.accuracy.n} seeds)"
+            for cell in task.cells.values()
+            for name, seeds in cell.emptied.items()
+            if cell.label == label
+        ]
+        if found:
+            yield f"{label}: no connection is left in {', '.join(found)}"
 
 
-def _problem(row: "pd.Series[Any]") -> str:
-    target = row["target_density"]
-    density = "" if math.isnan(target) else f" at density {target:g}"
-    reason = f": {row['error']}" if isinstance(row["error"], str) else ""
-    where = f"{row['network']} on {row['dataset']}, scope {row['scope']}, seed {row['seed']}"
-    return f"{row['status']}: {row['label']}{density}, {where} (trial {row['trial_id']}){reason}"
+def contrasts(task: Task) -> Grid:
+    """Differences between two methods, paired by seed."""
+    header = ["method", "against", *(f"{density:g}" for density in task.densities)]
+    rows = [
+        [contrast.label, contrast.against, *map(_difference, contrast.differences.values())]
+        for contrast in task.contrasts
+    ]
+    return Grid(CONTRAST_CAPTION, header, rows, [contrast.verdict for contrast in task.contrasts])
+
+
+def costs(task: Task) -> Grid:
+    """Densities, MACs, FLOPs and time by method and target density."""
+    measured = [cell for cell in task.cells.values() if cell.accuracy.n]
+    columns = [
+        column
+        for column in _cost_columns()
+        if not column.optional or any(column.text(cell) for cell in measured)
+    ]
+    rows = [
+        [cell.label, _target(cell), *(column.text(cell) or NOTHING for column in columns)]
+        for cell in measured
+    ]
+    header = ["method", "target", *(column.heading for column in columns)]
+    return Grid(COST_CAPTION + (START_CAPTION if task.started else ""), header, rows)
+
+
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    text: Callable[[Cell], str]
+    """Text of a cell's entry; empty if there is no value."""
+    optional: bool = False
+
+
+def _cost_columns() -> Iterator[_Column]:
+    """Yield the columns of rows that have a heading, and the columns computed from several of them."""
+    for name in used_as("heading"):
+        yield _Column(uses(name).heading, partial(_mean, name), uses(name).optional)
+        if name == "macs":
+            yield _Column("speedup", _speedup)
+    yield _Column("training FLOPs", lambda cell: "" if math.isnan(cell.flops) else f"{cell.flops:.2f}×")
+    yield _Column("time", lambda cell: _range(cell.times))
+
+
+def _mean(name: str, cell: Cell) -> str:
+    mean = cell.means[name]
+    return "" if math.isnan(mean) else uses(name).template.format(mean)
+
+
+def _speedup(cell: Cell) -> str:
+    """Return the theoretical speedup. It assumes a kernel that skips zeros."""
+    macs = cell.means["macs"]
+    speedup = cell.means["macs_dense"] / macs if macs else math.inf
+    return "" if math.isnan(speedup) else f"{speedup:.1f}×"
+
+
+def layers(task: Task) -> Grid:
+    """Density of each layer by method and target density."""
+    cells = [cell for cell in task.cells.values() if cell.layers]
+    names = list(dict.fromkeys(name for cell in cells for name in cell.layers))
+    rows = [
+        [cell.label, _target(cell), *(f"{cell.layers.get(name, math.nan):.3%}" for name in names)]
+        for cell in cells
+    ]
+    return Grid(LAYER_CAPTION, ["method", "target", *names], rows)
+
+
+TABLES: tuple[Callable[[Task], Grid], ...] = (accuracy, contrasts, costs, layers)
+"""The tables of a task, in the order of the report."""
+
+
+def _at_target(cell: Cell) -> str:
+    return f" at {cell.target:g}" if cell.takes_target else ""
+
+
+def _target(cell: Cell) -> str:
+    return f"{cell.target:g}" if cell.takes_target else NOTHING
+
+
+def _accuracy(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    summary = cell.accuracy
+    if not summary.n:
+        return "none measured"
+    short = f" ({summary.n} of {cell.planned})" if summary.n < cell.planned else ""
+    missed = cell.takes_target and abs(cell.means["density"] / cell.target - 1) > MISSED
+    found = f" @ {cell.means['density']:.2%}" if missed or not cell.takes_target else ""
+    return f"{100 * summary.mean:.2f}{_interval(summary)}{short}{found}"
+
+
+def _difference(summary: Summary) -> str:
+    if not summary.n:
+        return "none measured"
+    return f"{100 * summary.mean:+.2f}{_interval(summary)}{' =' if tie(summary) else ''} (n = {summary.n})"
+
+
+def _interval(summary: Summary) -> str:
+    return "" if math.isnan(summary.interval) else f" ± {100 * summary.interval:.2f}"
+
+
+def _range(ratios: list[float]) -> str:
+    ends = dict.fromkeys(f"{ratio:.3g}" for ratio in (min(ratios), max(ratios))) if ratios else {}
+    return f"{'–'.join(ends)}×" if ends else "–"

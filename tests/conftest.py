@@ -115,7 +115,7 @@ def ray_cluster() -> Iterator[str]:
     """Address of a Ray cluster of this machine's size. It is started once per pytest worker and ends with it."""
     from ray.cluster_utils import Cluster
 
-    from switchbench.cluster.tune import OBJECT_STORE_BYTES
+    from switchbench.cluster.connection import OBJECT_STORE_BYTES
 
     head = {"num_cpus": os.cpu_count(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     nodes = Cluster(initialize_head=True, head_node_args=head)
@@ -128,7 +128,7 @@ def ray_cluster() -> Iterator[str]:
 @contextmanager
 def _in_this_process() -> Iterator[None]:
     """Comparisons and searches run here, one trial after the other."""
-    from switchbench.cluster import tune
+    from switchbench.cluster import connection, tune
     from switchbench.cluster.worker import execute, execute_point
 
     def distribute(configs: Any, job: Any, observers: Any, modules: Any = ()) -> None:
@@ -144,7 +144,7 @@ def _in_this_process() -> Iterator[None]:
             source.tell(point, execute_point(point.trials, job, lambda seed: None))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tune, "cluster", lambda address, resources: nullcontext())
+        patch.setattr(connection, "cluster", lambda address, resources: nullcontext())
         patch.setattr(tune, "distribute", distribute)
         patch.setattr(tune, "distribute_points", distribute_points)
         yield

@@ -9,7 +9,7 @@ import pytest
 import switchbench
 from switchbench import methods
 
-WITHOUT_EXAMPLES = ("switchbench.__main__", "switchbench.cluster.tune")
+WITHOUT_EXAMPLES = ("switchbench.__main__",)
 """Modules that act when they are imported."""
 MODULES = [
     name

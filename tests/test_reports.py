@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from switchbench import reports
-from switchbench.reports import render
+from switchbench.reports import render, tables
+from switchbench.reports.cells import Task
 from switchbench.reports.figures import _limits
 from switchbench.reports.render import markdown
-from switchbench.reports.tables import Task
 from switchbench.row import columns
 
 
@@ -82,11 +82,11 @@ def test_cost_table(written: Path) -> None:
 
 
 def test_a_table_is_one_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def seeds(task: Task) -> render.Grid:
+    def seeds(task: Task) -> tables.Grid:
         rows = [[cell.label, str(cell.planned)] for cell in task.cells.values()]
-        return render.Grid("How many seeds were planned.", ["method", "planned seeds"], rows)
+        return tables.Grid("How many seeds were planned.", ["method", "planned seeds"], rows)
 
-    monkeypatch.setattr(render, "TABLES", (*render.TABLES, seeds))
+    monkeypatch.setattr(tables, "TABLES", (*tables.TABLES, seeds))
     reports.write(rows(), tmp_path, "title")
     text = (tmp_path / "table.md").read_text()
     assert "| method | planned seeds |" in text

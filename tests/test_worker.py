@@ -86,14 +86,14 @@ def test_a_lost_workers_reason_is_read_from_where_tune_has_just_written_it(tmp_p
     """Tune copies that file to the storage folder later; until then its ``get_error()`` is None."""
     from types import SimpleNamespace
 
-    from switchbench.cluster.tune import _failure_reason
+    from switchbench.cluster.lost_workers import failure_reason
 
     error_file = tmp_path / "error.txt"
     error_file.write_text("Failure # 3\nThe actor died unexpectedly before finishing this task.\n")
     trial = SimpleNamespace(error_file=str(error_file), get_error=lambda: None)
-    assert _failure_reason(trial) == "the worker process died"
+    assert failure_reason(trial) == "the worker process died"
     error_file.write_text("Failure # 1\nKeyError: 'x'\n")
-    assert _failure_reason(trial) == "KeyError: 'x'"
+    assert failure_reason(trial) == "KeyError: 'x'"
 
 
 def test_a_gpu_that_is_not_there_is_a_failure_and_no_cpu_run(

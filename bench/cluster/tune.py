@@ -1,98 +1,36 @@
-"""Distribution of trials over processes, GPUs and nodes with Ray Tune. The only code that imports ray.
+"""Distribution of trials over processes, GPUs and nodes with Ray Tune.
 
 Actors are reused: a worker imports torch once and runs many trials. Results are in the ledger. Tune's own
 state is deleted: a run starts with the trials that the ledger lacks.
 """
 
-import os
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from operator import methodcaller
-from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-from switchbench.cluster.points import Point, PointSource, Pruner
-from switchbench.observe.observer import Observer
-from switchbench.row import Row, Status
-
-# Ray reads these when it is imported. Ctrl-C must reach this process, and workers must not change folder.
-os.environ.update(
-    RAY_AIR_NEW_OUTPUT="0",
-    RAY_CHDIR_TO_TRIAL_DIR="0",
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-    TUNE_DISABLE_SIGINT_HANDLER="1",
-    TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
-)
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
-import gc
-import logging
-import signal
-import socket
-import threading
 
 import ray
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
-from switchbench.cluster.worker import Job, execute_point, record_lost
-from switchbench.errors import InputError
+from switchbench.cluster.lost_workers import failure_reason, record_lost_point, rows_of_lost_point
+from switchbench.cluster.points import Point, PointSource, Pruner
+from switchbench.cluster.worker import Job, execute_point
+from switchbench.observe.observer import Observer
 from switchbench.plugins import transfer
+from switchbench.row import Row
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
 LOST_WORKER_RETRIES = 2
 """How often a trial is retried after its worker died."""
-WORKER_DIED = "the worker process died"
-CONNECT_SECONDS = 10
-"""Time limit of the first connection to a cluster."""
-OBJECT_STORE_BYTES = 200_000_000
-"""Enough for configs and rows; trials do not exchange data through Ray."""
-
-
-@contextmanager
-def cluster(address: str | None, resources: Resources) -> Iterator[None]:
-    """Connect to a Ray cluster for the block.
-
-    Args:
-        address: Address of a running cluster, or ``auto``; None: ``$RAY_ADDRESS``, or else a new cluster on
-            this machine.
-        resources: What one trial needs.
-
-    Raises:
-        InputError: The cluster cannot be reached, or no node is large enough for a trial (Tune would wait for
-            ever).
-    """
-    for name in ("ray", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address == "local":
-        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    _check_listening(address)
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        hint = "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
-        raise InputError(f"--address {address}: {error} {hint}") from error
-    try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if not any(
-            node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus for node in nodes
-        ):
-            sizes = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
-            need = f"{resources.cpus} CPUs, {resources.gpus:g} GPUs"
-            raise InputError(f"resources: a trial needs {need}, but no node has them (nodes: {sizes})")
-        yield
-    finally:
-        # Tune leaves reference cycles that hold Ray objects. If another thread (the MLflow mirror) collects
-        # them after the shutdown, Ray ends the whole process.
-        gc.collect()
-        ray.shutdown()
 
 
 def distribute(
@@ -229,7 +167,7 @@ class _PointSearcher(Searcher):
         point = self._points.pop(trial_id)
         try:
             rows = [] if error else _rows(result)
-            self._source.tell(point, rows or _rows_of_lost(point.trials, self._job))
+            self._source.tell(point, rows or rows_of_lost_point(point.trials, self._job))
         except Exception as problem:
             self.problem = problem
 
@@ -312,7 +250,7 @@ class _ObserverCallback(tune.Callback):
         self._running.discard(trial.trial_id)
         try:
             trials = [TrialConfig.model_validate_json(text) for text in trial.config["trials"]]
-            row = _record_lost(trials, self._job, _failure_reason(trial))
+            row = record_lost_point(trials, self._job, failure_reason(trial))
             self._notify(lambda observer: observer.trial_finished(row))
         except Exception:
             logging.getLogger(__name__).exception("could not record a lost trial")
@@ -330,46 +268,10 @@ def _rows(result: dict[str, Any] | None) -> list[Row]:
     return [Row.stored(plain) for plain in (result or {}).get("rows", [])]
 
 
-def _record_lost(trials: Sequence[TrialConfig], job: Job, reason: str) -> Row:
-    """Store and return a failure for the first unmeasured trial: it was running when the worker failed."""
-    ledger = Ledger(job.folder)
-    rows = [ledger.row(config.trial_id) for config in trials]
-    index = next((i for i, row in enumerate(rows) if not row or row.status != Status.VALIDATED), -1)
-    return record_lost(trials[index], job, reason)
-
-
-def _rows_of_lost(trials: Sequence[TrialConfig], job: Job) -> list[Row]:
-    """Return the rows of a lost point: of the trials that are measured, then of the one that was running."""
-    lost, ledger = _record_lost(trials, job, WORKER_DIED), Ledger(job.folder)
-    rows = [ledger.row(config.trial_id) for config in trials]
-    return [*(row for row in rows if row and row.status == Status.VALIDATED), lost]
-
-
 def _no_watch(index: int) -> None:
     """Return no watch for the trial of a seed index."""
-
-
-def _failure_reason(trial: Any) -> str:
-    """Return why Tune gave up a trial, in one line.
-
-    It is read from the file that Tune has just written on the driver's machine. ``trial.get_error()`` reads
-    the storage folder, to which Tune copies that file later.
-    """
-    lines = Path(trial.error_file).read_text().strip().splitlines() or ["unknown"]
-    return WORKER_DIED if "actor died" in " ".join(lines) else lines[-1]
 
 
 def _dirname(trial: Any) -> str:
     """Return the name of a trial's folder. Tune's default contains the whole config, which is too long."""
     return str(trial.trial_id)
-
-
-def _check_listening(address: str) -> None:
-    """Raise InputError if nothing listens at the address. Ray would retry for minutes."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon:
-        return  # "auto" and "local" have no host and port
-    try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except (OSError, ValueError) as error:
-        raise InputError(f"--address {address}: no Ray cluster at this address ({error})") from error

@@ -72,7 +72,7 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
     if planned.todo:
         ledger.check_writable()
         check(planned.spec)
-        from switchbench.cluster.tune import cluster
+        from switchbench.cluster.connection import cluster
 
         connected = cluster(context.address, planned.spec.resources)
     try:

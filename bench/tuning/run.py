@@ -134,7 +134,8 @@ def _search(
 
 def _run_points(planned: SearchPlan, source: StudySource, context: RunContext) -> None:
     """Run points on the cluster until the source has none."""
-    from switchbench.cluster.tune import cluster, distribute_points
+    from switchbench.cluster.connection import cluster
+    from switchbench.cluster.tune import distribute_points
 
     ledger, resources = planned.ledger, planned.spec.resources
     job = Job(ledger.folder, datasets.data_folder(), resources, uuid4().hex, test=False)

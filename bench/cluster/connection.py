@@ -1,0 +1,71 @@
+"""Connecting to a Ray cluster, or starting one on this machine."""
+
+import gc
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from switchbench.errors import InputError
+from switchbench.spec.comparison import Resources
+
+CONNECT_SECONDS = 10
+"""Time limit of the first connection to a cluster."""
+OBJECT_STORE_BYTES = 200_000_000
+"""Enough for configs and rows; trials do not exchange data through Ray."""
+
+
+@contextmanager
+def cluster(address: str | None, resources: Resources) -> Iterator[None]:
+    """Connect to a Ray cluster for the block.
+
+    Args:
+        address: Address of a running cluster, or ``auto``; None: ``$RAY_ADDRESS``, or else a new cluster on
+            this machine.
+        resources: What one trial needs.
+
+    Raises:
+        InputError: The cluster cannot be reached, or no node is large enough for a trial (Tune would wait for
+            ever).
+    """
+    for name in ("ray", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address == "local":
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    _check_listening(address)
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        hint = "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
+        raise InputError(f"--address {address}: {error} {hint}") from error
+    try:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(
+            node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus for node in nodes
+        ):
+            sizes = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
+            need = f"{resources.cpus} CPUs, {resources.gpus:g} GPUs"
+            raise InputError(f"resources: a trial needs {need}, but no node has them (nodes: {sizes})")
+        yield
+    finally:
+        # Tune leaves reference cycles that hold Ray objects. If another thread (the MLflow mirror) collects
+        # them after the shutdown, Ray ends the whole process.
+        gc.collect()
+        ray.shutdown()
+
+
+def _check_listening(address: str) -> None:
+    """Raise InputError if nothing listens at the address. Ray would retry for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon:
+        return  # "auto" and "local" have no host and port
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"--address {address}: no Ray cluster at this address ({error})") from error

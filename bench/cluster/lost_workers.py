@@ -1,0 +1,37 @@
+"""Rows of trials whose worker process was lost, so that every planned trial has one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from switchbench.cluster.worker import Job, record_lost
+from switchbench.row import Row, Status
+from switchbench.spec.trial import TrialConfig
+from switchbench.store.ledger import Ledger
+
+WORKER_DIED = "the worker process died"
+
+
+def record_lost_point(trials: Sequence[TrialConfig], job: Job, reason: str) -> Row:
+    """Store and return a failure for the first unmeasured trial: it was running when the worker failed."""
+    ledger = Ledger(job.folder)
+    rows = [ledger.row(config.trial_id) for config in trials]
+    index = next((i for i, row in enumerate(rows) if not row or row.status != Status.VALIDATED), -1)
+    return record_lost(trials[index], job, reason)
+
+
+def rows_of_lost_point(trials: Sequence[TrialConfig], job: Job) -> list[Row]:
+    """Return the rows of a lost point: of the trials that are measured, then of the one that was running."""
+    lost, ledger = record_lost_point(trials, job, WORKER_DIED), Ledger(job.folder)
+    rows = [ledger.row(config.trial_id) for config in trials]
+    return [*(row for row in rows if row and row.status == Status.VALIDATED), lost]
+
+
+def failure_reason(trial: Any) -> str:
+    """Return why Tune gave up a trial, in one line.
+
+    It is read from the file that Tune has just written on the driver's machine. ``trial.get_error()`` reads
+    the storage folder, to which Tune copies that file later.
+    """
+    lines = Path(trial.error_file).read_text().strip().splitlines() or ["unknown"]
+    return WORKER_DIED if "actor died" in " ".join(lines) else lines[-1]
