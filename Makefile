@@ -1,5 +1,6 @@
 # Two commands on a fresh machine, each doing its own set-up in .venv:
 #   make quickstart   the main job: compare the switcher with its rivals, ends with a table
+#                     (ARGS="--set seeds=1" is handed on)
 #   make test         style, types and tests
 # and, for those who work on it:
 #   make test-all     style, types and all tests, those marked slow included
@@ -19,7 +20,7 @@ CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -n
 .PHONY: quickstart install test test-all lint types benchmark docs defaults clean
 
 quickstart: $(VENV)/.installed
-	$(BIN)/switchbench run quickstart
+	$(BIN)/switchbench run quickstart $(ARGS)
 
 install: $(VENV)/.installed
 

@@ -9,7 +9,9 @@ row by name.
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Self
+from functools import cache
+from types import NoneType
+from typing import Any, Self, get_args, get_type_hints
 
 
 class Status(StrEnum):
@@ -124,6 +126,9 @@ class PlannedTrial:
         missing = [each.name for each in fields(cls) if each.default is MISSING and each.name not in plain]
         if missing:
             raise ValueError(f"columns are missing: {', '.join(missing)}")
+        for name, types in _types(cls).items():  # type: ignore[arg-type]  # mypy: Self is no Hashable
+            if not isinstance(plain.get(name), types):
+                raise ValueError(f"{name} {plain[name]!r} should be {' or '.join(t.__name__ for t in types)}")
         return cls(**{name: plain[name] for name in columns(cls) if name in plain})
 
 
@@ -168,6 +173,8 @@ class Row(PlannedTrial):
     steps: int | None = column(metric=True, mean=True, heading="steps")
     examples: int | None = column(metric=True)
     rounds: int | None = None
+    idle: str | None = column(tag=True)
+    """Why the method did nothing in so short a training; None if it acted."""
     train_seconds: float | None = column(objective=True, metric=True, mean=True)
     train_flops: float | None = column(objective=True, mean=True)
     parameters: int | None = column(metric=True, mean=True)
@@ -227,6 +234,17 @@ class PointRow:
     error: str | None = None
 
 
+@cache
+def _types(row_type: type) -> dict[str, tuple[type, ...]]:
+    """Return the types of plain values of each column; a whole number is a float as well."""
+    found: dict[str, tuple[type, ...]] = {}
+    for name, hint in get_type_hints(row_type).items():
+        types = set(get_args(hint) or (hint,))
+        required = next(each.default is MISSING for each in fields(row_type) if each.name == name)
+        found[name] = (*types, *({int} if float in types else ()), *(() if required else {NoneType}))
+    return found
+
+
 def columns(row_type: type = Row) -> list[str]:
     """Return the names of a row's columns, in the order of tables.
 
@@ -256,7 +274,7 @@ def used_as(use: str) -> list[str]:
         Names of the columns of :class:`Row` for which the attribute is true.
 
     >>> used_as("tag")
-    ['label', 'status', 'error', 'device', 'versions']
+    ['label', 'status', 'error', 'idle', 'device', 'versions']
     """
     return [name for name in columns() if getattr(uses(name), use)]
 

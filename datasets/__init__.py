@@ -9,10 +9,17 @@ Importing this package registers the data sets that ship with it. To add one, wr
 under :func:`register` and import it here, or load it as a plug-in.
 """
 
-from switchbench.datasets import cifar, custom, digits, fake, mnist, svhn
+from switchbench.datasets import arrays, cifar, digits, fake, image_folder, mnist, svhn
 from switchbench.datasets.augment import Augmentation
 from switchbench.datasets.data import Data, Facts, Images, MissingData
-from switchbench.datasets.registry import DATASETS, DatasetEntry, data_folder, load, register
+from switchbench.datasets.registry import (
+    DATASETS,
+    DatasetEntry,
+    data_folder,
+    forget_loaded,
+    load,
+    register,
+)
 from switchbench.datasets.splits import Batch, Split, Splits, held_out, split
 
 __all__ = [
@@ -26,12 +33,14 @@ __all__ = [
     "MissingData",
     "Split",
     "Splits",
+    "arrays",
     "cifar",
-    "custom",
     "data_folder",
     "digits",
     "fake",
+    "forget_loaded",
     "held_out",
+    "image_folder",
     "load",
     "mnist",
     "register",

@@ -7,7 +7,7 @@ number of trials that it runs.
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -17,19 +17,36 @@ from switchbench.atomic_files import atomic_write
 from switchbench.datasets.data import Data, Images
 
 FOLDER = ".decoded"
+Stat = tuple[Path, int, int, int, int]
 
 
-def cached(folder: Path, name: str, files: Sequence[Path], decode: Callable[[], Data]) -> Data:
-    """Return what ``decode`` makes of the files, from the cache if it is there.
+def stats(files: Iterable[Path]) -> list[Stat]:
+    """Return what tells that files have not changed, without reading them.
 
-    The cache is keyed by the files' paths, sizes and modification times and by the code of this package, so
-    a change of any of them decodes anew. One process decodes; others wait for it. If the data folder cannot
+    Sizes and modification times are not enough: ``tar`` and ``cp -p`` set the latter. The time of the last
+    change of the inode cannot be set.
+
+    Returns:
+        Path, inode, size in bytes, times of modification and of change in ns, of each file.
+
+    Raises:
+        OSError: A file does not exist.
+    """
+    found = ((file, file.stat()) for file in files)
+    return [(file, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for file, stat in found]
+
+
+def cached(folder: Path, name: str, content: object, decode: Callable[[], Data]) -> Data:
+    """Return what ``decode`` makes of its files, from the cache if it is there.
+
+    The cache is keyed by the content and by the code of this package, so a change of any of them decodes
+    anew. One process decodes; others wait for it. If the data folder cannot
     be written, a warning is logged and the process keeps a copy of its own.
 
     Args:
         folder: The local data folder.
         name: What the entry is called: the data set, with the options that change the images.
-        files: The files that ``decode`` reads.
+        content: What tells that the files have not changed: a hash of their content, or their ``stats``.
         decode: Reads the files.
 
     Returns:
@@ -37,10 +54,8 @@ def cached(folder: Path, name: str, files: Sequence[Path], decode: Callable[[], 
 
     Raises:
         MissingData: Raised by ``decode``; nothing is then cached.
-        OSError: A file of ``files`` does not exist.
     """
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = hashlib.sha256(f"{_code_hash()}{stats}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{_code_hash()}{content}".encode()).hexdigest()[:16]
     path = folder / FOLDER / f"{name}-{key}.pt"
     if (stored := _map(path)) is not None:
         return stored

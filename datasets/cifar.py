@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.cache import cached
+from switchbench.datasets.cache import cached, stats
 from switchbench.datasets.data import Data, Facts, Images, MissingData
 from switchbench.datasets.registry import register
 from switchbench.datasets.source import Manifest, RemoteFile, Source
@@ -54,7 +54,7 @@ def _read(source: Source, folder: Path, class_name: str, classes: int) -> Data:
         source.check(folder)  # verify checksums before unpickling: pickles can run code
         return Data(_part(files, class_name, True), _part(files, class_name, False), classes)
 
-    return cached(folder, source.name, files, decode)
+    return cached(folder, source.name, stats(files), decode)
 
 
 def _part(files: list[Path], class_name: str, train: bool) -> Images:

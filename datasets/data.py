@@ -88,6 +88,34 @@ class Data:
         return self.train.shape
 
 
+def check(name: str, data: Data) -> None:
+    """Raise MissingData if a loader has returned what cannot be trained on.
+
+    Args:
+        name: The data set's name, for the message.
+        data: What its loader returned.
+    """
+    for part, images in (("training", data.train), ("test", data.test)):
+        pixels, labels = images.images, images.labels
+        where = f"data set {name}: {part} images"
+        if pixels.dtype != torch.uint8 or pixels.dim() != 4:
+            raise MissingData(
+                f"{where} are {tuple(pixels.shape)} {pixels.dtype}; expected 4 dimensions of uint8"
+            )
+        if labels.dtype != torch.int64 or labels.shape != pixels.shape[:1] or not len(labels):
+            raise MissingData(f"{where}: {len(pixels)} with {tuple(labels.shape)} {labels.dtype} labels")
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest >= data.classes:
+            bad = lowest if lowest < 0 else highest
+            raise MissingData(
+                f"{where}: hold label {bad}; the {data.classes} classes are 0 to {data.classes - 1}"
+            )
+    if data.train.shape != data.test.shape:
+        raise MissingData(f"data set {name}: training images are {data.train.shape}, test {data.test.shape}")
+    if data.classes < 2:
+        raise MissingData(f"data set {name}: has a single class, so that there is nothing to learn")
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known of a data set without reading its files."""

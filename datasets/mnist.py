@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchbench.datasets.cache import cached
+from switchbench.datasets.cache import cached, stats
 from switchbench.datasets.data import Data, Facts, Images, MissingData
 from switchbench.datasets.registry import register
 from switchbench.datasets.source import Manifest, RemoteFile, Source
@@ -109,7 +109,7 @@ def _read(name: str, folder: Path, transposed: bool = False) -> Data:
             parts.append(Images(upright[:, None], _labels(labels, count)))
         return Data(parts[0], parts[1], CLASSES)
 
-    return cached(folder, name, files, decode)
+    return cached(folder, name, stats(files), decode)
 
 
 def _labels(path: Path, count: int) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from pydantic import BaseModel
 
 from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
-from switchbench.datasets.data import Data, Facts
+from switchbench.datasets.custom import CustomConfig
+from switchbench.datasets.data import Data, Facts, check
 from switchbench.datasets.source import Source
 from switchbench.registration import check_name, plugin_source
 
@@ -122,7 +123,6 @@ def data_folder() -> Path:
     return Path(os.environ.get("SWITCHBENCH_DATA") or "~/.cache/switchbench").expanduser().resolve()
 
 
-@lru_cache(maxsize=8)
 def load(
     name: str,
     folder: Path | None = None,
@@ -149,7 +149,23 @@ def load(
         >>> len(data.train), len(data.test), data.input_shape, data.classes
         (1437, 360, (1, 8, 8), 10)
     """
+    content = config.content() if isinstance(config, CustomConfig) else None
+    return _loaded(name, folder or data_folder(), config, device, content)
+
+
+@lru_cache(maxsize=8)
+def _loaded(
+    name: str, folder: Path, config: BaseModel | None, device: torch.device, content: str | None
+) -> Data:
+    """Load data that have not been loaded yet. Files at one path may change: ``content`` tells."""
     if device.type != "cpu":
-        data = load(name, folder, config, CPU)
+        data = _loaded(name, folder, config, CPU, content)
         return Data(data.train.to(device), data.test.to(device), data.classes)
-    return DATASETS[name].load(folder or data_folder(), config)
+    data = DATASETS[name].load(folder, config)
+    check(name, data)
+    return data
+
+
+def forget_loaded() -> None:
+    """Drop all data that :func:`load` keeps in memory."""
+    _loaded.cache_clear()

@@ -155,8 +155,8 @@ def held_out(total: int, validation: float) -> int:
 def _channel_statistics(data: Data, held_out_rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel over the training images that are not held out.
 
-    Exact, from how often each of the 256 byte values occurs: in all images, counted once per process, less
-    in those held out.
+    A channel with one value is centred and not scaled: its deviation counts as 1. Exact, from how often each
+    of the 256 byte values occurs: in all images, counted once per process, less in those held out.
     """
     left = data.train.histogram - histogram(data.train.images.index_select(0, held_out_rows))
     values = torch.arange(BYTE_VALUES, dtype=torch.float64)
@@ -164,4 +164,5 @@ def _channel_statistics(data: Data, held_out_rows: Tensor) -> tuple[Tensor, Tens
     mean = (share * values).sum(1, keepdim=True)
     std = (share * (values - mean).square()).sum(1, keepdim=True).sqrt()
     device, shape = data.train.labels.device, (-1, 1, 1)
-    return mean.float().view(shape).to(device), std.float().clamp_min(1e-6).view(shape).to(device)
+    std[std == 0] = 1
+    return mean.float().view(shape).to(device), std.float().view(shape).to(device)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from switchbench.datasets.augment import Augmentation
-from switchbench.datasets.cache import cached
+from switchbench.datasets.cache import cached, stats
 from switchbench.datasets.data import Data, Facts, Images, MissingData
 from switchbench.datasets.registry import register
 from switchbench.datasets.source import Manifest, RemoteFile, Source
@@ -31,7 +31,7 @@ def svhn(folder: Path) -> Data:
         SOURCE.check(folder)
         return Data(_part(files[0], "train"), _part(files[1], "test"), classes=10)
 
-    return cached(folder, "svhn", files, decode)
+    return cached(folder, "svhn", stats(files), decode)
 
 
 def _part(file: Path, part: str) -> Images:

@@ -184,6 +184,19 @@ class Method:
         """Return the reason why the method cannot handle this network, or None."""
         return None
 
+    @classmethod
+    def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
+        """Return the reason why the method would do nothing in so short a training, or None.
+
+        Its row and the report then say so: the result is that of the network it starts with.
+
+        Args:
+            config: The options.
+            steps: Gradient steps of a round.
+            epochs: Epochs of a round, the last of which may be cut short.
+        """
+        return None
+
     def attach(self, network: nn.Module, layers: Layers, batch: tuple[Tensor, Tensor]) -> None:
         """Take the network, then call :meth:`setup`. Methods override that one.
 

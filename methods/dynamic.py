@@ -1,6 +1,7 @@
 """Dynamic sparse training: sparse from start to end, with connections that move."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,6 +37,12 @@ class SET(Random):
         end: float = option(
             0.55, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
         )
+
+    @classmethod
+    def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
+        if config.every / steps < config.end:
+            return None
+        return f"every {config.every}: no connection moves in {steps} steps before end {config.end:g}"
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         self.initial = self.grown_values()
@@ -79,7 +86,7 @@ class SET(Random):
         moved = {}
         for name, magnitude in magnitudes(self.weights).items():
             mask = self.masks[name]
-            size = int(mask.sum())
+            size = int(mask.count_nonzero())
             number = int(share * size)
             kept = keep_top({name: magnitude.masked_fill(mask == 0, -1)}, {name: size - number})[name]
             grown = keep_top({name: growth[name].masked_fill(kept != 0, -torch.inf)}, {name: number})[name]

@@ -35,6 +35,8 @@ class Cell:
     """Training FLOPs over FLOPs of one round of plain training, mean over seeds."""
     layers: dict[str, float]
     """Mean density of each linear and convolution layer."""
+    idle: str | None
+    """Why the method did nothing, if it did nothing."""
     emptied: dict[str, int]
     """Number of measured seeds in which a layer has no connection left, for layers where that happened."""
 
@@ -110,6 +112,7 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
             times=_ratios(measured, "seconds").dropna().tolist(),
             layers={str(name): float(mean) for name, mean in layers.mean().items()},
             emptied={str(name): int(seeds) for name, seeds in (layers == 0).sum().items() if seeds},
+            idle=next(iter(measured["idle"].dropna()), None),
             flops=float(_ratios(measured, "flops").mean()),
         )
     densities = sorted(rows["target_density"].dropna().unique(), reverse=True)

@@ -88,6 +88,8 @@ def _difference(rows: pd.DataFrame, pair: Pair, density: float) -> Summary:
 def _outcome(summary: Summary) -> str:
     if math.isnan(summary.interval):
         return "one seed, no verdict against"
+    if summary.n == 2 and summary.std < 1e-12:  # equal but for rounding: the interval says nothing
+        return "two seeds without spread, no verdict against"
     if tie(summary):
         return "not told apart from"
     return "above" if summary.mean > 0 else "below"

@@ -105,5 +105,5 @@ def _limits(accuracies: Sequence[float]) -> tuple[float, float]:
 
 
 def _plain(text: str) -> str:
-    """Escape dollar signs, which matplotlib would read as mathematics."""
-    return text.replace("$", r"\$")
+    """Escape what matplotlib would not show as it is: dollar signs, and a leading underscore in a legend."""
+    return ("\u2009" if text.startswith("_") else "") + text.replace("$", r"\$")

@@ -79,7 +79,14 @@ def accuracy(task: Task) -> Grid:
             texts.append(_accuracy(free))
         counts = {cell.accuracy.n for cell in [*cells, free] if cell}
         rows.append([label, *texts, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
-    return Grid(CAPTION, header, rows, [*_emptied_layers(task)])
+    return Grid(CAPTION, header, rows, [*_idle_methods(task), *_emptied_layers(task)])
+
+
+def _idle_methods(task: Task) -> Iterator[str]:
+    """Yield a line for each method that did nothing: it shows the network that it started with."""
+    idle = {cell.label: cell.idle for cell in task.cells.values() if cell.idle}
+    for label, reason in idle.items():
+        yield f"{label}: never acted: {reason}"
 
 
 def _emptied_layers(task: Task) -> Iterator[str]:

@@ -196,13 +196,13 @@ def test_missing_data_set(switchbench: Any, tmp_path: Path, monkeypatch: Any) ->
         raise MissingData("data set 'digits' is not here: looked in X; get it from Y")
 
     monkeypatch.setitem(DATASETS, "digits", DATASETS.pop("elsewhere"))
-    datasets.load.cache_clear()
+    datasets.forget_loaded()
     (tmp_path / "good.yaml").write_text(GOOD)
     one_line(
         switchbench("run", "good.yaml", "--out", "out"), "'digits' is not here: looked in X; get it from Y"
     )
     assert not (tmp_path / "out").exists()
-    datasets.load.cache_clear()
+    datasets.forget_loaded()
 
 
 def test_bad_plugins(switchbench: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from rich.console import Console
 
 import switchbench
@@ -203,11 +204,17 @@ def test_a_search_has_no_test_images_at_all(tmp_path: Path, monkeypatch: Any) ->
     def loader(folder: Path) -> Data:
         """Digits whose test images cannot be read."""
         digits = datasets.load("digits")
-        return Data(digits.train, Guard(torch.zeros(5, 1, 8, 8), torch.zeros(5)), 10)
+        return Data(
+            digits.train,
+            Guard(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64)),
+            10,
+        )
 
     class Guard(Images):
+        armed = False
+
         def __getattribute__(self, name: str) -> Any:
-            if name in ("images", "labels", "histogram"):
+            if Guard.armed and name in ("images", "labels", "histogram"):
                 raise AssertionError(f"test {name} read")
             return super().__getattribute__(name)
 
@@ -222,6 +229,8 @@ def test_a_search_has_no_test_images_at_all(tmp_path: Path, monkeypatch: Any) ->
     datasets.register("guarded")(loader)
     try:
         driver = Driver(tmp_path / "a", spec(points=1, DATASETS=["guarded"], METHODS=["magnitude"]))
+        datasets.load("guarded")  # where it is checked, once
+        Guard.armed = True
         assert driver.points() == 1
         assert driver.table()["state"].tolist() == ["complete"]
     finally:
@@ -430,6 +439,14 @@ def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
     driver = Driver(tmp_path, given)
     assert driver.points() == 1
     assert len(driver.table()) == 3
+
+
+def test_a_second_driver_is_refused(tmp_path: Path, without_ray: None) -> None:
+    planned = plan(SPEC, tmp_path)
+    planned.ledger.folder.mkdir()
+    with FileLock(planned.ledger.lock_file), pytest.raises(InputError) as caught:
+        switchbench.search(SPEC, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
+    assert str(caught.value) == f"{tmp_path}: another search is running there"
 
 
 def test_warm_start_tries_the_best_of_another_search_first(

@@ -86,6 +86,7 @@ def second_driver(folder: Path) -> str:
     return second.stderr.strip()
 
 
+@pytest.mark.slow  # test_tuning.py refuses a second driver and takes up points that were not told, without Ray
 def test_a_second_driver_is_refused_and_a_killed_one_is_taken_up(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(2, tmp_path, process)

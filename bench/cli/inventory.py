@@ -75,7 +75,7 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
             published = sum(source.checksum(file) is not None for file in files)
             compared = f", {published} of {len(files)} files by their published checksum"
             cache.clear(folder, choice.name)  # read the files, not what was decoded from them earlier
-            datasets.load.cache_clear()
+            datasets.forget_loaded()
         data = choice.load()
     except MissingData as error:
         raise InputError(str(error)) from error

@@ -6,13 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from switchbench import datasets
-from switchbench.datasets import MissingData
+from switchbench.datasets import Facts, MissingData
 from switchbench.errors import InputError, unknown
 from switchbench.networks.layers import prunable
 from switchbench.spec.comparison import Spec
 from switchbench.spec.file import load, parse, with_changes
 from switchbench.spec.scope import matches
+from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.trial.estimate import Estimate, estimate, total
@@ -147,7 +151,32 @@ def _check_layers(spec: Spec) -> None:
     for dataset in spec.datasets:
         facts = dataset.facts()
         for network in spec.networks:
-            names |= prunable(network.sketch(facts.shape, facts.classes)[0]).keys()
+            sketched, image = network.sketch(facts.shape, facts.classes)
+            names |= prunable(sketched).keys()
+            for key, training in (("training", spec.training), ("start", spec.start)):
+                if training and not _takes_last_batch(sketched, image, _examples(spec, facts), training):
+                    size, label = training.batch_size, network.label
+                    problem = "leaves a last batch of one image, on which batch norms cannot train"
+                    raise InputError(f"{key}.batch_size: {size} {problem} (network {label!r})")
     for pattern in (pattern for scope in spec.scope for pattern in scope.patterns):
         if not any(matches(name, [pattern]) for name in names):
             raise InputError(f"scope: no network has a matching layer: {unknown('layer', pattern, names)}")
+
+
+def _examples(spec: Spec, facts: Facts) -> int:
+    return facts.train - datasets.held_out(facts.train, spec.validation)
+
+
+def _takes_last_batch(network: nn.Module, image: Tensor, examples: int, training: TrainingConfig) -> bool:
+    """Tell whether a network can train on the last batch of an epoch: batch norms need two values."""
+    steps, per_epoch = training.length(examples)
+    if (examples % training.batch_size != 1 and training.batch_size != 1) or steps < per_epoch:
+        return True
+    try:
+        with torch.no_grad():
+            network.train()(image)
+    except ValueError:
+        return False
+    finally:
+        network.eval()
+    return True

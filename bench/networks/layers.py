@@ -19,3 +19,16 @@ def prunable(network: nn.Module) -> Layers:
         ['0', '2']
     """
     return {name: module for name, module in network.named_modules() if isinstance(module, PRUNABLE)}
+
+
+def check_untied(network: nn.Module) -> None:
+    """Check that no two layers share a weight. Masks, counts and exports treat each layer's weight alone.
+
+    Raises:
+        ValueError: Two linear or convolution layers have the same parameter.
+    """
+    owners: dict[int, str] = {}
+    for name, layer in prunable(network).items():
+        owner = owners.setdefault(id(layer.weight), name)
+        if owner != name:
+            raise ValueError(f"layers {owner!r} and {name!r} share one weight, which is not supported")

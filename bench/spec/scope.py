@@ -48,7 +48,7 @@ class Scope(BaseModel):
         return self.include + self.exclude
 
     def of(self, network: nn.Module) -> Layers:
-        """List the layers of a network that are in scope.
+        """List the layers of a network that are in scope. Layers whose weight is frozen are not.
 
         Args:
             network: Any network.
@@ -65,6 +65,7 @@ class Scope(BaseModel):
             name: layer
             for name, layer in prunable(network).items()
             if isinstance(layer, kind)
+            and layer.weight.requires_grad
             and (not self.include or matches(name, self.include))
             and not matches(name, self.exclude)
         }

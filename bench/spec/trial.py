@@ -77,6 +77,13 @@ class TrialConfig(BaseModel):
     @cached_property
     def trial_id(self) -> str:
         """Hash of the resolved config and of the versions of its components: 16 hexadecimal digits."""
+        return self._hash()
+
+    def is_current(self) -> bool:
+        """Return whether the data's files are still those that the trial's id was made from."""
+        return self.trial_id == self._hash()
+
+    def _hash(self) -> str:
         identity = {
             "schema": SCHEMA_VERSION,
             "network": self.network.identity(),

@@ -18,6 +18,7 @@ A trial has a result if its file exists, so files are written atomically. Trials
 workers run the same trial, both write the same row.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -120,14 +121,18 @@ class Ledger:
     def row(self, trial_id: str) -> Row | None:
         """Return the stored row of a trial; None if there is none.
 
-        A broken file counts as missing, so that the trial runs again. Rows of a published table in the folder
-        count as stored, so that a published comparison can be extended.
-
-        Raises:
-            InputError: The file is readable but holds no row of this version.
+        A file that is broken, or holds something else, counts as missing, so that the trial runs again. A
+        warning names it. Rows of a published table in the folder count as stored, so that a published
+        comparison can be extended.
         """
         path = self._trials / f"{trial_id}.parquet"
-        rows = _stored(Row, parquet.read_if_sound(path), path)
+        try:
+            rows = _stored(Row, parquet.read_if_sound(path), path)
+            if [row.trial_id for row in rows] not in ([], [trial_id]):
+                raise InputError(f"{path}: should hold one row, of trial {trial_id}")
+        except InputError as error:
+            logging.getLogger(__name__).warning("%s; it counts as missing", error)
+            rows = []
         return rows[0] if rows else self._published.get(trial_id)
 
     def curves(self, trial_id: str) -> list[dict[str, float]]:

@@ -1,5 +1,6 @@
 """Reading and writing dataclasses as Parquet files. The only code that imports pyarrow."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -72,24 +73,26 @@ def read_table(path: Path, row_type: type) -> pd.DataFrame:
 
 
 def read_if_sound(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a file; return no rows if the file is missing or broken.
+    """Read the rows of a file; return no rows if the file is missing or broken. A broken one is named in a
+    warning.
 
     Files are written atomically, so a broken one comes from a failing disk or an interrupted copy.
     """
     try:
-        rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist() if path.exists() else []
-    except pa.ArrowInvalid:
+        return read(path) if path.exists() else []
+    except InputError as error:
+        logging.getLogger(__name__).warning("%s; it counts as missing", error)
         return []
-    return rows
 
 
 def _table(path: Path) -> pa.Table:
+    """Read a file and verify the checksums of its pages, which files of older versions lack."""
     try:
-        return pq.ParquetFile(path).read()
-    except pa.ArrowException as error:
+        return pq.ParquetFile(path, page_checksum_verification=True).read()
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
     with atomic_write(path) as stream:
-        pq.write_table(table.replace_schema_metadata(None), stream)
+        pq.write_table(table.replace_schema_metadata(None), stream, write_page_checksum=True)

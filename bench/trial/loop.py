@@ -61,7 +61,8 @@ class Training:
         """
         self.network, self.layers, self.method = network, layers, method
         self.splits, self.config, self.seed, self.control = splits, config, seed, control
-        self.steps, _ = config.length(len(splits.train))
+        self.steps, per_epoch = config.length(len(splits.train))
+        self.epochs = -(-self.steps // per_epoch)
         self.round = 0
         self.step = 0
         """Completed steps of the schedule of this round."""

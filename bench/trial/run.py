@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from switchbench import datasets
-from switchbench.datasets import Splits
+from switchbench.datasets import MissingData, Splits
 from switchbench.measure import counting
 from switchbench.measure.evaluation import evaluate
 from switchbench.methods import Layers, Method
@@ -78,6 +78,10 @@ def run_trial(
         MissingData: The data set is not on this machine.
     """
     target = torch.device(device)
+    if not config.is_current():
+        raise MissingData(
+            f"data set {config.dataset.label}: its files have changed since the trial was planned"
+        )
     data = config.dataset.load(data_folder, target)
     if not test:
         data = data.without_test()
@@ -107,6 +111,7 @@ def run_trial(
         measured,
         **asdict(history.costs),
         rounds=method.rounds,
+        idle=type(method).never_acts(config.method.config, training.steps, training.epochs),
         device=torch.cuda.get_device_name(target) if target.type == "cuda" else target.type,
         threads=threads,
     )

@@ -51,7 +51,7 @@ def random_masks(like: Mapping[str, Tensor], keep: dict[str, int], generator: to
 
 def counts(masks: Tensors) -> dict[str, int]:
     """Return the number of connections that each mask keeps."""
-    return {name: int(mask.sum()) for name, mask in masks.items()}
+    return {name: int(mask.count_nonzero()) for name, mask in masks.items()}
 
 
 def flat(tensors: Tensors) -> Tensor:

@@ -73,7 +73,7 @@ def largest_within(keeping: Callable[[int], Tensors], fewest: int, most: int, bu
     low, high = fewest, most + 1
     while high - low > 1:
         middle = (low + high) // 2
-        if sum(int(mask.sum()) for mask in keeping(middle).values()) <= budget:
+        if sum(int(mask.count_nonzero()) for mask in keeping(middle).values()) <= budget:
             low = middle
         else:
             high = middle
