@@ -73,12 +73,16 @@ def switchbench(*arguments: str, site: Path | None = None, cwd: Path | None = No
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.cluster
-def test_an_installed_method_is_listed_run_and_reported(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_method_is_listed(installed: Path, tmp_path: Path) -> None:
     code, listed = switchbench("list", "methods", site=installed)
     assert code == 0
     assert "smallest" in listed
     assert "Keep the smallest weights" in listed
+
+
+@pytest.mark.slow  # above it is found, and test_run.py runs a method in a file on Ray
+@pytest.mark.cluster
+def test_an_installed_method_is_run_and_reported(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SPEC)
     code, said = switchbench("run", "spec.yaml", "--mlflow-uri", "none", site=installed, cwd=tmp_path)
     assert code == 0, said
