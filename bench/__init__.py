@@ -78,3 +78,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"switchbench.{module}"), name)
     raise AttributeError(f"module 'switchbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,14 +1,23 @@
 """Errors that end a command, and their one-line messages."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 
 class InputError(Exception):
     """The user's input is not valid. The message is one line that names what to change."""
+
+
+class RunStopped(Exception):
+    """A run cannot go on, as on a full disk. The message says how to continue."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Interrupted(Exception):
@@ -37,6 +46,15 @@ def unknown(kind: str, name: object, known: Iterable[str], nested: Mapping[str, 
     return f"unknown {kind} {name!r}{hint} known: {', '.join(names) or 'none'}"
 
 
+def without_passwords(text: str) -> str:
+    """Hide the user and the password of every URL in a text.
+
+    >>> without_passwords("no answer from http://me:secret@host:5000/x")
+    'no answer from http://…@host:5000/x'
+    """
+    return re.sub(r"://[^\s/?#]*@", "://…@", text)
+
+
 def nearest_of(name: object, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar to a name; None if none is similar.
 
@@ -46,26 +64,28 @@ def nearest_of(name: object, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(str(name), [*known], n=1, cutoff=0.5)), None)
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
+def explain(error: ValidationError, model: type[BaseModel], other_keys: Iterable[str] = ()) -> str:
     """Describe all errors of a failed validation in one line: the field, the value, and what is allowed.
 
     Args:
         error: The error of pydantic.
         model: The model that was validated.
+        other_keys: Keys that may stand beside the model's own, for suggestions.
 
     Returns:
         The error message, with `` | `` between errors.
     """
-    return " | ".join(_explain_one(problem, model) for problem in error.errors())
+    return " | ".join(_explain_one(problem, model, [*other_keys]) for problem in error.errors())
 
 
-def _explain_one(problem: Any, model: type[BaseModel]) -> str:
+def _explain_one(problem: Any, model: type[BaseModel], other_keys: list[str]) -> str:
     location, kind, given = problem["loc"], problem["type"], problem["input"]
     where = _path(location)
     if kind == "extra_forbidden":
         parent = _path(location[:-1])
         inner = _model_at(model, location[:-1])
-        clause = unknown("key", location[-1], inner.model_fields, _nested_keys(inner))
+        known = [*inner.model_fields, *(other_keys if inner is model else [])]
+        clause = unknown("key", location[-1], known, _nested_keys(inner))
         return f"{parent}: {clause}" if parent else clause
     if kind == "missing":
         return f"{where}: is required"
@@ -78,24 +98,30 @@ def _explain_one(problem: Any, model: type[BaseModel]) -> str:
 def _path(location: tuple[int | str, ...]) -> str:
     path = ""
     for part in location:
+        if isinstance(part, str) and ("[" in part or part.startswith("constrained-")):
+            continue  # pydantic's name for a member of a union
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """Return the nested model at a location."""
-    inner = model
+    """Return the nested model at a location. A part that is no field names one of a union's models."""
+    inner, union = model, [model]
     for part in location:
-        if isinstance(part, str):
-            inner = _models(inner.model_fields[part].annotation)[0]
+        if part in inner.model_fields:
+            union = _models(inner.model_fields[str(part)].annotation) or [inner]
+            inner = union[0]
+        else:
+            inner = next((each for each in union if each.__name__ == part), inner)
     return inner
 
 
 def _nested_keys(model: type[BaseModel]) -> dict[str, str]:
-    """Return the keys of models that are fields of a model, with their dotted names."""
+    """Return the keys of models that are fields of a model, with their dotted names. Lists have none."""
     return {
         key: f"{name}.{key}"
         for name, field in reversed(model.model_fields.items())
+        if list not in [get_origin(each) for each in (field.annotation, *get_args(field.annotation))]
         for nested in _models(field.annotation)
         for key in nested.model_fields
     }

@@ -80,6 +80,12 @@ class Uses:
     template: str = "{:,.0f}"
     """Format string of its values in that table."""
 
+    def __post_init__(self) -> None:
+        if self.heading and not self.mean:
+            raise ValueError(
+                f"column {self.heading!r}: the table of costs shows means: set mean=True as well"
+            )
+
 
 def column(**uses: Any) -> Any:
     """Declare a field of a row with the default None.
@@ -174,7 +180,7 @@ class Row(PlannedTrial):
     examples: int | None = column(metric=True)
     rounds: int | None = None
     idle: str | None = column(tag=True)
-    """Why the method did nothing in so short a training; None if it acted."""
+    """What the method never did, because the training was too short; None if it did all."""
     train_seconds: float | None = column(objective=True, metric=True, mean=True)
     train_flops: float | None = column(objective=True, mean=True)
     parameters: int | None = column(metric=True, mean=True)

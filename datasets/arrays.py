@@ -31,7 +31,7 @@ class ArraysConfig(CustomConfig):
     """Options of an ``.npz`` file."""
 
     path: Annotated[str, AfterValidator(_existing_file)] = Field(
-        description="file with the arrays x_train, y_train, x_test and y_test"
+        description="file with x_train, y_train, x_test and y_test; relative to the current folder"
     )
     channels: Literal["first", "last"] | None = Field(
         None, description="where channels stand in x_train; default: where 1 or 3 can only be channels"

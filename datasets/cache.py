@@ -39,9 +39,9 @@ def stats(files: Iterable[Path]) -> list[Stat]:
 def cached(folder: Path, name: str, content: object, decode: Callable[[], Data]) -> Data:
     """Return what ``decode`` makes of its files, from the cache if it is there.
 
-    The cache is keyed by the content and by the code of this package, so a change of any of them decodes
-    anew. One process decodes; others wait for it. If the data folder cannot
-    be written, a warning is logged and the process keeps a copy of its own.
+    The cache is keyed by the content and by the code of this package, so a change of either decodes anew. One
+    process decodes; others wait for it. If the data folder cannot be written, a warning is logged and the
+    process keeps a copy of its own.
 
     Args:
         folder: The local data folder.

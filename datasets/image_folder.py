@@ -32,7 +32,7 @@ class FolderConfig(CustomConfig):
     """Options of a folder of images."""
 
     path: Annotated[str, AfterValidator(_existing_folder)] = Field(
-        description="folder that holds train/CLASS/IMAGE and test/CLASS/IMAGE"
+        description="folder that holds train/CLASS/IMAGE and test/CLASS/IMAGE; relative to the current folder"
     )
     channels: Literal[1, 3] = Field(3, description="grey or colour")
     size: int | None = Field(
@@ -45,14 +45,21 @@ class FolderConfig(CustomConfig):
     def images(self, part: str) -> list[tuple[str, Path]]:
         """Return the class and the file of every image of a part, in order.
 
-        Links are followed. Hidden files and folders, and files that no image library reads, do not count;
-        neither do classes without an image.
+        Links are followed. Hidden files and folders, and files that no image library reads, do not count.
+
+        Raises:
+            MissingData: The part or a class holds no image, or a class holds another one's folder.
         """
-        root = Path(self.path, part)
-        folders = (entry for entry in root.iterdir() if _counts(entry.name)) if root.is_dir() else ()
-        return sorted(
-            (folder.name, file) for folder in folders if folder.is_dir() for file in _image_files(folder)
-        )
+        root, owners = Path(self.path, part), dict[str, str]()
+        if not root.is_dir():
+            raise MissingData(f"path: {self.path}: holds no folder {part} with a folder of images per class")
+        found: list[tuple[str, Path]] = []
+        for folder in sorted(entry for entry in root.iterdir() if _counts(entry.name) and entry.is_dir()):
+            files = sorted(_image_files(folder, owners))
+            if not files:
+                raise MissingData(f"path: {folder}: holds no image; remove a class without images")
+            found += [(folder.name, file) for file in files]
+        return found
 
 
 @register("image-folder", version=2, config=FolderConfig)
@@ -82,19 +89,29 @@ def _counts(name: str) -> bool:
     return not name.startswith((".", "__MACOSX"))
 
 
-def _image_files(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and the folders below it whose names end as those of images do."""
+def _image_files(folder: Path, owners: dict[str, str]) -> Iterator[Path]:
+    """Yield the files in a class's folder and below it whose names end as those of images do.
+
+    Args:
+        folder: The folder of the class. Links are followed, into each folder once.
+        owners: The class of each folder that was read, by its real path; this one's are added.
+
+    Raises:
+        MissingData: A link leads to a folder of another class.
+    """
     from PIL import Image
 
-    endings, visited = Image.registered_extensions(), set()
+    endings = Image.registered_extensions()
     for root, folders, names in os.walk(folder, followlinks=True):
-        place = os.path.realpath(root)
-        folders[:] = [] if place in visited else [name for name in folders if _counts(name)]
-        if place not in visited:
+        real = os.path.realpath(root)
+        if owners.get(real, folder.name) != folder.name:
+            raise MissingData(f"{root}: is in the classes {owners[real]} and {folder.name}")
+        folders[:] = [] if real in owners else sorted(name for name in folders if _counts(name))
+        if real not in owners:
             yield from (
                 Path(root, name) for name in names if _counts(name) and Path(name).suffix.lower() in endings
             )
-        visited.add(place)
+        owners[real] = folder.name
 
 
 def _stack(config: FolderConfig, images: list[tuple[str, Path]]) -> Tensor:
@@ -115,9 +132,10 @@ def _pixels(config: FolderConfig, file: Path) -> Tensor:
 
     try:
         with Image.open(file) as opened:
-            frames = getattr(opened, "n_frames", 1)
+            frames = getattr(opened, "n_frames", 1) if opened.format != "MPO" else 1  # a camera's preview
             image: Any = ImageOps.exif_transpose(opened)
             image.load()
+            transparent = image.has_transparency_data
     except Exception as error:  # image libraries raise anything
         raise MissingData(f"{file}: cannot be read as an image ({error})") from error
     if frames > 1:
@@ -126,7 +144,7 @@ def _pixels(config: FolderConfig, file: Path) -> Tensor:
         raise MissingData(f"{file}: holds {TOO_DEEP[image.mode]}; save it with 8 or 16 bits a channel")
     if image.mode in SIXTEEN_BITS:
         image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-    if image.has_transparency_data:
+    if transparent:
         lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
         if lowest < 255:
             raise MissingData(f"{file}: has transparent pixels, whose colours mean nothing; flatten it")

@@ -186,9 +186,9 @@ class Method:
 
     @classmethod
     def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
-        """Return the reason why the method would do nothing in so short a training, or None.
+        """Return what the method would never do in so short a training, with the reason, or None.
 
-        Its row and the report then say so: the result is that of the network it starts with.
+        Its row and the report then say so: the result is not the method's as it is meant.
 
         Args:
             config: The options.

@@ -42,7 +42,7 @@ class SET(Random):
     def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
         if config.every / steps < config.end:
             return None
-        return f"every {config.every}: no connection moves in {steps} steps before end {config.end:g}"
+        return f"no connection moved: every {config.every} is too much for {steps} steps, end {config.end:g}"
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         self.initial = self.grown_values()

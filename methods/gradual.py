@@ -20,8 +20,8 @@ from switchbench.methods.window import WindowOptions
 class GradualPruning(PatternedMethod):
     """Base: prune what scores least, gradually on a cubic schedule or at one shot, then fine-tune.
 
-    Override :meth:`scores` for another criterion. Pruned connections stay pruned, but for a
-    connection at a time where rounding gives a layer one back (``uniform`` and ``erk``).
+    Override :meth:`scores` for another criterion. Pruned connections stay pruned. With
+    ``uniform`` and ``erk``, rounding may give a layer one connection back at an event.
     """
 
     revives: ClassVar[bool] = False

@@ -43,9 +43,8 @@ class PatternedMethod(MaskedMethod):
 
     @classmethod
     def pattern_of(cls, config: Any) -> Pattern:
-        """Return the pattern that the options ask for."""
-        pattern: Pattern = config.sparsity_pattern()
-        return pattern
+        """Return the pattern that the options ask for: single connections, unless they have a pattern."""
+        return config.sparsity_pattern() if isinstance(config, PatternOptions) else patterns.Unstructured()
 
     @classmethod
     def takes_target(cls, config: Any) -> bool:

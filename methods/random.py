@@ -12,7 +12,6 @@ from switchbench.methods.options import option
 from switchbench.methods.parts import distributions, scores
 from switchbench.methods.parts.distributions import PerLayer
 from switchbench.methods.parts.masks import Tensors, counts, keep_top, random_masks
-from switchbench.methods.parts.patterns import Pattern, Unstructured
 from switchbench.methods.parts.scores import random_scores
 
 
@@ -32,9 +31,9 @@ class Random(MaskedMethod):
 class RandomLayerMatched(GradualPruning):
     """Control: at every event prunes as many connections per layer as magnitudes would, but at random.
 
-    What it lacks against ``magnitude`` is what the choice of connections within layers is worth (but
-    for layer densities that drift a little from magnitude's: its own network's weights decide them);
-    what it gains on ``random`` is what layer densities and a dense start are worth.
+    Its distance to ``magnitude`` shows the worth of choosing connections within layers. Its own network's
+    weights decide the layer densities, which therefore drift a little from magnitude's. Its gain over
+    ``random`` shows the worth of layer densities and of a dense start.
 
     Defaults: magnitude's.
     """
@@ -68,10 +67,6 @@ class ShuffledMask(AtInitialisation):
 
     class Config(Method.Config):
         score: Literal["snip", "magnitude"] = option("snip", "what chooses the mask before it is shuffled")
-
-    @classmethod
-    def pattern_of(cls, config: Any) -> Pattern:
-        return Unstructured()
 
     @classmethod
     def control_of(cls, config: Any) -> str | None:

@@ -36,7 +36,7 @@ class Cell:
     layers: dict[str, float]
     """Mean density of each linear and convolution layer."""
     idle: str | None
-    """Why the method did nothing, if it did nothing."""
+    """What the method never did, because the training was too short."""
     emptied: dict[str, int]
     """Number of measured seeds in which a layer has no connection left, for layers where that happened."""
 

@@ -49,10 +49,10 @@ def contrasts(rows: pd.DataFrame, densities: Sequence[float], pairs: Sequence[Pa
         One contrast per pair: controls first, then ``pairs``, without repeats.
     """
     present, targeted = set(rows["label"]), set(rows.dropna(subset=["target_density"])["label"])
-    asked = [pair for pair in pairs if present.issuperset(pair) and targeted.intersection(pair)]
+    requested = [pair for pair in pairs if present.issuperset(pair) and targeted.intersection(pair)]
     return [
         Contrast(*pair, {density: _difference(rows, pair, density) for density in densities})
-        for pair in dict.fromkeys([*_controls(rows), *asked])
+        for pair in dict.fromkeys([*_controls(rows), *requested])
     ]
 
 
@@ -66,6 +66,16 @@ def tie(summary: Summary) -> bool:
         False
     """
     return abs(summary.mean) <= summary.interval
+
+
+def no_spread(summary: Summary) -> bool:
+    """Return whether several differences are all equal, but for rounding. Their interval then says nothing.
+
+    Example:
+        >>> no_spread(summarise([0.25, 0.25]))
+        True
+    """
+    return summary.n > 1 and summary.std < 1e-12
 
 
 def _controls(rows: pd.DataFrame) -> list[Pair]:
@@ -88,8 +98,8 @@ def _difference(rows: pd.DataFrame, pair: Pair, density: float) -> Summary:
 def _outcome(summary: Summary) -> str:
     if math.isnan(summary.interval):
         return "one seed, no verdict against"
-    if summary.n == 2 and summary.std < 1e-12:  # equal but for rounding: the interval says nothing
-        return "two seeds without spread, no verdict against"
+    if no_spread(summary):
+        return "no spread over seeds, no verdict against"
     if tie(summary):
         return "not told apart from"
     return "above" if summary.mean > 0 else "below"

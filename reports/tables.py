@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from switchbench.reports.cells import Cell, Task
-from switchbench.reports.contrasts import tie
+from switchbench.reports.contrasts import no_spread, tie
 from switchbench.reports.statistics import Summary
 from switchbench.row import used_as, uses
 
@@ -83,17 +83,17 @@ def accuracy(task: Task) -> Grid:
 
 
 def _idle_methods(task: Task) -> Iterator[str]:
-    """Yield a line for each method that did nothing: it shows the network that it started with."""
+    """Yield a line for each method that the training was too short for."""
     idle = {cell.label: cell.idle for cell in task.cells.values() if cell.idle}
     for label, reason in idle.items():
-        yield f"{label}: never acted: {reason}"
+        yield f"{label}: {reason}"
 
 
 def _emptied_layers(task: Task) -> Iterator[str]:
     """Yield a line for each method that left a layer without connections; nothing flows through it."""
     for label in task.labels:
         found = [
-            f"{name}{_at_target(cell)} ({seeds} of {cell.accuracy.n} seeds)"
+            f"layer {name}{_at_target(cell)} ({seeds} of {cell.accuracy.n} seeds)"
             for cell in task.cells.values()
             for name, seeds in cell.emptied.items()
             if cell.label == label
@@ -196,6 +196,8 @@ def _accuracy(cell: Cell | None) -> str:
 def _difference(summary: Summary) -> str:
     if not summary.n:
         return "none measured"
+    if no_spread(summary):
+        return f"{100 * summary.mean:+.2f} (n = {summary.n}, no spread)"
     return f"{100 * summary.mean:+.2f}{_interval(summary)}{' =' if tie(summary) else ''} (n = {summary.n})"
 
 

@@ -153,7 +153,7 @@ def test_bfloat16_trains_and_weights_stay_float32(make_config: Any) -> None:
     assert result.row["test_accuracy"] == pytest.approx(plain.row["test_accuracy"], abs=0.05)
 
 
-@pytest.mark.slow  # compiling takes half a minute; nothing of the short suite compiles
+@pytest.mark.slow  # below, with a stand-in for the compiler, which takes half a minute
 def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) -> None:
     compiled: list[Any] = []
     compile_ = torch.compile
@@ -168,3 +168,25 @@ def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) 
     assert len(compiled) == 2  # the network, and the copy that it is measured by
     assert fast["test_loss"] == pytest.approx(plain["test_loss"], rel=1e-3)
     assert fast["train_flops"] == plain["train_flops"]
+
+
+def test_what_is_compiled_is_what_is_trained(make_config: Any, monkeypatch: Any) -> None:
+    calls: list[int] = []
+
+    def stand_in(network: Any) -> Any:
+        number = len(calls)
+        calls.append(0)
+
+        def forward(images: Any) -> Any:
+            calls[number] += 1
+            return network(images)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", stand_in)
+    short = {"steps": 30, "batch_size": 64}
+    plain, fast = (run_trial(make_config("set", training=short | {"compile": c})).row for c in (False, True))
+    timed, trained = sorted(calls)  # the copy that plain steps are timed on, and the network
+    assert trained == 30 - 1  # the step whose FLOPs are counted runs without
+    assert timed == 10
+    assert fast["test_loss"] == plain["test_loss"]

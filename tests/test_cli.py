@@ -22,6 +22,9 @@ training: {steps: 20}
 """
 
 
+PUBLISHED = Path(__file__).parent.parent / "docs" / "results" / "fashion-mnist"
+
+
 class Outcome:
     """What a command printed and how it ended."""
 
@@ -75,6 +78,14 @@ BAD = {
         "methods: [{method: l1, strenght: 1}]",
         ["methods[0]", "method 'l1'", "'strenght'", "did you mean 'strength'?"],
     ),
+    "misspelt key of a method's entry": (
+        "methods: [{method: magnitude, densites: [0.1]}]",
+        ["methods[0]", "unknown key 'densites'", "did you mean 'densities'?"],
+    ),
+    "misspelt key of a range": (
+        "search: {density: {low: 0.1, high: 0.5, lgo: true}}",
+        ["search.density: unknown key 'lgo'", "did you mean 'low'?"],
+    ),
     "option out of range": ("methods: [{method: magnitude, end: 2}]", ["methods[0]", "end", "2", "1"]),
     "options out of order": ("methods: [{method: magnitude, begin: 0.7}]", ["begin 0.7", "before end 0.6"]),
     "density 0": ("densities: [0.1, 0]", ["densities[1]", "0", "greater than 0"]),
@@ -104,6 +115,20 @@ BAD = {
     "bad name": ("name: a/b", ["name", "a/b"]),
     "key twice": ("seeds: 2\nseeds: 3", ["not YAML", "duplicate key"]),
     "not YAML": ("methods: [dense", ["not YAML", "line"]),
+    "label with an escape code": (
+        'methods: [{method: dense, label: "a\\e[31mb"}]',
+        ["methods[0].label", "printable"],
+    ),
+    "too many seeds": ("seeds: 20000000", ["seeds", "20000000", "10,000 at most"]),
+    "number of thousands of digits": (f"seeds: {'9' * 5000}", ["digits"]),
+    "no float": ("validation: !!float x", ["x"]),
+    "nested a thousand deep": (f"methods: {'[' * 2000}{']' * 2000}", ["nested too deeply"]),
+    "aliases that multiply": (
+        "methods: ["
+        + ", ".join(["&a0 [x]", *(f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))])
+        + "]",
+        ["more than 100,000 values"],
+    ),
 }
 
 
@@ -129,6 +154,20 @@ def one_line(outcome: Outcome, *parts: str) -> None:
     assert outcome.err.startswith("switchbench: ")
     for part in parts:
         assert part in outcome.err
+
+
+def test_output_folders_that_are_no_paths(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    one_line(switchbench("run", "good.yaml", "--out", "loop"), "output folder", "loop")
+    one_line(switchbench("run", "good.yaml", "--out", "x" * 5000), "output folder", "File name too long")
+
+
+def test_passwords_are_in_no_message(switchbench: Any) -> None:
+    shutil.copytree(PUBLISHED, "results", ignore=shutil.ignore_patterns("report"))
+    outcome = switchbench("sync", "results", "--mlflow-uri", "http://me:secret@127.0.0.1:9")
+    one_line(outcome, "MLflow at http://…@127.0.0.1:9: ")
+    assert "secret" not in outcome.err
 
 
 def test_missing_file_and_near_misses(switchbench: Any, tmp_path: Path) -> None:
@@ -240,8 +279,7 @@ def test_an_edited_plugin_is_another_method(switchbench: Any, tmp_path: Path, mo
     ],
 )
 def test_pairs_are_of_methods_in_the_report(switchbench: Any, pair: str, clues: list[str]) -> None:
-    published = Path(__file__).parent.parent / "docs" / "results" / "fashion-mnist"
-    shutil.copytree(published, "results", ignore=shutil.ignore_patterns("report"))
+    shutil.copytree(PUBLISHED, "results", ignore=shutil.ignore_patterns("report"))
     one_line(switchbench("report", "results", "--pair", pair), *clues)
     assert not Path("results", "report").exists()
 

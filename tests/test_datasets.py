@@ -365,7 +365,7 @@ def test_own_data_are_known_by_their_content_not_their_place(tmp_path: Path) -> 
     ("break_it", "said"),
     [
         (lambda root: None, "no such folder"),
-        (lambda root: root.mkdir(), "holds no images train/CLASS/IMAGE"),
+        (lambda root: root.mkdir(), "holds no folder train with a folder of images per class"),
         (lambda root: write_folder(root) and (root / "test" / "c").rename(root / "test" / "d"), "different classes"),
         (lambda root: write_folder(root) and (root / "test" / "c" / "x.png").write_text("no"), "x.png: cannot be read"),
         (lambda root: write_folder(root) and write_other_size(root / "test" / "c" / "x.png"), "set the option size"),

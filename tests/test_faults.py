@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,7 +151,69 @@ def test_an_unreachable_cluster_is_one_line(refused: Callable[..., str], monkeyp
     assert refused().startswith(expected)
 
 
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_what_listens_and_is_no_cluster_is_one_line(refused: Callable[..., str], answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.sendall(answer) if answer else time.sleep(8)
+
+        threading.Thread(target=serve, daemon=True).start()
+        line = refused("--address", address)
+    problem = "what listens there is not Ray" if answer else "timed out"
+    assert line.strip() == f"switchbench: --address {address}: no Ray cluster at this address ({problem})"
+
+
 def test_more_than_a_machine_has_is_one_line(refused: Callable[..., str], ray_cluster: str) -> None:
     expected = "switchbench: resources: a trial needs 1000 CPUs, 0 GPUs, but no node has them (nodes: "
     line = refused("--address", ray_cluster, "--set", "resources.cpus=1000")
     assert line.startswith(expected)
+
+
+def test_a_second_driver_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """While the first runs; the trials are trained once each."""
+    process = start_until(2, tmp_path)
+    second = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=120, check=False)
+    assert second.returncode == 2
+    assert second.stderr.strip() == f"switchbench: {tmp_path / 'out'}: another run is going on there"
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert output.count(" at density ") == TRIALS
+    assert len(stamps(tmp_path)) == TRIALS
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a megabyte, which only root can make."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_stops_the_run_with_one_line(tmp_path: Path, small_disk: Path) -> None:
+    (tmp_path / "out").symlink_to(small_disk)
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * (1_000_000 - 150_000))
+    stopped = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=200, check=False)
+    lines = stopped.stderr.strip().splitlines()
+    assert stopped.returncode == os.EX_IOERR, stopped.stderr
+    assert lines[-1].startswith(f"switchbench: cannot write to {small_disk}: ")
+    assert lines[-1].endswith("run the same command again to continue")
+    assert "Traceback" not in stopped.stderr
+    before = stamps(tmp_path)
+    assert len(before) < TRIALS
+    filler.unlink()
+    finish(tmp_path)
+    after = stamps(tmp_path)
+    assert len(after) == TRIALS
+    assert {name: after[name] for name in before} == before
+    assert (Ledger(tmp_path / "out").results()["status"] == "ok").all()

@@ -72,7 +72,7 @@ def test_layers_without_a_connection_are_named() -> None:
     hit = (table["label"] == "prune") & (table["target_density"] == 0.1) & (table["seed"] > 0)
     table.loc[hit, "density_layers"] = '{"first": 0.2, "last": 0.0}'
     lines = render.markdown(reports.build(table, "title")).splitlines()
-    assert "- prune: no connection is left in last at 0.1 (2 of 3 seeds)" in lines
+    assert "- prune: no connection is left in layer last at 0.1 (2 of 3 seeds)" in lines
     assert not [line for line in lines if "no connection is left" in line and "prune" not in line]
 
 
@@ -244,11 +244,11 @@ def test_controls_are_paired_by_seed_and_ties_are_named() -> None:
     assert far.mean == alone.mean == pytest.approx(0.05)
     assert far.interval == pytest.approx(0, abs=1e-12)
     assert found["near"].verdict == "variant: not told apart from near at 0.1"
-    assert found["far"].verdict == "variant: above far at 0.1"
+    assert found["far"].verdict == "variant: no spread over seeds, no verdict against far at 0.1"
     assert found["alone"].verdict == "variant: one seed, no verdict against alone at 0.1"
     text = markdown(reports.build(table, "title"))
     assert "| variant | near | +1.00 ± 4.30 = (n = 3) |" in text
-    assert "- variant: above far at 0.1" in text
+    assert "- variant: no spread over seeds, no verdict against far at 0.1" in text
 
 
 def test_a_control_without_its_method_is_no_contrast() -> None:

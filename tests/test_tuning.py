@@ -446,7 +446,7 @@ def test_a_second_driver_is_refused(tmp_path: Path, without_ray: None) -> None:
     planned.ledger.folder.mkdir()
     with FileLock(planned.ledger.lock_file), pytest.raises(InputError) as caught:
         switchbench.search(SPEC, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
-    assert str(caught.value) == f"{tmp_path}: another search is running there"
+    assert str(caught.value) == f"{tmp_path / 'search'}: another run is going on there"
 
 
 def test_warm_start_tries_the_best_of_another_search_first(

@@ -90,7 +90,10 @@ def second_driver(folder: Path) -> str:
 def test_a_second_driver_is_refused_and_a_killed_one_is_taken_up(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(2, tmp_path, process)
-    assert second_driver(tmp_path) == f"switchbench: {tmp_path / 'out'}: another search is running there"
+    assert (
+        second_driver(tmp_path)
+        == f"switchbench: {tmp_path / 'out' / 'search'}: another run is going on there"
+    )
     process.kill()
     process.communicate()
     time.sleep(3)  # workers outlive their driver by a second or two and may still land a row
@@ -103,7 +106,7 @@ def test_a_second_driver_is_refused_and_a_killed_one_is_taken_up(tmp_path: Path)
     assert (Ledger(tmp_path / "out").results()["status"] == "ok").all()
 
 
-@pytest.mark.slow  # above is one kill
+@pytest.mark.slow  # test_faults.py kills a comparison, and test_tuning.py takes up points that were not told
 def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     chance = random.Random(0)
     landed: dict[str, int] = {}

@@ -6,7 +6,7 @@
   row, over a plain PyTorch loop with the same network, batches, optimiser (torch's fused Adam, like
   the suite), schedule and steps, and one evaluation of the same validation and test images.
 - *METHOD / plain*: training time of a method over that of as many plain steps, which a plain copy
-  of the network takes now and then in between (``bench/yardstick.py``); amortised over the whole
+  of the network takes now and then in between (``bench/trial/plain_steps.py``); amortised over the whole
   training, reading, pruning and all. A method that trains in rounds is counted per round.
 - *data set again*: milliseconds that a second trial of a process waits for its data set and splits.
 - *point of a search*: milliseconds that Optuna takes for a point beside its trials (ask, tell, storage), by

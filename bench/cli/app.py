@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from switchbench.cli import show
-from switchbench.errors import InputError, Interrupted
+from switchbench.errors import InputError, Interrupted, RunStopped
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
 
@@ -371,6 +371,9 @@ def main() -> None:
     except InputError as error:
         print(f"switchbench: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except RunStopped as stop:
+        print(f"switchbench: {stop}", file=sys.stderr)
+        sys.exit(stop.exit_code)
     except Interrupted as interrupt:
         print(f"switchbench: {interrupt}", file=sys.stderr)
         sys.exit(130)

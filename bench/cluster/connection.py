@@ -13,8 +13,12 @@ import ray
 from switchbench.errors import InputError
 from switchbench.spec.comparison import Resources
 
-CONNECT_SECONDS = 10
-"""Time limit of the first connection to a cluster."""
+CONNECT_SECONDS = 5
+"""Time limit of the first connection to a cluster, and of its first answer."""
+HTTP2_SETTINGS = bytes([4])
+"""Type of a frame of settings."""
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + HTTP2_SETTINGS + b"\0\0\0\0\0"
+"""What a client of HTTP/2 says first, with an empty frame of settings."""
 OBJECT_STORE_BYTES = 200_000_000
 """Enough for configs and rows; trials do not exchange data through Ray."""
 
@@ -38,7 +42,7 @@ def cluster(address: str | None, resources: Resources) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    _check_listening(address)
+    _check_answering(address)
     try:
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -60,12 +64,21 @@ def cluster(address: str | None, resources: Resources) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_listening(address: str) -> None:
-    """Raise InputError if nothing listens at the address. Ray would retry for minutes."""
+def _check_answering(address: str) -> None:
+    """Raise InputError if nothing at the address answers as Ray does. Ray itself would wait for minutes.
+
+    Ray speaks gRPC, so its server answers the preface of HTTP/2 with a frame of settings (RFC 9113, 3.4).
+    """
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon:
         return  # "auto" and "local" have no host and port
     try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        with socket.create_connection((host, int(port)), CONNECT_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS") == "1":
+                return  # it would wait for a handshake
+            connection.settimeout(CONNECT_SECONDS)
+            connection.sendall(HTTP2_PREFACE)
+            if connection.recv(4)[3:] != HTTP2_SETTINGS:
+                raise OSError("what listens there is not Ray")
     except (OSError, ValueError) as error:
         raise InputError(f"--address {address}: no Ray cluster at this address ({error})") from error

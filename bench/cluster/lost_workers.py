@@ -24,7 +24,8 @@ def rows_of_lost_point(trials: Sequence[TrialConfig], job: Job) -> list[Row]:
     """Return the rows of a lost point: of the trials that are measured, then of the one that was running."""
     lost, ledger = record_lost_point(trials, job, WORKER_DIED), Ledger(job.folder)
     rows = [ledger.row(config.trial_id) for config in trials]
-    return [*(row for row in rows if row and row.status == Status.VALIDATED), lost]
+    measured = [row for row in rows if row and row.status == Status.VALIDATED]
+    return measured if lost in measured else [*measured, lost]  # it may have died after the last trial
 
 
 def failure_reason(trial: Any) -> str:

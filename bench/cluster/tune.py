@@ -5,6 +5,7 @@ state is deleted: a run starts with the trials that the ledger lacks.
 """
 
 import logging
+import os
 import shutil
 import signal
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from operator import methodcaller
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +23,8 @@ from ray.tune.search import Searcher
 
 from switchbench.cluster.lost_workers import failure_reason, record_lost_point, rows_of_lost_point
 from switchbench.cluster.points import Point, PointSource, Pruner
-from switchbench.cluster.worker import Job, execute_point
+from switchbench.cluster.worker import Job, NotStored, execute_point
+from switchbench.errors import RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.plugins import transfer
 from switchbench.row import Row
@@ -29,6 +32,8 @@ from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
+ROOM_BYTES = 100_000
+"""A disk with less room is full."""
 LOST_WORKER_RETRIES = 2
 """How often a trial is retried after its worker died."""
 
@@ -49,9 +54,10 @@ def distribute(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the remaining trials have no row.
+        RunStopped: A row cannot be written, as on a full disk; the remaining trials have no row.
     """
     if configs:
-        space = {"trials": tune.grid_search([[config.model_dump_json()] for config in configs])}
+        space = {"trials": tune.grid_search([[config.as_planned()] for config in configs])}
         _run_tune(job, observers, modules, space, tune.TuneConfig())
 
 
@@ -77,13 +83,8 @@ def distribute_points(
     """
     searcher = _PointSearcher(source, job)
     limit = parallel or _capacity(job.resources)
-    _run_tune(
-        job,
-        observers,
-        modules,
-        {},
-        tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=limit),
-    )
+    config = tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=limit)
+    _run_tune(job, observers, modules, {}, config, searcher)
     if searcher.problem:
         raise searcher.problem
 
@@ -94,6 +95,7 @@ def _run_tune(
     modules: Iterable[ModuleType],
     space: dict[str, Any],
     tune_config: tune.TuneConfig,
+    searcher: "_PointSearcher | None" = None,
 ) -> None:
     scratch = Ledger(job.folder).scratch
     tune_config.reuse_actors, tune_config.trial_dirname_creator = True, _dirname
@@ -106,6 +108,7 @@ def _run_tune(
             {"cpu": resources.cpus, "gpu": resources.gpus},
         )
         with _interrupt_event() as interrupted:
+            callback = _ObserverCallback(job, observers, interrupted, searcher)
             tuner = tune.Tuner(
                 trainable,
                 param_space=space,
@@ -113,13 +116,21 @@ def _run_tune(
                 run_config=tune.RunConfig(
                     name="tune",
                     storage_path=str(scratch),
-                    callbacks=[_ObserverCallback(job, observers, interrupted)],
+                    callbacks=[callback],
+                    stop=_StopOnProblem(callback),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=LOST_WORKER_RETRIES),
                     verbose=0,
                 ),
             )
-            tuner.fit()
+            try:
+                tuner.fit()
+            except Exception as error:  # Tune's own files are in the same folder
+                if not callback.problem and not _is_full(job.folder):
+                    raise
+                callback.problem = callback.problem or f"cannot write to {job.folder}: {error}"
+            if callback.problem:
+                raise RunStopped(callback.problem, os.EX_IOERR)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -159,15 +170,25 @@ class _PointSearcher(Searcher):
         if point is None:
             return Searcher.FINISHED
         self._points[trial_id] = point
-        return {"trials": [config.model_dump_json() for config in point.trials], "pruner": point.pruner}
+        return {"trials": [config.as_planned() for config in point.trials], "pruner": point.pruner}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        if error:
+            return  # the callback learns the reason next, and calls tell_lost
         point = self._points.pop(trial_id)
+        if rows := _rows(result):  # else nothing was stored, and the next driver runs the point again
+            self._tell(point, rows)
+
+    def tell_lost(self, trial_id: str) -> None:
+        """Tell the source of a point whose worker died, once the reason is in the ledger."""
+        point = self._points.pop(trial_id)
+        self._tell(point, rows_of_lost_point(point.trials, self._job))
+
+    def _tell(self, point: Point, rows: list[Row]) -> None:
         try:
-            rows = [] if error else _rows(result)
-            self._source.tell(point, rows or rows_of_lost_point(point.trials, self._job))
+            self._source.tell(point, rows)
         except Exception as problem:
             self.problem = problem
 
@@ -212,9 +233,12 @@ class TrialActor(tune.Trainable):
         self.job: Job = shared["job"]
 
     def step(self) -> dict[str, Any]:
-        trials = [TrialConfig.model_validate_json(text) for text in self.config["trials"]]
+        trials = [TrialConfig.from_plan(planned) for planned in self.config["trials"]]
         pruner: Pruner | None = self.config.get("pruner")
-        rows = execute_point(trials, self.job, pruner.watchers() if pruner else _no_watch)
+        try:
+            rows = execute_point(trials, self.job, pruner.watchers() if pruner else _no_watch)
+        except NotStored as error:  # raised, it would be repeated
+            return {"done": True, "stop": str(error)}
         return {"done": True, "rows": [asdict(row) for row in rows]}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -224,11 +248,20 @@ class TrialActor(tune.Trainable):
 class _ObserverCallback(tune.Callback):
     """Tune callback that notifies observers, and stores a row for trials whose worker died too often."""
 
-    def __init__(self, job: Job, observers: list[Observer], interrupted: threading.Event) -> None:
+    def __init__(
+        self,
+        job: Job,
+        observers: list[Observer],
+        interrupted: threading.Event,
+        searcher: _PointSearcher | None = None,
+    ) -> None:
         self._job = job
+        self._searcher = searcher
         self._observers = observers
         self._interrupted = interrupted
         self._running: set[str] = set()
+        self.problem: str | None = None
+        """Why the run must stop."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles callbacks with its state, which is never restored
@@ -243,14 +276,17 @@ class _ObserverCallback(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
+        self.problem = self.problem or (trial.last_result or {}).get("stop")
         for row in _rows(trial.last_result):
             self._notify(methodcaller("trial_finished", row))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
         try:
-            trials = [TrialConfig.model_validate_json(text) for text in trial.config["trials"]]
+            trials = [TrialConfig.from_plan(planned) for planned in trial.config["trials"]]
             row = record_lost_point(trials, self._job, failure_reason(trial))
+            if self._searcher:
+                self._searcher.tell_lost(trial.trial_id)
             self._notify(lambda observer: observer.trial_finished(row))
         except Exception:
             logging.getLogger(__name__).exception("could not record a lost trial")
@@ -261,6 +297,27 @@ class _ObserverCallback(tune.Callback):
                 event(observer)
             except Exception:
                 logging.getLogger(__name__).exception("%s failed", type(observer).__name__)
+
+
+class _StopOnProblem(tune.Stopper):
+    """Tune stopper that ends all trials when the run cannot go on."""
+
+    def __init__(self, callback: _ObserverCallback) -> None:
+        self._callback = callback
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as for the callback
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._callback.problem is not None
+
+
+def _is_full(folder: Path) -> bool:
+    """Return whether nothing more can be written to a folder."""
+    return shutil.disk_usage(folder).free < ROOM_BYTES
 
 
 def _rows(result: dict[str, Any] | None) -> list[Row]:

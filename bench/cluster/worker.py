@@ -48,6 +48,10 @@ class Job:
     """Whether trials are measured on test images; in a search they are not."""
 
 
+class NotStored(Exception):
+    """A row cannot be written. Every other trial would be lost as well, so that the run must stop."""
+
+
 def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
     """Run a trial that the ledger does not hold yet and store its row, whatever happens.
 
@@ -55,6 +59,9 @@ def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
         config: The trial.
         job: Settings of the run.
         watch: Receives each point of the curves, and may raise Pruned.
+
+    Raises:
+        NotStored: The row cannot be written.
 
     Returns:
         The stored row. An exception becomes a row with its status and message.
@@ -148,7 +155,10 @@ def _store(config: TrialConfig, job: Job, row: Row, curves: list[dict[str, float
         config=config.model_dump_json(),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
-    Ledger(job.folder).write(row, curves)
+    try:
+        Ledger(job.folder).write(row, curves)
+    except OSError as error:
+        raise NotStored(f"cannot write to {job.folder}: {error.strerror or error}") from error
     return row
 
 

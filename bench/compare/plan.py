@@ -1,6 +1,6 @@
 """Plan of a comparison: the resolved spec, its trials, and those that its ledger lacks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,7 +62,7 @@ class Plan:
             for label, trial in [*(("dense start", start) for start in self.starts), *labelled]:
                 name = f"{label} on {trial.network.label}, {trial.dataset.label}, {trial.scope}"
                 grouped.setdefault(name, []).append(estimate(trial))
-        except MissingData as error:
+        except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
         summed = {name: total(parts) for name, parts in grouped.items()}
         return summed | ({"all": total(summed.values())} if summed else {})
@@ -153,14 +153,23 @@ def _check_layers(spec: Spec) -> None:
         for network in spec.networks:
             sketched, image = network.sketch(facts.shape, facts.classes)
             names |= prunable(sketched).keys()
-            for key, training in (("training", spec.training), ("start", spec.start)):
-                if training and not _takes_last_batch(sketched, image, _examples(spec, facts), training):
+            for key, training in _trainings(spec):
+                if not _takes_last_batch(sketched, image, _examples(spec, facts), training):
                     size, label = training.batch_size, network.label
                     problem = "leaves a last batch of one image, on which batch norms cannot train"
                     raise InputError(f"{key}.batch_size: {size} {problem} (network {label!r})")
     for pattern in (pattern for scope in spec.scope for pattern in scope.patterns):
         if not any(matches(name, [pattern]) for name in names):
             raise InputError(f"scope: no network has a matching layer: {unknown('layer', pattern, names)}")
+
+
+def _trainings(spec: Spec) -> Iterator[tuple[str, TrainingConfig]]:
+    """Yield every training of a spec with its key."""
+    yield "training", spec.training
+    if spec.start:
+        yield "start", spec.start
+    if spec.search:
+        yield "search.training", spec.search_training()
 
 
 def _examples(spec: Spec, facts: Facts) -> int:

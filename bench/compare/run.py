@@ -14,7 +14,7 @@ from switchbench.cluster.context import RunContext
 from switchbench.cluster.worker import Job, record_lost
 from switchbench.compare.plan import Plan, SpecLike, check, plan
 from switchbench.compare.report import report
-from switchbench.errors import Interrupted
+from switchbench.errors import Interrupted, RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.row import Status
@@ -48,6 +48,7 @@ def run(
     Raises:
         InputError: The spec or an argument cannot be used; nothing has been written.
         Interrupted: Ctrl-C; the same call continues where it stopped.
+        RunStopped: The folder can no longer be written; the same call continues once there is room.
     """
     context = RunContext.create(address, mlflow_uri, plugin_files, console)
     return run_planned(plan(spec, out, changes), context)
@@ -78,6 +79,8 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
     try:
         with ExitStack() as stack:  # closes the mirror after the report, so that it sends the report too
             with connected:
+                if planned.todo:
+                    stack.enter_context(ledger.only_driver())
                 ledger.create(planned.spec, planned.trials)
                 context.console.print(planned.summary, soft_wrap=True)
                 mirror = stack.enter_context(context.mirror(ledger))
@@ -85,7 +88,9 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
                     _run_trials(planned, context, mirror)
             return report(ledger.folder, context.console)
     except KeyboardInterrupt as interrupt:
-        raise Interrupted(_resume_message(planned)) from interrupt
+        raise Interrupted(f"stopped: {_resume_message(planned)}") from interrupt
+    except RunStopped as stop:
+        raise RunStopped(f"{stop}; {_resume_message(planned)}", stop.exit_code) from stop
 
 
 def _run_trials(planned: Plan, context: RunContext, mirror: list[Observer]) -> None:
@@ -121,6 +126,6 @@ def _resume_message(planned: Plan) -> str:
     ledger, trials = planned.ledger, planned.trials
     done = sum(ledger.done(trial.trial_id) for trial in trials)
     return (
-        f"stopped: {done} of {len(trials)} trials are done and stored in {ledger.folder}; "
+        f"{done} of {len(trials)} trials are done and stored in {ledger.folder}; "
         "run the same command again to continue"
     )

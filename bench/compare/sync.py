@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from switchbench.errors import InputError
+from switchbench.errors import InputError, without_passwords
 from switchbench.observe import mlflow
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
@@ -32,4 +32,5 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
         return sum(mlflow.sync(each, [*each.rows()], uri) for each in ledgers)
     except Exception as error:  # MLflow and its stores raise many types
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise InputError(f"MLflow at {mlflow_uri or ledger.mlflow_uri}: {reason}") from error
+        place = mlflow_uri or ledger.mlflow_uri
+        raise InputError(without_passwords(f"MLflow at {place}: {reason}")) from error

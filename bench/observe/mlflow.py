@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from switchbench.errors import without_passwords
 from switchbench.row import Row, Status, used_as
 from switchbench.store.ledger import Ledger
 
@@ -207,7 +208,7 @@ class Mirror(threading.Thread):
                 raise problem
             experiment.send_report()
         except Exception as error:  # errors of the mirror must never end the run
-            self.problem = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+            self.problem = without_passwords(f"{type(error).__name__}: {error}".split("\n")[0])[:200]
 
     def _rows(self) -> Iterator[Row]:
         """Yield the rows to send. A request for the next row means that the last one has been handled."""

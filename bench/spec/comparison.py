@@ -163,9 +163,11 @@ class Spec(BaseModel):
 
 
 def _require_unique(values: list[Any], what: str) -> list[Any]:
-    repeated = [value for i, value in enumerate(values) if value in values[:i]]
-    if repeated:
-        raise ValueError(f"{what} {str(repeated[0])!r} is used twice; {what}s must be unique")
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{what} {str(value)!r} is used twice; {what}s must be unique")
+        seen.add(value)
     return values
 
 

@@ -87,6 +87,13 @@ class Component(BaseModel):
         source = self.registered.plugin_source
         return identity | ({"source": source} if source else {})
 
+    @field_validator("label")
+    @classmethod
+    def _check_printable(cls, label: str) -> str:
+        if not label.isprintable():
+            raise ValueError(f"{label!r} should hold printable characters alone")
+        return label
+
     @model_validator(mode="before")
     @classmethod
     def _parse(cls, raw: Any) -> Any:
@@ -106,7 +113,7 @@ class Component(BaseModel):
         try:
             resolved = config_class(**options)
         except ValidationError as error:
-            raise _problem(f"{cls.kind} {name!r}: {explain(error, config_class)}") from error
+            raise _problem(f"{cls.kind} {name!r}: {explain(error, config_class, cls.entry_keys)}") from error
         return {"name": name, "options": resolved.model_dump(mode="json")} | entry_values
 
     @model_serializer
@@ -144,7 +151,7 @@ class MethodChoice(Component):
     @model_validator(mode="after")
     def _check_densities(self) -> Self:
         if self.densities and not self.takes_target():
-            raise ValueError(f"densities: {self.name!r} takes no target density")
+            raise ValueError(f"densities: {self.name!r} takes no target density with these options")
         return self
 
     def for_trial(self) -> "MethodChoice":

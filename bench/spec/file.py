@@ -16,6 +16,8 @@ from switchbench.errors import InputError, explain
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import CHOICES, Component, DatasetChoice, NetworkChoice
 
+MOST_VALUES = 100_000
+"""Largest number of values in a spec."""
 SHIPPED = resources.files("switchbench.configs")
 
 
@@ -30,10 +32,7 @@ def load(source: str | Path, changes: Iterable[str] = ()) -> Spec:
         InputError: The spec cannot be read or is not valid. The message is one line.
     """
     text, source_name = _read(source)
-    try:
-        raw = _yaml().load(text)
-    except YAMLError as error:
-        raise InputError(f"{source_name}: not YAML: {_one_line(error)}") from error
+    raw = _parsed(text, source_name)
     if not isinstance(raw, dict):
         raise InputError(f"{source_name}: not a spec: expected keys and values, found {type(raw).__name__}")
     changes = [*changes]
@@ -161,10 +160,33 @@ def _apply_change(raw: dict[str, Any], change: str) -> None:
         mapping = mapping.setdefault(key, {})
         if not isinstance(mapping, dict):
             raise InputError(f"--set {change}: {key!r} is not a mapping, so it has no keys")
+    mapping[last] = _parsed(value, f"--set {change}")
+
+
+def _parsed(text: str, source: str) -> Any:
+    """Read YAML. Raises InputError, also on what would take all memory or time: aliases that multiply."""
     try:
-        mapping[last] = _yaml().load(value)
+        raw = _yaml().load(text)
+        _count(raw, MOST_VALUES)
     except YAMLError as error:
-        raise InputError(f"--set {change}: not YAML: {_one_line(error)}") from error
+        raise InputError(f"{source}: not YAML: {_one_line(error)}") from error
+    except RecursionError as error:
+        raise InputError(f"{source}: nested too deeply, or holds itself") from error
+    except (ValueError, TypeError) as error:  # numbers of thousands of digits, keys that are no text
+        raise InputError(f"{source}: {str(error).splitlines()[0]}") from error
+    return raw
+
+
+def _count(value: Any, most: int) -> int:
+    """Count the values in nested mappings and lists, those of an alias each time. Raises ValueError."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    left = most - 1
+    for each in value if isinstance(value, list) else ():
+        left = _count(each, left)
+        if left <= 0:
+            raise ValueError(f"holds more than {MOST_VALUES:,} values; aliases count each time")
+    return left
 
 
 def _yaml() -> YAML:

@@ -68,10 +68,21 @@ class TrialConfig(BaseModel):
         try:
             config = cls.model_validate(fields)
         except ValidationError as error:
-            raise InputError(explain(error, cls)) from error
+            raise InputError(explain(error, cls)) from None  # it repeats what the line says
         if config.method.takes_target() != (config.density is not None):
             need = "needs a density" if config.density is None else "takes no target density"
             raise InputError(f"density: method {config.method.name!r} {need}")
+        return config
+
+    def as_planned(self) -> dict[str, str]:
+        """Return the config as JSON with its id, for a worker. :meth:`from_plan` reads it."""
+        return {"trial_id": self.trial_id, "config": self.model_dump_json()}
+
+    @classmethod
+    def from_plan(cls, planned: dict[str, str]) -> Self:
+        """Undo :meth:`as_planned`. The id stays the planned one, so that :meth:`is_current` can tell."""
+        config = cls.model_validate_json(planned["config"])
+        config.__dict__["trial_id"] = planned["trial_id"]  # as cached_property keeps it
         return config
 
     @cached_property

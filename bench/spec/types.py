@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field
 Density = Annotated[float, Field(gt=0, le=1)]
 """Share of weights kept, in (0, 1]."""
 
+MOST_SEEDS = 10_000
+
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -19,8 +21,9 @@ def seeds_from(first: int) -> BeforeValidator:
 
     def count_or_list(seeds: Any) -> Any:
         if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if seeds < 1:
-                raise ValueError(f"{seeds} should be a number of seeds (1 or more) or a list of seeds")
+            if not 1 <= seeds <= MOST_SEEDS:
+                allowed = f"a number of seeds (1 or more, {MOST_SEEDS:,} at most) or a list of seeds"
+                raise ValueError(f"{str(seeds)[:20]} should be {allowed}")
             return list(range(first, first + seeds))
         return seeds
 

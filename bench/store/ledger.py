@@ -12,6 +12,7 @@
     DIR/results.parquet              a published copy of that file: its rows count as stored trials
     DIR/best.yaml                    the comparison with the best points of a search
     DIR/search/                      the search's own ledger (:mod:`switchbench.store.search`)
+    DIR/lock                         held by a driver that runs trials, so that there is one at a time
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
 A trial has a result if its file exists, so files are written atomically. Trials are not locked: if two
@@ -22,12 +23,14 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -50,13 +53,19 @@ class Ledger:
         """Name the files of a folder; nothing is read or written. Raises InputError if it is a URL."""
         if re.match(r"[a-z][a-z0-9+]+:/", str(folder)):  # a Path drops one of the two slashes
             raise InputError(f"output folder {folder}: should be a local or mounted folder, not a URL")
-        self.folder = Path(folder).resolve()
+        try:
+            self.folder = Path(folder).resolve()
+            self.folder.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or no path at all
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"output folder {str(folder)[:100]}: {reason}") from error
         self.report = self.folder / "report"
         self.scratch = self.folder / ".ray"
         self.mlflow_uri = f"sqlite:///{self.folder / 'mlflow.db'}"
         self.mlflow_artifacts = self.folder / "mlflow"
         self.networks = NetworkStore(self.folder / "networks")
         self.best_file = self.folder / "best.yaml"
+        self.lock_file = self.folder / "lock"
         self._spec_file = self.folder / "spec.yaml"
         self._published_file = self.folder / "results.parquet"
         self._plan_file = self.folder / "plan.parquet"
@@ -76,6 +85,26 @@ class Ledger:
             raise InputError(f"output folder {self.folder}: Not a directory: {existing}")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise InputError(f"output folder {self.folder}: Permission denied: {existing}")
+
+    @contextmanager
+    def only_driver(self) -> Iterator[None]:
+        """Be the only driver that runs trials of this folder. The lock ends with the process.
+
+        Raises:
+            InputError: Another driver is running, or the folder cannot be written.
+        """
+        lock = FileLock(self.lock_file, timeout=0)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"{self.folder}: another run is going on there") from error
+        except OSError as error:
+            raise InputError(f"output folder {self.folder}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def create(self, spec: Spec, plan: list[TrialConfig]) -> None:
         """Make the folder, and write the spec and the plan.
@@ -126,8 +155,9 @@ class Ledger:
         comparison can be extended.
         """
         path = self._trials / f"{trial_id}.parquet"
+        stored = parquet.read_if_sound(path)
         try:
-            rows = _stored(Row, parquet.read_if_sound(path), path)
+            rows = _stored(Row, stored, path)
             if [row.trial_id for row in rows] not in ([], [trial_id]):
                 raise InputError(f"{path}: should hold one row, of trial {trial_id}")
         except InputError as error:

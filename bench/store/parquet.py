@@ -14,6 +14,11 @@ import pyarrow.parquet as pq
 from switchbench.atomic_files import atomic_write
 from switchbench.errors import InputError
 
+
+class BrokenFile(InputError):
+    """A file is not what was written."""
+
+
 ARROW_TYPES = {bool: pa.bool_(), str: pa.string(), int: pa.int64(), float: pa.float64()}
 """Arrow type of a Python type. The first match counts: bool is a subclass of int."""
 
@@ -77,10 +82,13 @@ def read_if_sound(path: Path) -> list[dict[str, Any]]:
     warning.
 
     Files are written atomically, so a broken one comes from a failing disk or an interrupted copy.
+
+    Raises:
+        InputError: The file exists and cannot be read now, as without permission.
     """
     try:
         return read(path) if path.exists() else []
-    except InputError as error:
+    except BrokenFile as error:
         logging.getLogger(__name__).warning("%s; it counts as missing", error)
         return []
 
@@ -88,9 +96,15 @@ def read_if_sound(path: Path) -> list[dict[str, Any]]:
 def _table(path: Path) -> pa.Table:
     """Read a file and verify the checksums of its pages, which files of older versions lack."""
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True).read()
+        content = pa.BufferReader(path.read_bytes())
+    except IsADirectoryError as error:
+        raise BrokenFile(f"{path}: a folder, not a Parquet file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    try:
+        return pq.ParquetFile(content, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
+        raise BrokenFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

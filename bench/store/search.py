@@ -27,7 +27,6 @@ class SearchLedger(Ledger):
         """
         super().__init__(comparison.folder / "search")
         self.journal = self.folder / "study.journal"
-        self.lock_file = self.folder / "lock"
         """Lock of the driver that runs the search or its comparison."""
         self.opening_file = self.folder / "opening"
         """Lock of the driver that opens the studies."""

@@ -36,8 +36,9 @@ class StepFlops:
     """Estimates the FLOPs of a whole training from a sample of its steps.
 
     Steps of one kind (the same groups learn) differ only in what a method does now and then, so each kind is
-    counted at its first step and then every :data:`STRIDE` steps. Only full batches are counted: a short last
-    batch of an epoch costs less and would bias the mean. It counts as a full one.
+    counted at its first step and then every :data:`STRIDE` steps. Only the largest batches are counted: a
+    short last batch of an epoch costs less and would bias the mean. It counts as a full one, unless a kind
+    never meets a full one.
     """
 
     def __init__(self) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from rich.console import Console
 
 from switchbench import datasets
@@ -18,7 +18,7 @@ from switchbench.compare.plan import SpecLike, check
 from switchbench.compare.plan import plan as plan_comparison
 from switchbench.compare.report import report_search
 from switchbench.compare.run import run_planned
-from switchbench.errors import InputError, Interrupted
+from switchbench.errors import InputError, Interrupted, RunStopped
 from switchbench.observe.terminal import PointDisplay
 from switchbench.row import PointRow, PointState, to_minimise
 from switchbench.spec.comparison import Spec
@@ -79,7 +79,7 @@ def search(
     comparison = planned.comparison
     comparison.check_writable()
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
-    with _only_driver(planned, storage):
+    with nullcontext() if storage else planned.ledger.only_driver():
         study_storage = StudyStorage(planned.ledger.journal, storage)
         study_storage.repair()
         try:
@@ -87,6 +87,8 @@ def search(
         except KeyboardInterrupt as interrupt:
             stored = f"stopped: all results are stored in {comparison.folder}"
             raise Interrupted(f"{stored}; run the same command again to continue") from interrupt
+        except RunStopped as stop:
+            raise RunStopped(f"{stop}; run the same command again to continue", stop.exit_code) from stop
     with FileLock(planned.ledger.lock_file):  # several drivers may arrive here at the same time
         report_search(comparison.folder, context.console)
         run_planned(plan_comparison(best, comparison.folder), context)
@@ -123,8 +125,13 @@ def _search(
                     continue
                 source.pending = point
                 _run_points(planned, source, context)
-        finally:
+        except BaseException:
+            with suppress(OSError, InputError):  # on a full disk; what has stopped the search says more
+                _store(planned, studies)
+            raise
+        else:
             _store(planned, studies)
+        finally:
             for study in studies.values():
                 study.close()
     best = _best(planned, studies)
@@ -209,19 +216,3 @@ def _store(planned: SearchPlan, studies: dict[str, Study]) -> None:
             trials += planned.trials(point.label, point.number, Values.from_params(json.loads(point.params)))
     planned.ledger.create(planned.spec, trials)
     planned.ledger.write_points(points)
-
-
-@contextmanager
-def _only_driver(planned: SearchPlan, storage: str | None) -> Iterator[None]:
-    """Lock a search whose studies are in a journal, so that it has one driver. Raises InputError if locked.
-
-    The lock ends with the process. A search whose studies are in a database needs no lock.
-    """
-    if storage:
-        yield
-        return
-    try:
-        with FileLock(planned.ledger.lock_file, timeout=0):
-            yield
-    except Timeout as error:
-        raise InputError(f"{planned.comparison.folder}: another search is running there") from error

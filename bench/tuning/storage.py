@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from switchbench.errors import InputError
+from switchbench.errors import InputError, without_passwords
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -35,7 +35,7 @@ class StudyStorage:
             return RDBStorage(self.url, engine_kwargs={"pool_pre_ping": True})
         except Exception as error:  # each database driver has its own exceptions
             reason = str(error).strip().splitlines()[0]
-            raise InputError(f"--storage {_without_password(self.url)}: {reason}") from error
+            raise InputError(without_passwords(f"--storage {self.url}: {reason}")) from error
 
     def repair(self) -> None:
         """Remove an incomplete last line from the journal, which a killed driver may leave."""
@@ -45,8 +45,3 @@ class StudyStorage:
             if complete < len(content):
                 with self.journal.open("r+b") as stream:
                     stream.truncate(complete)
-
-
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.split('://')[0]}://…{at}{tail}" if at else url

@@ -16,7 +16,7 @@ from switchbench.methods.parts.paths import Paths
 from switchbench.methods.switchers.gates import gates, openness
 from switchbench.methods.switchers.options import SwitcherOptions
 from switchbench.methods.switchers.reading import Reading
-from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns, in_turns
+from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns
 
 
 @register("switcher")
@@ -63,12 +63,12 @@ class Switcher(Method):
 
     @classmethod
     def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
-        progress = (Progress(step, steps, 0) for step in range(1, steps + 1))
-        if config.schedule == "steps":
-            turns = any(in_turns(config, each) and each.every(config.every) for each in progress)
-        else:
-            turns = epochs > 1
-        return None if turns else f"the reader learns at no step of {steps} in {epochs} epochs"
+        turns: Turns = Steps(config, (), target=False) if config.schedule == "steps" else Epochs(config, ())
+        per_epoch = -(-steps // epochs)
+        progress = (Progress(step, steps, (step - 1) // per_epoch) for step in range(1, steps + 1))
+        if any(READER in turns.learning(each) for each in progress):
+            return None
+        return f"the reader never learned in {steps} steps of {epochs} epochs"
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         self.paths = Paths(self.network, batch[0])
