@@ -15,6 +15,7 @@ import pytest
 
 import switchbench
 from switchbench.cli.app import main
+from switchbench.errors import InputError
 from switchbench.store.ledger import Ledger
 
 pytestmark = pytest.mark.cluster
@@ -173,8 +174,17 @@ def test_more_than_a_machine_has_is_one_line(refused: Callable[..., str], ray_cl
     assert line.startswith(expected)
 
 
-def test_a_second_driver_on_the_same_folder_is_refused(tmp_path: Path) -> None:
-    """While the first runs; the trials are trained once each."""
+def test_a_second_driver_on_the_same_folder_is_refused(tmp_path: Path, without_ray: None) -> None:
+    command(tmp_path)
+    with Ledger(tmp_path / "out").only_driver(), pytest.raises(InputError) as caught:
+        switchbench.run(tmp_path / "faults.yaml", tmp_path / "out", mlflow_uri="none")
+    assert str(caught.value) == f"{tmp_path / 'out'}: another run is going on there"
+    assert not stamps(tmp_path)
+
+
+@pytest.mark.slow  # above, within one process
+def test_a_second_driver_is_refused_while_the_first_runs(tmp_path: Path) -> None:
+    """The trials are trained once each."""
     process = start_until(2, tmp_path)
     second = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode == 2
@@ -199,6 +209,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+@pytest.mark.slow  # test_worker.py has a row that cannot be written
 def test_a_full_disk_stops_the_run_with_one_line(tmp_path: Path, small_disk: Path) -> None:
     (tmp_path / "out").symlink_to(small_disk)
     filler = small_disk / "filler"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,29 @@ def test_the_mirror_keeps_the_last_problem(refused: frozenset[int], tmp_path: Pa
         mirror.trial_finished(numbered(number))
     mirror.close()
     assert mirror.problem == ("ConnectionError: row 1" if refused else None)
+
+
+def test_a_run_follows_its_row_whatever_changed(tmp_path: Path) -> None:
+    """Also where MLflow holds a parameter that is another now, which it never changes."""
+    from mlflow import MlflowClient
+
+    def row(status: Status, config: str, **more: Any) -> Row:
+        return replace(numbered(0), status=status, config=config, finished=more.pop("at"), **more)
+
+    ledger = Ledger(tmp_path)
+    failed = row(Status.FAILED, '{"dataset": {"path": "/a"}, "extra": 1}', at="2026-01-01T00:00:00+00:00")
+    done = row(
+        Status.OK,
+        '{"dataset": {"path": "/b"}, "extra": 2}',
+        at="2026-01-02T00:00:00+00:00",
+        test_accuracy=0.5,
+    )
+    assert tracking.sync(ledger, [failed]) == 1
+    assert tracking.sync(ledger, [done]) == 1
+    assert tracking.sync(ledger, [done]) == 0
+    client = MlflowClient(ledger.mlflow_uri)
+    (run,) = client.search_runs([client.get_experiment_by_name(ledger.name()).experiment_id])  # type: ignore[union-attr]
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["status"] == "ok"
+    assert run.data.metrics["test_accuracy"] == 0.5
+    assert run.data.params == {"extra": "1"}

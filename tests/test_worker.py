@@ -1,5 +1,6 @@
 """What a worker records, and the display that shows it."""
 
+import errno
 import io
 import json
 import resource
@@ -7,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from rich.console import Console
 
 from switchbench.cluster import worker
-from switchbench.cluster.worker import Job, execute
+from switchbench.cluster.worker import Job, NotStored, execute
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.row import Status
 from switchbench.spec import file as specs
@@ -94,6 +96,36 @@ def test_a_lost_workers_reason_is_read_from_where_tune_has_just_written_it(tmp_p
     assert failure_reason(trial) == "the worker process died"
     error_file.write_text("Failure # 1\nKeyError: 'x'\n")
     assert failure_reason(trial) == "KeyError: 'x'"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("Failure # 1\nThe actor died because its node has died. Node Id: ab\n", True),
+        ("Failure # 1\nActorUnavailableError: The actor a is unavailable: RpcError: RPC Error\n", True),
+        ("Failure # 1\nThe actor died unexpectedly before finishing this task.\n", False),
+        ("Failure # 1\nits node has died\nFailure # 2\nKeyError: 'x'\n", False),
+    ],
+)
+def test_a_lost_node_is_told_from_a_method_that_fails(tmp_path: Path, text: str, fault: bool) -> None:
+    from types import SimpleNamespace
+
+    from switchbench.cluster.lost_workers import is_clusters_fault
+
+    (tmp_path / "error.txt").write_text(text)
+    assert is_clusters_fault(SimpleNamespace(error_file=str(tmp_path / "error.txt"))) == fault
+
+
+def test_a_row_that_cannot_be_written_stops_the_run_and_is_not_trained_again(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: Any
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job, plan = prepare(tmp_path, spec)
+    monkeypatch.setattr(Ledger, "write", full)
+    with pytest.raises(NotStored, match=f"cannot write to {tmp_path}: No space left on device"):
+        execute(plan[0], job)
 
 
 def test_a_gpu_that_is_not_there_is_a_failure_and_no_cpu_run(

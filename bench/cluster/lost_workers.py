@@ -10,6 +10,15 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
 WORKER_DIED = "the worker process died"
+CLUSTER_FAULTS = (
+    "its node has died",
+    "node was terminated",
+    "NodeDiedError",
+    "ActorUnavailableError",
+    "is unavailable: RpcError",
+    "Connection reset by peer",
+)
+"""What Ray's errors say where a node is lost or cannot be reached."""
 
 
 def record_lost_point(trials: Sequence[TrialConfig], job: Job, reason: str) -> Row:
@@ -26,6 +35,18 @@ def rows_of_lost_point(trials: Sequence[TrialConfig], job: Job) -> list[Row]:
     rows = [ledger.row(config.trial_id) for config in trials]
     measured = [row for row in rows if row and row.status == Status.VALIDATED]
     return measured if lost in measured else [*measured, lost]  # it may have died after the last trial
+
+
+def is_clusters_fault(trial: Any) -> bool:
+    """Return whether the cluster, and not the trial, is why Tune gave up a trial.
+
+    Such a trial has no row, so that it counts as missing and never against its method.
+
+    Args:
+        trial: Tune's trial. Its error file is read, as in :func:`failure_reason`.
+    """
+    last = Path(trial.error_file).read_text().rpartition("Failure #")[2]
+    return any(sign in last for sign in CLUSTER_FAULTS)
 
 
 def failure_reason(trial: Any) -> str:

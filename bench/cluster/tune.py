@@ -21,7 +21,12 @@ import ray
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
-from switchbench.cluster.lost_workers import failure_reason, record_lost_point, rows_of_lost_point
+from switchbench.cluster.lost_workers import (
+    failure_reason,
+    is_clusters_fault,
+    record_lost_point,
+    rows_of_lost_point,
+)
 from switchbench.cluster.points import Point, PointSource, Pruner
 from switchbench.cluster.worker import Job, NotStored, execute_point
 from switchbench.errors import RunStopped
@@ -283,6 +288,10 @@ class _ObserverCallback(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
         try:
+            if is_clusters_fault(trial) and not self._searcher:
+                problem = "%s: lost with its node or connection; run the same command again for it"
+                logging.getLogger(__name__).warning(problem, trial.config["trials"][0]["trial_id"])
+                return
             trials = [TrialConfig.from_plan(planned) for planned in trial.config["trials"]]
             row = record_lost_point(trials, self._job, failure_reason(trial))
             if self._searcher:

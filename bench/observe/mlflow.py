@@ -99,6 +99,7 @@ class Experiment:
             Whether anything was sent; False if the run was up to date.
         """
         from mlflow.entities import Metric, Param, RunTag
+        from mlflow.exceptions import MlflowException
 
         trial_id, stamp = row.trial_id, f"{row.finished} {row.label}"
         run_id, sent_stamp = self._runs.get(trial_id, ("", ""))
@@ -115,7 +116,13 @@ class Experiment:
         parameters = [Param(key, str(value)) for key, value in _parameters(row).items()]
         tags = [RunTag(key, str(row[key] or "")[:5_000]) for key in used_as("tag")]
         tags.append(RunTag("mlflow.runName", _run_name(row)))
-        self._client.log_batch(run_id, metrics[:METRIC_BATCH], parameters, tags)
+        try:
+            self._client.log_batch(run_id, metrics[:METRIC_BATCH], parameters, tags)
+        except MlflowException as error:
+            if "param" not in str(error):
+                raise
+            # A run that has other parameters keeps them: MLflow changes none. All else follows the ledger.
+            self._client.log_batch(run_id, metrics[:METRIC_BATCH], tags=tags)
         for start in range(METRIC_BATCH, len(metrics), METRIC_BATCH):
             self._client.log_batch(run_id, metrics[start : start + METRIC_BATCH])
         self._client.set_terminated(run_id, "FAILED" if row.status == Status.FAILED else "FINISHED")
@@ -230,7 +237,7 @@ def _parameters(row: Row) -> dict[str, Any]:
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk(f"{prefix}.{key}" if prefix else key, inner)
-        elif not prefix.endswith(".label"):
+        elif not prefix.endswith((".label", "dataset.path")):
             flat[prefix] = value
 
     walk("", json.loads(row.config or "{}"))
