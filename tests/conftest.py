@@ -20,6 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from switchbench.datasets import MissingData, load
 from switchbench.methods import METHODS
+from switchbench.registration import is_own
 from switchbench.spec.trial import TrialConfig
 
 MakeConfig = Callable[..., TrialConfig]
@@ -64,8 +65,11 @@ def spec() -> dict[str, Any]:
 
 @pytest.fixture
 def shipped_methods() -> Iterator[None]:
-    """What a test's plug-ins register is taken back."""
+    """Only methods that ship are registered while a test runs: no plug-in of another test, nor of this one after."""
     before = dict(METHODS)
+    for name, method in before.items():
+        if not is_own(method):
+            del METHODS[name]
     yield
     METHODS.clear()
     METHODS.update(before)
