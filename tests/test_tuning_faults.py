@@ -21,7 +21,7 @@ from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 
 pytestmark = pytest.mark.cluster
-KILLS, POINTS = (10, 40) if os.environ.get("CAMPAIGN") else (2, 6)
+KILLS, POINTS = (10, 40) if os.environ.get("CAMPAIGN") else (2, 8)
 SPEC = """
 name: faults
 networks: [{network: mlp, hidden: [30]}]
