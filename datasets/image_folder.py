@@ -72,6 +72,8 @@ def image_folder(folder: Path, config: FolderConfig) -> Data:
         if classes != test_classes:
             unpaired = ", ".join(sorted(classes ^ test_classes))
             raise MissingData(f"path: {config.path}: train and test have different classes ({unpaired})")
+        if not classes:
+            raise MissingData(f"path: {config.path}: holds no images train/CLASS/IMAGE and test/CLASS/IMAGE")
         numbers = {name: number for number, name in enumerate(sorted(classes))}
         train, test = (
             Images(_stack(config, images), torch.tensor([numbers[name] for name, _ in images]))
@@ -79,8 +81,6 @@ def image_folder(folder: Path, config: FolderConfig) -> Data:
         )
         return Data(train, test, len(classes))
 
-    if not config.files():
-        raise MissingData(f"path: {config.path}: holds no images train/CLASS/IMAGE and test/CLASS/IMAGE")
     return cached(folder, f"image-folder-{config.channels}-{config.size}", config.content(), decode)
 
 
