@@ -29,9 +29,9 @@ def record_lost_point(trials: Sequence[TrialConfig], job: Job, reason: str) -> R
     return record_lost(trials[index], job, reason)
 
 
-def rows_of_lost_point(trials: Sequence[TrialConfig], job: Job) -> list[Row]:
+def rows_of_lost_point(trials: Sequence[TrialConfig], job: Job, lost: Row) -> list[Row]:
     """Return the rows of a lost point: of the trials that are measured, then of the one that was running."""
-    lost, ledger = record_lost_point(trials, job, WORKER_DIED), Ledger(job.folder)
+    ledger = Ledger(job.folder)
     rows = [ledger.row(config.trial_id) for config in trials]
     measured = [row for row in rows if row and row.status == Status.VALIDATED]
     return measured if lost in measured else [*measured, lost]  # it may have died after the last trial

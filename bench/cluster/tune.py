@@ -186,10 +186,10 @@ class _PointSearcher(Searcher):
         if rows := _rows(result):  # else nothing was stored, and the next driver runs the point again
             self._tell(point, rows)
 
-    def tell_lost(self, trial_id: str) -> None:
-        """Tell the source of a point whose worker died, once the reason is in the ledger."""
+    def tell_lost(self, trial_id: str, lost: Row) -> None:
+        """Tell the source of a point whose worker died, with the row that says why."""
         point = self._points.pop(trial_id)
-        self._tell(point, rows_of_lost_point(point.trials, self._job))
+        self._tell(point, rows_of_lost_point(point.trials, self._job, lost))
 
     def _tell(self, point: Point, rows: list[Row]) -> None:
         try:
@@ -295,7 +295,7 @@ class _ObserverCallback(tune.Callback):
             trials = [TrialConfig.from_plan(planned) for planned in trial.config["trials"]]
             row = record_lost_point(trials, self._job, failure_reason(trial))
             if self._searcher:
-                self._searcher.tell_lost(trial.trial_id)
+                self._searcher.tell_lost(trial.trial_id, row)
             self._notify(lambda observer: observer.trial_finished(row))
         except Exception:
             logging.getLogger(__name__).exception("could not record a lost trial")
