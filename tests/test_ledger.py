@@ -49,7 +49,8 @@ def test_rows_come_back_as_written(filled: tuple[Ledger, list[Any]]) -> None:
 
 def test_failures_are_never_done(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, plan = filled
-    assert [ledger.done(config.trial_id) for config in plan[:5]] == [True, False, True, True, False]
+    ids = [config.trial_id for config in plan[:5]]
+    assert ledger.done(ids) == {ids[0], ids[2], ids[3]}
 
 
 def test_results_are_the_plan_with_what_is_missing(filled: tuple[Ledger, list[Any]]) -> None:
@@ -129,7 +130,7 @@ def test_a_node_without_the_folder_loses_no_row_in_silence(
 def test_a_broken_file_is_a_trial_to_run(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, plan = filled
     (ledger.folder / "trials" / f"{plan[0].trial_id}.parquet").write_bytes(b"PAR1")
-    assert not ledger.done(plan[0].trial_id)
+    assert not ledger.done([plan[0].trial_id])
     assert ledger.results()["status"].iloc[0] == "missing"
 
 
@@ -234,3 +235,62 @@ def test_pairs_are_what_entries_say(tmp_path: Path, spec: dict[str, Any]) -> Non
     two = [{"method": "dst", "against": "str"}, "str"]
     with pytest.raises(InputError, match="'dst': against: 'str' and 'dst' both find their own density"):
         specs.parse(spec | {"methods": two})
+
+
+def test_gathered_trials_are_found_at_every_moment(filled: tuple[Ledger, list[Any]]) -> None:
+    """Readers with a ledger of their own see every trial while their files are gathered again and again."""
+    ledger, plan = filled
+    before, ids = ledger.results(), [config.trial_id for config in plan]
+    done = ledger.done(ids)
+    rows = [row for trial_id in ids if (row := ledger.row(trial_id))]
+    stop, seen = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.append((Ledger(ledger.folder).done(ids), ledger.row(rows[0].trial_id)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(5):
+            assert ledger.compact() == len(rows)
+            assert not list((ledger.folder / "trials").iterdir())
+            for row in rows:
+                ledger.write(row, [{"epoch": 0, "loss": 1.5}])
+    finally:
+        stop.set()
+        reader.join()
+    assert len(seen) > 3
+    assert all(found == (done, rows[0]) for found in seen)
+    ledger.compact()
+    assert ledger.compact() == 0
+    assert ledger.results().equals(before)
+    assert ledger.curves(rows[0].trial_id) == [{"epoch": 0, "loss": 1.5}]
+    assert ledger.row("unknown") is None
+
+
+def test_gathering_keeps_what_was_gathered_and_leaves_what_is_broken(
+    filled: tuple[Ledger, list[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger, plan = filled
+    ledger.compact()
+    broken = ledger.folder / "trials" / f"{plan[6].trial_id}.parquet"
+    broken.write_bytes(b"PAR1")
+    newer = row_of(plan[1], Status.OK, test_accuracy=0.25)
+    ledger.write(newer, [{"epoch": 0, "loss": 0.5, "other": 2.0}])
+    assert ledger.row(plan[1].trial_id) == newer
+    assert ledger.compact() == 1
+    assert broken.exists()
+    assert str(broken) in caplog.text
+    assert ledger.row(plan[1].trial_id) == newer
+    assert ledger.curves(plan[1].trial_id) == [{"epoch": 0, "loss": 0.5, "other": 2.0}]
+    assert ledger.curves(plan[0].trial_id) == [{"epoch": 0, "loss": 1.5}]
+    assert ledger.results()["status"].tolist()[:7] == [
+        "ok", "ok", "diverged", "skipped", "missing", "missing", "missing",
+    ]  # fmt: skip
+
+
+def test_nothing_is_gathered_while_a_run_goes_on(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, _ = filled
+    with ledger.only_driver(), pytest.raises(InputError, match="another run is going on there"):
+        ledger.compact()

@@ -69,7 +69,7 @@ class Driver:
     def __init__(self, folder: Path, given: dict[str, Any], url: str | None = None) -> None:
         self.planned = plan(given, folder)
         self.planned.ledger.folder.mkdir(parents=True, exist_ok=True)
-        place = StudyStorage(self.planned.ledger.journal, url)
+        place = StudyStorage(str(self.planned.ledger.journal), url)
         self.studies = {
             label: Study(
                 place,
@@ -435,7 +435,7 @@ def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
     journal = tmp_path / "search" / "study.journal"
     with journal.open("ab") as stream:
         stream.write(b'{"op_code": 5, "worker')
-    StudyStorage(journal, None).repair()
+    StudyStorage(str(journal), None).repair()
     driver = Driver(tmp_path, given)
     assert driver.points() == 1
     assert len(driver.table()) == 3

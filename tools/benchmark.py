@@ -107,7 +107,7 @@ def search_overhead(sampler: str, points: int = 40) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         planned = plan(spec, folder)
         planned.ledger.folder.mkdir(parents=True)
-        storage = StudyStorage(planned.ledger.journal, None)
+        storage = StudyStorage(str(planned.ledger.journal), None)
         space = planned.spaces["switcher"]
         study = Study(storage, "overhead", planned.config, space, planned.identity("switcher"))
         source = StudySource(planned, {"switcher": study}, PointDisplay(Console(quiet=True), points, 0))

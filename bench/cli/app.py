@@ -171,6 +171,17 @@ def sync(results: Results, mlflow_uri: MlflowUri = None) -> None:
 
 
 @app.command()
+def compact(results: Results) -> None:
+    """Gather the thousands of small files of finished trials into a few; every result stays readable."""
+    from switchbench.store.ledger import Ledger
+    from switchbench.store.search import SearchLedger
+
+    ledger = Ledger(results)
+    gathered = ledger.compact() + SearchLedger(ledger).compact()
+    typer.echo(f"{gathered:,} trials gathered in {ledger.folder}")
+
+
+@app.command()
 def check(
     what: Annotated[
         str,

@@ -65,10 +65,16 @@ class RunContext:
         Yields:
             Observers that must receive the rows; an empty list if MLflow is off.
         """
+        owner = comparison or ledger
         if is_off(self.mlflow_uri):
             yield []
             return
-        owner = comparison or ledger
+        if not self.mlflow_uri and not owner.mlflow_uri:
+            self.console.print(
+                f"MLflow is off: {owner.folder} cannot hold its database; name one with --mlflow-uri"
+            )
+            yield []
+            return
         mirror = Mirror(ledger, self.mlflow_uri or (owner.mlflow_uri if comparison else None))
         mirror.start()
         yield [mirror]

@@ -36,6 +36,7 @@ from switchbench.row import Row
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
+from switchbench.store.objects import StorePath
 
 ROOM_BYTES = 100_000
 """A disk with less room is full."""
@@ -102,9 +103,8 @@ def _run_tune(
     tune_config: tune.TuneConfig,
     searcher: "_PointSearcher | None" = None,
 ) -> None:
-    scratch = Ledger(job.folder).scratch
     tune_config.reuse_actors, tune_config.trial_dirname_creator = True, _dirname
-    try:
+    with Ledger(job.folder).scratch() as scratch:
         for module in modules:
             cloudpickle.register_pickle_by_value(module)
         resources = job.resources
@@ -136,8 +136,6 @@ def _run_tune(
                 callback.problem = callback.problem or f"cannot write to {job.folder}: {error}"
             if callback.problem:
                 raise RunStopped(callback.problem, os.EX_IOERR)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _capacity(resources: Resources) -> int:
@@ -324,9 +322,9 @@ class _StopOnProblem(tune.Stopper):
         return self._callback.problem is not None
 
 
-def _is_full(folder: Path) -> bool:
+def _is_full(folder: StorePath) -> bool:
     """Return whether nothing more can be written to a folder."""
-    return shutil.disk_usage(folder).free < ROOM_BYTES
+    return isinstance(folder, Path) and shutil.disk_usage(folder).free < ROOM_BYTES
 
 
 def _rows(result: dict[str, Any] | None) -> list[Row]:

@@ -25,6 +25,7 @@ from switchbench.row import Row, Status
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
+from switchbench.store.objects import StorePath
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.control import Control, Watch
 from switchbench.trial.outcomes import Unmeasured
@@ -35,7 +36,7 @@ from switchbench.trial.run import run_trial
 class Job:
     """Settings that all trials of a run share. They are sent to every worker."""
 
-    folder: Path
+    folder: StorePath
     """Folder of the ledger."""
     data_folder: Path
     """Folder of the data sets."""

@@ -19,6 +19,7 @@ from switchbench.spec.scope import matches
 from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
+from switchbench.store.objects import StorePath
 from switchbench.trial.estimate import Estimate, estimate, total
 
 RESULTS = Path("results")
@@ -95,7 +96,7 @@ def resolve(spec: SpecLike, changes: Iterable[str] = ()) -> Spec:
     return parse(with_changes(plain, changes))
 
 
-def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> Plan:
+def plan(spec: SpecLike, out: str | StorePath | None = None, changes: Iterable[str] = ()) -> Plan:
     """Resolve a spec, and find the trials that its ledger lacks. Nothing is written.
 
     Args:
@@ -116,7 +117,8 @@ def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] =
     ledger = Ledger(out or RESULTS / resolved.name)
     try:
         trials = resolved.trials()
-        todo = [trial for trial in trials if not ledger.done(trial.trial_id)]
+        done = ledger.done([trial.trial_id for trial in trials])
+        todo = [trial for trial in trials if trial.trial_id not in done]
     except MissingData as error:
         raise InputError(str(error)) from error
     except OSError as error:

@@ -1,7 +1,6 @@
 """Reports of a comparison, and of the search before it, from the stored results."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
@@ -10,11 +9,12 @@ from switchbench import reports
 from switchbench.errors import InputError, unknown
 from switchbench.observe.terminal import plain_console
 from switchbench.store.ledger import Ledger
+from switchbench.store.objects import StorePath
 from switchbench.store.search import SearchLedger
 
 
 def report(
-    folder: str | Path, console: Console | None = None, pairs: Iterable[tuple[str, str]] = ()
+    folder: str | StorePath, console: Console | None = None, pairs: Iterable[tuple[str, str]] = ()
 ) -> pd.DataFrame:
     """Write the report of a comparison and print its table.
 
@@ -34,17 +34,18 @@ def report(
     results = ledger.results()
     pairs = [*ledger.pairs(), *_validated(pairs, results)]
     try:
-        written = reports.write(results, ledger.report, ledger.name(), pairs)
-        ledger.write_compact(results)
+        with ledger.report_folder() as local:
+            written = reports.write(results, local, ledger.name(), pairs)
+            ledger.write_compact(local, results)
+            files = ", ".join(sorted(path.name for path in local.iterdir()))
     except OSError as error:
         raise InputError(f"report folder {ledger.report}: {error.strerror or error}") from error
     reports.terminal(written, console)
-    files = ", ".join(sorted(path.name for path in ledger.report.iterdir()))
     console.print(f"{ledger.report}: {files}", soft_wrap=True)
     return results
 
 
-def report_search(folder: str | Path, console: Console | None = None) -> bool:
+def report_search(folder: str | StorePath, console: Console | None = None) -> bool:
     """Write the tables and figures of the search that chose a comparison's methods, and print the tables.
 
     Args:
@@ -63,7 +64,9 @@ def report_search(folder: str | Path, console: Console | None = None) -> bool:
     if points is None:
         return False
     title = search.name()
-    for grid in reports.write_search(points, ledger.report, title):
+    with ledger.report_folder() as local:
+        grids = reports.write_search(points, local, title)
+    for grid in grids:
         reports.print_grid(grid, f"{title}: search", console or plain_console(stderr=True))
     return True
 

@@ -124,7 +124,7 @@ def _without_failed_starts(planned: Plan, job: Job, observers: list[Observer]) -
 
 def _resume_message(planned: Plan) -> str:
     ledger, trials = planned.ledger, planned.trials
-    done = sum(ledger.done(trial.trial_id) for trial in trials)
+    done = len(ledger.done([trial.trial_id for trial in trials]))
     return (
         f"{done} of {len(trials)} trials are done and stored in {ledger.folder}; "
         "run the same command again to continue"

@@ -56,7 +56,7 @@ class Experiment:
         self._client = MlflowClient(tracking_uri=uri or ledger.mlflow_uri)
         name = ledger.name()
         existing = self._client.get_experiment_by_name(name)
-        artifacts = None if uri else ledger.mlflow_artifacts.as_uri()
+        artifacts = None if uri else ledger.mlflow_artifacts
         self._id = existing.experiment_id if existing else self._client.create_experiment(name, artifacts)
         self._runs: dict[str, tuple[str, str]] = {}
         """MLflow's run id and the stamp of the row that was sent, by trial id."""
@@ -136,7 +136,8 @@ class Experiment:
             return
         run_id, _ = self._runs.get(REPORT_ID, ("", ""))
         run_id = run_id or self._create(REPORT_ID, REPORT_ID)
-        self._client.log_artifacts(run_id, str(self._ledger.report), "report")
+        with self._ledger.report_files() as local:
+            self._client.log_artifacts(run_id, str(local), "report")
         self._client.set_terminated(run_id, "FINISHED")
 
     def _create(self, trial_id: str, run_name: str) -> str:

@@ -9,68 +9,76 @@
     DIR/checkpoints/<trial id>.pt    the last checkpoint of a long trial that is not finished
     DIR/networks/<trial id>.pt       a finished network that is stored
     DIR/report/                      tables and figures, and results.parquet: all rows in one file
-    DIR/results.parquet              a published copy of that file: its rows count as stored trials
+    DIR/results.parquet              trials that were gathered or published: its rows count as stored trials
+    DIR/curves.parquet               their curves, if they were gathered
     DIR/best.yaml                    the comparison with the best points of a search
     DIR/search/                      the search's own ledger (:mod:`switchbench.store.search`)
     DIR/lock                         held by a driver that runs trials, so that there is one at a time
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
-A trial has a result if its file exists, so files are written atomically. Trials are not locked: if two
-workers run the same trial, both write the same row.
+DIR is a local or mounted folder, or is in an object store (:mod:`switchbench.store.objects`). A trial has a
+result if its file exists, so files are written atomically. Trials are not locked: if two workers run the same
+trial, both write the same row.
 """
 
 import logging
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, replace
-from functools import cached_property
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from switchbench.atomic_files import atomic_write
 from switchbench.errors import InputError
 from switchbench.row import PlannedTrial, Row, Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.file import dump
 from switchbench.spec.trial import TrialConfig
 from switchbench.store import parquet
+from switchbench.store.lock import locked
+from switchbench.store.objects import StorePath, resolved, write_stream
 from switchbench.store.tensors import NetworkStore
 
 StoredT = TypeVar("StoredT", bound=PlannedTrial)
+ID = "trial_id"
+PLANNED = [field.name for field in fields(PlannedTrial)]
+READERS = 2 * (os.cpu_count() or 1)
+"""Threads that read small files."""
 
 
 class Ledger:
-    """The results of one comparison in a folder on a local or mounted file system."""
+    """The results of one comparison in a folder, or in an object store."""
 
-    def __init__(self, folder: str | Path) -> None:
-        """Name the files of a folder; nothing is read or written. Raises InputError if it is a URL."""
-        if re.match(r"[a-z][a-z0-9+]+:/", str(folder)):  # a Path drops one of the two slashes
-            raise InputError(f"output folder {folder}: should be a local or mounted folder, not a URL")
-        try:
-            self.folder = Path(folder).resolve()
-            self.folder.exists()
-        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or no path at all
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"output folder {str(folder)[:100]}: {reason}") from error
+    def __init__(self, folder: str | StorePath) -> None:
+        """Name the files of a folder; nothing is read or written. Raises InputError if it is no folder."""
+        self.folder = resolved(folder)
         self.report = self.folder / "report"
-        self.scratch = self.folder / ".ray"
-        self.mlflow_uri = f"sqlite:///{self.folder / 'mlflow.db'}"
-        self.mlflow_artifacts = self.folder / "mlflow"
         self.networks = NetworkStore(self.folder / "networks")
         self.best_file = self.folder / "best.yaml"
         self.lock_file = self.folder / "lock"
         self._spec_file = self.folder / "spec.yaml"
-        self._published_file = self.folder / "results.parquet"
+        self._gathered_file = self.folder / "results.parquet"
+        self._gathered_curves_file = self.folder / "curves.parquet"
         self._plan_file = self.folder / "plan.parquet"
         self._trials = self.folder / "trials"
         self._curves = self.folder / "curves"
+
+    @property
+    def mlflow_uri(self) -> str | None:
+        """The default MLflow database; None in an object store, which cannot hold one."""
+        return f"sqlite:///{self.folder / 'mlflow.db'}" if isinstance(self.folder, Path) else None
+
+    @property
+    def mlflow_artifacts(self) -> str | None:
+        """Where the default MLflow database keeps files, as a URI; None where there is none."""
+        return (self.folder / "mlflow").as_uri() if isinstance(self.folder, Path) else None
 
     def check_writable(self) -> None:
         """Check early that the folder can be written. Nothing is written.
@@ -79,6 +87,12 @@ class Ledger:
             InputError: It certainly cannot be written.
         """
         existing = self.folder
+        if not isinstance(existing, Path):
+            try:
+                existing.exists()
+            except OSError as error:
+                raise InputError(f"output folder {existing}: {' '.join(str(error).split())}") from error
+            return
         while not existing.exists():
             existing = existing.parent
         if not existing.is_dir():
@@ -86,25 +100,48 @@ class Ledger:
         if not os.access(existing, os.W_OK | os.X_OK):
             raise InputError(f"output folder {self.folder}: Permission denied: {existing}")
 
-    @contextmanager
-    def only_driver(self) -> Iterator[None]:
-        """Be the only driver that runs trials of this folder. The lock ends with the process.
+    def only_driver(self) -> AbstractContextManager[None]:
+        """Be the only driver that runs trials of this folder, for a block. The lock ends with the process.
 
         Raises:
             InputError: Another driver is running, or the folder cannot be written.
         """
-        lock = FileLock(self.lock_file, timeout=0)
+        return locked(self.lock_file, wait=False)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a local folder for Ray Tune. It is removed at the end; after a kill, at the end of the next."""
+        if isinstance(self.folder, Path):
+            folder = self.folder / ".ray"
+        else:
+            folder = Path(tempfile.mkdtemp(prefix="switchbench-"))
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            raise InputError(f"{self.folder}: another run is going on there") from error
-        except OSError as error:
-            raise InputError(f"output folder {self.folder}: {error.strerror or error}") from error
-        try:
-            yield
+            yield folder
         finally:
-            lock.release()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def report_folder(self) -> Iterator[Path]:
+        """Yield a local folder for the report. Its files are sent to the object store at the end of the block."""
+        if isinstance(self.report, Path):
+            self.report.mkdir(parents=True, exist_ok=True)
+            yield self.report
+            return
+        with tempfile.TemporaryDirectory(prefix="switchbench-") as name:
+            yield Path(name)
+            for file in sorted(Path(name).iterdir()):
+                (self.report / file.name).write_bytes(file.read_bytes())
+
+    @contextmanager
+    def report_files(self) -> Iterator[Path]:
+        """Yield a local folder with the files of the report, to be read; it may be empty."""
+        if isinstance(self.report, Path):
+            yield self.report
+            return
+        with tempfile.TemporaryDirectory(prefix="switchbench-") as name:
+            for file in self.report.iterdir():
+                (Path(name) / file.name).write_bytes(file.read_bytes())
+            yield Path(name)
 
     def create(self, spec: Spec, plan: list[TrialConfig]) -> None:
         """Make the folder, and write the spec and the plan.
@@ -127,7 +164,7 @@ class Ledger:
     @property
     def has_comparison(self) -> bool:
         """Whether the folder holds a plan or a published table."""
-        return self._plan_file.exists() or self._published_file.exists()
+        return self._plan_file.exists() or self._gathered_file.exists()
 
     def write_best(self, spec: Spec) -> None:
         """Store the comparison with the best points of a search."""
@@ -154,22 +191,19 @@ class Ledger:
         warning names it. Rows of a published table in the folder count as stored, so that a published
         comparison can be extended.
         """
-        path = self._trials / f"{trial_id}.parquet"
-        stored = parquet.read_if_sound(path)
-        try:
-            rows = _stored(Row, stored, path)
-            if [row.trial_id for row in rows] not in ([], [trial_id]):
-                raise InputError(f"{path}: should hold one row, of trial {trial_id}")
-        except InputError as error:
-            logging.getLogger(__name__).warning("%s; it counts as missing", error)
-            rows = []
-        return rows[0] if rows else self._published.get(trial_id)
+        return self._small_row(trial_id) or self._gathered_row(trial_id)
 
     def curves(self, trial_id: str) -> list[dict[str, float]]:
         """Return the stored curves of a trial, one point per epoch; empty if there are none."""
-        return parquet.read_if_sound(self._curves / f"{trial_id}.parquet")
+        stored = parquet.read_if_sound(self._curves / f"{trial_id}.parquet")
+        if stored:
+            return stored
+        gathered = parquet.read_if_sound(self._gathered_curves_file, trial_id=trial_id)
+        return [
+            {key: point[key] for key in point if key != ID and point[key] is not None} for point in gathered
+        ]
 
-    def checkpoint(self, trial_id: str) -> Path:
+    def checkpoint(self, trial_id: str) -> StorePath:
         """Return the path of a trial's checkpoint, which exists until the trial has its row."""
         return self.folder / "checkpoints" / f"{trial_id}.pt"
 
@@ -179,12 +213,14 @@ class Ledger:
         Raises:
             InputError: The folder holds no comparison.
         """
-        return (row for row in self._all_rows() if row.status != Status.MISSING)
+        rows = (Row.stored(plain) for plain in parquet.plain_rows(self.results(), Row))
+        return (row for row in rows if row.status != Status.MISSING)
 
-    def done(self, trial_id: str) -> bool:
-        """Return whether a trial has a final status and need not run again."""
-        row = self.row(trial_id)
-        return row is not None and row.status.settled()
+    def done(self, trial_ids: Collection[str]) -> set[str]:
+        """Return the trials that have a final status and need not run again."""
+        stored = self._stored(trial_ids)
+        final = [status for status in Status if status.settled()]
+        return set(stored.loc[stored["status"].isin(final), ID])
 
     def results(self) -> pd.DataFrame:
         """Return the table of the comparison.
@@ -196,13 +232,45 @@ class Ledger:
         Raises:
             InputError: The folder holds no comparison.
         """
-        if self._published_file.exists() and not self._plan_file.exists():
-            return parquet.read_table(self._published_file, Row)
-        return parquet.frame(self._all_rows(), Row)
+        if self._gathered_file.exists() and not self._plan_file.exists():
+            return parquet.read_table(self._gathered_file, Row)
+        plan = parquet.frame(self._plan(), PlannedTrial)
+        measured = self._stored(plan[ID]).drop(columns=[name for name in PLANNED if name != ID])
+        table = plan.merge(measured, on=ID, how="left", validate="one_to_one")
+        return parquet.typed(table.fillna({"status": Status.MISSING}), Row)
 
-    def write_compact(self, results: pd.DataFrame) -> None:
+    def write_compact(self, folder: Path, results: pd.DataFrame) -> None:
         """Write a table of results as one small file in the folder of the report, to be published."""
-        parquet.write_table(self.report / self._published_file.name, results, Row)
+        parquet.write_table(folder / self._gathered_file.name, results, Row)
+
+    def compact(self) -> int:
+        """Gather the files of finished trials into one file, and their curves into another.
+
+        Each trial has its row at every moment: its own file is deleted once the gathered file is written, and
+        readers look for its own file first.
+
+        Returns:
+            The number of rows that were gathered now.
+
+        Raises:
+            InputError: A run is going on in the folder, or a file cannot be written.
+        """
+        with self.only_driver():
+            files = self._small_files()
+            rows = [row for row in self._small_rows(files) if row]
+            if not rows:
+                return 0
+            ids = [row.trial_id for row in rows]
+            try:
+                curves = [{ID: trial_id, **point} for trial_id in ids for point in self.curves(trial_id)]
+                parquet.gather(self._gathered_curves_file, curves, ID)
+                parquet.gather(self._gathered_file, rows, ID, Row)
+            except OSError as error:
+                raise InputError(f"{self.folder}: {error.strerror or error}") from error
+            for trial_id in ids:
+                (self._trials / f"{trial_id}.parquet").unlink(missing_ok=True)
+                (self._curves / f"{trial_id}.parquet").unlink(missing_ok=True)
+        return len(ids)
 
     def name(self) -> str:
         """Return the name of the comparison; without a spec, the name of the folder.
@@ -225,15 +293,54 @@ class Ledger:
         entries = [entry for entry in methods or [] if isinstance(entry, dict) and "against" in entry]
         return [(str(entry.get("label", entry.get("method"))), str(entry["against"])) for entry in entries]
 
-    def _all_rows(self) -> Iterable[Row]:
-        for planned in self._plan():
-            row = self.row(planned.trial_id)
-            yield replace(row, **asdict(planned)) if row else Row(**asdict(planned), status=Status.MISSING)
+    def _small_files(self) -> set[str]:
+        """Return the ids of trials that have a file of their own."""
+        if isinstance(self._trials, Path) and not self._trials.is_dir():
+            return set()
+        return {file.stem for file in self._trials.iterdir() if file.name.endswith(".parquet")}
 
-    @cached_property
-    def _published(self) -> dict[str, Row]:
-        rows = _stored(Row, parquet.read_if_sound(self._published_file), self._published_file)
-        return {row.trial_id: row for row in rows if row.status != Status.MISSING}
+    def _small_row(self, trial_id: str) -> Row | None:
+        """Return the row in a trial's own file; None if there is none, or another content."""
+        path = self._trials / f"{trial_id}.parquet"
+        try:
+            rows = _stored(Row, parquet.read_if_sound(path), path)
+            if [row.trial_id for row in rows] not in ([], [trial_id]):
+                raise InputError(f"{path}: should hold one row, of trial {trial_id}")
+        except InputError as error:
+            logging.getLogger(__name__).warning("%s; it counts as missing", error)
+            return None
+        return rows[0] if rows else None
+
+    def _small_rows(self, trial_ids: Collection[str]) -> Iterator[Row | None]:
+        """Read trials' own files with several threads."""
+        with ThreadPoolExecutor(READERS) as readers:
+            yield from readers.map(self._small_row, trial_ids)
+
+    def _gathered_row(self, trial_id: str) -> Row | None:
+        found = _stored(
+            Row, parquet.read_if_sound(self._gathered_file, trial_id=trial_id), self._gathered_file
+        )
+        return next((row for row in found if row.status != Status.MISSING), None)
+
+    def _stored(self, trial_ids: Collection[str]) -> pd.DataFrame:
+        """Return the stored rows of trials, without those that have none.
+
+        The gathered file is read last, so that a trial that is gathered at this moment is not missed.
+        """
+        wanted = set(trial_ids)
+        small = [row for row in self._small_rows(sorted(wanted & self._small_files())) if row]
+        rows = parquet.frame(small, Row)
+        if not self._gathered_file.exists() or len(small) == len(wanted):
+            return rows
+        try:
+            gathered = parquet.read_table(self._gathered_file, Row)
+        except parquet.BrokenFile as error:
+            logging.getLogger(__name__).warning("%s; it counts as missing", error)
+            return rows
+        others = (
+            gathered[ID].isin(wanted) & ~gathered[ID].isin(rows[ID]) & (gathered["status"] != Status.MISSING)
+        )
+        return pd.concat([rows, gathered[others].drop_duplicates(ID)]) if len(rows) else gathered[others]
 
     def _plan(self) -> list[PlannedTrial]:
         if not self._plan_file.exists():
@@ -243,14 +350,14 @@ class Ledger:
     def _read_spec(self) -> dict[str, Any]:
         """Read the spec as plain values, without validation: folders of older versions stay readable."""
         try:
-            spec: dict[str, Any] = YAML(typ="safe").load(self._spec_file)
+            spec: dict[str, Any] = YAML(typ="safe").load(self._spec_file.read_bytes())
             spec["name"]
         except (YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise InputError(f"{self._spec_file}: not a spec: its name cannot be read") from error
         return spec
 
 
-def _stored(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: Path) -> list[StoredT]:
+def _stored(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: StorePath) -> list[StoredT]:
     """Make instances from the rows of a file. Raises InputError, which names the file."""
     try:
         return [row_type.stored(row) for row in rows]
@@ -258,6 +365,6 @@ def _stored(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: Pa
         raise InputError(f"{path}: not a table of this version of switchbench: {error}") from error
 
 
-def _write_spec(path: Path, spec: Spec) -> None:
-    with atomic_write(path) as stream:
+def _write_spec(path: StorePath, spec: Spec) -> None:
+    with write_stream(path) as stream:
         stream.write(dump(spec).encode())

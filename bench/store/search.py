@@ -27,7 +27,7 @@ class SearchLedger(Ledger):
         """
         super().__init__(comparison.folder / "search")
         self.journal = self.folder / "study.journal"
-        """Lock of the driver that runs the search or its comparison."""
+        """Optuna's journal. Only a local or mounted folder can hold one."""
         self.opening_file = self.folder / "opening"
         """Lock of the driver that opens the studies."""
         self._points_file = self.folder / "points.parquet"

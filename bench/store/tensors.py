@@ -1,19 +1,19 @@
 """Files of tensors. They are written atomically, and a broken file never stops a run."""
 
+import io
 import logging
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from switchbench.atomic_files import atomic_write
+from switchbench.store.objects import StorePath, write_stream
 
 State = dict[str, Tensor]
 """State of a network, as ``state_dict()`` returns it."""
 
 
-def save(path: Path, content: Any) -> None:
+def save(path: StorePath, content: Any) -> None:
     """Write tensors and plain values atomically; make the folder if it is missing.
 
     Args:
@@ -25,11 +25,11 @@ def save(path: Path, content: Any) -> None:
         RuntimeError: Torch cannot write, for instance on a full disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as stream:
+    with write_stream(path) as stream:
         torch.save(content, stream)
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> Any:
+def load(path: StorePath, device: torch.device | str = "cpu") -> Any:
     """Read a file of :func:`save`.
 
     Args:
@@ -40,7 +40,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Any:
         The content; None if the file is missing or cannot be read, which is logged.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
     except FileNotFoundError:
         return None
     except Exception as error:  # unpickling a broken file may raise any type
@@ -52,7 +52,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Any:
 class NetworkStore:
     """Folder of finished networks by trial id, to start other trials from or to export."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: StorePath) -> None:
         self._folder = folder
 
     def has(self, trial_id: str) -> bool:
@@ -71,5 +71,5 @@ class NetworkStore:
         state: State | None = load(self._path(trial_id))
         return state
 
-    def _path(self, trial_id: str) -> Path:
+    def _path(self, trial_id: str) -> StorePath:
         return self._folder / f"{trial_id}.pt"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from switchbench.errors import InputError, explain
 from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
+from switchbench.store.objects import StorePath, resolved
 from switchbench.trial.run import run_trial
 from switchbench.trial.seeds import generator
 
@@ -30,7 +30,7 @@ class FinishedNetwork:
     """The test images of its data set."""
 
 
-def load_finished(trial: str | Path, notify: Callable[[str], None]) -> FinishedNetwork:
+def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> FinishedNetwork:
     """Load the finished network of a trial. Train it again if the comparison did not keep it.
 
     Identical bits need the same kind of device and the same number of threads, so the trial runs again with
@@ -47,7 +47,7 @@ def load_finished(trial: str | Path, notify: Callable[[str], None]) -> FinishedN
         InputError: The folder has no such trial, the trial has no network, its data set is missing, another
             version of the code ran it, or training it again needs a GPU that this machine lacks.
     """
-    path = Path(trial)
+    path = resolved(trial)
     folder = path.parent.parent if path.parent.name in ("trials", "networks", "curves") else path.parent
     trial_id = path.name.partition(".")[0]
     ledger = Ledger(folder)
@@ -79,7 +79,7 @@ def load_finished(trial: str | Path, notify: Callable[[str], None]) -> FinishedN
     return FinishedNetwork(config, row, network.eval(), splits.test)
 
 
-def _train_again(path: Path, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:
+def _train_again(path: StorePath, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:
     """Train a trial again on the kind of device that it ran on. Raise InputError if there is none."""
     device = "cpu" if row.device == "cpu" else "cuda"
     if device == "cuda" and not torch.cuda.is_available():

@@ -2,13 +2,12 @@
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from switchbench import atomic_files
 from switchbench.store import tensors
+from switchbench.store.objects import StorePath, discard
 
 INTERVAL_SECONDS = 60.0
 """Shortest time between two checkpoints. A trial that takes less time writes none."""
@@ -17,7 +16,7 @@ INTERVAL_SECONDS = 60.0
 class Checkpoint:
     """The file of one trial's last checkpoint. The file exists once a checkpoint is saved."""
 
-    def __init__(self, path: Path, stamp: str, seconds: float = INTERVAL_SECONDS) -> None:
+    def __init__(self, path: StorePath, stamp: str, seconds: float = INTERVAL_SECONDS) -> None:
         """Start the clock; read and write nothing.
 
         Args:
@@ -52,4 +51,4 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Remove the file. Called once the trial has its row."""
-        atomic_files.discard(self.path)
+        discard(self.path)

@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pandas as pd
-from filelock import FileLock
 from rich.console import Console
 
 from switchbench import datasets
@@ -24,6 +23,7 @@ from switchbench.row import PointRow, PointState, to_minimise
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import MethodChoice
 from switchbench.store.ledger import Ledger
+from switchbench.store.lock import locked
 from switchbench.store.search import SearchLedger
 from switchbench.tuning.plan import SearchPlan, plan
 from switchbench.tuning.source import StudySource
@@ -78,9 +78,11 @@ def search(
     warm = _warm_points(planned, warm_start)
     comparison = planned.comparison
     comparison.check_writable()
+    if not storage and not isinstance(comparison.folder, Path):
+        raise InputError(f"--storage: is required with --out {comparison.folder}, which cannot hold a study")
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
     with nullcontext() if storage else planned.ledger.only_driver():
-        study_storage = StudyStorage(planned.ledger.journal, storage)
+        study_storage = StudyStorage(str(planned.ledger.journal), storage)
         study_storage.repair()
         try:
             best = _search(planned, study_storage, warm, context)
@@ -89,7 +91,7 @@ def search(
             raise Interrupted(f"{stored}; run the same command again to continue") from interrupt
         except RunStopped as stop:
             raise RunStopped(f"{stop}; run the same command again to continue", stop.exit_code) from stop
-    with FileLock(planned.ledger.lock_file):  # several drivers may arrive here at the same time
+    with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time
         report_search(comparison.folder, context.console)
         run_planned(plan_comparison(best, comparison.folder), context)
     return comparison.results()
@@ -100,7 +102,9 @@ def _search(
 ) -> Spec:
     """Spend the remaining budget of every method. Return the spec of the comparison of the best points."""
     config = planned.config
-    with FileLock(planned.ledger.opening_file):  # drivers that share a database open it one after another
+    with locked(
+        planned.ledger.opening_file, wait=True
+    ):  # drivers that share a database open it one after another
         studies = {
             label: Study(storage, f"{planned.spec.name}/{label}", config, space, planned.identity(label))
             for label, space in planned.spaces.items()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class StudyStorage:
     """Location of a search's studies. Holds only plain values, so that it can be sent to workers."""
 
-    journal: Path
+    journal: str
     """The journal file."""
     url: str | None
     """URL of a database that is used instead of the journal; None: the journal is used."""
@@ -30,7 +30,7 @@ class StudyStorage:
         from optuna.storages.journal import JournalFileBackend
 
         if self.url is None:
-            return JournalStorage(JournalFileBackend(str(self.journal)))
+            return JournalStorage(JournalFileBackend(self.journal))
         try:
             return RDBStorage(self.url, engine_kwargs={"pool_pre_ping": True})
         except Exception as error:  # each database driver has its own exceptions
@@ -39,9 +39,10 @@ class StudyStorage:
 
     def repair(self) -> None:
         """Remove an incomplete last line from the journal, which a killed driver may leave."""
-        if self.url is None and self.journal.exists():
-            content = self.journal.read_bytes()
+        journal = Path(self.journal)
+        if self.url is None and journal.exists():
+            content = journal.read_bytes()
             complete = content.rfind(b"\n") + 1
             if complete < len(content):
-                with self.journal.open("r+b") as stream:
+                with journal.open("r+b") as stream:
                     stream.truncate(complete)
