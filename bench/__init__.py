@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from switchbench.compare.report import report
     from switchbench.compare.run import run
     from switchbench.compare.sync import sync
-    from switchbench.errors import InputError, Interrupted
+    from switchbench.errors import InputError, RunStopped
     from switchbench.methods import Method, Options, option, register
     from switchbench.row import Row, Status
     from switchbench.spec.comparison import Spec
@@ -37,11 +37,11 @@ __version__ = version("switchbench")
 
 __all__ = [
     "InputError",
-    "Interrupted",
     "Method",
     "Options",
     "Plan",
     "Row",
+    "RunStopped",
     "Spec",
     "Status",
     "TrialConfig",
@@ -62,7 +62,7 @@ _HOMES = {
     "compare.report": ["report"],
     "compare.run": ["run"],
     "compare.sync": ["sync"],
-    "errors": ["InputError", "Interrupted"],
+    "errors": ["InputError", "RunStopped"],
     "methods": ["Method", "Options", "option", "register"],
     "row": ["Row", "Status"],
     "spec.comparison": ["Spec"],

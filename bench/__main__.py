@@ -1,5 +1,5 @@
 """``python -m switchbench`` is the command ``switchbench``."""
 
-from switchbench.cli.app import main
+from switchbench.cli.app import entry
 
-main()
+entry()

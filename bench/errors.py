@@ -1,11 +1,37 @@
 """Errors that end a command, and their one-line messages."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from enum import IntEnum
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line."""
+
+    DONE = 0
+    """Everything is done."""
+    INPUT = 2
+    """Bad input; nothing was changed."""
+    FAILED = 3
+    """Some trials failed, or a check does."""
+    CLUSTER_LOST = os.EX_UNAVAILABLE
+    """The Ray cluster, or the driver itself, was lost; the same command continues."""
+    NOT_WRITABLE = os.EX_IOERR
+    """Results cannot be written, as on a full disk; the same command continues once there is room."""
+    PREEMPTED = os.EX_TEMPFAIL
+    """A batch system has stopped the run, which should be queued again: the same command continues."""
+    INTERRUPTED = 130
+    """Ctrl-C; the same command continues."""
+
+    @classmethod
+    def of(cls, interrupt: KeyboardInterrupt) -> "ExitCode":
+        """Return the code of a run that a signal has stopped."""
+        return cls.PREEMPTED if isinstance(interrupt, Preempted) else cls.INTERRUPTED
 
 
 class InputError(Exception):
@@ -13,15 +39,15 @@ class InputError(Exception):
 
 
 class RunStopped(Exception):
-    """A run cannot go on, as on a full disk. The message says how to continue."""
+    """A run cannot go on: a signal, a full disk, a lost cluster. The message says how to continue."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
 
-class Interrupted(Exception):
-    """Ctrl-C stopped a run. The message says how to continue."""
+class Preempted(KeyboardInterrupt):
+    """A batch system takes the machine away: SIGTERM or SIGUSR1 has arrived."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str], nested: Mapping[str, str] | None = None) -> str:

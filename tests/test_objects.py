@@ -24,6 +24,15 @@ from switchbench.store.ledger import Ledger
 from switchbench.store.objects import ObjectPath, resolved
 from switchbench.trial.checkpoint import Checkpoint
 
+KILLED = """
+name: killed
+networks: [{network: mlp, hidden: [30]}]
+datasets: [digits]
+methods: [dense, random, magnitude]
+densities: [0.2, 0.1]
+seeds: 6
+training: {epochs: 25}
+"""
 SERVER = "from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
 
 
@@ -155,9 +164,7 @@ def test_a_search_needs_a_database(place: str, spec: dict[str, Any], without_ray
 @pytest.mark.slow  # test_a_comparison_runs_once has the store, test_faults.py the kills
 @pytest.mark.cluster
 def test_a_killed_driver_loses_no_trial(place: str, server: dict[str, str], tmp_path: Path) -> None:
-    from test_faults import SPEC, TRIALS
-
-    (tmp_path / "faults.yaml").write_text(SPEC)
+    (tmp_path / "faults.yaml").write_text(KILLED)
     command = [sys.executable, "-m", "switchbench", "run", str(tmp_path / "faults.yaml"), "--out", place]
     environment = os.environ | server
     trials = Ledger(place).folder / "trials"
@@ -179,6 +186,6 @@ def test_a_killed_driver_loses_no_trial(place: str, server: dict[str, str], tmp_
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     after = stamps()
-    assert len(after) == TRIALS
+    assert len(after) == 30
     assert {trial: after[trial] for trial in before} == before
     assert not (Ledger(place).folder / "lock").exists()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from switchbench.cli import show
-from switchbench.errors import InputError, Interrupted, RunStopped
+from switchbench.cli.supervise import Supervisor
+from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
 
@@ -71,6 +72,7 @@ def version(
 
 @app.command()
 def run(
+    ctx: typer.Context,
     spec: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped spec.")],
     out: Out = None,
     set_: Changes = [],
@@ -80,16 +82,19 @@ def run(
     dry_run: DryRun = False,
     tflops: Tflops = 1.0,
 ) -> None:
-    """Run the missing trials of a comparison, and write its report. Exit code 1 if trials failed."""
-    from switchbench.compare.plan import plan
-    from switchbench.compare.run import run as run_comparison
-
+    """Run the missing trials of a comparison, and write its report. Exit code 3 if trials failed."""
     if dry_run:
+        from switchbench.compare.plan import plan
+
         _load_plugins(plugin)
         planned = plan(spec, out, set_)
         show.plan(planned)
         show.cost(planned, tflops)
         return
+    if ctx.obj:
+        ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
+    from switchbench.compare.run import run as run_comparison
+
     results = run_comparison(
         spec,
         out,
@@ -104,6 +109,7 @@ def run(
 
 @app.command()
 def search(
+    ctx: typer.Context,
     spec: Annotated[str, typer.Argument(help="YAML file with a section search, or a shipped spec.")],
     out: Out = None,
     set_: Changes = [],
@@ -123,14 +129,17 @@ def search(
     tflops: Tflops = 1.0,
 ) -> None:
     """Search methods' options on validation images with the same budget for each, then compare the best
-    points on fresh seeds. Exit code 1 if trials of the comparison failed."""
-    from switchbench.tuning.plan import plan
-    from switchbench.tuning.run import search as run_search
-
+    points on fresh seeds. Exit code 3 if trials of the comparison failed."""
     if dry_run:
+        from switchbench.tuning.plan import plan
+
         _load_plugins(plugin)
         show.search(plan(spec, out, set_), tflops)
         return
+    if ctx.obj:
+        ctx.obj.fork(lambda: "all results are stored; run the same command again to continue")
+    from switchbench.tuning.run import search as run_search
+
     results = run_search(
         spec,
         out,
@@ -192,7 +201,7 @@ def check(
     set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option's value.")] = [],
     plugin: Plugins = [],
 ) -> None:
-    """Check on a tiny problem that methods keep the contract. Exit code 1 if one does not."""
+    """Check on a tiny problem that methods keep the contract. Exit code 3 if one does not."""
     from switchbench.plugins import conformance
     from switchbench.plugins import load as plugins
     from switchbench.spec import file as specfile
@@ -203,7 +212,7 @@ def check(
         broken = broken or any(outcome.problem for outcome in outcomes)
         show.outcomes(name, outcomes)
     if broken:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command("list")
@@ -363,9 +372,9 @@ def _load_finished(trial: str) -> "FinishedNetwork":
 
 
 def _exit_if_failed(results: "pd.DataFrame") -> None:
-    """Exit with code 1 if trials failed or are missing."""
+    """Exit with the code of failed trials if trials failed or are missing."""
     if results["status"].isin([Status.FAILED, Status.MISSING]).any():
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -375,16 +384,34 @@ def _pair(text: str) -> tuple[str, str]:
     return first, second
 
 
-def main() -> None:
-    """Entry point of the command ``switchbench``."""
+def _progress(spec: str, out: Path | None, changes: list[str], plugins: list[Path]) -> str:
+    """Return what is done of a comparison, and how to continue."""
+    from switchbench.compare.plan import plan
+
+    _load_plugins(plugins)
+    return plan(spec, out, changes).how_to_continue()
+
+
+def main(supervisor: Supervisor | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        supervisor: Outlives the commands that connect to a cluster; None: nothing does.
+    """
     try:
-        app()
+        app(obj=supervisor)
     except InputError as error:
         print(f"switchbench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(ExitCode.INPUT)
     except RunStopped as stop:
         print(f"switchbench: {stop}", file=sys.stderr)
         sys.exit(stop.exit_code)
-    except Interrupted as interrupt:
-        print(f"switchbench: {interrupt}", file=sys.stderr)
-        sys.exit(130)
+
+
+def entry() -> None:
+    """Entry point of the command ``switchbench``."""
+    supervisor = Supervisor()
+    try:
+        main(supervisor)
+    finally:
+        supervisor.report_end()

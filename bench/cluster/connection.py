@@ -3,13 +3,16 @@
 import gc
 import logging
 import os
+import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import ray
 
+from switchbench.cluster.local_ray import local_ray
 from switchbench.errors import InputError
 from switchbench.spec.comparison import Resources
 
@@ -19,8 +22,6 @@ HTTP2_SETTINGS = bytes([4])
 """Type of a frame of settings."""
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + HTTP2_SETTINGS + b"\0\0\0\0\0"
 """What a client of HTTP/2 says first, with an empty frame of settings."""
-OBJECT_STORE_BYTES = 200_000_000
-"""Enough for configs and rows; trials do not exchange data through Ray."""
 
 
 @contextmanager
@@ -40,28 +41,47 @@ def cluster(address: str | None, resources: Resources) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address == "local":
-        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     _check_answering(address)
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        hint = "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
-        raise InputError(f"--address {address}: {error} {hint}") from error
-    try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if not any(
-            node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus for node in nodes
-        ):
-            sizes = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
-            need = f"{resources.cpus} CPUs, {resources.gpus:g} GPUs"
-            raise InputError(f"resources: a trial needs {need}, but no node has them (nodes: {sizes})")
-        yield
-    finally:
-        # Tune leaves reference cycles that hold Ray objects. If another thread (the MLflow mirror) collects
-        # them after the shutdown, Ray ends the whole process.
-        gc.collect()
-        ray.shutdown()
+    started: AbstractContextManager[dict[str, Any]]
+    started = local_ray() if address == "local" else nullcontext({})
+    with started as local_options:
+        try:
+            with _kept_signals():
+                ray.init(address=address, **options, **local_options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            hint = "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
+            raise InputError(f"--address {address}: {error} {hint}") from error
+        try:
+            _check_size(resources)
+            yield
+        finally:
+            # Tune leaves reference cycles that hold Ray objects. If another thread (the MLflow mirror)
+            # collects them after the shutdown, Ray ends the whole process.
+            gc.collect()
+            ray.shutdown()
+
+
+@contextmanager
+def _kept_signals() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which Ray replaces when it connects."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _check_size(resources: Resources) -> None:
+    """Raise InputError if no node of the cluster is large enough for a trial."""
+    need = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0) >= amount for name, amount in need.items()) for node in nodes):
+        sizes = "; ".join(map(_in_words, nodes))
+        raise InputError(f"resources: a trial needs {_in_words(need)}, but no node has them (nodes: {sizes})")
+
+
+def _in_words(amounts: Mapping[str, float]) -> str:
+    memory = f", {amounts['memory'] / 1e9:.1f} GB" if amounts.get("memory") else ""
+    return f"{amounts.get('CPU', 0):g} CPUs, {amounts.get('GPU', 0):g} GPUs{memory}"
 
 
 def _check_answering(address: str) -> None:

@@ -5,12 +5,8 @@ state is deleted: a run starts with the trials that the ledger lacks.
 """
 
 import logging
-import os
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from operator import methodcaller
 from pathlib import Path
@@ -28,8 +24,10 @@ from switchbench.cluster.lost_workers import (
     rows_of_lost_point,
 )
 from switchbench.cluster.points import Point, PointSource, Pruner
+from switchbench.cluster.signals import StopRequest, handled, stop_at_once
+from switchbench.cluster.stopping import StopWatch, tell_workers
 from switchbench.cluster.worker import Job, NotStored, execute_point
-from switchbench.errors import RunStopped
+from switchbench.errors import ExitCode, RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.plugins import transfer
 from switchbench.row import Row
@@ -37,6 +35,7 @@ from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
+from switchbench.trial.control import Stopped
 
 ROOM_BYTES = 100_000
 """A disk with less room is full."""
@@ -59,7 +58,7 @@ def distribute(
         modules: Modules of plug-in files; they are sent to the workers by value.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the remaining trials have no row.
+        KeyboardInterrupt: A signal has stopped the run; the remaining trials have no row.
         RunStopped: A row cannot be written, as on a full disk; the remaining trials have no row.
     """
     if configs:
@@ -85,7 +84,7 @@ def distribute_points(
 
     Raises:
         Exception: The source raised it; points that were running are finished first.
-        KeyboardInterrupt: Ctrl-C; the source does not receive the results of the running points.
+        KeyboardInterrupt: A signal has stopped the run; the source receives nothing of the running points.
     """
     searcher = _PointSearcher(source, job)
     limit = parallel or _capacity(job.resources)
@@ -110,10 +109,11 @@ def _run_tune(
         resources = job.resources
         trainable = tune.with_resources(
             tune.with_parameters(TrialActor, job=job, extensions=transfer.extensions()),
-            {"cpu": resources.cpus, "gpu": resources.gpus},
+            {"cpu": resources.cpus, "gpu": resources.gpus, "memory": resources.memory or 0},
         )
-        with _interrupt_event() as interrupted:
-            callback = _ObserverCallback(job, observers, interrupted, searcher)
+        request = StopRequest()
+        with handled(request.receive):
+            callback = _ObserverCallback(job, observers, request, searcher)
             tuner = tune.Tuner(
                 trainable,
                 param_space=space,
@@ -135,14 +135,16 @@ def _run_tune(
                     raise
                 callback.problem = callback.problem or f"cannot write to {job.folder}: {error}"
             if callback.problem:
-                raise RunStopped(callback.problem, os.EX_IOERR)
+                raise RunStopped(callback.problem, ExitCode.NOT_WRITABLE)
+            if request.signal is not None:
+                stop_at_once(request.signal)
 
 
 def _capacity(resources: Resources) -> int:
     """Return how many trials can run on the cluster at the same time."""
     available = ray.cluster_resources()
-    limits = [available.get("CPU", 0) / resources.cpus]
-    limits += [available.get("GPU", 0) / resources.gpus] if resources.gpus else []
+    needs = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory}
+    limits = [available.get(name, 0) / need for name, need in needs.items() if need]
     return max(1, int(min(limits)))
 
 
@@ -156,6 +158,8 @@ class _PointSearcher(Searcher):
     def __init__(self, source: PointSource, job: Job) -> None:
         super().__init__()
         self.problem: Exception | None = None
+        self.closed = False
+        """Whether no more points are requested."""
         self._source, self._job = source, job
         self._points: dict[str, Point] = {}
 
@@ -167,7 +171,7 @@ class _PointSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         try:
-            point = None if self.problem else self._source.ask()
+            point = None if self.problem or self.closed else self._source.ask()
         except Exception as error:
             self.problem, point = error, None
         if point is None:
@@ -202,29 +206,6 @@ class _PointSearcher(Searcher):
         """Do nothing."""
 
 
-@contextmanager
-def _interrupt_event() -> Iterator[threading.Event]:
-    """Make Ctrl-C set an event, beside raising KeyboardInterrupt.
-
-    Python drops an exception that is raised inside a finaliser or a callback from C code. The event remains.
-    """
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread may handle signals
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def interrupt(*_: object) -> None:
-        event.set()
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 class TrialActor(tune.Trainable):
     """Worker process. Each step runs one trial of a comparison or one point of a search."""
 
@@ -234,12 +215,17 @@ class TrialActor(tune.Trainable):
 
         transfer.register_shipped(shared["extensions"])
         self.job: Job = shared["job"]
+        self.stop_watch = StopWatch(self.job.run)
+        self.stop_watch.start()
 
     def step(self) -> dict[str, Any]:
         trials = [TrialConfig.from_plan(planned) for planned in self.config["trials"]]
         pruner: Pruner | None = self.config.get("pruner")
         try:
-            rows = execute_point(trials, self.job, pruner.watchers() if pruner else _no_watch)
+            watchers = pruner.watchers() if pruner else _no_watch
+            rows = execute_point(trials, self.job, watchers, self.stop_watch.stop)
+        except Stopped:
+            return {"done": True, "rows": []}
         except NotStored as error:  # raised, it would be repeated
             return {"done": True, "stop": str(error)}
         return {"done": True, "rows": [asdict(row) for row in rows]}
@@ -255,14 +241,16 @@ class _ObserverCallback(tune.Callback):
         self,
         job: Job,
         observers: list[Observer],
-        interrupted: threading.Event,
+        request: StopRequest,
         searcher: _PointSearcher | None = None,
     ) -> None:
         self._job = job
         self._searcher = searcher
         self._observers = observers
-        self._interrupted = interrupted
+        self._request = request
         self._running: set[str] = set()
+        self._stopping: set[str] | None = None
+        """Trials that were running when a signal arrived; None before."""
         self.problem: str | None = None
         """Why the run must stop."""
 
@@ -270,8 +258,16 @@ class _ObserverCallback(tune.Callback):
         return {}  # Tune pickles callbacks with its state, which is never restored
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if self._interrupted.is_set():
-            raise KeyboardInterrupt
+        if self._request.signal is None:
+            return
+        if self._stopping is None:
+            self._stopping = set(self._running)
+            if self._searcher:
+                self._searcher.closed = True
+            logging.getLogger(__name__).warning("stopping: running trials write checkpoints; again: at once")
+            tell_workers(self._job.run)
+        if self._request.overdue or not self._stopping & self._running:
+            stop_at_once(self._request.signal)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.add(trial.trial_id)

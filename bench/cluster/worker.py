@@ -27,7 +27,7 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.control import Control, Watch
+from switchbench.trial.control import Control, Stopped, Watch, never
 from switchbench.trial.outcomes import Unmeasured
 from switchbench.trial.run import run_trial
 
@@ -53,20 +53,26 @@ class NotStored(Exception):
     """A row cannot be written. Every other trial would be lost as well, so that the run must stop."""
 
 
-def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
+def execute(
+    config: TrialConfig, job: Job, watch: Watch | None = None, stop: Callable[[], bool] = never
+) -> Row:
     """Run a trial that the ledger does not hold yet and store its row, whatever happens.
 
     Args:
         config: The trial.
         job: Settings of the run.
         watch: Receives each point of the curves, and may raise Pruned.
+        stop: Whether the run must stop.
 
     Raises:
         NotStored: The row cannot be written.
+        Stopped: The run must stop. The trial has no row, and continues from its checkpoint.
 
     Returns:
         The stored row. An exception becomes a row with its status and message.
     """
+    if stop():
+        raise Stopped
     if stored := _final_row(config, job):
         return stored
     resources, ledger = job.resources, Ledger(job.folder)
@@ -85,11 +91,13 @@ def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
                 data_folder=job.data_folder,
                 networks=ledger.networks,
                 test=job.test,
-                control=Control(deadline, checkpoint, watch),
+                control=Control(deadline, checkpoint, watch, stop),
             )
         row, curves = result.row, result.curves
         if job.keep_networks:
             ledger.networks.save(config.trial_id, result.network.state_dict())
+    except Stopped:
+        raise
     except Unmeasured as reason:
         row = _unmeasured(config, reason.status, str(reason), reason.steps)
     except Exception as error:  # an exception is the trial's result and must not end the run
@@ -100,7 +108,10 @@ def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
 
 
 def execute_point(
-    trials: Sequence[TrialConfig], job: Job, watchers: Callable[[int], Watch | None]
+    trials: Sequence[TrialConfig],
+    job: Job,
+    watchers: Callable[[int], Watch | None],
+    stop: Callable[[], bool] = never,
 ) -> list[Row]:
     """Run the trials of a point of a search, one seed after the other; stop at the first unmeasured one.
 
@@ -108,13 +119,18 @@ def execute_point(
         trials: One per seed.
         job: Settings of the run.
         watchers: Function seed index -> watch of that trial, or None.
+        stop: Whether the run must stop.
 
     Returns:
         The stored rows; only the last one may lack a measurement.
+
+    Raises:
+        NotStored: As in :func:`execute`.
+        Stopped: As in :func:`execute`.
     """
     rows: list[Row] = []
     for index, config in enumerate(trials):
-        rows.append(execute(config, job, watchers(index)))
+        rows.append(execute(config, job, watchers(index), stop))
         if rows[-1].status != Status.VALIDATED:
             break
     return rows

@@ -68,6 +68,12 @@ class Plan:
         summed = {name: total(parts) for name, parts in grouped.items()}
         return summed | ({"all": total(summed.values())} if summed else {})
 
+    def how_to_continue(self) -> str:
+        """Return how many trials are done by now, and how to run the others."""
+        done = len(self.ledger.done([trial.trial_id for trial in self.trials]))
+        stored = f"{done} of {len(self.trials)} trials are done and stored in {self.ledger.folder}"
+        return f"{stored}; run the same command again to continue"
+
     @property
     def summary(self) -> str:
         """The plan in one line."""

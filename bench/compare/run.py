@@ -11,10 +11,11 @@ from rich.console import Console
 
 from switchbench import datasets
 from switchbench.cluster.context import RunContext
+from switchbench.cluster.signals import handled, stop_at_once
 from switchbench.cluster.worker import Job, record_lost
 from switchbench.compare.plan import Plan, SpecLike, check, plan
 from switchbench.compare.report import report
-from switchbench.errors import Interrupted, RunStopped
+from switchbench.errors import ExitCode, RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.row import Status
@@ -47,8 +48,8 @@ def run(
 
     Raises:
         InputError: The spec or an argument cannot be used; nothing has been written.
-        Interrupted: Ctrl-C; the same call continues where it stopped.
-        RunStopped: The folder can no longer be written; the same call continues once there is room.
+        RunStopped: A signal (Ctrl-C, SIGTERM, SIGUSR1) has stopped the run, or the folder cannot be
+            written. The same call continues where it stopped.
     """
     context = RunContext.create(address, mlflow_uri, plugin_files, console)
     return run_planned(plan(spec, out, changes), context)
@@ -66,7 +67,7 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
 
     Raises:
         InputError: As in :func:`run`.
-        Interrupted: As in :func:`run`.
+        RunStopped: As in :func:`run`.
     """
     ledger = planned.ledger
     connected: AbstractContextManager[None] = nullcontext()
@@ -77,7 +78,8 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
 
         connected = cluster(context.address, planned.spec.resources)
     try:
-        with ExitStack() as stack:  # closes the mirror after the report, so that it sends the report too
+        # The stack closes the mirror after the report, so that the mirror sends the report too.
+        with handled(stop_at_once), ExitStack() as stack:
             with connected:
                 if planned.todo:
                     stack.enter_context(ledger.only_driver())
@@ -88,9 +90,9 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
                     _run_trials(planned, context, mirror)
             return report(ledger.folder, context.console)
     except KeyboardInterrupt as interrupt:
-        raise Interrupted(f"stopped: {_resume_message(planned)}") from interrupt
+        raise RunStopped(f"stopped: {planned.how_to_continue()}", ExitCode.of(interrupt)) from interrupt
     except RunStopped as stop:
-        raise RunStopped(f"{stop}; {_resume_message(planned)}", stop.exit_code) from stop
+        raise RunStopped(f"{stop}; {planned.how_to_continue()}", stop.exit_code) from stop
 
 
 def _run_trials(planned: Plan, context: RunContext, mirror: list[Observer]) -> None:
@@ -120,12 +122,3 @@ def _without_failed_starts(planned: Plan, job: Job, observers: list[Observer]) -
         for observer in observers:
             observer.trial_finished(stored)
     return todo
-
-
-def _resume_message(planned: Plan) -> str:
-    ledger, trials = planned.ledger, planned.trials
-    done = len(ledger.done([trial.trial_id for trial in trials]))
-    return (
-        f"{done} of {len(trials)} trials are done and stored in {ledger.folder}; "
-        "run the same command again to continue"
-    )

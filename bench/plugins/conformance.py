@@ -187,7 +187,7 @@ def resumes_from_a_checkpoint(case: Case) -> None:
     uninterrupted = run_trial(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.pt"
-        stopping = _StoppingCheckpoint(path, len(uninterrupted.curves) // 2)
+        stopping = _StoppingCheckpoint(path, uninterrupted.row["steps"] // 2 + 1)
         with suppress(_Stopped):
             run_trial(config, control=Control(checkpoint=stopping))
         stored = Checkpoint(path, "check").load(torch.device("cpu"))
@@ -332,7 +332,7 @@ class _Stopped(Exception):
 
 
 class _StoppingCheckpoint(Checkpoint):
-    """A checkpoint that saves every epoch and stops the training after some saves, like a dying worker."""
+    """A checkpoint that saves at every step and stops the training after some saves, like a dying worker."""
 
     def __init__(self, path: Path, saves: int) -> None:
         super().__init__(path, "check", seconds=0.0)

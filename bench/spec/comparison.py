@@ -3,7 +3,7 @@
 from itertools import product
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from switchbench.errors import InputError, explain, unknown
 from switchbench.spec.components import Component, DatasetChoice, MethodChoice, NetworkChoice
@@ -21,6 +21,7 @@ class Resources(BaseModel):
 
     cpus: int = Field(1, ge=1, description="processor cores, which is also torch's thread count")
     gpus: float = Field(0, ge=0, description="GPUs: a whole number, or a fraction of one to share it")
+    memory: ByteSize | None = Field(None, description="memory that is set aside for it: bytes, or as in 4GB")
     minutes: float | None = Field(None, gt=0, description="time limit; a longer trial counts as failed")
 
     @field_validator("gpus")

@@ -110,7 +110,7 @@ class Ledger:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield a local folder for Ray Tune. It is removed at the end; after a kill, at the end of the next."""
+        """Yield a local folder for Ray Tune, which is removed at the end of the block."""
         if isinstance(self.folder, Path):
             folder = self.folder / ".ray"
         else:
@@ -122,7 +122,7 @@ class Ledger:
 
     @contextmanager
     def report_folder(self) -> Iterator[Path]:
-        """Yield a local folder for the report. Its files are sent to the object store at the end of the block."""
+        """Yield a local folder for the report. At the end, an object store receives its files."""
         if isinstance(self.report, Path):
             self.report.mkdir(parents=True, exist_ok=True)
             yield self.report

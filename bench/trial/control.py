@@ -1,4 +1,4 @@
-"""Deadline, checkpoint and callback of a training: how a caller controls it."""
+"""Deadline, checkpoint, stop and callback of a training: how a caller controls it."""
 
 import math
 from collections.abc import Callable
@@ -11,6 +11,15 @@ Watch = Callable[[dict[str, float]], None]
 :class:`~switchbench.trial.outcomes.Pruned` to end the training."""
 
 
+class Stopped(Exception):
+    """The caller has stopped the training. It has no result yet, and continues from its checkpoint."""
+
+
+def never() -> bool:
+    """Return False: the training is not stopped."""
+    return False
+
+
 @dataclass(frozen=True)
 class Control:
     """How a caller controls one training. None of it changes a result."""
@@ -21,6 +30,8 @@ class Control:
     """Where the training saves its state from time to time. It starts from a state that is stored there."""
     watch: Watch | None = None
     """Called after each epoch."""
+    stop: Callable[[], bool] = never
+    """Called after each step: whether the training must save a checkpoint now and raise :class:`Stopped`."""
 
 
 UNCONTROLLED = Control()

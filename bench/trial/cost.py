@@ -47,6 +47,8 @@ class CostMeter:
         self.steps = 0
         self.examples = 0
         self._seconds = 0.0
+        self._since: float | None = None
+        """Start of the seconds that are not in :attr:`_seconds` yet."""
         self._attach_flops = 0
         self._flops = StepFlops()
         self._plain = PlainStepTimer(network, config)
@@ -59,9 +61,19 @@ class CostMeter:
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Count the seconds inside as training."""
-        started = time.perf_counter()
+        self._since = time.perf_counter()
         yield
-        self._seconds += time.perf_counter() - started
+        self._seconds += time.perf_counter() - self._since
+        self._since = None
+
+    @contextmanager
+    def untimed(self) -> Iterator[None]:
+        """Leave the seconds inside out, within :meth:`timed` or outside of it."""
+        was_timed = self._since is not None
+        if self._since is not None:
+            self._seconds += time.perf_counter() - self._since
+        yield
+        self._since = time.perf_counter() if was_timed else None
 
     @contextmanager
     def attaching(self) -> Iterator[None]:

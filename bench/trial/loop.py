@@ -18,7 +18,7 @@ from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
-from switchbench.trial.control import UNCONTROLLED, Control
+from switchbench.trial.control import UNCONTROLLED, Control, Stopped
 from switchbench.trial.cost import CostMeter, Costs
 from switchbench.trial.learning_rate import lr_factor
 from switchbench.trial.optimisers import Optimisers
@@ -67,6 +67,9 @@ class Training:
         self.step = 0
         """Completed steps of the schedule of this round."""
         self.curves: list[dict[str, float]] = []
+        self.epoch_loss = torch.zeros((), device=splits.train.device)
+        """Sum of the task loss over the examples of this epoch so far."""
+        self.epoch_examples = 0
         self.meter = CostMeter(network, config)
         groups = network_groups(network, layers)
         calibration = splits.train.batch(slice(0, config.batch_size))
@@ -92,6 +95,7 @@ class Training:
             TimeoutError: The deadline has passed.
             Diverged: The loss of an epoch or the weights are not finite.
             Pruned: The control's callback has stopped the training.
+            Stopped: The control has stopped the training; its state is in the checkpoint.
         """
         checkpoint = self.control.checkpoint
         if checkpoint and (stored := checkpoint.load(self.splits.train.device)):
@@ -113,7 +117,6 @@ class Training:
         return History(self.meter.costs(self.steps), self.curves)
 
     def _train_round(self) -> None:
-        checkpoint, watch = self.control.checkpoint, self.control.watch
         for epoch, batches in _epochs(self.splits.train, self.config, self.seed, self.step):
             self.meter.measure_plain(self.splits.train, batches)
             with self.meter.timed():
@@ -124,16 +127,14 @@ class Training:
             point: dict[str, float] = {"round": self.round, "epoch": epoch, "step": self.meter.steps}
             point |= {"lr": lr, "train_loss": train_loss}
             self.curves.append(point | self._validate())
-            if checkpoint and checkpoint.due():
-                checkpoint.save(self._state())
-            if watch:
-                watch(self.curves[-1])
+            if self.control.watch:
+                self.control.watch(self.curves[-1])
+            self._save_if_due()
 
     def _train_epoch(self, epoch: int, batches: Sequence[Batch]) -> tuple[float, float]:
         """Train on the batches. Return the mean task loss and the last learning rate."""
-        loss_sum = torch.zeros((), device=self.splits.train.device)
-        seen, factor = 0, 1.0
-        for batch in batches:
+        factor = 1.0
+        for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
             factor = lr_factor(self.config, self.step / self.steps)
             self.step += 1
             progress = Progress(self.step, self.steps, epoch, self.optimisers.step_size)
@@ -141,15 +142,29 @@ class Training:
             self.optimisers.select(learning)
             with self.meter.step(learning, batch.size):
                 try:
-                    loss_sum += self._step(progress, batch, factor) * batch.size
+                    self.epoch_loss += self._step(progress, batch, factor) * batch.size
                 except Exception as error:  # weights that are not finite can cause any error
                     if self._weights_are_finite():
                         raise
                     raise Diverged(f"weights are not finite at step {self.step} of {self.steps}") from error
-            seen += batch.size
+            self.epoch_examples += batch.size
             if time.monotonic() > self.control.deadline:
                 raise TimeoutError(f"deadline passed at step {self.step} of {self.steps}")
-        return loss_sum.item() / seen, factor * self.config.lr
+            if left:  # after the last batch, the epoch is validated first
+                self._save_if_due()
+        loss = self.epoch_loss.item() / self.epoch_examples
+        self.epoch_loss.zero_()
+        self.epoch_examples = 0
+        return loss, factor * self.config.lr
+
+    def _save_if_due(self) -> None:
+        """Save a checkpoint if it is time for one or the training is stopped; then raise Stopped."""
+        stop, checkpoint = self.control.stop(), self.control.checkpoint
+        if checkpoint and (stop or checkpoint.due()):
+            with self.meter.untimed():
+                checkpoint.save(self._state())
+        if stop:
+            raise Stopped
 
     def _step(self, progress: Progress, batch: Batch, factor: float) -> Tensor:
         """Take one gradient step. Return the task loss of the batch."""
@@ -181,6 +196,7 @@ class Training:
             "round": self.round,
             "step": self.step,
             "curves": self.curves,
+            "epoch": (self.epoch_loss, self.epoch_examples),
             "meter": self.meter.state_dict(),
             "network": self.network.state_dict(),
             "method": self.method.state_dict(),
@@ -191,6 +207,8 @@ class Training:
 
     def _restore(self, stored: dict[str, Any]) -> None:
         self.round, self.step, self.curves = stored["round"], stored["step"], stored["curves"]
+        loss, self.epoch_examples = stored["epoch"]
+        self.epoch_loss.copy_(loss)
         self.meter.load_state_dict(stored["meter"])
         self.network.load_state_dict(stored["network"])
         self.method.load_state_dict(stored["method"])

@@ -75,6 +75,7 @@ def run_trial(
         Diverged: Loss or weights are no longer finite.
         Pruned: The control's callback has stopped the training.
         TimeoutError: The control's deadline has passed.
+        Stopped: The control has stopped the training.
         MissingData: The data set is not on this machine.
     """
     target = torch.device(device)

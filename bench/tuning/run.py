@@ -12,12 +12,13 @@ from rich.console import Console
 
 from switchbench import datasets
 from switchbench.cluster.context import RunContext
+from switchbench.cluster.signals import handled, stop_at_once
 from switchbench.cluster.worker import Job
 from switchbench.compare.plan import SpecLike, check
 from switchbench.compare.plan import plan as plan_comparison
 from switchbench.compare.report import report_search
 from switchbench.compare.run import run_planned
-from switchbench.errors import InputError, Interrupted, RunStopped
+from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.terminal import PointDisplay
 from switchbench.row import PointRow, PointState, to_minimise
 from switchbench.spec.comparison import Spec
@@ -70,7 +71,7 @@ def search(
 
     Raises:
         InputError: The spec or an argument cannot be used.
-        Interrupted: Ctrl-C was pressed. The same call continues.
+        RunStopped: As in :func:`switchbench.run`.
     """
     context = RunContext.create(address, mlflow_uri, plugin_files, console)
     planned = plan(spec, out, changes)
@@ -85,10 +86,12 @@ def search(
         study_storage = StudyStorage(str(planned.ledger.journal), storage)
         study_storage.repair()
         try:
-            best = _search(planned, study_storage, warm, context)
+            with handled(stop_at_once):
+                best = _search(planned, study_storage, warm, context)
         except KeyboardInterrupt as interrupt:
             stored = f"stopped: all results are stored in {comparison.folder}"
-            raise Interrupted(f"{stored}; run the same command again to continue") from interrupt
+            message = f"{stored}; run the same command again to continue"
+            raise RunStopped(message, ExitCode.of(interrupt)) from interrupt
         except RunStopped as stop:
             raise RunStopped(f"{stop}; run the same command again to continue", stop.exit_code) from stop
     with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time

@@ -1,0 +1,70 @@
+"""A Ray cluster on this machine, for one run: nobody else reaches it, and it leaves nothing behind."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from filelock import FileLock, Timeout
+from ray._private import services
+
+OBJECT_STORE_BYTES = 200_000_000
+"""Enough for configs and rows; trials do not exchange data through Ray."""
+LOOPBACK = "127.0.0.1"
+PREFIX = "switchbench-ray-"
+LOCK = "lock"
+NEW_SECONDS = 60
+"""A folder that was made just now may not be locked yet."""
+
+
+@contextmanager
+def local_ray() -> Iterator[dict[str, Any]]:
+    """Yield options of ``ray.init`` for a cluster that ends with the block.
+
+    It listens on the loopback only. Its folder is deleted at the end; folders of runs that were killed are
+    deleted by the next run.
+    """
+    with _folder() as folder, _on_loopback():
+        yield {
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "_temp_dir": str(folder),
+            "_node_ip_address": LOOPBACK,
+        }
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let a cluster use the loopback address. Ray replaces it by an address that others can reach."""
+    with mock.patch.object(services, "resolve_ip_for_localhost", lambda host: host):
+        yield
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Yield a new temporary folder, locked while this process lives. Its path is short: sockets are in it."""
+    for other in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        _delete_if_abandoned(other)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = FileLock(folder / LOCK)
+    lock.acquire()
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _delete_if_abandoned(folder: Path) -> None:
+    """Delete the folder of a run whose process has ended. Leave other users' folders alone."""
+    try:
+        if time.time() - folder.stat().st_mtime < NEW_SECONDS:
+            return
+        with FileLock(folder / LOCK, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+    except (Timeout, OSError):
+        return

@@ -1,0 +1,65 @@
+"""Signals that end a run early.
+
+Ctrl-C (SIGINT), and the signals of a batch system before it takes the machine away (SIGTERM, SIGUSR1), let
+running trials write checkpoints and end. A second signal stops at once.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from switchbench.errors import Preempted
+
+GRACE_SECONDS = 20.0
+"""Time for running trials to write their checkpoints. Batch systems often kill after 30 seconds."""
+REPEAT_SECONDS = 1.0
+"""A signal that is repeated sooner counts once: a terminal and a parent process may both send it."""
+
+
+class StopRequest:
+    """Whether a signal has asked for the end of a run, and since when."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        """Number of the signal; None until one arrives."""
+        self._since = 0.0
+
+    def receive(self, number: int, _: Any) -> None:
+        """Handle a signal. Raises KeyboardInterrupt or Preempted if it is the second."""
+        if self.signal is None:
+            self.signal, self._since = number, time.monotonic()
+        elif time.monotonic() - self._since > REPEAT_SECONDS:
+            stop_at_once(number)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the time for checkpoints is over."""
+        return self.signal is not None and time.monotonic() - self._since > GRACE_SECONDS
+
+
+def stop_at_once(number: int, _: Any = None) -> NoReturn:
+    """Handle a signal. Raises KeyboardInterrupt, or Preempted for a signal of a batch system."""
+    raise KeyboardInterrupt if number == signal.SIGINT else Preempted
+
+
+@contextmanager
+def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle SIGINT, SIGTERM and SIGUSR1 during the block.
+
+    Args:
+        handler: Called with the number of the signal. Only in the main thread can signals be handled: in
+            another one nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
