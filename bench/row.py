@@ -189,6 +189,18 @@ class Row(PlannedTrial):
     method_flops: float | None = column(mean=True)
     device: str | None = column(tag=True)
     threads: int | None = None
+    gpus: float | None = None
+    """GPUs that were set aside for the trial; a share of one if several trials used it."""
+    seconds: float | None = column(metric=True)
+    """Time that the trial kept its worker: data, training, evaluation."""
+    peak_memory: int | None = column(metric=True, mean=True)
+    """Largest resident memory of the worker process, in bytes; None where the system does not tell it."""
+    peak_gpu_memory: int | None = column(metric=True, mean=True)
+    """Largest memory of tensors on the GPU, in bytes; None on a CPU."""
+    energy: float | None = column(metric=True, mean=True)
+    """Energy of the GPU during the trial, in joules; None if trials shared it, or if it does not tell."""
+    attempts: int | None = None
+    """Number of starts until the row was stored; more than one if workers were lost."""
     versions: str | None = column(tag=True)
     """JSON: versions of software that may affect the result."""
     config: str | None = None
@@ -207,6 +219,21 @@ class Row(PlannedTrial):
         if status not in [*Status]:
             raise ValueError(f"status {status!r} should be one of {', '.join(Status)}")
         return super().stored({**plain, "status": Status(str(status))})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """Stored while a trial runs: where, and since when."""
+
+    trial_id: str
+    host: str
+    process: int
+    started: str
+    """ISO 8601, UTC."""
+    run: str
+    """Name of the run."""
+    attempt: int
+    """1 at the first start; larger if the trial was lost before."""
 
 
 @dataclass(frozen=True, kw_only=True)

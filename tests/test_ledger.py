@@ -49,8 +49,8 @@ def test_rows_come_back_as_written(filled: tuple[Ledger, list[Any]]) -> None:
 
 def test_failures_are_never_done(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, plan = filled
-    ids = [config.trial_id for config in plan[:5]]
-    assert ledger.done(ids) == {ids[0], ids[2], ids[3]}
+    statuses = ledger.statuses([config.trial_id for config in plan[:5]])
+    assert [status.settled() for status in statuses.values()] == [True, False, True, True]
 
 
 def test_results_are_the_plan_with_what_is_missing(filled: tuple[Ledger, list[Any]]) -> None:
@@ -130,7 +130,7 @@ def test_a_node_without_the_folder_loses_no_row_in_silence(
 def test_a_broken_file_is_a_trial_to_run(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, plan = filled
     (ledger.folder / "trials" / f"{plan[0].trial_id}.parquet").write_bytes(b"PAR1")
-    assert not ledger.done([plan[0].trial_id])
+    assert not ledger.statuses([plan[0].trial_id])
     assert ledger.results()["status"].iloc[0] == "missing"
 
 
@@ -241,13 +241,13 @@ def test_gathered_trials_are_found_at_every_moment(filled: tuple[Ledger, list[An
     """Readers with a ledger of their own see every trial while their files are gathered again and again."""
     ledger, plan = filled
     before, ids = ledger.results(), [config.trial_id for config in plan]
-    done = ledger.done(ids)
+    done = ledger.statuses(ids)
     rows = [row for trial_id in ids if (row := ledger.row(trial_id))]
     stop, seen = threading.Event(), []
 
     def read() -> None:
         while not stop.is_set():
-            seen.append((Ledger(ledger.folder).done(ids), ledger.row(rows[0].trial_id)))
+            seen.append((Ledger(ledger.folder).statuses(ids), ledger.row(rows[0].trial_id)))
 
     reader = threading.Thread(target=read)
     reader.start()

@@ -86,7 +86,7 @@ def test_everything_comes_back_as_written(place: str, spec: dict[str, Any]) -> N
     ledger.write(row, [{"epoch": 0, "loss": 1.5}])
     assert ledger.row(plan[0].trial_id) == row
     assert ledger.curves(plan[0].trial_id) == [{"epoch": 0, "loss": 1.5}]
-    assert ledger.done([trial.trial_id for trial in plan]) == {plan[0].trial_id}
+    assert ledger.statuses([trial.trial_id for trial in plan]) == {plan[0].trial_id: Status.OK}
     assert ledger.name() == "small"
     ledger.networks.save("a", {"w": torch.arange(3)})
     assert ledger.networks.has("a")

@@ -55,6 +55,7 @@ Tflops = Annotated[
     float,
     typer.Option(help="For --dry-run: speed of one trial in TFLOP/s (10^12 FLOPs per second).", min=1e-9),
 ]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials again that failed.")]
 Results = Annotated[Path, typer.Argument(help="Folder of a comparison.")]
 FinishedTrial = Annotated[str, typer.Argument(metavar="TRIAL", help="FOLDER/TRIAL_ID of a finished trial.")]
 Datasets = Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")]
@@ -79,6 +80,7 @@ def run(
     address: Address = None,
     mlflow_uri: MlflowUri = None,
     plugin: PluginFiles = [],
+    retry_failed: RetryFailed = False,
     dry_run: DryRun = False,
     tflops: Tflops = 1.0,
 ) -> None:
@@ -87,7 +89,7 @@ def run(
         from switchbench.compare.plan import plan
 
         _load_plugins(plugin)
-        planned = plan(spec, out, set_)
+        planned = plan(spec, out, set_, retry_failed)
         show.plan(planned)
         show.cost(planned, tflops)
         return
@@ -102,6 +104,7 @@ def run(
         address=address,
         mlflow_uri=mlflow_uri,
         plugin_files=plugin,
+        retry_failed=retry_failed,
         console=plain_console(),
     )
     _exit_if_failed(results)
@@ -125,6 +128,7 @@ def search(
         Path | None, typer.Option(help="Folder of another search, whose best points are tried first.")
     ] = None,
     plugin: PluginFiles = [],
+    retry_failed: RetryFailed = False,
     dry_run: DryRun = False,
     tflops: Tflops = 1.0,
 ) -> None:
@@ -149,6 +153,7 @@ def search(
         storage=storage,
         warm_start=warm_start,
         plugin_files=plugin,
+        retry_failed=retry_failed,
         console=plain_console(),
     )
     _exit_if_failed(results)
@@ -177,6 +182,34 @@ def sync(results: Results, mlflow_uri: MlflowUri = None) -> None:
     from switchbench.compare.sync import sync as send
 
     typer.echo(f"{send(results, mlflow_uri)} trials sent")
+
+
+@app.command()
+def status(
+    results: Results,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until the run ends.")] = False,
+) -> None:
+    """Show how far a comparison is, from any machine: done, running, failed and why, hours used."""
+    from switchbench.cli.status import show as show_status
+
+    show_status(results, watch)
+
+
+@app.command()
+def trial(
+    results: Results,
+    trial_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the trial, or its beginning.")],
+    rerun: Annotated[bool, typer.Option("--rerun", help="Run it again here; nothing is stored.")] = False,
+    debug: Annotated[bool, typer.Option("--pdb", help="Open the debugger where it fails.")] = False,
+    plugin: Plugins = [],
+) -> None:
+    """Show what is stored of a trial: config, measurements, curves, error and log."""
+    from switchbench.cli import trial as single
+
+    if rerun or debug:
+        single.run_again(results, trial_id, debug)
+    else:
+        single.show(results, trial_id)
 
 
 @app.command()

@@ -6,6 +6,7 @@ state is deleted: a run starts with the trials that the ledger lacks.
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from operator import methodcaller
@@ -39,6 +40,8 @@ from switchbench.trial.control import Stopped
 
 ROOM_BYTES = 100_000
 """A disk with less room is full."""
+LOST_NODE_RETRIES = 3
+"""How often a point of a search is started again after its node was lost."""
 LOST_WORKER_RETRIES = 2
 """How often a trial is retried after its worker died."""
 
@@ -88,10 +91,13 @@ def distribute_points(
     """
     searcher = _PointSearcher(source, job)
     limit = parallel or _capacity(job.resources)
-    config = tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=limit)
-    _run_tune(job, observers, modules, {}, config, searcher)
-    if searcher.problem:
-        raise searcher.problem
+    while True:
+        config = tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=limit)
+        _run_tune(job, observers, modules, {}, config, searcher)
+        if searcher.problem:
+            raise searcher.problem
+        if not searcher.again:
+            return
 
 
 def _run_tune(
@@ -161,6 +167,10 @@ class _PointSearcher(Searcher):
         self.closed = False
         """Whether no more points are requested."""
         self._source, self._job = source, job
+        self.again: list[Point] = []
+        """Points whose node was lost: they run again before new ones."""
+        self._returns: Counter[tuple[str, int]] = Counter()
+        """How often the node of a point was lost, by study and number."""
         self._points: dict[str, Point] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -171,7 +181,10 @@ class _PointSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         try:
-            point = None if self.problem or self.closed else self._source.ask()
+            if self.problem or self.closed:
+                point = None
+            else:
+                point = self.again.pop() if self.again else self._source.ask()
         except Exception as error:
             self.problem, point = error, None
         if point is None:
@@ -187,6 +200,14 @@ class _PointSearcher(Searcher):
         point = self._points.pop(trial_id)
         if rows := _rows(result):  # else nothing was stored, and the next driver runs the point again
             self._tell(point, rows)
+
+    def put_back(self, trial_id: str) -> None:
+        """Run a point again whose node was lost; after some times, leave it to the next run."""
+        point = self._points.pop(trial_id)
+        key = point.study, point.number
+        self._returns[key] += 1
+        if self._returns[key] <= LOST_NODE_RETRIES:
+            self.again.append(point)
 
     def tell_lost(self, trial_id: str, lost: Row) -> None:
         """Tell the source of a point whose worker died, with the row that says why."""
@@ -282,9 +303,13 @@ class _ObserverCallback(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
         try:
-            if is_clusters_fault(trial) and not self._searcher:
-                problem = "%s: lost with its node or connection; run the same command again for it"
+            if is_clusters_fault(trial):
+                problem = (
+                    "%s: lost with its node or connection; without a result, the same command runs it again"
+                )
                 logging.getLogger(__name__).warning(problem, trial.config["trials"][0]["trial_id"])
+                if self._searcher:
+                    self._searcher.put_back(trial.trial_id)
                 return
             trials = [TrialConfig.from_plan(planned) for planned in trial.config["trials"]]
             row = record_lost_point(trials, self._job, failure_reason(trial))

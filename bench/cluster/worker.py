@@ -21,7 +21,9 @@ import torch
 
 import switchbench.methods
 from switchbench import datasets
-from switchbench.row import Row, Status
+from switchbench.cluster.log import TrialLog
+from switchbench.measure.usage import measured
+from switchbench.row import Row, Started, Status
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
@@ -75,36 +77,71 @@ def execute(
         raise Stopped
     if stored := _final_row(config, job):
         return stored
-    resources, ledger = job.resources, Ledger(job.folder)
-    device = "cuda" if resources.gpus else "cpu"
-    checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), _stamp(device, resources.cpus))
-    curves: list[dict[str, float]] = []
+    ledger, device = Ledger(job.folder), torch.device("cuda" if job.resources.gpus else "cpu")
+    checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), _stamp(device.type, job.resources.cpus))
+    attempt, log = _announce(config, job), TrialLog()
+    try:
+        with log.recording(), measured(device, alone=job.resources.gpus >= 1) as usage:
+            row, curves = _outcome(config, job, device, Control(math.inf, checkpoint, watch, stop), log)
+    except Stopped:
+        ledger.withdraw(config.trial_id)
+        raise
+    used = {"threads": job.resources.cpus, "gpus": job.resources.gpus, "attempts": attempt}
+    row = replace(row, **asdict(usage), **used)
+    stored = _store(config, job, row, curves, log.text)
+    checkpoint.discard()  # a failed trial restarts from the beginning
+    return stored
+
+
+def _outcome(
+    config: TrialConfig, job: Job, device: torch.device, control: Control, log: TrialLog
+) -> tuple[Row, list[dict[str, float]]]:
+    """Run a trial. Return its row and curves; an exception other than Stopped becomes a row."""
+    resources, networks = job.resources, Ledger(job.folder).networks
     try:
         if resources.gpus and not torch.cuda.is_available():
-            raise RuntimeError(f"gpus: {resources.gpus:g} requested, but PyTorch finds none on this node")
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+            problem = f"PyTorch finds none on this node (CUDA_VISIBLE_DEVICES: {visible})"
+            raise RuntimeError(f"gpus: {resources.gpus:g} requested, but {problem}")
         config.dataset.load(job.data_folder)  # cached per process; loaded here so that it is not timed
         with _time_limit(config, job) as deadline:
             result = run_trial(
                 config,
-                device,
+                str(device),
                 resources.cpus,
                 data_folder=job.data_folder,
-                networks=ledger.networks,
+                networks=networks,
                 test=job.test,
-                control=Control(deadline, checkpoint, watch, stop),
+                control=replace(control, deadline=deadline),
             )
-        row, curves = result.row, result.curves
         if job.keep_networks:
-            ledger.networks.save(config.trial_id, result.network.state_dict())
+            networks.save(config.trial_id, result.network.state_dict())
     except Stopped:
         raise
     except Unmeasured as reason:
-        row = _unmeasured(config, reason.status, str(reason), reason.steps)
+        return _unmeasured(config, reason.status, str(reason), reason.steps), []
     except Exception as error:  # an exception is the trial's result and must not end the run
-        row = _unmeasured(config, Status.FAILED, f"{type(error).__name__}: {error} ({_location(error)})")
-    stored = _store(config, job, row, curves)
-    checkpoint.discard()  # a failed trial restarts from the beginning
-    return stored
+        log.write(traceback.format_exc())
+        message = f"{type(error).__name__}: {error} ({_location(error)})"
+        return _unmeasured(config, Status.FAILED, message), []
+    return result.row, result.curves
+
+
+def _announce(config: TrialConfig, job: Job) -> int:
+    """Store that a trial starts here. Return the number of its starts. Raises NotStored."""
+    ledger = Ledger(job.folder)
+    lost = ledger.announced(config.trial_id)
+    started = Started(
+        trial_id=config.trial_id,
+        host=platform.node(),
+        process=os.getpid(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        run=job.run,
+        attempt=lost.attempt + 1 if lost else 1,
+    )
+    with _stored_or_stop(job):
+        ledger.announce(started)
+    return started.attempt
 
 
 def execute_point(
@@ -147,7 +184,11 @@ def record_lost(config: TrialConfig, job: Job, error: str) -> Row:
     Returns:
         The stored row; the existing one if the trial is measured or has a row of this run.
     """
-    return _final_row(config, job) or _store(config, job, _unmeasured(config, Status.FAILED, error), [])
+    if stored := _final_row(config, job):
+        return stored
+    announced = Ledger(job.folder).announced(config.trial_id)
+    row = _unmeasured(config, Status.FAILED, error)
+    return _store(config, job, replace(row, attempts=announced.attempt if announced else None))
 
 
 def _final_row(config: TrialConfig, job: Job) -> Row | None:
@@ -164,7 +205,10 @@ def _final_row(config: TrialConfig, job: Job) -> Row | None:
     return row if row.status.settled(job.test) and not lacks_network else None
 
 
-def _store(config: TrialConfig, job: Job, row: Row, curves: list[dict[str, float]]) -> Row:
+def _store(
+    config: TrialConfig, job: Job, row: Row, curves: list[dict[str, float]] | None = None, log: str = ""
+) -> Row:
+    """Store the row of a trial, its curves and its log. Return the row as it is stored. Raises NotStored."""
     row = replace(
         row,
         run=job.run,
@@ -172,11 +216,21 @@ def _store(config: TrialConfig, job: Job, row: Row, curves: list[dict[str, float
         config=config.model_dump_json(),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
+    ledger = Ledger(job.folder)
+    with _stored_or_stop(job):
+        ledger.write_log(config.trial_id, log)
+        ledger.write(row, curves or [])
+        ledger.withdraw(config.trial_id)
+    return row
+
+
+@contextmanager
+def _stored_or_stop(job: Job) -> Iterator[None]:
+    """Raise NotStored if the block cannot write."""
     try:
-        Ledger(job.folder).write(row, curves)
+        yield
     except OSError as error:
         raise NotStored(f"cannot write to {job.folder}: {error.strerror or error}") from error
-    return row
 
 
 def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | None = None) -> Row:
@@ -204,7 +258,7 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
     def end_process() -> None:
         try:
             message = f"hung: not finished after twice the limit of {minutes:g} minutes"
-            _store(config, job, _unmeasured(config, Status.FAILED, message), [])
+            _store(config, job, _unmeasured(config, Status.FAILED, message))
         finally:
             os._exit(1)
 

@@ -13,6 +13,7 @@ from switchbench import datasets
 from switchbench.datasets import Facts, MissingData
 from switchbench.errors import InputError, unknown
 from switchbench.networks.layers import prunable
+from switchbench.row import Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.file import load, parse, with_changes
 from switchbench.spec.scope import matches
@@ -37,7 +38,9 @@ class Plan:
     trials: list[TrialConfig]
     """All planned trials."""
     todo: list[TrialConfig]
-    """Trials that the ledger lacks."""
+    """Trials to run."""
+    failed: int = 0
+    """Number of failed trials that are not run again."""
 
     @cached_property
     def starts(self) -> list[TrialConfig]:
@@ -70,7 +73,8 @@ class Plan:
 
     def how_to_continue(self) -> str:
         """Return how many trials are done by now, and how to run the others."""
-        done = len(self.ledger.done([trial.trial_id for trial in self.trials]))
+        statuses = self.ledger.statuses([trial.trial_id for trial in self.trials])
+        done = sum(status.settled() for status in statuses.values())
         stored = f"{done} of {len(self.trials)} trials are done and stored in {self.ledger.folder}"
         return f"{stored}; run the same command again to continue"
 
@@ -78,7 +82,8 @@ class Plan:
     def summary(self) -> str:
         """The plan in one line."""
         planned, left = len(self.trials), len(self.todo)
-        counts = f"{planned} trials, {planned - left} done, {left} to run"
+        failed = f", {self.failed} failed (--retry-failed)" if self.failed else ""
+        counts = f"{planned} trials, {planned - left - self.failed} done{failed}, {left} to run"
         starts = f", after {len(self.starts)} dense starts" if self.starts else ""
         return f"{self.spec.name}: {counts}{starts} → {self.ledger.folder}"
 
@@ -102,13 +107,19 @@ def resolve(spec: SpecLike, changes: Iterable[str] = ()) -> Spec:
     return parse(with_changes(plain, changes))
 
 
-def plan(spec: SpecLike, out: str | StorePath | None = None, changes: Iterable[str] = ()) -> Plan:
+def plan(
+    spec: SpecLike,
+    out: str | StorePath | None = None,
+    changes: Iterable[str] = (),
+    retry_failed: bool = False,
+) -> Plan:
     """Resolve a spec, and find the trials that its ledger lacks. Nothing is written.
 
     Args:
         spec: A spec, its plain values, a file, or the name of a shipped spec.
         out: Folder of the results; default: ``results/NAME``.
         changes: Changes of the spec, ``key.key=value``.
+        retry_failed: Whether trials that failed are run again.
 
     Returns:
         The plan.
@@ -123,13 +134,17 @@ def plan(spec: SpecLike, out: str | StorePath | None = None, changes: Iterable[s
     ledger = Ledger(out or RESULTS / resolved.name)
     try:
         trials = resolved.trials()
-        done = ledger.done([trial.trial_id for trial in trials])
-        todo = [trial for trial in trials if trial.trial_id not in done]
+        statuses = ledger.statuses([trial.trial_id for trial in trials])
     except MissingData as error:
         raise InputError(str(error)) from error
     except OSError as error:
         raise InputError(f"output folder {ledger.folder}: {error.strerror or error}") from error
-    return Plan(resolved, ledger, trials, todo)
+    failed = {
+        trial_id for trial_id, status in statuses.items() if status == Status.FAILED and not retry_failed
+    }
+    done = {trial_id for trial_id, status in statuses.items() if status.settled()}
+    todo = [trial for trial in trials if trial.trial_id not in done | failed]
+    return Plan(resolved, ledger, trials, todo, len(failed))
 
 
 def check(spec: Spec) -> None:

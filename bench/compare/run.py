@@ -30,6 +30,7 @@ def run(
     address: str | None = None,
     mlflow_uri: str | None = None,
     plugin_files: Iterable[str | Path] = (),
+    retry_failed: bool = False,
     console: Console | None = None,
 ) -> pd.DataFrame:
     """Run the missing trials of a comparison and write its report.
@@ -41,6 +42,7 @@ def run(
         address: Address of a running Ray cluster; default: a new one on this machine.
         mlflow_uri: MLflow server or database; default: a sqlite file in the folder; ``none``: off.
         plugin_files: Python files that register methods, networks or data sets.
+        retry_failed: Whether trials that failed in an earlier run are run again.
         console: Where progress and tables are printed; default: standard error.
 
     Returns:
@@ -52,7 +54,7 @@ def run(
             written. The same call continues where it stopped.
     """
     context = RunContext.create(address, mlflow_uri, plugin_files, console)
-    return run_planned(plan(spec, out, changes), context)
+    return run_planned(plan(spec, out, changes, retry_failed), context)
 
 
 def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:

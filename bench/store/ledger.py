@@ -7,6 +7,8 @@
     DIR/trials/<trial id>.parquet    one finished trial, one row
     DIR/curves/<trial id>.parquet    its curves, one row per epoch
     DIR/checkpoints/<trial id>.pt    the last checkpoint of a long trial that is not finished
+    DIR/running/<trial id>.parquet   where a trial runs, since when; one that is lost leaves it behind
+    DIR/logs/<trial id>.txt          what a trial printed and logged, and its traceback, if there is any
     DIR/networks/<trial id>.pt       a finished network that is stored
     DIR/report/                      tables and figures, and results.parquet: all rows in one file
     DIR/results.parquet              trials that were gathered or published: its rows count as stored trials
@@ -23,6 +25,7 @@ trial, both write the same row.
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -37,13 +40,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from switchbench.errors import InputError
-from switchbench.row import PlannedTrial, Row, Status
+from switchbench.row import PlannedTrial, Row, Started, Status, columns
 from switchbench.spec.comparison import Spec
-from switchbench.spec.file import dump
+from switchbench.spec.file import dump, parse
 from switchbench.spec.trial import TrialConfig
 from switchbench.store import parquet
 from switchbench.store.lock import locked
-from switchbench.store.objects import StorePath, resolved, write_stream
+from switchbench.store.objects import StorePath, discard, resolved, write_stream
 from switchbench.store.tensors import NetworkStore
 
 StoredT = TypeVar("StoredT", bound=PlannedTrial)
@@ -69,6 +72,8 @@ class Ledger:
         self._plan_file = self.folder / "plan.parquet"
         self._trials = self.folder / "trials"
         self._curves = self.folder / "curves"
+        self._running = self.folder / "running"
+        self._logs = self.folder / "logs"
 
     @property
     def mlflow_uri(self) -> str | None:
@@ -155,7 +160,8 @@ class Ledger:
         """
         try:
             self._trials.mkdir(parents=True, exist_ok=True)
-            self._curves.mkdir(exist_ok=True)
+            for folder in (self._curves, self._running, self._logs):
+                folder.mkdir(exist_ok=True)
             _write_spec(self._spec_file, spec)
             parquet.write(self._plan_file, (config.planned for config in plan), PlannedTrial)
         except OSError as error:
@@ -203,6 +209,40 @@ class Ledger:
             {key: point[key] for key in point if key != ID and point[key] is not None} for point in gathered
         ]
 
+    def announce(self, started: Started) -> None:
+        """Store where a trial runs. Raises OSError."""
+        parquet.write(self._running / f"{started.trial_id}.parquet", [started], Started)
+
+    def announced(self, trial_id: str) -> Started | None:
+        """Return where a trial runs, or ran when it was lost; None if it has ended or never began."""
+        stored = parquet.read_if_sound(self._running / f"{trial_id}.parquet")
+        return Started(**stored[0]) if stored and stored[0].keys() == set(columns(Started)) else None
+
+    def withdraw(self, trial_id: str) -> None:
+        """Remove what :meth:`announce` stored. Raises OSError."""
+        discard(self._running / f"{trial_id}.parquet")
+
+    def running(self) -> list[Started]:
+        """Return all announced trials, by their start. Some may have been lost with their worker."""
+        found = [self.announced(trial_id) for trial_id in _ids(self._running)]
+        return sorted((each for each in found if each), key=lambda each: each.started)
+
+    def write_log(self, trial_id: str, text: str) -> None:
+        """Store what a trial printed, in place of what an earlier attempt printed. Raises OSError."""
+        path = self._logs / f"{trial_id}.txt"
+        if not text:
+            discard(path)
+            return
+        with write_stream(path) as stream:
+            stream.write(text.encode(errors="replace"))
+
+    def log(self, trial_id: str) -> str:
+        """Return what a trial printed, with its traceback; empty if there is nothing."""
+        try:
+            return (self._logs / f"{trial_id}.txt").read_bytes().decode(errors="replace")
+        except OSError:
+            return ""
+
     def checkpoint(self, trial_id: str) -> StorePath:
         """Return the path of a trial's checkpoint, which exists until the trial has its row."""
         return self.folder / "checkpoints" / f"{trial_id}.pt"
@@ -216,11 +256,10 @@ class Ledger:
         rows = (Row.stored(plain) for plain in parquet.plain_rows(self.results(), Row))
         return (row for row in rows if row.status != Status.MISSING)
 
-    def done(self, trial_ids: Collection[str]) -> set[str]:
-        """Return the trials that have a final status and need not run again."""
+    def statuses(self, trial_ids: Collection[str]) -> dict[str, Status]:
+        """Return the status of each of the trials that has a stored row."""
         stored = self._stored(trial_ids)
-        final = [status for status in Status if status.settled()]
-        return set(stored.loc[stored["status"].isin(final), ID])
+        return dict(zip(stored[ID], map(Status, stored["status"]), strict=True))
 
     def results(self) -> pd.DataFrame:
         """Return the table of the comparison.
@@ -255,11 +294,10 @@ class Ledger:
         Raises:
             InputError: A run is going on in the folder, or a file cannot be written.
         """
+        if not _ids(self._trials):
+            return 0
         with self.only_driver():
-            files = self._small_files()
-            rows = [row for row in self._small_rows(files) if row]
-            if not rows:
-                return 0
+            rows = [row for row in self._small_rows(_ids(self._trials)) if row]
             ids = [row.trial_id for row in rows]
             try:
                 curves = [{ID: trial_id, **point} for trial_id in ids for point in self.curves(trial_id)]
@@ -280,6 +318,10 @@ class Ledger:
         """
         return str(self._read_spec()["name"]) if self._spec_file.exists() else self.folder.name
 
+    def trials(self) -> list[TrialConfig]:
+        """Return the trials of the stored spec. Raises InputError if this version cannot read it."""
+        return parse(self._read_spec()).trials()
+
     def pairs(self) -> list[tuple[str, str]]:
         """Return the pairs of methods whose difference the spec requests with ``against``.
 
@@ -292,12 +334,6 @@ class Ledger:
         methods = self._read_spec().get("methods") if self._spec_file.exists() else None
         entries = [entry for entry in methods or [] if isinstance(entry, dict) and "against" in entry]
         return [(str(entry.get("label", entry.get("method"))), str(entry["against"])) for entry in entries]
-
-    def _small_files(self) -> set[str]:
-        """Return the ids of trials that have a file of their own."""
-        if isinstance(self._trials, Path) and not self._trials.is_dir():
-            return set()
-        return {file.stem for file in self._trials.iterdir() if file.name.endswith(".parquet")}
 
     def _small_row(self, trial_id: str) -> Row | None:
         """Return the row in a trial's own file; None if there is none, or another content."""
@@ -328,7 +364,7 @@ class Ledger:
         The gathered file is read last, so that a trial that is gathered at this moment is not missed.
         """
         wanted = set(trial_ids)
-        small = [row for row in self._small_rows(sorted(wanted & self._small_files())) if row]
+        small = [row for row in self._small_rows(sorted(wanted & set(_ids(self._trials)))) if row]
         rows = parquet.frame(small, Row)
         if not self._gathered_file.exists() or len(small) == len(wanted):
             return rows
@@ -363,6 +399,13 @@ def _stored(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: St
         return [row_type.stored(row) for row in rows]
     except ValueError as error:
         raise InputError(f"{path}: not a table of this version of switchbench: {error}") from error
+
+
+def _ids(folder: StorePath) -> list[str]:
+    """Return the ids of the trials that have a file in a folder, sorted."""
+    if isinstance(folder, Path) and not folder.is_dir():
+        return []
+    return sorted(file.stem for file in folder.iterdir() if re.fullmatch(r"\w+\.parquet", file.name))
 
 
 def _write_spec(path: StorePath, spec: Spec) -> None:

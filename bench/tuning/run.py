@@ -50,6 +50,7 @@ def search(
     storage: str | None = None,
     warm_start: str | Path | None = None,
     plugin_files: Iterable[str | Path] = (),
+    retry_failed: bool = False,
     console: Console | None = None,
 ) -> pd.DataFrame:
     """Search the options of every method with equal budgets, then compare the best points on fresh seeds.
@@ -64,6 +65,7 @@ def search(
             the folder of the results.
         warm_start: Folder of another search. Its best points run first.
         plugin_files: As in :func:`switchbench.run`.
+        retry_failed: Whether failed trials of the comparison are run again; points of the search are not.
         console: As in :func:`switchbench.run`.
 
     Returns:
@@ -96,7 +98,7 @@ def search(
             raise RunStopped(f"{stop}; run the same command again to continue", stop.exit_code) from stop
     with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time
         report_search(comparison.folder, context.console)
-        run_planned(plan_comparison(best, comparison.folder), context)
+        run_planned(plan_comparison(best, comparison.folder, retry_failed=retry_failed), context)
     return comparison.results()
 
 

@@ -1,0 +1,106 @@
+"""Print how far a comparison has come, once or again and again."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from switchbench.compare.progress import Progress, progress
+from switchbench.observe.terminal import plain_console
+from switchbench.row import Status
+from switchbench.store.ledger import Ledger
+from switchbench.store.search import SearchLedger
+
+REFRESH_SECONDS = 5.0
+SHOWN = 20
+"""Running trials and reasons that are listed; of more, only the number is shown."""
+
+
+def show(folder: Path, watch: bool) -> None:
+    """Print the state of a comparison, and of the search before it.
+
+    Args:
+        folder: Folder of the comparison.
+        watch: Whether to go on until no driver is running.
+
+    Raises:
+        InputError: The folder holds no comparison.
+    """
+    console = plain_console()
+    states = _states(folder)
+    if not watch:
+        console.print(Group(*map(_render, states)))
+        return
+    with Live(Group(*map(_render, states)), console=console, auto_refresh=False) as live:
+        while any(state.driven for state in states):
+            time.sleep(REFRESH_SECONDS)
+            states = _states(folder)
+            live.update(Group(*map(_render, states)), refresh=True)
+
+
+def _states(folder: Path) -> list[Progress]:
+    ledger = Ledger(folder)
+    search = SearchLedger(ledger)
+    ledgers: list[Ledger] = [search] if search.has_comparison else []
+    ledgers += [ledger] if ledger.has_comparison or not ledgers else []
+    return [progress(each) for each in ledgers]
+
+
+def _render(state: Progress) -> RenderableType:
+    return Group(*_lines(state))
+
+
+def _lines(state: Progress) -> Iterator[RenderableType]:
+    failed, missing = state.counts.get(Status.FAILED, 0), state.counts.get(Status.MISSING, 0)
+    where = "running" if state.driven else "no run is going on"
+    yield Text(
+        f"{state.name}: {state.done} of {state.total} trials done, {failed} failed, {missing} to run; {where}"
+    )
+    others = {
+        status: state.counts[status] for status in (Status.DIVERGED, Status.SKIPPED) if status in state.counts
+    }
+    if others:
+        yield Text("of the done: " + ", ".join(f"{count} {status}" for status, count in others.items()))
+    if state.retried:
+        yield Text(f"{state.retried} trials were lost with their worker and started again")
+    if state.per_hour is not None:
+        left = "" if state.left is None else f", about {state.left} left"
+        yield Text(f"{state.per_hour:,.1f} trials an hour{left}")
+    yield from _running(state)
+    if state.reasons:
+        table = Table("method", "trials", "without a measurement, because", box=None)
+        for label, reason, count in state.reasons[:SHOWN]:
+            table.add_row(Text(label), str(count), Text(reason))
+        yield from _section(table, len(state.reasons))
+    if len(state.hours):
+        table = Table("method", "trials", "CPU-hours", "GPU-hours", box=None)
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in state.hours.itertuples():
+            table.add_row(Text(str(row.label)), str(row.trials), f"{row.cpu:.3g}", f"{row.gpu:.3g}")
+        yield from _section(table, len(state.hours))
+
+
+def _running(state: Progress) -> Iterator[RenderableType]:
+    if not state.running:
+        return
+    title = "running" if state.driven else "lost with its run; the same command starts it again"
+    table = Table(title, "where", "for", "start", box=None)
+    for each in state.running[:SHOWN]:
+        since = datetime.now(UTC) - datetime.fromisoformat(each.started)
+        name = state.labels.get(each.trial_id, each.trial_id)
+        seconds = f"{max(0, round(since.total_seconds())):,} s"
+        table.add_row(Text(name), f"{each.host}, process {each.process}", seconds, str(each.attempt))
+    yield from _section(table, len(state.running))
+
+
+def _section(table: Table, count: int) -> Iterator[RenderableType]:
+    yield Text("")
+    yield table
+    if count > SHOWN and len(table.rows) < count:
+        yield Text(f"and {count - len(table.rows)} more")

@@ -1,0 +1,87 @@
+"""Print what is stored of one trial, or run it again in this process."""
+
+import json
+import sys
+import traceback
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from switchbench.observe.terminal import plain_console
+from switchbench.row import Row, used_as
+from switchbench.store.ledger import Ledger
+from switchbench.trained.rerun import StoredTrial, rerun, stored_trial
+
+
+def show(folder: Path, trial: str) -> None:
+    """Print config, measurements, curves and log of a trial. Raises InputError."""
+    stored = stored_trial(Ledger(folder), trial)
+    typer.echo(f"trial {stored.trial_id}: {stored.row.status if stored.row else 'not run yet'}")
+    if stored.row:
+        _measurements(stored.row)
+    if stored.config:
+        typer.echo("\nconfig:")
+        typer.echo(json.dumps(json.loads(stored.config.model_dump_json()), indent=2))
+    _curves(stored.curves)
+    if stored.log:
+        typer.echo("\nlog:")
+        typer.echo(_printable(stored.log.rstrip()))
+
+
+def run_again(folder: Path, trial: str, debug: bool) -> None:
+    """Run a trial in this process, print its epochs and its result; store nothing.
+
+    Args:
+        folder: Folder of the comparison.
+        trial: Id of the trial, or the beginning of one.
+        debug: Whether an exception opens the debugger where it was raised.
+
+    Raises:
+        InputError: There is no such trial.
+        Exit: The trial raised an exception, which is printed.
+    """
+    stored = stored_trial(Ledger(folder), trial)
+    try:
+        result = rerun(stored, lambda point: typer.echo("  ".join(f"{k} {v:.6g}" for k, v in point.items())))
+    except Exception:
+        traceback.print_exc()
+        if debug:
+            import pdb
+
+            pdb.post_mortem(sys.exc_info()[2])
+        raise typer.Exit(1) from None
+    _measurements(result.row)
+    _compare(stored, result.row)
+
+
+def _measurements(row: Row) -> None:
+    table = Table(box=None, show_header=False)
+    names = ["label", "network", "dataset", "scope", "seed", "target_density", "error"]
+    names += [*used_as("metric"), "device", "threads", "attempts", "finished"]
+    for name in names:
+        if row[name] is not None:
+            table.add_row(name, str(row[name]))
+    plain_console().print(table)
+
+
+def _curves(curves: list[dict[str, float]]) -> None:
+    if not curves:
+        return
+    table = Table(*curves[0], box=None)
+    for point in curves:
+        table.add_row(*(f"{value:.6g}" for value in point.values()))
+    typer.echo()
+    plain_console().print(table)
+
+
+def _compare(stored: StoredTrial, row: Row) -> None:
+    """Say whether the result is the stored one."""
+    if stored.row and stored.row.test_loss is not None:
+        same = stored.row.test_loss == row.test_loss and stored.row.density == row.density
+        typer.echo("the stored result has the same bits" if same else "the stored result DIFFERS")
+
+
+def _printable(text: str) -> str:
+    """Return a text without control characters, which could command the terminal."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)

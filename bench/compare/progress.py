@@ -1,0 +1,132 @@
+"""How far a comparison has come, from its folder alone: during a run and after it, on any machine."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+
+from switchbench.row import Started, Status
+from switchbench.store.ledger import Ledger
+from switchbench.store.lock import is_locked
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a comparison."""
+
+    name: str
+    folder: str
+    driven: bool
+    """Whether a driver runs trials now."""
+    counts: dict[Status, int]
+    """Number of planned trials by status."""
+    running: Sequence[Started]
+    """Trials that run now. Without a driver: trials that were lost with it."""
+    labels: dict[str, str]
+    """Label of the method, density and seed of each planned trial, by id."""
+    reasons: Sequence[tuple[str, str, int]]
+    """Label, reason and number of trials that have no measurement."""
+    retried: int
+    """Number of trials that were lost and started again."""
+    per_hour: float | None
+    """Trials that were finished in an hour, lately."""
+    left: timedelta | None
+    """Expected time until the last trial; None if it cannot be told."""
+    hours: pd.DataFrame
+    """CPU- and GPU-hours of the stored trials by label: columns ``label``, ``trials``, ``cpu``, ``gpu``."""
+
+    @property
+    def total(self) -> int:
+        """Number of planned trials."""
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        """Number of trials with a final status."""
+        return sum(count for status, count in self.counts.items() if status.settled())
+
+
+def progress(ledger: Ledger, now: datetime | None = None) -> Progress:
+    """Read the state of a comparison.
+
+    Args:
+        ledger: Its ledger.
+        now: Time of the question; None: this moment.
+
+    Returns:
+        The state.
+
+    Raises:
+        InputError: The folder holds no comparison.
+    """
+    results, now = ledger.results(), now or datetime.now(UTC)
+    counts = Counter(Status(status) for status in results["status"])
+    driven = is_locked(ledger.lock_file)
+    stored = results[results["status"] != Status.MISSING]
+    of_run = dict(zip(stored["trial_id"], stored["run"], strict=True))
+    running = [each for each in ledger.running() if of_run.get(each.trial_id) != each.run]
+    finished = pd.to_datetime(stored["finished"], utc=True, format="ISO8601")
+    return Progress(
+        name=ledger.name(),
+        folder=str(ledger.folder),
+        driven=driven,
+        counts=dict(counts),
+        running=running,
+        labels=dict(zip(results["trial_id"], _descriptions(results), strict=True)),
+        reasons=_reasons(stored),
+        retried=int((stored["attempts"] > 1).sum()),
+        per_hour=_per_hour(stored, finished),
+        left=_left(results, stored, running, now) if driven else None,
+        hours=_hours(stored),
+    )
+
+
+def _descriptions(results: pd.DataFrame) -> list[str]:
+    density = results["target_density"].map(lambda value: "" if pd.isna(value) else f" {value:g}")
+    task = results["network"] + " on " + results["dataset"]
+    return list(results["label"] + density + ", seed " + results["seed"].astype(str) + ", " + task)
+
+
+def _reasons(stored: pd.DataFrame) -> list[tuple[str, str, int]]:
+    unmeasured = stored[~stored["status"].isin([Status.OK, Status.VALIDATED])]
+    texts = unmeasured["status"] + ": " + unmeasured["error"].fillna("")
+    counted = Counter(zip(unmeasured["label"], texts, strict=True))
+    return [(label, text, count) for (label, text), count in counted.most_common()]
+
+
+def _per_hour(stored: pd.DataFrame, finished: "pd.Series[pd.Timestamp]") -> float | None:
+    """Return the rate of the last run, from its first row to its last."""
+    if stored.empty:
+        return None
+    newest = stored["run"].iloc[int(finished.argmax())]
+    last = finished[stored["run"] == newest]
+    hours = (last.max() - last.min()).total_seconds() / 3600
+    return (len(last) - 1) / hours if hours else None
+
+
+def _left(
+    results: pd.DataFrame, stored: pd.DataFrame, running: Sequence[Started], now: datetime
+) -> timedelta | None:
+    """Return the expected time of the trials that are left: each takes as long as its method's others did."""
+    seconds = stored.groupby("label")["seconds"].mean().dropna()
+    if seconds.empty or not running:
+        return None
+    todo = results[results["status"] == Status.MISSING]
+    expected = todo["label"].map(seconds).fillna(seconds.mean()).sum()
+    spent = sum((now - datetime.fromisoformat(each.started)).total_seconds() for each in running)
+    return timedelta(seconds=round(max(0.0, expected - spent) / len(running)))
+
+
+def _hours(stored: pd.DataFrame) -> pd.DataFrame:
+    hours = stored["seconds"].fillna(0) / 3600
+    used = pd.DataFrame(
+        {
+            "label": stored["label"],
+            "trials": 1,
+            "cpu": hours * stored["threads"].fillna(1),
+            "gpu": hours * stored["gpus"].fillna(0),
+        }
+    )
+    return used.groupby("label", sort=False, as_index=False).sum()

@@ -1,0 +1,79 @@
+"""Memory and energy that a trial takes, where the machine tells them."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PROCESS = Path("/proc/self")
+PEAK = "VmHWM:"
+"""Linux's name of the largest resident memory of a process."""
+RESET_PEAK = "5"
+"""What resets it, written to clear_refs."""
+
+
+@dataclass
+class Usage:
+    """What a trial took. The fields are columns of its row."""
+
+    seconds: float | None = None
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
+    energy: float | None = None
+
+
+@contextmanager
+def measured(device: torch.device, alone: bool) -> Iterator[Usage]:
+    """Measure the block.
+
+    Args:
+        device: The trial's device.
+        alone: Whether nothing else uses the device. If not, its energy is not the trial's.
+
+    Yields:
+        Filled when the block ends, also by an exception.
+    """
+    usage, started = Usage(), time.monotonic()
+    with suppress(OSError):  # not Linux
+        (PROCESS / "clear_refs").write_text(RESET_PEAK)
+    meter = _energy_meter(device) if alone else None
+    before = meter() if meter else None
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        yield usage
+    finally:
+        usage.seconds = time.monotonic() - started
+        usage.peak_memory = _peak_memory()
+        if device.type == "cuda":
+            usage.peak_gpu_memory = torch.cuda.max_memory_allocated(device)
+        if meter and before is not None:
+            usage.energy = meter() - before
+
+
+def _peak_memory() -> int | None:
+    try:
+        lines = (PROCESS / "status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(PEAK)), None)
+
+
+def _energy_meter(device: torch.device) -> Any:
+    """Return a function that tells the joules that a GPU has taken so far; None if it cannot be asked."""
+    if device.type != "cuda":
+        return None
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        uuid = torch.cuda.get_device_properties(device).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)  # older GPUs do not know it
+    except Exception:  # no such library, no driver, or a GPU of another maker
+        return None
+    return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1_000

@@ -1,0 +1,91 @@
+"""One stored or planned trial: its config, what is stored of it, and the same trial again in this process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from switchbench.errors import InputError, explain, unknown
+from switchbench.row import Row
+from switchbench.spec.trial import TrialConfig
+from switchbench.store.ledger import Ledger
+from switchbench.trial.control import Control
+from switchbench.trial.run import TrialResult, run_trial
+
+SHOWN = 20
+"""Ids in a message."""
+
+
+@dataclass(frozen=True)
+class StoredTrial:
+    """What a ledger holds of one trial."""
+
+    trial_id: str
+    row: Row | None
+    """None if the trial has no row yet."""
+    config: TrialConfig | None
+    """None if the stored spec does not plan it in this version."""
+    curves: list[dict[str, float]]
+    log: str
+    """What it printed and logged, and its traceback."""
+
+
+def stored_trial(ledger: Ledger, trial: str) -> StoredTrial:
+    """Look up a trial.
+
+    Args:
+        ledger: Ledger of the comparison.
+        trial: Id of the trial, or the beginning of one.
+
+    Returns:
+        What is stored of it.
+
+    Raises:
+        InputError: No planned trial, or more than one, has this id.
+    """
+    ids = list(ledger.results()["trial_id"])
+    found = [each for each in ids if each.startswith(trial)]
+    if not found:
+        raise InputError(f"{ledger.folder}: {unknown('trial', trial, ids[:SHOWN])}")
+    if len(found) > 1 and trial not in found:
+        raise InputError(
+            f"{ledger.folder}: {len(found)} trials begin with {trial!r}: {', '.join(found[:SHOWN])}"
+        )
+    trial_id = trial if trial in found else found[0]
+    row = ledger.row(trial_id)
+    config = _config(row) or next((each for each in ledger.trials() if each.trial_id == trial_id), None)
+    return StoredTrial(trial_id, row, config, ledger.curves(trial_id), ledger.log(trial_id))
+
+
+def rerun(trial: StoredTrial, watch: Callable[[dict[str, float]], None]) -> TrialResult:
+    """Run a trial again in this process. Nothing is stored.
+
+    Args:
+        trial: The trial.
+        watch: Called after each epoch with the point of the curves.
+
+    Returns:
+        The result; on the same kind of device it has the bits of the stored one.
+
+    Raises:
+        InputError: The config cannot be read.
+        Exception: What the trial raises.
+    """
+    if trial.config is None:
+        raise InputError(
+            f"trial {trial.trial_id}: its config cannot be read (plug-ins are given with --plugin)"
+        )
+    row = trial.row
+    device = "cuda" if row and row.device and row.device != "cpu" else "cpu"
+    return run_trial(trial.config, device, row.threads or 1 if row else 1, control=Control(watch=watch))
+
+
+def _config(row: Row | None) -> TrialConfig | None:
+    """Return the config in a row; None without a row. Raises InputError if this version cannot read it."""
+    if row is None or not row.config:
+        return None
+    try:
+        return TrialConfig.model_validate_json(row.config)
+    except ValidationError as error:
+        problem = explain(error, TrialConfig)
+        raise InputError(f"trial {row.trial_id}: {problem} (plug-ins are given with --plugin)") from error

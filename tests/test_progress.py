@@ -1,0 +1,190 @@
+"""What a folder tells about its run: progress, running trials, failures, one trial."""
+
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import switchbench
+from switchbench.cli.app import main
+from switchbench.cluster import worker
+from switchbench.cluster.worker import Job, execute, record_lost
+from switchbench.compare.plan import plan
+from switchbench.compare.progress import progress
+from switchbench.errors import InputError
+from switchbench.row import Started, Status
+from switchbench.spec.comparison import Resources
+from switchbench.store.ledger import Ledger
+
+
+def call(monkeypatch: Any, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["switchbench", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    if stop.value.code:
+        raise stop.value
+
+
+@pytest.fixture
+def begun(tmp_path: Path, spec: dict[str, Any], monkeypatch: Any) -> tuple[Ledger, list[Any]]:
+    """Ten trials: three done, one failed, one running after it was lost once, five to run."""
+    ledger, planned = Ledger(tmp_path / "out"), plan(spec, tmp_path / "out")
+    ledger.create(planned.spec, planned.trials)
+    job = Job(ledger.folder, tmp_path, Resources(cpus=2), "this")
+    for config in planned.trials[:3]:
+        execute(config, job)
+    with monkeypatch.context() as patch:
+
+        def fail(*_: Any, **__: Any) -> None:
+            print("weights of \x1b[31mlayer 1")
+            raise ValueError("no such layer")
+
+        patch.setattr(worker, "run_trial", fail)
+        execute(planned.trials[3], job)
+    lost = planned.trials[4]
+    assert worker._announce(lost, job) == 1
+    assert worker._announce(lost, job) == 2
+    return ledger, planned.trials
+
+
+def test_a_row_says_what_its_trial_took(begun: tuple[Ledger, list[Any]]) -> None:
+    ledger, trials = begun
+    row = ledger.row(trials[0].trial_id)
+    assert row
+    assert row.seconds is not None
+    assert row.train_seconds is not None
+    assert row.seconds > row.train_seconds
+    assert row.peak_memory is not None
+    assert row.peak_memory > 50_000_000
+    assert (row.gpus, row.peak_gpu_memory, row.energy, row.attempts) == (0, None, None, 1)
+
+
+def test_progress_is_what_the_folder_holds(begun: tuple[Ledger, list[Any]]) -> None:
+    ledger, trials = begun
+    (running,) = ledger.running()
+    now = datetime.fromisoformat(running.started) + timedelta(seconds=7)
+    with ledger.only_driver():
+        state = progress(ledger, now)
+    assert (state.total, state.done, state.driven) == (10, 3, True)
+    assert state.counts == {Status.OK: 3, Status.FAILED: 1, Status.MISSING: 6}
+    assert [(each.trial_id, each.attempt, each.run) for each in state.running] == [
+        (trials[4].trial_id, 2, "this")
+    ]
+    assert state.labels[trials[4].trial_id].startswith(
+        f"{trials[4].method.label} {trials[4].density:g}, seed 0, mlp-20"
+    )
+    ((label, reason, count),) = state.reasons
+    assert (label, count) == (trials[3].method.label, 1)
+    assert reason.startswith("failed: ValueError: no such layer (test_progress.py:")
+    assert state.per_hour is not None
+    assert state.per_hour > 0
+    seconds = {
+        each.trial_id: each.seconds for each in map(ledger.row, (t.trial_id for t in trials[:4])) if each
+    }
+    assert sum(state.hours["cpu"]) == pytest.approx(2 * sum(filter(None, seconds.values())) / 3600)
+    assert sum(state.hours["gpu"]) == 0
+    assert sum(state.hours["trials"]) == 4
+    assert state.left is not None
+    assert not progress(ledger).driven
+    assert progress(ledger).left is None
+
+
+def test_time_left_counts_what_the_running_trials_have_done(
+    begun: tuple[Ledger, list[Any]], monkeypatch: Any
+) -> None:
+    ledger, trials = begun
+    for index in range(4):
+        row = ledger.row(trials[index].trial_id)
+        assert row
+        ledger.write(replace(row, seconds=100.0), [])
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    for index in (4, 5):
+        ledger.announce(
+            Started(
+                trial_id=trials[index].trial_id,
+                host="h",
+                process=1,
+                started=started.isoformat(),
+                run="that",
+                attempt=1,
+            )
+        )
+    with ledger.only_driver():
+        state = progress(ledger, started + timedelta(seconds=40))
+    assert state.left == timedelta(seconds=(6 * 100 - 2 * 40) / 2)
+
+
+def test_a_trial_that_was_lost_too_often_says_how_often(
+    begun: tuple[Ledger, list[Any]], tmp_path: Path
+) -> None:
+    ledger, trials = begun
+    job = Job(ledger.folder, tmp_path, Resources(), "this")
+    assert record_lost(trials[4], job, "the worker process died").attempts == 2
+    assert not ledger.running()
+    assert progress(ledger).retried == 1
+
+
+def test_the_status_is_printed(begun: tuple[Ledger, list[Any]], capsys: Any, monkeypatch: Any) -> None:
+    ledger, _ = begun
+    call(monkeypatch, "status", str(ledger.folder), "--watch")  # no driver: it ends at once
+    shown = capsys.readouterr().out
+    assert "small: 3 of 10 trials done, 1 failed, 6 to run; no run is going on" in shown
+    assert "lost with its run; the same command starts it again" in shown
+    assert "failed: ValueError: no such layer" in shown
+    assert "CPU-hours" in shown
+
+
+def test_a_trial_is_shown_with_its_traceback(
+    begun: tuple[Ledger, list[Any]], capsys: Any, monkeypatch: Any
+) -> None:
+    ledger, trials = begun
+    call(monkeypatch, "trial", str(ledger.folder), trials[3].trial_id[:8])
+    shown = capsys.readouterr().out
+    assert f"trial {trials[3].trial_id}: failed" in shown
+    assert '"batch_size": 64' in shown
+    assert "weights of �[31mlayer 1" in shown
+    assert "Traceback (most recent call last)" in shown
+    assert "ValueError: no such layer" in shown
+    call(monkeypatch, "trial", str(ledger.folder), trials[0].trial_id)
+    shown = capsys.readouterr().out
+    assert "val_accuracy" in shown
+    assert "log:" not in shown
+    call(monkeypatch, "trial", str(ledger.folder), trials[9].trial_id)
+    assert "not run yet" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "trial", str(ledger.folder), "zzz")
+    assert f"switchbench: {ledger.folder}: unknown trial 'zzz'" in capsys.readouterr().err
+
+
+def test_a_trial_runs_again_in_the_foreground(
+    begun: tuple[Ledger, list[Any]], capsys: Any, monkeypatch: Any
+) -> None:
+    ledger, trials = begun
+    before = ledger.row(trials[0].trial_id)
+    call(monkeypatch, "trial", str(ledger.folder), trials[0].trial_id, "--rerun")
+    assert "the stored result has the same bits" in capsys.readouterr().out
+    assert ledger.row(trials[0].trial_id) == before
+
+
+def test_failed_trials_run_again_when_asked(
+    begun: tuple[Ledger, list[Any]], spec: Any, without_ray: None
+) -> None:
+    ledger, trials = begun
+    planned = plan(spec, ledger.folder)
+    assert planned.failed == 1
+    assert trials[3] not in planned.todo
+    assert "10 trials, 3 done, 1 failed (--retry-failed), 6 to run" in planned.summary
+    results = switchbench.run(spec, ledger.folder, mlflow_uri="none")  # type: ignore[arg-type]
+    assert sorted(results["status"]) == ["failed"] + ["ok"] * 9
+    results = switchbench.run(spec, ledger.folder, mlflow_uri="none", retry_failed=True)  # type: ignore[arg-type]
+    assert set(results["status"]) == {"ok"}
+    assert ledger.log(trials[3].trial_id) == ""
+    assert not ledger.running()
+
+
+def test_a_folder_without_a_comparison_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no comparison"):
+        progress(Ledger(tmp_path))

@@ -1,0 +1,214 @@
+"""A run that is stopped: its checkpoints, its exit code, and what the same command makes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from switchbench.cluster import signals
+from switchbench.cluster.signals import StopRequest, stop_at_once
+from switchbench.cluster.worker import Job, execute
+from switchbench.errors import ExitCode, Preempted
+from switchbench.spec.comparison import Resources
+from switchbench.store.ledger import Ledger
+from switchbench.trial.checkpoint import Checkpoint
+from switchbench.trial.control import Control, Stopped
+from switchbench.trial.run import run_trial
+
+SPEC = """
+name: stopped
+networks: [{network: mlp, hidden: [200, 200]}]
+datasets: [digits]
+methods: [dense, magnitude]
+densities: [0.1]
+seeds: 1
+training: {epochs: 800}
+"""
+
+
+def stop_after(steps: int) -> Any:
+    left = iter(range(steps))
+    return lambda: next(left, None) is None
+
+
+@pytest.mark.parametrize("method", ["dense", "switcher", "lottery-ticket"])
+@pytest.mark.parametrize("steps", [5, 11, 22, 33])  # an epoch has 11 steps
+def test_a_stopped_trial_continues_to_the_same_bits(
+    tmp_path: Path, make_config: Any, method: str, steps: int
+) -> None:
+    config = make_config(method, training={"epochs": 3})
+    whole = run_trial(config)
+    checkpoint = Checkpoint(tmp_path / "trial.pt", "code")
+    with pytest.raises(Stopped):
+        run_trial(config, control=Control(checkpoint=checkpoint, stop=stop_after(steps - 1)))
+    again = run_trial(config, control=Control(checkpoint=checkpoint))
+    timed = ("train_seconds", "method_seconds")
+    assert {k: v for k, v in vars(again.row).items() if k not in timed} == {
+        k: v for k, v in vars(whole.row).items() if k not in timed
+    }
+    assert again.curves == whole.curves
+    for key, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, again.network.state_dict()[key]), key
+
+
+def test_a_checkpoint_knows_the_seconds_of_its_epoch(tmp_path: Path, make_config: Any) -> None:
+    checkpoint = Checkpoint(tmp_path / "trial.pt", "code")
+    with pytest.raises(Stopped):
+        run_trial(make_config("dense"), control=Control(checkpoint=checkpoint, stop=stop_after(9)))
+    stored = checkpoint.load(torch.device("cpu"))
+    assert stored
+    assert stored["step"] == 10
+    assert stored["meter"]["seconds"] > 0
+
+
+def test_a_worker_that_must_stop_stores_no_row(tmp_path: Path, make_config: Any) -> None:
+    config, ledger = make_config("dense", training={"epochs": 3}), Ledger(tmp_path)
+    job = Job(tmp_path, tmp_path, Resources(), "run")
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "curves").mkdir()
+    (tmp_path / "running").mkdir()
+    with pytest.raises(Stopped):
+        execute(config, job, stop=lambda: True)
+    assert not ledger.checkpoint(config.trial_id).exists()  # it had not begun
+    with pytest.raises(Stopped):
+        execute(config, job, stop=stop_after(9))
+    assert ledger.checkpoint(config.trial_id).exists()
+    assert ledger.row(config.trial_id) is None
+    assert execute(config, job).status == "ok"
+    assert not ledger.checkpoint(config.trial_id).exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "raised", "code"),
+    [
+        (signal.SIGINT, KeyboardInterrupt, ExitCode.INTERRUPTED),
+        (signal.SIGTERM, Preempted, ExitCode.PREEMPTED),
+        (signal.SIGUSR1, Preempted, ExitCode.PREEMPTED),
+    ],
+)
+def test_the_second_signal_stops_at_once(
+    number: int, raised: type[KeyboardInterrupt], code: int, monkeypatch: Any
+) -> None:
+    before, request = signal.getsignal(number), StopRequest()
+    with signals.handled(request.receive):
+        os.kill(os.getpid(), number)
+        assert request.signal == number
+        os.kill(os.getpid(), number)  # the same one, from the terminal and from the parent
+        assert not request.overdue
+        monkeypatch.setattr(signals, "REPEAT_SECONDS", -1)
+        with pytest.raises(raised) as caught:
+            os.kill(os.getpid(), number)
+    assert ExitCode.of(caught.value) == code
+    monkeypatch.setattr(signals, "GRACE_SECONDS", -1)
+    assert request.overdue
+    with signals.handled(stop_at_once), pytest.raises(raised):
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    (folder / "stopped.yaml").write_text(SPEC)
+    command = [sys.executable, "-m", "switchbench", "run", str(folder / "stopped.yaml"), "--out"]
+    return subprocess.Popen(
+        [*command, str(folder / "out"), "--mlflow-uri", "none"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"STARTED_BY_TEST": str(folder)},
+    )
+
+
+def processes(folder: Path) -> dict[int, str]:
+    """Processes that a test has started, and all that they have started: names by id."""
+    found = {}
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                if f"STARTED_BY_TEST={folder}".encode() in (process / "environ").read_bytes():
+                    found[int(process.name)] = (process / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue  # it has ended by now
+    return found
+
+
+def wait_for_training(process: subprocess.Popen[str], folder: Path, seconds: float) -> None:
+    """Wait until trials have trained for some seconds."""
+    deadline = time.monotonic() + 200
+    while not Ledger(folder / "out").running():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(seconds)
+
+
+@pytest.mark.slow  # above, within one process
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGTERM, ExitCode.PREEMPTED),
+        (signal.SIGUSR1, ExitCode.PREEMPTED),
+        (signal.SIGINT, ExitCode.INTERRUPTED),
+    ],
+)
+def test_a_signal_in_mid_training_loses_nothing(tmp_path: Path, number: int, code: int) -> None:
+    process = start(tmp_path)
+    wait_for_training(process, tmp_path, 4)
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    lines = output.strip().splitlines()
+    assert lines[-1] == (
+        f"switchbench: stopped: 0 of 2 trials are done and stored in {tmp_path / 'out'}; "
+        "run the same command again to continue"
+    )
+    assert "Traceback" not in output
+    steps = [torch.load(file)["state"]["step"] for file in (tmp_path / "out" / "checkpoints").iterdir()]
+    assert steps
+    assert min(steps) > 0
+    time.sleep(2)
+    assert not processes(tmp_path)
+    again = start(tmp_path)
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output
+    ledger = Ledger(tmp_path / "out")
+    from switchbench import load
+
+    for config in load(tmp_path / "stopped.yaml").trials():
+        row, alone = ledger.row(config.trial_id), run_trial(config)
+        assert row
+        assert row.test_loss == alone.row.test_loss
+        assert ledger.curves(config.trial_id) == alone.curves
+
+
+@pytest.mark.slow  # nothing shorter loses a cluster
+@pytest.mark.cluster
+@pytest.mark.parametrize("service", ["gcs_server", "raylet", "driver"])
+def test_a_lost_cluster_is_one_line_with_its_own_code(tmp_path: Path, service: str) -> None:
+    process = start(tmp_path)
+    wait_for_training(process, tmp_path, 2)
+    if service == "driver":
+        killed = next(
+            pid
+            for pid, name in processes(tmp_path).items()
+            if "switchbench run" in name and pid != process.pid
+        )
+    else:
+        killed = next(pid for pid, name in processes(tmp_path).items() if f"/{service} " in name)
+    os.kill(killed, signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == ExitCode.CLUSTER_LOST, output
+    cause = "the driver was killed (SIGKILL)" if service == "driver" else "the Ray cluster was lost"
+    assert output.strip().splitlines()[-1] == (
+        f"switchbench: {cause}; 0 of 2 trials are done and stored in {tmp_path / 'out'}; "
+        "run the same command again to continue"
+    )
+    assert "Traceback" not in output
+    time.sleep(5)
+    assert not processes(tmp_path)
