@@ -8,6 +8,7 @@
 #   make lint         style and format alone (ruff)
 #   make types        types alone (mypy)
 #   make benchmark    what the suite and each method cost, as ratios within one run
+#   make campaign     kill workers, nodes, drivers and servers at random, and count what is lost (hours)
 #   make docs         fill the documents' tables from docs/results, draw the architecture from the code
 #   make defaults     choose the methods' defaults on validation images (about an hour)
 # PYTHON is the interpreter to build the environment with (3.11 or later).
@@ -17,7 +18,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.yaml' -o -type d ! -name __pycache__)
 
-.PHONY: quickstart install test test-all lint types benchmark docs defaults clean
+.PHONY: quickstart install test test-all lint types benchmark campaign docs defaults clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/switchbench run quickstart $(ARGS)
@@ -42,6 +43,9 @@ types: $(VENV)/.installed $(VENV)/.dev
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python tools/benchmark.py
+
+campaign: $(VENV)/.installed $(VENV)/.dev
+	$(BIN)/python tools/campaign.py $(ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/python tools/fill_docs.py

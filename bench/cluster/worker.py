@@ -86,8 +86,8 @@ def execute(
     except Stopped:
         ledger.withdraw(config.trial_id)
         raise
-    used = {"threads": job.resources.cpus, "gpus": job.resources.gpus, "attempts": attempt}
-    row = replace(row, **asdict(usage), **used)
+    cpus, gpus = job.resources.cpus, job.resources.gpus
+    row = replace(row, **asdict(usage), threads=cpus, gpus=gpus, attempts=attempt)
     stored = _store(config, job, row, curves, log.text)
     checkpoint.discard()  # a failed trial restarts from the beginning
     return stored
