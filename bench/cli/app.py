@@ -81,15 +81,16 @@ def run(
     tflops: Tflops = 1.0,
 ) -> None:
     """Run the missing trials of a comparison, and write its report. Exit code 1 if trials failed."""
-    from switchbench.compare.plan import plan
-    from switchbench.compare.run import run as run_comparison
-
     if dry_run:
+        from switchbench.compare.plan import plan
+
         _load_plugins(plugin)
         planned = plan(spec, out, set_)
         show.plan(planned)
         show.cost(planned, tflops)
         return
+    from switchbench.compare.run import run as run_comparison
+
     results = run_comparison(
         spec,
         out,
@@ -124,13 +125,14 @@ def search(
 ) -> None:
     """Search methods' options on validation images with the same budget for each, then compare the best
     points on fresh seeds. Exit code 1 if trials of the comparison failed."""
-    from switchbench.tuning.plan import plan
-    from switchbench.tuning.run import search as run_search
-
     if dry_run:
+        from switchbench.tuning.plan import plan
+
         _load_plugins(plugin)
         show.search(plan(spec, out, set_), tflops)
         return
+    from switchbench.tuning.run import search as run_search
+
     results = run_search(
         spec,
         out,
