@@ -55,9 +55,14 @@ def test_trials_of_a_comparison_are_those_that_are_made_one_by_one(spec: Any) ->
 
 
 def test_a_data_set_is_identified_once_for_all_trials(spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = []
+    looks: list[str] = []
     identity = DatasetChoice.identity
-    monkeypatch.setattr(DatasetChoice, "identity", lambda self: looks.append(self.name) or identity(self))
+
+    def counted(choice: DatasetChoice) -> dict[str, Any]:
+        looks.append(choice.name)
+        return identity(choice)
+
+    monkeypatch.setattr(DatasetChoice, "identity", counted)
     trials = specfile.parse(spec | {"seeds": 50}).trials()
     assert len(trials) > 100
     assert looks == ["digits"]
