@@ -7,7 +7,7 @@
 #   make install      install the code into .venv again, after a change
 #   make lint         style and format alone (ruff)
 #   make types        types alone (mypy)
-#   make benchmark    what the suite and each method cost, as ratios within one run
+#   make benchmark    what the suite, each method, and large comparisons cost
 #   make campaign     kill workers, nodes, drivers and servers at random, and count what is lost (hours)
 #   make docs         fill the documents' tables from docs/results, draw the architecture from the code
 #   make defaults     choose the methods' defaults on validation images (about an hour)
@@ -43,6 +43,7 @@ types: $(VENV)/.installed $(VENV)/.dev
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python tools/benchmark.py
+	$(BIN)/python tools/benchmark_scale.py
 
 campaign: $(VENV)/.installed $(VENV)/.dev
 	$(BIN)/python tools/campaign.py $(ARGS)

@@ -20,7 +20,7 @@ from switchbench.datasets.registry import (
     load,
     register,
 )
-from switchbench.datasets.splits import Batch, Split, Splits, held_out, split
+from switchbench.datasets.splits import Batch, Split, Splits, held_out, split, training_size
 
 __all__ = [
     "DATASETS",
@@ -46,4 +46,5 @@ __all__ = [
     "register",
     "split",
     "svhn",
+    "training_size",
 ]

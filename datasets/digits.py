@@ -4,14 +4,14 @@ from pathlib import Path
 
 import torch
 
-from switchbench.datasets.data import Data, Images
+from switchbench.datasets.data import Data, Facts, Images
 from switchbench.datasets.registry import register
 
 TEST_EVERY = 5
 """Every fifth image, from the first on, is a test image."""
 
 
-@register("digits")
+@register("digits", facts=Facts(train=1437, shape=(1, 8, 8), classes=10))
 def digits(folder: Path) -> Data:
     """1,797 handwritten digits of 8×8 pixels, bundled with scikit-learn.
 

@@ -152,6 +152,23 @@ def held_out(total: int, validation: float) -> int:
     return count
 
 
+def training_size(total: int, validation: float) -> int:
+    """Return how many training images are left after validation images are held out.
+
+    Args:
+        total: Number of training images.
+        validation: Share to hold out, in (0, 1).
+
+    Raises:
+        ValueError: As :func:`held_out`.
+
+    Example:
+        >>> training_size(60_000, 0.1)
+        54000
+    """
+    return total - held_out(total, validation)
+
+
 def _channel_statistics(data: Data, held_out_rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel over the training images that are not held out.
 

@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from switchbench.reports.contrasts import Contrast, Pair, contrasts
@@ -14,6 +16,10 @@ from switchbench.row import Status, used_as
 
 TASK = ["network", "dataset", "scope"]
 """Columns that define a task."""
+PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "error"]
+"""Columns that the line about an unmeasured trial shows."""
+
+Numbers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -90,31 +96,15 @@ def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = ()) -> Repo
     Returns:
         The report; ``tables.py`` makes its tables, ``render.py`` writes them.
     """
-    tasks = [_task(rows, pairs) for _, rows in results.groupby(TASK, sort=False)]
-    unmeasured = results[results["status"] != Status.OK]
-    problems = [_problem(row) for _, row in unmeasured.iterrows()]
+    read = results.drop(columns=["config", "versions"], errors="ignore")  # long, and not in any table
+    tasks = [_task(rows, pairs) for _, rows in read.groupby(TASK, sort=False)]
+    unmeasured = results.loc[results["status"] != Status.OK, PROBLEM]
+    problems = [_problem(row) for row in unmeasured.to_dict("records")]
     return Report(title, tasks, problems)
 
 
 def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
     first = rows.iloc[0]
-    cells: dict[tuple[str, float | None], Cell] = {}
-    for _, group in rows.groupby(["label", "target_density"], sort=False, dropna=False):
-        label, target = str(group["label"].iloc[0]), float(group["target_density"].iloc[0])
-        measured = group[group["status"] == Status.OK]
-        layers = _layers(measured["density_layers"])
-        cells[label, None if math.isnan(target) else target] = Cell(
-            label=label,
-            target=target,
-            planned=len(group),
-            accuracy=summarise(measured["test_accuracy"].tolist()),
-            means={name: float(measured[name].mean()) for name in used_as("mean")},
-            times=_ratios(measured, "seconds").dropna().tolist(),
-            layers={str(name): float(mean) for name, mean in layers.mean().items()},
-            emptied={str(name): int(seeds) for name, seeds in (layers == 0).sum().items() if seeds},
-            idle=next(iter(measured["idle"].dropna()), None),
-            flops=float(_ratios(measured, "flops").mean()),
-        )
     densities = sorted(rows["target_density"].dropna().unique(), reverse=True)
     return Task(
         network=first["network"],
@@ -122,25 +112,79 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
         scope=first["scope"],
         labels=list(dict.fromkeys(rows["label"])),
         densities=densities,
-        cells=cells,
+        cells=dict(_cells(rows)),
         contrasts=contrasts(rows, densities, pairs),
         started=bool(rows["start"].notna().any()),
     )
 
 
-def _ratios(rows: pd.DataFrame, unit: str) -> "pd.Series[Any]":
+def _cells(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, float | None], Cell]]:
+    """Yield the cells of a task by label and target density (None: no target), in the order of the plan.
+
+    Columns become arrays once: a task may have thousands of cells, and a table of each would take longer than
+    all the rest.
+    """
+    accuracies = _numbers(rows["test_accuracy"])
+    columns = {name: _numbers(rows[name]) for name in used_as("mean")}
+    times, flops = _ratios(rows, "seconds"), _ratios(rows, "flops")
+    layers, idle = rows["density_layers"].to_numpy(object), rows["idle"].to_numpy(object)
+    labels, targets = rows["label"].to_numpy(object), _numbers(rows["target_density"])
+    ok = (rows["status"] == Status.OK).to_numpy()
+    for planned in _groups(rows):
+        label, target = str(labels[planned[0]]), float(targets[planned[0]])
+        measured = planned[ok[planned]]
+        by_layer = _by_layer(layers[measured])
+        cell = Cell(
+            label=label,
+            target=target,
+            planned=len(planned),
+            accuracy=summarise(accuracies[measured]),
+            means={name: _mean(values[measured]) for name, values in columns.items()},
+            times=[ratio for ratio in times[measured].tolist() if not math.isnan(ratio)],
+            layers={name: _mean(values) for name, values in by_layer.items()},
+            emptied={name: zeros for name, values in by_layer.items() if (zeros := int((values == 0).sum()))},
+            idle=next((reason for reason in idle[measured] if isinstance(reason, str)), None),
+            flops=_mean(flops[measured]),
+        )
+        yield (label, None if math.isnan(target) else target), cell
+
+
+def _groups(rows: pd.DataFrame) -> list[Numbers]:
+    """Return the positions of the rows of each cell, in the order of the plan."""
+    number = rows.groupby(["label", "target_density"], sort=False, dropna=False).ngroup().to_numpy()
+    order = np.argsort(number, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+
+
+def _numbers(column: "pd.Series[Any]") -> Numbers:
+    return column.to_numpy(dtype=float, na_value=math.nan)
+
+
+def _mean(values: Numbers) -> float:
+    """Return the mean of the values that are not NaN; NaN if there are none."""
+    missing = np.isnan(values)
+    count = len(values) - int(missing.sum())
+    return float(np.where(missing, 0, values).sum() / count) if count else math.nan
+
+
+def _ratios(rows: pd.DataFrame, unit: str) -> Numbers:
     """Return each trial's training cost over its cost without what the method adds."""
-    total = rows[f"train_{unit}"]
-    ratios: pd.Series[Any] = total / (total - rows[f"method_{unit}"])
+    total = _numbers(rows[f"train_{unit}"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Numbers = total / (total - _numbers(rows[f"method_{unit}"]))
     return ratios
 
 
-def _layers(densities: "pd.Series[Any]") -> pd.DataFrame:
-    """Return density by trial and layer. Each entry is one trial's densities as JSON."""
-    return pd.DataFrame([json.loads(text) for text in densities.dropna()])
+def _by_layer(stored: Iterable[Any]) -> dict[str, Numbers]:
+    """Return the densities of each layer. Each entry is one trial's densities as JSON, or missing."""
+    densities: dict[str, list[float]] = {}
+    for text in stored:
+        for name, density in json.loads(text).items() if isinstance(text, str) else ():
+            densities.setdefault(name, []).append(density)
+    return {name: np.array(values, dtype=float) for name, values in densities.items()}
 
 
-def _problem(row: "pd.Series[Any]") -> str:
+def _problem(row: dict[Hashable, Any]) -> str:
     target = row["target_density"]
     density = "" if math.isnan(target) else f" at density {target:g}"
     reason = f": {row['error']}" if isinstance(row["error"], str) else ""

@@ -50,10 +50,9 @@ def contrasts(rows: pd.DataFrame, densities: Sequence[float], pairs: Sequence[Pa
     """
     present, targeted = set(rows["label"]), set(rows.dropna(subset=["target_density"])["label"])
     requested = [pair for pair in pairs if present.issuperset(pair) and targeted.intersection(pair)]
-    return [
-        Contrast(*pair, {density: _difference(rows, pair, density) for density in densities})
-        for pair in dict.fromkeys([*_controls(rows), *requested])
-    ]
+    shown = dict.fromkeys([*_controls(rows), *requested])
+    measured = rows[rows["status"] == Status.OK]
+    return [Contrast(*pair, _differences(measured, pair, densities)) for pair in shown]
 
 
 def tie(summary: Summary) -> bool:
@@ -87,12 +86,16 @@ def _controls(rows: pd.DataFrame) -> list[Pair]:
     return [(str(first[method]), str(control)) for method, control in named if method in first]
 
 
-def _difference(rows: pd.DataFrame, pair: Pair, density: float) -> Summary:
-    """Summarise one difference. A method that takes no target is compared at every density."""
-    measured = rows[rows["status"] == Status.OK]
-    here = measured[(measured["target_density"] == density) | measured["target_density"].isna()]
-    one, other = (here[here["label"] == label].set_index("seed")["test_accuracy"] for label in pair)
-    return summarise((one - other).dropna().tolist())
+def _differences(rows: pd.DataFrame, pair: Pair, densities: Sequence[float]) -> dict[float, Summary]:
+    """Summarise the differences at each density. A method that takes no target is compared at all of them."""
+    one, other = (rows[rows["label"] == label].set_index("seed") for label in pair)
+    return {density: summarise((_at(one, density) - _at(other, density)).dropna()) for density in densities}
+
+
+def _at(rows: pd.DataFrame, density: float) -> "pd.Series[float]":
+    """Return the accuracies at a density."""
+    here = (rows["target_density"] == density) | rows["target_density"].isna()
+    return rows.loc[here, "test_accuracy"]
 
 
 def _outcome(summary: Summary) -> str:

@@ -51,6 +51,7 @@ def accuracy_figure(report: Report, stem: Path) -> None:
         figure.legend([*entries.values()], [*entries], loc="outside right upper", ncols=beside)
     with rc_context({"svg.hashsalt": "switchbench"}):  # the same results give identical bytes
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+    figure.set_layout_engine("none")  # the layout is made already, which takes a third of the time
     figure.savefig(stem.with_suffix(".png"), dpi=150)
 
 

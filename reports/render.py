@@ -85,8 +85,8 @@ def terminal(report: Report, console: Console) -> None:
         print_grid(accuracy(task), task.title, console)
         if task.contrasts:
             print_grid(contrasts(task), "", console)
-    for line in _problem_lines(report):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if lines := _problem_lines(report):
+        console.out("\n".join(lines), highlight=False)
 
 
 def print_grid(grid: Grid, title: str, console: Console) -> None:

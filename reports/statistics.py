@@ -1,10 +1,10 @@
 """Statistics over seeds."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
@@ -24,7 +24,7 @@ class Summary:
     """Half-width of the 95 % confidence interval of the mean; NaN for n < 2."""
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarise(values: npt.ArrayLike) -> Summary:
     """Return the mean and Student's t interval of measurements from independent seeds.
 
     A bootstrap interval is too narrow for two to five seeds: with n = 3, a nominal 95 % interval contains the

@@ -1,10 +1,11 @@
 """Print the results of commands as tables and lines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 import typer
+from rich.cells import cell_len
 from rich.table import Table
 
 from switchbench.observe.terminal import plain_console
@@ -52,9 +53,9 @@ def inventory(entries: "Iterable[InventoryEntry]") -> None:
 def plan(planned: "Plan") -> None:
     """Print every trial of a comparison, and whether it is done or to run."""
     todo = {trial.trial_id for trial in planned.todo}
-    table = Table("trial", "method", "density", "seed", "network", "dataset", "scope", "state", box=None)
-    for trial in planned.trials:
-        table.add_row(
+    header = ("trial", "method", "density", "seed", "network", "dataset", "scope", "state")
+    rows = [
+        (
             trial.trial_id,
             trial.method.label,
             "-" if trial.density is None else f"{trial.density:g}",
@@ -64,8 +65,18 @@ def plan(planned: "Plan") -> None:
             str(trial.scope),
             "to run" if trial.trial_id in todo else "done",
         )
-    plain_console().print(table)
+        for trial in planned.trials
+    ]
+    typer.echo("\n".join(_aligned([header, *rows])))
     typer.echo(planned.summary)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """Yield rows as lines with aligned columns. For ten thousand rows a rich table takes many seconds."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        yield f" {'  '.join(padded)}".rstrip()
 
 
 def layers(inspected: "Inspection", trial: bool = False) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from switchbench import datasets
-from switchbench.datasets import Facts, MissingData
+from switchbench.datasets import MissingData
 from switchbench.errors import InputError, unknown
 from switchbench.networks.layers import prunable
 from switchbench.row import Status
@@ -21,7 +21,7 @@ from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
-from switchbench.trial.estimate import Estimate, estimate, total
+from switchbench.trial.estimate import Estimate, estimates, total
 
 RESULTS = Path("results")
 
@@ -59,16 +59,16 @@ class Plan:
             InputError: A network cannot take the images, a scope fits no layer, or the size of a data set is
                 not known.
         """
-        grouped: dict[str, list[Estimate]] = {}
         try:
             _check_layers(self.spec)
-            labelled = [(trial.method.label, trial) for trial in self.todo]
-            for label, trial in [*(("dense start", start) for start in self.starts), *labelled]:
-                name = f"{label} on {trial.network.label}, {trial.dataset.label}, {trial.scope}"
-                grouped.setdefault(name, []).append(estimate(trial))
+            starts = estimates(self.starts, label="dense start")
+            trials = estimates(self.todo)
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
-        summed = {name: total(parts) for name, parts in grouped.items()}
+        costs: dict[str, list[Estimate]] = {}
+        for name, cost in (*starts.items(), *trials.items()):
+            costs.setdefault(name, []).append(cost)
+        summed = {name: total(parts) for name, parts in costs.items()}
         return summed | ({"all": total(summed.values())} if summed else {})
 
     def how_to_continue(self) -> str:
@@ -173,11 +173,12 @@ def _check_layers(spec: Spec) -> None:
     names: set[str] = set()
     for dataset in spec.datasets:
         facts = dataset.facts()
+        examples = datasets.training_size(facts.train, spec.validation)
         for network in spec.networks:
             sketched, image = network.sketch(facts.shape, facts.classes)
             names |= prunable(sketched).keys()
             for key, training in _trainings(spec):
-                if not _takes_last_batch(sketched, image, _examples(spec, facts), training):
+                if not _takes_last_batch(sketched, image, examples, training):
                     size, label = training.batch_size, network.label
                     problem = "leaves a last batch of one image, on which batch norms cannot train"
                     raise InputError(f"{key}.batch_size: {size} {problem} (network {label!r})")
@@ -193,10 +194,6 @@ def _trainings(spec: Spec) -> Iterator[tuple[str, TrainingConfig]]:
         yield "start", spec.start
     if spec.search:
         yield "search.training", spec.search_training()
-
-
-def _examples(spec: Spec, facts: Facts) -> int:
-    return facts.train - datasets.held_out(facts.train, spec.validation)
 
 
 def _takes_last_batch(network: nn.Module, image: Tensor, examples: int, training: TrainingConfig) -> bool:

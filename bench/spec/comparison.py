@@ -1,5 +1,6 @@
 """The spec of a comparison: validated, with every default filled in, and expanded into trials."""
 
+from collections.abc import Iterator
 from itertools import product
 from typing import Annotated, Any, Self
 
@@ -140,27 +141,33 @@ class Spec(BaseModel):
             InputError: Two labels name the same trial.
         """
         configs: dict[str, TrialConfig] = {}
-        tasks = product(self.seeds, self.networks, self.datasets, self.scope, self.methods)
-        for seed, network, dataset, scope, method in tasks:
-            targets = method.densities or self.densities
-            for density in targets if method.takes_target() else [None]:
-                config = TrialConfig(
-                    network=network,
-                    dataset=dataset,
-                    scope=scope,
-                    method=method.for_trial(),
-                    density=density,
-                    seed=seed,
-                    validation=self.validation,
-                    training=method.merged_training(self.training),
-                    start=self.start,
+        of_one_seed = list(self._trials_of_any_seed())
+        for seed, (trial, density) in product(self.seeds, of_one_seed):
+            config = trial.at(density, seed)
+            same = configs.setdefault(config.trial_id, config)
+            if same is not config:
+                raise InputError(
+                    f"methods: {_describe(same)} and {_describe(config)} are the same trial; remove one"
                 )
-                same = configs.setdefault(config.trial_id, config)
-                if same is not config:
-                    raise InputError(
-                        f"methods: {_describe(same)} and {_describe(config)} are the same trial; remove one"
-                    )
         return list(configs.values())
+
+    def _trials_of_any_seed(self) -> Iterator[tuple[TrialConfig, float | None]]:
+        """Yield the trials of one seed: each method on each task, with one of its densities."""
+        data = {dataset.label: dataset.identity() for dataset in self.datasets}
+        tasks = product(self.networks, self.datasets, self.scope, self.methods)
+        for network, dataset, scope, method in tasks:
+            targets = (method.densities or self.densities) if method.takes_target() else [None]
+            trial = TrialConfig(
+                network=network,
+                dataset=dataset,
+                scope=scope,
+                method=method.for_trial(),
+                density=targets[0],
+                validation=self.validation,
+                training=method.merged_training(self.training),
+                start=self.start,
+            ).with_data(data[dataset.label])
+            yield from ((trial, density) for density in targets)
 
 
 def _require_unique(values: list[Any], what: str) -> list[Any]:

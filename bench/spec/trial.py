@@ -17,6 +17,8 @@ from switchbench.spec.types import Density, Seed
 SCHEMA_VERSION = 2
 """Part of every trial's id. Raise it when the engine gives other results for the same config."""
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
 
 class TrialConfig(BaseModel):
     """All settings that decide a trial's result, and the labels.
@@ -85,31 +87,67 @@ class TrialConfig(BaseModel):
         config.__dict__["trial_id"] = planned["trial_id"]  # as cached_property keeps it
         return config
 
+    def at(self, density: float | None, seed: int) -> Self:
+        """Return the same trial with another target density and seed.
+
+        Nothing is validated, copied or hashed twice: a comparison has thousands of such trials, which differ
+        in these two values alone.
+
+        Args:
+            density: A valid target density; None if the method takes no target.
+            seed: A valid seed.
+        """
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        other = self.model_construct(self.model_fields_set, **fields | {"density": density, "seed": seed})
+        other.__dict__ |= {"_shared_identity": self._shared_identity, "_any_start": self._any_start}
+        return other
+
+    def with_data(self, identity: dict[str, Any]) -> Self:
+        """Set what the data set contributes to the id, and return this trial.
+
+        The trials of a comparison share it: to identify a user's files, all of them are looked at.
+        """
+        self.__dict__["data_identity"] = identity
+        return self
+
+    @cached_property
+    def data_identity(self) -> dict[str, Any]:
+        """What the data set contributes to the id, with the content of a user's files when it was read."""
+        return self.dataset.identity()
+
     @cached_property
     def trial_id(self) -> str:
         """Hash of the resolved config and of the versions of its components: 16 hexadecimal digits."""
-        return self._hash()
+        return self._hash(self._shared_identity)
 
     def is_current(self) -> bool:
         """Return whether the data's files are still those that the trial's id was made from."""
-        return self.trial_id == self._hash()
+        return self.trial_id == self._hash(self._identity(self.dataset.identity()))
 
-    def _hash(self) -> str:
+    def _hash(self, shared: dict[str, str]) -> str:
+        """Hash the canonical JSON of the identity: sorted keys, no spaces."""
+        identity = shared | {"density": _canonical(self.density), "seed": _canonical(self.seed)}
+        text = ",".join(f'"{key}":{identity[key]}' for key in sorted(identity))
+        return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:16]
+
+    @cached_property
+    def _shared_identity(self) -> dict[str, str]:
+        return self._identity(self.data_identity)
+
+    def _identity(self, data: dict[str, Any]) -> dict[str, str]:
+        """Return the parts of the identity but density and seed, each as canonical JSON."""
         identity = {
             "schema": SCHEMA_VERSION,
             "network": self.network.identity(),
-            "dataset": self.dataset.identity(),
+            "dataset": data,
             "scope": self.scope.model_dump(mode="json"),
             "method": self.method.identity(),
-            "density": self.density,
-            "seed": self.seed,
             "validation": self.validation,
             "training": self.training.identity(),
         }
         if self.start:
             identity["start"] = self.start.identity()
-        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return {key: _canonical(part) for key, part in identity.items()}
 
     @cached_property
     def start_trial(self) -> "TrialConfig | None":
@@ -117,18 +155,21 @@ class TrialConfig(BaseModel):
 
         It is the same for every method, density and scope.
         """
+        return self._any_start and self._any_start.at(None, self.seed)
+
+    @cached_property
+    def _any_start(self) -> "TrialConfig | None":
+        """The dense start with any seed."""
         if not self.start:
             return None
-        dense = MethodChoice.model_validate("dense")
         return TrialConfig(
             network=self.network,
             dataset=self.dataset,
             scope=Scope(),
-            method=dense,
-            seed=self.seed,
+            method=MethodChoice.model_validate("dense"),
             validation=self.validation,
             training=self.start,
-        )
+        ).with_data(self.data_identity)
 
     @cached_property
     def planned(self) -> PlannedTrial:

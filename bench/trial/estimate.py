@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch.nn import functional as F
 
-from switchbench.datasets import Facts, held_out
+from switchbench.datasets import Facts, training_size
 from switchbench.methods import Method, Progress
 from switchbench.spec.components import NetworkChoice
 from switchbench.spec.trial import TrialConfig
@@ -78,12 +78,33 @@ def estimate(config: TrialConfig) -> Estimate:
         InputError: The network cannot take such images.
     """
     facts = config.dataset.facts()
-    examples = facts.train - held_out(facts.train, config.validation)
+    examples = training_size(facts.train, config.validation)
     _check_image_size(config.network.model_dump_json(), facts)
-    representative = config.model_copy(update={"seed": 0, "density": config.density and 0.1})
+    representative = config.at(config.density and 0.1, seed=0)
     flops, complete, rounds = _count_step(representative.model_dump_json(), facts)
     steps = rounds * config.training.length(examples)[0]
     return Estimate(1, steps, steps * flops, complete)
+
+
+def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[str, Estimate]:
+    """Estimate the cost of the trials of a comparison, by method, network, data set and scope.
+
+    Args:
+        trials: Trials. Those of a group differ in density and seed alone, so they cost the same.
+        label: Name of the method; default: its label.
+
+    Returns:
+        The estimate of each group by its name.
+
+    Raises:
+        MissingData: As :func:`estimate`.
+        InputError: As :func:`estimate`.
+    """
+    groups: dict[str, list[TrialConfig]] = {}
+    for trial in trials:
+        task = f"{trial.network.label}, {trial.dataset.label}, {trial.scope}"
+        groups.setdefault(f"{label or trial.method.label} on {task}", []).append(trial)
+    return {name: total(len(group) * [estimate(group[0])]) for name, group in groups.items()}
 
 
 @cache

@@ -19,7 +19,7 @@ from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
-from switchbench.trial.estimate import Estimate, estimate, total
+from switchbench.trial.estimate import Estimate, estimate, estimates, total
 from switchbench.tuning.space import Space, make_space
 from switchbench.tuning.values import TRAINING, Values, Variable
 
@@ -81,7 +81,7 @@ class SearchPlan:
             before, tuned = (
                 self.spec.model_copy(update={"methods": m}) for m in (self.spec.methods, searched)
             )
-            after = [estimate(trial) for spec in (before, tuned) for trial in spec.trials()]
+            after = [cost for spec in (before, tuned) for cost in estimates(spec.trials()).values()]
         except MissingData as error:
             raise InputError(str(error)) from error
         return costs | {"the comparison of the best": total(after)}
@@ -192,7 +192,7 @@ def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] =
     training = resolved.search_training()
     try:
         facts = resolved.datasets[0].facts()
-        examples = facts.train - datasets.held_out(facts.train, resolved.validation)
+        examples = datasets.training_size(facts.train, resolved.validation)
     except (MissingData, ValueError) as error:
         raise InputError(str(error)) from error
     steps, per_epoch = training.length(examples)
