@@ -1,0 +1,34 @@
+"""Waiting until nodes have joined a Ray cluster."""
+
+import time
+
+import ray
+
+from switchbench.cluster.connection import cluster
+from switchbench.errors import RunStopped
+from switchbench.spec.comparison import Resources
+
+EX_UNAVAILABLE = 69
+"""Exit code for a Ray cluster that is not there."""
+POLL_SECONDS = 1
+
+
+def wait_for_nodes(address: str, nodes: int, seconds: float) -> None:
+    """Wait until a Ray cluster has as many nodes that are alive.
+
+    Args:
+        address: Address of the cluster.
+        nodes: Number of nodes, the head included.
+        seconds: How long to wait.
+
+    Raises:
+        InputError: Nothing at the address is a Ray cluster.
+        RunStopped: Nodes are missing after that time.
+    """
+    end = time.monotonic() + seconds
+    with cluster(address, Resources()):
+        while (joined := sum(node["Alive"] for node in ray.nodes())) < nodes:
+            if time.monotonic() > end:
+                problem = f"{joined} of {nodes} nodes have joined the Ray cluster at {address}"
+                raise RunStopped(f"{problem} after {seconds:g} s", EX_UNAVAILABLE)
+            time.sleep(POLL_SECONDS)
