@@ -13,7 +13,8 @@ ray=() driver='' signal=''
 node() { # start Ray on a node; its ports are random, so that jobs can share the node
     [ -d "$tmp" ] || mkdir -m 700 "$tmp"
     exec ray start --block --temp-dir="$tmp/ray" --num-cpus="$SLURM_CPUS_ON_NODE" --num-gpus=%{gpus} \
-        --object-store-memory=%{object_store} --dashboard-agent-listen-port=0 "$@"
+        --object-store-memory=%{object_store} --min-worker-port=0 --max-worker-port=0 \
+        --dashboard-agent-listen-port=0 "$@" >/dev/null
 }
 export -f node
 run() { # a signal interrupts wait, so wait again
