@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,7 @@ echo "scontrol $*" >> "$CALLS"
 [ "$1" != show ] || tr , '\\n' <<< "$3"
 """
 RAY = """\
-echo "ray $*" >> "$CALLS"
-env | grep ^RAY_AUTH >> "$CALLS"
+{ echo "ray $*"; env | grep ^RAY_AUTH; } >> "$CALLS"
 for option in "$@"; do [[ $option == --temp-dir=* ]] && folder=${option#--temp-dir=}; done
 mkdir -p "$folder" && echo -n 192.0.2.1:4711 > "$folder/ray_current_cluster"
 exec sleep 60
@@ -45,7 +45,10 @@ exec sleep 60
 """A node of Ray that never ends by itself."""
 DRIVER = """\
 echo "switchbench $*" >> "$CALLS"
-[ "$1" != wait ] || exit "${WAIT_CODE:-0}"
+if [ "$1" = wait ]; then
+    until [ "$(grep -c ^RAY_AUTH_TOKEN "$CALLS")" = "$3" ]; do sleep 0.1; done
+    exit "${WAIT_CODE:-0}"
+fi
 trap 'exit 75' USR1 TERM
 echo running >> "$CALLS"
 [ -z "$CODE" ] || exit "$CODE"
@@ -92,7 +95,7 @@ OPTIONS: dict[str, Sequence[str]] = {
 def test_the_script_is_valid_shell(
     options: Sequence[str], grpc: str | None, printed: Print, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slurm.importlib.util, "find_spec", lambda name: grpc)
+    monkeypatch.setattr(slurm, "find_spec", lambda name: grpc)
     text = printed(*options)
     assert ("--ray-client-server-port=" in text) == bool(grpc)
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
@@ -278,6 +281,21 @@ def test_a_job_whose_head_does_not_start_ends(tmp_path: Path, stubbed: Slurm, pr
     (stubbed.programs / "ray").write_text("#!/bin/bash\nexit 1\n")
     assert finished(stubbed.submit(printed(), 910004), 910004)[0] == 69
     assert stubbed.called() == []
+
+
+def test_wait_says_how_many_nodes_are_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from switchbench.cluster import nodes
+
+    monkeypatch.setattr(nodes, "cluster", lambda address, resources: nullcontext())
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True}, {"Alive": False}])
+    monkeypatch.setattr(sys, "argv", ["switchbench", "wait", "10.0.0.1:6379", "2", "--seconds", "0"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 69
+    line = "switchbench: 1 of 2 nodes have joined the Ray cluster at 10.0.0.1:6379 after 0 s\n"
+    assert capsys.readouterr().err == line
 
 
 @pytest.mark.slow  # the short suite has the script's logic, with stand-ins for Ray and the run

@@ -1,6 +1,5 @@
 """Batch scripts for Slurm: a Ray cluster of the job's own, and a run on it that goes on in the next job."""
 
-import importlib.util
 import re
 import shlex
 import string
@@ -8,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from switchbench.errors import InputError
@@ -130,5 +130,5 @@ def _client_port() -> str:
 
     Ray starts that server where grpc is installed, and refuses the option elsewhere.
     """
-    installed = importlib.util.find_spec("grpc") is not None
+    installed = find_spec("grpc") is not None
     return " --ray-client-server-port=$((20000 + SLURM_JOB_ID % 10000))" if installed else ""
