@@ -234,7 +234,7 @@ def finished(job: subprocess.Popen[str], job_id: int) -> tuple[int, str]:
     """Exit code and output of a job, which has left neither a process nor a file."""
     output, _ = job.communicate(timeout=60)
     assert [*Path("/tmp").glob(f"switchbench-{job_id}-*")] == []
-    assert subprocess.run(["pgrep", "-s", str(job.pid), "-x", "sleep"], check=False).returncode == 1
+    assert subprocess.run(["pgrep", "-s", str(job.pid), "-f", "sleep 60"], check=False).returncode == 1
     return job.returncode, output
 
 
@@ -271,6 +271,16 @@ def test_an_interrupted_job_is_queued_again_unless_it_was_cancelled(
     assert [line for line in stubbed.called() if "requeue" in line] == requeued
 
 
+def test_a_job_that_is_interrupted_before_its_nodes_have_joined_is_queued_again(
+    stubbed: Slurm, printed: Print
+) -> None:
+    job = stubbed.submit(printed("--nodes", "3"), 910007, 2)  # one never joins
+    stubbed.wait_for("switchbench wait 192.0.2.1:4711 3 --seconds 600")
+    os.kill(job.pid, signal.SIGUSR1)
+    assert finished(job, 910007)[0] == 128 + signal.SIGUSR1
+    assert stubbed.called()[-1] == "scontrol requeue 910007"
+
+
 def test_a_job_whose_nodes_do_not_join_ends(stubbed: Slurm, printed: Print) -> None:
     job = stubbed.submit(printed("--nodes", "2"), 910003, 2, WAIT_CODE="69")
     assert finished(job, 910003)[0] == 69
@@ -288,7 +298,7 @@ def test_wait_says_how_many_nodes_are_missing(
 ) -> None:
     from switchbench.cluster import nodes
 
-    monkeypatch.setattr(nodes, "cluster", lambda address, resources: nullcontext())
+    monkeypatch.setattr(nodes, "connected", lambda address: nullcontext())
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True}, {"Alive": False}])
     monkeypatch.setattr(sys, "argv", ["switchbench", "wait", "10.0.0.1:6379", "2", "--seconds", "0"])
     with pytest.raises(SystemExit) as stop:

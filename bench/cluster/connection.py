@@ -25,16 +25,37 @@ OBJECT_STORE_BYTES = 200_000_000
 
 @contextmanager
 def cluster(address: str | None, resources: Resources) -> Iterator[None]:
-    """Connect to a Ray cluster for the block.
+    """Connect to a Ray cluster for the block, to run trials there.
 
     Args:
-        address: Address of a running cluster, or ``auto``; None: ``$RAY_ADDRESS``, or else a new cluster on
-            this machine.
+        address: As for :func:`connected`.
         resources: What one trial needs.
 
     Raises:
         InputError: The cluster cannot be reached, or no node is large enough for a trial (Tune would wait for
             ever).
+    """
+    with connected(address):
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(
+            node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus for node in nodes
+        ):
+            sizes = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
+            need = f"{resources.cpus} CPUs, {resources.gpus:g} GPUs"
+            raise InputError(f"resources: a trial needs {need}, but no node has them (nodes: {sizes})")
+        yield
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Connect to a Ray cluster for the block.
+
+    Args:
+        address: Address of a running cluster, or ``auto``; None: ``$RAY_ADDRESS``, or else a new cluster on
+            this machine.
+
+    Raises:
+        InputError: The cluster cannot be reached.
     """
     for name in ("ray", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -49,13 +70,6 @@ def cluster(address: str | None, resources: Resources) -> Iterator[None]:
         hint = "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
         raise InputError(f"--address {address}: {error} {hint}") from error
     try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if not any(
-            node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus for node in nodes
-        ):
-            sizes = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
-            need = f"{resources.cpus} CPUs, {resources.gpus:g} GPUs"
-            raise InputError(f"resources: a trial needs {need}, but no node has them (nodes: {sizes})")
         yield
     finally:
         # Tune leaves reference cycles that hold Ray objects. If another thread (the MLflow mirror) collects

@@ -4,9 +4,8 @@ import time
 
 import ray
 
-from switchbench.cluster.connection import cluster
+from switchbench.cluster.connection import connected
 from switchbench.errors import RunStopped
-from switchbench.spec.comparison import Resources
 
 EX_UNAVAILABLE = 69
 """Exit code for a Ray cluster that is not there."""
@@ -26,7 +25,7 @@ def wait_for_nodes(address: str, nodes: int, seconds: float) -> None:
         RunStopped: Nodes are missing after that time.
     """
     end = time.monotonic() + seconds
-    with cluster(address, Resources()):
+    with connected(address):
         while (joined := sum(node["Alive"] for node in ray.nodes())) < nodes:
             if time.monotonic() > end:
                 problem = f"{joined} of {nodes} nodes have joined the Ray cluster at {address}"
