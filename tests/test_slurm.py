@@ -90,14 +90,9 @@ OPTIONS: dict[str, Sequence[str]] = {
 }
 
 
-@pytest.mark.parametrize("grpc", [None, "installed"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=[*OPTIONS])
-def test_the_script_is_valid_shell(
-    options: Sequence[str], grpc: str | None, printed: Print, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slurm, "find_spec", lambda name: grpc)
+def test_the_script_is_valid_shell(options: Sequence[str], printed: Print) -> None:
     text = printed(*options)
-    assert ("--ray-client-server-port=" in text) == bool(grpc)
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not installed")
@@ -106,6 +101,15 @@ def test_the_script_is_valid_shell(
         ["shellcheck", quoted_dollars, "-"], input=text, text=True, capture_output=True, check=False
     )
     assert checked.stdout == ""
+
+
+@pytest.mark.parametrize("grpc", [None, "installed"])
+def test_rays_client_server_has_a_port_of_its_own_where_it_starts(
+    grpc: str | None, printed: Print, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "find_spec", lambda name: grpc)
+    option = " --ray-client-server-port=$((20000 + SLURM_JOB_ID % 10000)) &"
+    assert (option in printed()) == bool(grpc)
 
 
 def test_the_script_says_what_was_asked_for(printed: Print) -> None:

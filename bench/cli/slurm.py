@@ -24,7 +24,7 @@ NAME = re.compile(r"[\w.,@-]+")
 START_NODES = """\
 for name in $(scontrol show hostnames "$SLURM_JOB_NODELIST" | grep -vxF "$SLURMD_NODENAME"); do
     srun --nodes=1 --ntasks=1 --nodelist="$name" --cpu-bind=none --export=ALL \\
-        bash -c "node --address=$address" & ray+=($!)
+        bash -c "node --address=$address" &
 done
 run switchbench wait "$address" %{nodes} --seconds %{seconds} || exit
 """

@@ -8,7 +8,7 @@ cd %{folder} || exit
 export PATH=%{programs}:$PATH RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_USAGE_STATS_ENABLED=0 tmp
 RAY_AUTH_TOKEN=$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')
 tmp=$(mktemp -d "/tmp/switchbench-$SLURM_JOB_ID-XXXXXX") || exit
-ray=() driver='' signal=''
+driver='' signal=''
 
 node() { # start Ray on a node; its ports are random, so that jobs can share the node
     [ -d "$tmp" ] || mkdir -m 700 "$tmp"
@@ -26,8 +26,8 @@ stop() { signal=$1; kill -s "$1" "$driver" 2>/dev/null || exit 75; }
 finish() { # end Ray, remove its files, and queue the job again if it was interrupted
     code=$?
     trap '' USR1 TERM
-    kill "${ray[@]}" 2>/dev/null
-    wait "${ray[@]}" 2>/dev/null
+    jobs -p | xargs -r kill 2>/dev/null
+    wait
     rm -rf "$tmp"
 %{clean_nodes}    if [[ $code == 75 || $code == 138 ]] && [ "$signal" != TERM ]; then scontrol requeue "$SLURM_JOB_ID"; fi
     exit "$code"
@@ -36,10 +36,10 @@ trap finish EXIT
 trap 'stop USR1' USR1 # from Slurm, before the time limit: write checkpoints, continue in the next job
 trap 'stop TERM' TERM # from scancel: the same, but the job is not queued again
 
-node --head --port=0 --include-dashboard=false%{client_port} & ray+=($!)
+node --head --port=0 --include-dashboard=false%{client_port} & head=$!
 until [ -s "$tmp/ray/ray_current_cluster" ]; do
-    kill -0 "${ray[0]}" 2>/dev/null || exit 69
-    sleep 1
+    kill -0 "$head" 2>/dev/null || exit 69
+    sleep 0.2
 done
 address=$(<"$tmp/ray/ray_current_cluster")
 %{start_nodes}run %{command} --address "$address"
