@@ -160,6 +160,51 @@ def search(
 
 
 @app.command()
+def slurm(
+    spec: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped spec.")],
+    nodes: Annotated[int, typer.Option(help="Number of nodes.", min=1)] = 1,
+    gpus_per_node: Annotated[str, typer.Option(help="A number, or type:number as in a100:4.")] = "0",
+    cpus_per_node: Annotated[int | None, typer.Option(help="Cores; default: whole nodes.", min=1)] = None,
+    time: Annotated[
+        str, typer.Option(help="Time limit of a job; what is left continues in the next.")
+    ] = "24:00:00",
+    partition: Annotated[str | None, typer.Option(help="Partition of the cluster.")] = None,
+    account: Annotated[str | None, typer.Option(help="Account that is charged.")] = None,
+    out: Annotated[str | None, typer.Option(help="As for run and search.")] = None,
+    set_: Changes = [],
+    mlflow_uri: MlflowUri = None,
+    plugin: Plugins = [],
+) -> None:
+    """Print a batch script for Slurm's sbatch that runs a comparison or a search on the nodes of a job."""
+    from switchbench.cli.slurm import SlurmJob, script
+    from switchbench.compare.plan import resolve
+
+    resolved = resolve(spec, set_)
+    command = ["switchbench", "search" if resolved.search else "run", spec]
+    for option, values in (
+        ("--out", [out] if out else []),
+        ("--set", set_),
+        ("--mlflow-uri", [mlflow_uri] if mlflow_uri else []),
+        ("--plugin", map(str, plugin)),
+    ):
+        command += [word for value in values for word in (option, value)]
+    job = SlurmJob(nodes, gpus_per_node, cpus_per_node, time, partition, account)
+    typer.echo(script(resolved, job, command, Path.cwd()), nl=False)
+
+
+@app.command()
+def wait(
+    address: Annotated[str, typer.Argument(help="Address of a running Ray cluster, or auto.")],
+    nodes: Annotated[int, typer.Argument(help="Number of nodes, the head included.", min=1)],
+    seconds: Annotated[float, typer.Option(help="How long to wait.", min=0)] = 600,
+) -> None:
+    """Wait until nodes have joined a Ray cluster. Exit code 69 if they have not."""
+    from switchbench.cluster.nodes import wait_for_nodes
+
+    wait_for_nodes(address, nodes, seconds)
+
+
+@app.command()
 def report(
     results: Results,
     pair: Annotated[

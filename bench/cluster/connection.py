@@ -26,16 +26,31 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + HTTP2_SETTINGS
 
 @contextmanager
 def cluster(address: str | None, resources: Resources) -> Iterator[None]:
-    """Connect to a Ray cluster for the block.
+    """Connect to a Ray cluster for the block, to run trials there.
 
     Args:
-        address: Address of a running cluster, or ``auto``; None: ``$RAY_ADDRESS``, or else a new cluster on
-            this machine.
+        address: As for :func:`connected`.
         resources: What one trial needs.
 
     Raises:
         InputError: The cluster cannot be reached, or no node is large enough for a trial (Tune would wait for
             ever).
+    """
+    with connected(address):
+        _check_size(resources)
+        yield
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Connect to a Ray cluster for the block.
+
+    Args:
+        address: Address of a running cluster, or ``auto``; None: ``$RAY_ADDRESS``, or else a new cluster on
+            this machine.
+
+    Raises:
+        InputError: The cluster cannot be reached.
     """
     for name in ("ray", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -52,7 +67,6 @@ def cluster(address: str | None, resources: Resources) -> Iterator[None]:
             hint = "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
             raise InputError(f"--address {address}: {error} {hint}") from error
         try:
-            _check_size(resources)
             yield
         finally:
             # Tune leaves reference cycles that hold Ray objects. If another thread (the MLflow mirror)
