@@ -28,7 +28,7 @@ class Status(StrEnum):
     SKIPPED = "skipped"
     """The method does not support this network; the error says why."""
     FAILED = "failed"
-    """Raised an exception, hung, or lost its worker; it is tried again."""
+    """Raised an exception, hung, or lost its worker too often."""
     MISSING = "missing"
     """Planned and not run yet. It appears in tables and is never stored."""
 
