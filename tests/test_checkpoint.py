@@ -25,8 +25,8 @@ def test_a_worker_takes_up_what_another_left(tmp_path: Path, make_config: Any) -
     config = make_config("switcher", training={"epochs": 3})
     ledger = Ledger(tmp_path)
     ledger.create(_spec(), [config])
-    path = ledger.checkpoint(config.trial_id)
-    cut = conformance._StoppingCheckpoint(path, 30)  # of 26 steps an epoch
+    path = Path(str(ledger.checkpoint(config.trial_id)))
+    cut = conformance._StoppingCheckpoint(path, 30)  # in the third epoch
     cut._stamp = worker._stamp("cpu", 1)
     with suppress(conformance._Stopped):
         run_trial(config, control=Control(checkpoint=cut))

@@ -74,9 +74,9 @@ def test_trials_of_an_earlier_plan_stay_out_of_the_results(
 
 def test_the_spec_is_stored_resolved(filled: tuple[Ledger, list[Any]], spec: dict[str, Any]) -> None:
     ledger, _ = filled
-    stored = specs.load(ledger.folder / "spec.yaml")
+    stored = specs.load(Path(str(ledger.folder), "spec.yaml"))
     assert stored == specs.parse(spec)
-    assert "updates: 100" in (ledger.folder / "spec.yaml").read_text()
+    assert "updates: 100" in Path(str(ledger.folder), "spec.yaml").read_text()
     assert ledger.name() == "small"
 
 
@@ -101,7 +101,7 @@ def test_a_row_is_never_half_there(filled: tuple[Ledger, list[Any]]) -> None:
         stop.set()
         for writer in writers:
             writer.join()
-    assert not list(ledger.folder.rglob("*.part"))
+    assert not list(Path(str(ledger.folder)).rglob("*.part"))
 
 
 def test_a_failed_write_leaves_nothing(filled: tuple[Ledger, list[Any]], monkeypatch: Any) -> None:
@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_nothing(filled: tuple[Ledger, list[Any]], monkeyp
     with pytest.raises(OSError, match="no space"):
         ledger.write(row_of(plan[5], Status.OK), [])
     assert ledger.row(plan[5].trial_id) is None
-    assert not list(ledger.folder.rglob("*.part"))
+    assert not list(Path(str(ledger.folder)).rglob("*.part"))
 
 
 def test_a_node_without_the_folder_loses_no_row_in_silence(

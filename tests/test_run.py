@@ -158,6 +158,9 @@ def test_again_runs_only_what_failed(case: Case, without_ray: None) -> None:
     before = case.stamps()
     case.mended.touch()
     results = case.run(mlflow_uri="none")
+    assert case.stamps() == before
+    assert results["status"].value_counts().to_dict() == {"ok": 12, "failed": 2}
+    results = case.run(mlflow_uri="none", retry_failed=True)
     assert (results["status"] == "ok").all()
     after = case.stamps()
     failed = set(results[results["label"] == "broken"]["trial_id"] + ".parquet")

@@ -78,7 +78,7 @@ def test_a_comparison_trains_each_start_once_and_first(
 def test_a_worker_takes_the_kept_start(make_config: Any, tmp_path: Path, monkeypatch: Any) -> None:
     config = make_config("magnitude", 0.1, start=START)
     job = Job(tmp_path, tmp_path, Resources(), "run", keep_networks=True)
-    for folder in ("trials", "curves"):
+    for folder in ("trials", "curves", "running", "logs"):
         (tmp_path / folder).mkdir()
     execute(config.start_trial, job)
     calls: list[int] = []

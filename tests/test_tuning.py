@@ -444,7 +444,7 @@ def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
 def test_a_second_driver_is_refused(tmp_path: Path, without_ray: None) -> None:
     planned = plan(SPEC, tmp_path)
     planned.ledger.folder.mkdir()
-    with FileLock(planned.ledger.lock_file), pytest.raises(InputError) as caught:
+    with FileLock(str(planned.ledger.lock_file)), pytest.raises(InputError) as caught:
         switchbench.search(SPEC, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
     assert str(caught.value) == f"{tmp_path / 'search'}: another run is going on there"
 

@@ -369,7 +369,7 @@ def stored(spec: Any, tmp_path: Path, without_ray: None) -> Ledger:
 def test_a_row_whose_bytes_have_changed_counts_as_missing(
     stored: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = sorted((stored.folder / "trials").iterdir())[0]
+    file = sorted(Path(str(stored.folder), "trials").iterdir())[0]
     accuracy = stored.row(file.stem).test_accuracy  # type: ignore[union-attr]
     before = np.float64(accuracy).tobytes()
     assert before in file.read_bytes()
@@ -385,7 +385,7 @@ def test_a_row_whose_bytes_have_changed_counts_as_missing(
 def test_a_foreign_file_is_named_and_left_out(
     stored: Ledger, foreign: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file, other = sorted((stored.folder / "trials").iterdir())
+    file, other = sorted(Path(str(stored.folder), "trials").iterdir())
     if foreign == "another table":
         pd.DataFrame({"status": [1.5], "x": ["y"]}).to_parquet(file)
     elif foreign == "another trial":

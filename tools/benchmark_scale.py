@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def rows(number: int) -> list[Row]:
         planned = asdict(plan[index % len(plan)].planned)
         task = index // len(plan)
         density = planned["target_density"]
-        measured = {name: float(draw.uniform(1, 2)) for name in NUMBERS}
+        measured: dict[str, Any] = {name: float(draw.uniform(1, 2)) for name in NUMBERS}
         made.append(
             Row(
                 **planned | {"trial_id": f"{index:016x}", "network": f"network {task}"},

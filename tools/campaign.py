@@ -119,6 +119,7 @@ class Campaign:
         switchbench.sync(self.ledger.folder, uri)  # type: ignore[arg-type]
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name("campaign")
+        assert experiment, "MLflow has no experiment"
         runs = client.search_runs([experiment.experiment_id], max_results=1_000)
         return Counter(run.data.tags[ID_TAG] for run in runs if run.data.tags.get(ID_TAG) != "report")
 

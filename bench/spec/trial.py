@@ -87,7 +87,7 @@ class TrialConfig(BaseModel):
         config.__dict__["trial_id"] = planned["trial_id"]  # as cached_property keeps it
         return config
 
-    def at(self, density: float | None, seed: int) -> Self:
+    def at(self, density: float | None, seed: int) -> "TrialConfig":
         """Return the same trial with another target density and seed.
 
         Nothing is validated, copied or hashed twice: a comparison has thousands of such trials, which differ
@@ -98,7 +98,8 @@ class TrialConfig(BaseModel):
             seed: A valid seed.
         """
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        other = self.model_construct(self.model_fields_set, **fields | {"density": density, "seed": seed})
+        fields |= {"density": density, "seed": seed}
+        other = TrialConfig.model_construct(_fields_set=self.model_fields_set, **fields)
         other.__dict__ |= {"_shared_identity": self._shared_identity, "_any_start": self._any_start}
         return other
 
