@@ -95,7 +95,8 @@ def test_data_that_change_under_a_planned_trial_are_a_failure(tmp_path: Path) ->
     ).as_planned()
     assert TrialConfig.from_plan(planned).is_current()
     save_arrays(file, images + 1, labels)
-    (tmp_path / "trials").mkdir()
+    for folder in ("trials", "running", "logs"):
+        (tmp_path / folder).mkdir()
     row = execute(TrialConfig.from_plan(planned), Job(tmp_path, tmp_path, Resources(), "run"))
     assert (row.trial_id, row.status) == (planned["trial_id"], "failed")
     assert "its files have changed since the trial was planned" in str(row.error)

@@ -40,16 +40,17 @@ def measured(device: torch.device, alone: bool) -> Iterator[Usage]:
     usage, started = Usage(), time.monotonic()
     with suppress(OSError):  # not Linux
         (PROCESS / "clear_refs").write_text(RESET_PEAK)
-    meter = _energy_meter(device) if alone else None
+    on_gpu = device.type == "cuda" and torch.cuda.is_available()  # if it is not, the trial says so
+    meter = _energy_meter(device) if on_gpu and alone else None
     before = meter() if meter else None
-    if device.type == "cuda":
+    if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
     try:
         yield usage
     finally:
         usage.seconds = time.monotonic() - started
         usage.peak_memory = _peak_memory()
-        if device.type == "cuda":
+        if on_gpu:
             usage.peak_gpu_memory = torch.cuda.max_memory_allocated(device)
         if meter and before is not None:
             usage.energy = meter() - before
@@ -65,8 +66,6 @@ def _peak_memory() -> int | None:
 
 def _energy_meter(device: torch.device) -> Any:
     """Return a function that tells the joules that a GPU has taken so far; None if it cannot be asked."""
-    if device.type != "cuda":
-        return None
     try:
         import pynvml
 
