@@ -43,7 +43,10 @@ Changes = Annotated[list[str], typer.Option("--set", help="Change of the spec: k
 Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster; default: this machine.")]
 MlflowUri = Annotated[
     str | None,
-    typer.Option(help="MLflow server or database; default: sqlite in the results folder; none: off."),
+    typer.Option(
+        help="MLflow server or database; default: $MLFLOW_TRACKING_URI, or sqlite in the results folder; "
+        "none: off."
+    ),
 ]
 PluginFiles = Annotated[list[Path], typer.Option("--plugin", help=PLUGIN_HELP)]
 """For commands that load plug-ins themselves, to send them to workers."""

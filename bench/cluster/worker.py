@@ -21,6 +21,7 @@ import torch
 
 import switchbench.methods
 from switchbench import datasets
+from switchbench.atomic_files import reason
 from switchbench.row import Row, Status
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
@@ -70,7 +71,8 @@ def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
         return stored
     resources, ledger = job.resources, Ledger(job.folder)
     device = "cuda" if resources.gpus else "cpu"
-    checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), _stamp(device, resources.cpus))
+    stamp = f"trial {config.trial_id}, {_stamp(device, resources.cpus)}"
+    checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), stamp)
     curves: list[dict[str, float]] = []
     try:
         if resources.gpus and not torch.cuda.is_available():
@@ -89,8 +91,8 @@ def execute(config: TrialConfig, job: Job, watch: Watch | None = None) -> Row:
         row, curves = result.row, result.curves
         if job.keep_networks:
             ledger.networks.save(config.trial_id, result.network.state_dict())
-    except Unmeasured as reason:
-        row = _unmeasured(config, reason.status, str(reason), reason.steps)
+    except Unmeasured as end:
+        row = _unmeasured(config, end.status, str(end), end.steps)
     except Exception as error:  # an exception is the trial's result and must not end the run
         row = _unmeasured(config, Status.FAILED, f"{type(error).__name__}: {error} ({_location(error)})")
     stored = _store(config, job, row, curves)
@@ -158,7 +160,7 @@ def _store(config: TrialConfig, job: Job, row: Row, curves: list[dict[str, float
     try:
         Ledger(job.folder).write(row, curves)
     except OSError as error:
-        raise NotStored(f"cannot write to {job.folder}: {error.strerror or error}") from error
+        raise NotStored(f"cannot write to {job.folder}: {reason(error)}") from error
     return row
 
 
@@ -211,7 +213,7 @@ def _versions() -> str:
 
 
 def _stamp(device: str, threads: int) -> str:
-    """Describe the environment. A checkpoint is resumed only if this and the trial's id are unchanged.
+    """Describe the environment. A checkpoint is resumed only where it is unchanged.
 
     The code of plug-ins is part of the trial's id.
     """

@@ -31,19 +31,17 @@ from typing import Any, TypeVar
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from switchbench.atomic_files import atomic_write
+from switchbench.atomic_files import atomic_write, reason
 from switchbench.errors import InputError
-from switchbench.row import PlannedTrial, Row, Status
+from switchbench.row import PlannedTrial, Row, Status, Stored
 from switchbench.spec.comparison import Spec
-from switchbench.spec.file import dump
+from switchbench.spec.file import dump, read_plain
 from switchbench.spec.trial import TrialConfig
 from switchbench.store import parquet
 from switchbench.store.tensors import NetworkStore
 
-StoredT = TypeVar("StoredT", bound=PlannedTrial)
+StoredT = TypeVar("StoredT", bound=Stored)
 
 
 class Ledger:
@@ -57,11 +55,11 @@ class Ledger:
             self.folder = Path(folder).resolve()
             self.folder.exists()
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or no path at all
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"output folder {str(folder)[:100]}: {reason}") from error
+            problem = getattr(error, "strerror", None) or error
+            raise InputError(f"output folder {str(folder)[:100]}: {problem}") from error
         self.report = self.folder / "report"
         self.scratch = self.folder / ".ray"
-        self.mlflow_uri = f"sqlite:///{self.folder / 'mlflow.db'}"
+        self.mlflow_uri = f"sqlite:///{_escaped(self.folder / 'mlflow.db')}"
         self.mlflow_artifacts = self.folder / "mlflow"
         self.networks = NetworkStore(self.folder / "networks")
         self.best_file = self.folder / "best.yaml"
@@ -100,7 +98,7 @@ class Ledger:
         except Timeout as error:
             raise InputError(f"{self.folder}: another run is going on there") from error
         except OSError as error:
-            raise InputError(f"output folder {self.folder}: {error.strerror or error}") from error
+            raise self._unwritable(error) from error
         try:
             yield
         finally:
@@ -122,7 +120,7 @@ class Ledger:
             _write_spec(self._spec_file, spec)
             parquet.write(self._plan_file, (config.planned for config in plan), PlannedTrial)
         except OSError as error:
-            raise InputError(f"output folder {self.folder}: {error.strerror or error}") from error
+            raise self._unwritable(error) from error
 
     @property
     def has_comparison(self) -> bool:
@@ -130,8 +128,11 @@ class Ledger:
         return self._plan_file.exists() or self._published_file.exists()
 
     def write_best(self, spec: Spec) -> None:
-        """Store the comparison with the best points of a search."""
-        _write_spec(self.best_file, spec)
+        """Store the comparison with the best points of a search. Raises InputError."""
+        try:
+            _write_spec(self.best_file, spec)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def write(self, row: Row, curves: list[dict[str, float]]) -> None:
         """Store the result of a trial. The row is written last: a trial with a row is complete.
@@ -157,7 +158,7 @@ class Ledger:
         path = self._trials / f"{trial_id}.parquet"
         stored = parquet.read_if_sound(path)
         try:
-            rows = _stored(Row, stored, path)
+            rows = stored_rows(Row, stored, path)
             if [row.trial_id for row in rows] not in ([], [trial_id]):
                 raise InputError(f"{path}: should hold one row, of trial {trial_id}")
         except InputError as error:
@@ -166,8 +167,16 @@ class Ledger:
         return rows[0] if rows else self._published.get(trial_id)
 
     def curves(self, trial_id: str) -> list[dict[str, float]]:
-        """Return the stored curves of a trial, one point per epoch; empty if there are none."""
-        return parquet.read_if_sound(self._curves / f"{trial_id}.parquet")
+        """Return the stored curves of a trial, one point per epoch; empty if there are none.
+
+        A file that holds something else is named in a warning.
+        """
+        path = self._curves / f"{trial_id}.parquet"
+        points = parquet.read_if_sound(path)
+        if all(isinstance(value, int | float | None) for point in points for value in point.values()):
+            return points
+        logging.getLogger(__name__).warning("%s: not the curves of a trial; it counts as missing", path)
+        return []
 
     def checkpoint(self, trial_id: str) -> Path:
         """Return the path of a trial's checkpoint, which exists until the trial has its row."""
@@ -197,7 +206,12 @@ class Ledger:
             InputError: The folder holds no comparison.
         """
         if self._published_file.exists() and not self._plan_file.exists():
-            return parquet.read_table(self._published_file, Row)
+            published = parquet.read_table(self._published_file, Row)
+            if unknown := {*published["status"]} - {*Status}:
+                raise InputError(
+                    f"{self._published_file}: status {unknown.pop()!r} is unknown to this version"
+                )
+            return published
         return parquet.frame(self._all_rows(), Row)
 
     def write_compact(self, results: pd.DataFrame) -> None:
@@ -222,7 +236,8 @@ class Ledger:
             InputError: The spec cannot be read.
         """
         methods = self._read_spec().get("methods") if self._spec_file.exists() else None
-        entries = [entry for entry in methods or [] if isinstance(entry, dict) and "against" in entry]
+        entries = methods if isinstance(methods, list) else []
+        entries = [entry for entry in entries if isinstance(entry, dict) and "against" in entry]
         return [(str(entry.get("label", entry.get("method"))), str(entry["against"])) for entry in entries]
 
     def _all_rows(self) -> Iterable[Row]:
@@ -232,30 +247,36 @@ class Ledger:
 
     @cached_property
     def _published(self) -> dict[str, Row]:
-        rows = _stored(Row, parquet.read_if_sound(self._published_file), self._published_file)
+        rows = stored_rows(Row, parquet.read_if_sound(self._published_file), self._published_file)
         return {row.trial_id: row for row in rows if row.status != Status.MISSING}
 
     def _plan(self) -> list[PlannedTrial]:
         if not self._plan_file.exists():
             raise InputError(f"{self.folder}: holds no comparison (no {self._plan_file.name})")
-        return _stored(PlannedTrial, parquet.read(self._plan_file), self._plan_file)
+        return stored_rows(PlannedTrial, parquet.read(self._plan_file), self._plan_file)
 
     def _read_spec(self) -> dict[str, Any]:
         """Read the spec as plain values, without validation: folders of older versions stay readable."""
-        try:
-            spec: dict[str, Any] = YAML(typ="safe").load(self._spec_file)
-            spec["name"]
-        except (YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise InputError(f"{self._spec_file}: not a spec: its name cannot be read") from error
+        spec = read_plain(self._spec_file)
+        if not isinstance(spec.get("name"), str):
+            raise InputError(f"{self._spec_file}: not a spec: its name cannot be read")
         return spec
 
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(f"output folder {self.folder}: {reason(error)}")
 
-def _stored(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: Path) -> list[StoredT]:
-    """Make instances from the rows of a file. Raises InputError, which names the file."""
+
+def stored_rows(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: Path) -> list[StoredT]:
+    """Make instances from the rows of a file. Raises InputError that names the file."""
     try:
         return [row_type.stored(row) for row in rows]
     except ValueError as error:
         raise InputError(f"{path}: not a table of this version of switchbench: {error}") from error
+
+
+def _escaped(path: Path) -> str:
+    """Escape what would end the path in the URL of a database, or stand for another character."""
+    return str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def _write_spec(path: Path, spec: Spec) -> None:

@@ -1,8 +1,10 @@
 """Reading and writing dataclasses as Parquet files. The only code that imports pyarrow."""
 
+import hashlib
+import io
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -11,8 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from switchbench.atomic_files import atomic_write
+from switchbench.atomic_files import atomic_write, reason
 from switchbench.errors import InputError
+
+SEAL = bytes.fromhex("9a1f5e0c7bd84d21a6c3f2708e94b15d")
+"""Precedes the SHA-256 digest of a file's other bytes. Both are before the footer, where no reader looks."""
 
 
 class BrokenFile(InputError):
@@ -71,10 +76,25 @@ def read_table(path: Path, row_type: type) -> pd.DataFrame:
     Columns that an older file lacks are filled with missing values, and other columns are dropped.
 
     Raises:
-        InputError: The file is broken.
+        InputError: The file is broken, or holds another table.
     """
-    table: pd.DataFrame = _table(path).to_pandas()
-    return table.reindex(columns=schema(row_type).names)
+    stored, required = _table(path), {each.name for each in fields(row_type) if each.default is MISSING}
+    columns = {}
+    for column in schema(row_type):
+        try:
+            found = column.name in required or column.name in stored.column_names
+            values = (
+                stored.column(column.name).cast(column.type) if found else pa.nulls(len(stored), column.type)
+            )
+        except (KeyError, pa.ArrowException) as error:
+            raise BrokenFile(
+                f"{path}: not a table of this version of switchbench: column {column.name}"
+            ) from error
+        if column.name in required and values.null_count:
+            raise BrokenFile(f"{path}: not a table of this version of switchbench: {column.name} is missing")
+        columns[column.name] = values
+    table: pd.DataFrame = pa.table(columns).to_pandas()
+    return table
 
 
 def read_if_sound(path: Path) -> list[dict[str, Any]]:
@@ -94,19 +114,40 @@ def read_if_sound(path: Path) -> list[dict[str, Any]]:
 
 
 def _table(path: Path) -> pa.Table:
-    """Read a file and verify the checksums of its pages, which files of older versions lack."""
+    """Read a file and verify its digest, or the checksums of its pages. Older files have neither."""
     try:
-        content = pa.BufferReader(path.read_bytes())
+        content = path.read_bytes()
     except IsADirectoryError as error:
         raise BrokenFile(f"{path}: a folder, not a Parquet file") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{path}: cannot be read ({reason(error)})") from error
     try:
+        content = pa.BufferReader(_unsealed(content))
         return pq.ParquetFile(content, page_checksum_verification=True).read()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise BrokenFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
+    plain = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(None), plain)
     with atomic_write(path) as stream:
-        pq.write_table(table.replace_schema_metadata(None), stream, write_page_checksum=True)
+        stream.write(_sealed(plain.getvalue()))
+
+
+def _sealed(content: bytes) -> bytes:
+    """Insert the digest of a Parquet file before its footer, whose length is near the end of the file."""
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    return content[:footer] + SEAL + hashlib.sha256(content).digest() + content[footer:]
+
+
+def _unsealed(content: bytes) -> bytes:
+    """Undo :func:`_sealed`; a file without a digest stays as it is. Raises ValueError if bytes changed."""
+    before, seal, after = content.rpartition(SEAL)
+    if not seal:
+        return content
+    size = hashlib.sha256().digest_size
+    digest, plain = after[:size], before + after[size:]
+    if hashlib.sha256(plain).digest() != digest:
+        raise ValueError("its bytes have changed since it was written")
+    return plain
