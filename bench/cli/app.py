@@ -162,7 +162,7 @@ def report(
 
     searched = reporting.report_search(results, plain_console())
     if Ledger(results).has_comparison or not searched:
-        reporting.report(results, plain_console(), map(_pair, pair))
+        reporting.report(results, plain_console(), pair)
 
 
 @app.command()
@@ -358,13 +358,6 @@ def _exit_if_failed(results: "pd.DataFrame") -> None:
     """Exit with code 1 if trials failed or are missing."""
     if results["status"].isin([Status.FAILED, Status.MISSING]).any():
         raise typer.Exit(1)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    first, _, second = text.partition(":")
-    if not second:
-        raise InputError(f"--pair {text!r}: should be the labels of two methods as A:B")
-    return first, second
 
 
 def main() -> None:

@@ -15,8 +15,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from switchbench.errors import InputError, without_passwords
@@ -65,6 +66,7 @@ class Experiment:
         self._client = MlflowClient(tracking_uri=uri or ledger.mlflow_uri)
         name = ledger.name()
         existing = self._client.get_experiment_by_name(name)
+        _remove_escaped_folder(uri or ledger.mlflow_uri)
         if existing and existing.lifecycle_stage == "deleted":
             self._client.restore_experiment(existing.experiment_id)
         artifacts = None if uri else ledger.mlflow_artifacts.as_uri()
@@ -257,6 +259,16 @@ def _check_sqlite(uri: str) -> None:
             database.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.Error as error:
         raise InputError(f"{file}: no database that MLflow can use ({error})") from error
+
+
+def _remove_escaped_folder(uri: str) -> None:
+    """Remove the empty folder that MLflow makes of a path whose special characters are escaped in the URI."""
+    from sqlalchemy import make_url
+
+    written = uri.removeprefix("sqlite:///")
+    if written != uri and written != make_url(uri).database:
+        with suppress(OSError):
+            os.removedirs(Path(written).parent)
 
 
 def _run_name(row: Row) -> str:
