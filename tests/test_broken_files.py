@@ -23,6 +23,7 @@ from switchbench.row import PointRow, PointState, Status
 from switchbench.spec.comparison import Resources
 from switchbench.store import tensors
 from switchbench.store.ledger import Ledger
+from switchbench.store.parquet import SEAL
 from switchbench.store.search import SearchLedger
 from switchbench.store.tensors import NetworkStore
 from switchbench.trained.load import load_finished
@@ -154,6 +155,22 @@ def test_no_changed_bit_of_a_row_changes_a_value(copy: Ledger, caplog: pytest.Lo
         missing += found is None
     assert missing > len(content) / 41 - 3
     assert f"{file}: not a readable Parquet file (its bytes have changed since it was written)" in caplog.text
+
+
+def test_a_changed_seal_hides_no_changed_value(copy: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    (file, *_) = (copy.folder / "trials").iterdir()
+    content = file.read_bytes()
+    assert content.count(SEAL) == 1
+    file.write_bytes(content.replace(SEAL, SEAL[::-1]).replace(b"digits", b"fidget"))
+    assert copy.row(file.stem) is None
+    assert "its bytes have changed since it was written" in caplog.text
+
+
+def test_text_that_is_none_in_a_file_without_a_digest(copy: Ledger) -> None:
+    file = copy.folder / "plan.parquet"
+    pd.read_parquet(file).to_parquet(file, compression=None)
+    file.write_bytes(file.read_bytes().replace(b"digits", b"dig\xb0ts"))
+    assert line_of(lambda: report(copy.folder)).startswith(f"{file}: not a readable Parquet file (")
 
 
 def test_other_tools_read_a_row(copy: Ledger) -> None:

@@ -18,6 +18,8 @@ from switchbench.errors import InputError
 
 SEAL = bytes.fromhex("9a1f5e0c7bd84d21a6c3f2708e94b15d")
 """Precedes the SHA-256 digest of a file's other bytes. Both are before the footer, where no reader looks."""
+SEALED = {b"switchbench.sealed": b"yes"}
+"""Metadata of a file with a digest, so that one whose seal has changed is not taken for an older one."""
 
 
 class BrokenFile(InputError):
@@ -122,15 +124,19 @@ def _table(path: Path) -> pa.Table:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)})") from error
     try:
-        content = pa.BufferReader(_unsealed(content))
-        return pq.ParquetFile(content, page_checksum_verification=True).read()
+        plain = _unsealed(content)
+        table = pq.ParquetFile(pa.BufferReader(plain), page_checksum_verification=True).read()
+        table.validate(full=True)  # files without a digest may hold anything, such as text that is none
+        if plain is content and SEALED.items() <= (table.schema.metadata or {}).items():
+            raise ValueError("its bytes have changed since it was written")
+        return table
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BrokenFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
     plain = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(None), plain)
+    pq.write_table(table.replace_schema_metadata(SEALED), plain)
     with atomic_write(path) as stream:
         stream.write(_sealed(plain.getvalue()))
 
