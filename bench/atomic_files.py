@@ -47,8 +47,19 @@ def discard(path: Path) -> None:
     """Remove a file if it exists, and the temporary files of interrupted writes to it.
 
     Args:
-        path: The file.
+        path: The file. Whatever else has this name stays.
     """
-    path.unlink(missing_ok=True)
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
     for partial in path.parent.glob(f".{path.name}*{PARTIAL}"):
         partial.unlink(missing_ok=True)
+
+
+def reason(error: OSError) -> str:
+    """Describe why a file cannot be read or written, with its name.
+
+    >>> reason(IsADirectoryError(21, "Is a directory", "/results/plan.parquet"))
+    'Is a directory: plan.parquet'
+    """
+    said, file = error.strerror or str(error), error.filename2 or error.filename
+    return f"{said}: {Path(str(file)).name}" if file and not str(file).endswith(PARTIAL) else said

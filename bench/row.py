@@ -6,12 +6,12 @@ measurement, add a field here and one of the same name where it is measured: the
 row by name.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
-from functools import cache
 from types import NoneType
-from typing import Any, Self, get_args, get_type_hints
+from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 
 class Status(StrEnum):
@@ -96,8 +96,35 @@ def column(**uses: Any) -> Any:
     return field(default=None, metadata={"uses": Uses(**uses)})
 
 
+class Stored:
+    """Base of the dataclasses that are rows of files."""
+
+    @classmethod
+    def stored(cls, plain: Mapping[str, Any]) -> Self:
+        """Make an instance from a stored row.
+
+        Args:
+            plain: Values by column. Missing columns get their defaults; columns of other versions are
+                ignored.
+
+        Returns:
+            The instance.
+
+        Raises:
+            ValueError: A column that has no default is missing, or a value is not allowed.
+        """
+        own: Any = cls
+        missing = [each.name for each in fields(own) if each.default is MISSING and each.name not in plain]
+        if missing:
+            raise ValueError(f"columns are missing: {', '.join(missing)}")
+        for name, types in _types(own).items():
+            if not isinstance(plain.get(name), types):
+                raise ValueError(f"{name} {plain[name]!r} should be {' or '.join(t.__name__ for t in types)}")
+        return cls(**{name: plain[name] for name in columns(cls) if name in plain})
+
+
 @dataclass(frozen=True, kw_only=True)
-class PlannedTrial:
+class PlannedTrial(Stored):
     """Identity of a planned trial."""
 
     trial_id: str
@@ -114,28 +141,6 @@ class PlannedTrial:
     """Density that the method is asked for, in (0, 1]; None if the method takes no target."""
     start: str | None = None
     """Id of the trial whose dense network this one starts from."""
-
-    @classmethod
-    def stored(cls, plain: Mapping[str, Any]) -> Self:
-        """Make an instance from a stored row.
-
-        Args:
-            plain: Values by column. Missing columns get their defaults; columns of other versions are
-                ignored.
-
-        Returns:
-            The instance.
-
-        Raises:
-            ValueError: A column that has no default is missing, or a value is not allowed.
-        """
-        missing = [each.name for each in fields(cls) if each.default is MISSING and each.name not in plain]
-        if missing:
-            raise ValueError(f"columns are missing: {', '.join(missing)}")
-        for name, types in _types(cls).items():  # type: ignore[arg-type]  # mypy: Self is no Hashable
-            if not isinstance(plain.get(name), types):
-                raise ValueError(f"{name} {plain[name]!r} should be {' or '.join(t.__name__ for t in types)}")
-        return cls(**{name: plain[name] for name in columns(cls) if name in plain})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,14 +220,13 @@ class Row(PlannedTrial):
 
     @classmethod
     def stored(cls, plain: Mapping[str, Any]) -> Self:
-        status = plain.get("status")
-        if status not in [*Status]:
-            raise ValueError(f"status {status!r} should be one of {', '.join(Status)}")
-        return super().stored({**plain, "status": Status(str(status))})
+        status = _member(Status, "status", plain)
+        _json(plain, density_layers=dict)
+        return super().stored({**plain, "status": status})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Started:
+class Started(Stored):
     """Stored while a trial runs: where, and since when."""
 
     trial_id: str
@@ -237,7 +241,7 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointRow:
+class PointRow(Stored):
     """Stored result of one point of a search."""
 
     label: str
@@ -259,6 +263,8 @@ class PointRow:
     """JSON: Optuna's distributions by variable name."""
     infeasible: float | None = None
     """Density above the allowed density; the point is feasible if this is at most 0."""
+    collapsed: int | None = None
+    """Largest number of layers without a connection in a network of the point; feasible points have none."""
     density: float | None = None
     val_accuracy: float | None = None
     steps: int | None = None
@@ -266,8 +272,36 @@ class PointRow:
     seconds: float | None = None
     error: str | None = None
 
+    @classmethod
+    def stored(cls, plain: Mapping[str, Any]) -> Self:
+        state = _member(PointState, "state", plain)
+        _json(plain, objectives=list, values=(list, NoneType), params=dict, distributions=dict)
+        return super().stored({**plain, "state": state})
 
-@cache
+
+EnumT = TypeVar("EnumT", bound=StrEnum)
+
+
+def _member(kind: type[EnumT], name: str, plain: Mapping[str, Any]) -> EnumT:
+    """Return a stored value as a member of an enumeration. Raises ValueError."""
+    value = plain.get(name)
+    if value not in [*kind]:
+        raise ValueError(f"{name} {value!r} should be one of {', '.join(kind)}")
+    return kind(str(value))
+
+
+def _json(plain: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
+    """Check that columns hold JSON of some types, or nothing. Raises ValueError."""
+    for name, kind in kinds.items():
+        text = plain.get(name)
+        try:
+            found = json.loads(text) if isinstance(text, str) else None
+        except ValueError as error:
+            raise ValueError(f"{name} is no JSON") from error
+        if isinstance(text, str) and not isinstance(found, kind):
+            raise ValueError(f"{name} {text[:100]!r} is not what it should be")
+
+
 def _types(row_type: type) -> dict[str, tuple[type, ...]]:
     """Return the types of plain values of each column; a whole number is a float as well."""
     found: dict[str, tuple[type, ...]] = {}

@@ -14,7 +14,7 @@ from switchbench.methods.masked import GatedMethod, MaskedMethod
 from switchbench.methods.options import option
 from switchbench.methods.parts import patterns
 from switchbench.methods.parts.layers import NORMS, Layers, per_output
-from switchbench.methods.parts.masks import Tensors
+from switchbench.methods.parts.masks import Tensors, ranking
 from switchbench.methods.parts.neurons import largest_within, root_mean_squares
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.pruning_schedules import Window
@@ -108,8 +108,8 @@ class NetworkSlimming(MaskedMethod):
         sizes = [len(self.weights[name]) for name in self.norms]
         ranked = list(self._scales().abs().split(sizes))
         for scales in ranked:
-            scales[scales.argmax()] = torch.inf  # a norm keeps its best channel, or nothing gets through
-        order = torch.cat(ranked).argsort(descending=True, stable=True)
+            scales[ranking(scales)[0]] = torch.inf  # a norm keeps its best channel, or nothing gets through
+        order = ranking(torch.cat(ranked))
 
         def channels(number: int) -> dict[str, Tensor]:
             kept = torch.zeros(len(order), device=order.device).index_fill_(0, order[:number], 1)

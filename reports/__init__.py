@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from switchbench.reports import escape
 from switchbench.reports.cells import Report, build
 from switchbench.reports.contrasts import Pair
 from switchbench.reports.figures import accuracy_figure
@@ -62,7 +63,7 @@ def write_search(points: pd.DataFrame, folder: Path, title: str) -> list[Grid]:
 
     folder.mkdir(parents=True, exist_ok=True)
     grids = search_grids(points)
-    lines = [f"# {title}: search", ""]
+    lines = [f"# {escape.markdown_line(title)}: search", ""]
     for grid in grids:
         lines += [*grid_lines(grid), ""]
     (folder / "search.md").write_text("\n".join(lines), encoding="utf-8")

@@ -9,18 +9,19 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from switchbench.reports import escape
 from switchbench.reports.cells import Report
 from switchbench.reports.tables import Grid, accuracy, contrasts, grids
 
 
 def markdown(report: Report) -> str:
     """Return the report in Markdown."""
-    lines = [f"# {report.title}", ""]
+    lines = [f"# {escape.markdown_line(report.title)}", ""]
     for task in report.tasks:
-        lines += [f"## {task.title}", ""]
+        lines += [f"## {escape.markdown_line(task.title)}", ""]
         for grid in grids(task):
             lines += grid_lines(grid)
-    return "\n".join([*lines, *_problem_lines(report)]) + "\n"
+    return "\n".join([*lines, *map(_markdown_item, _problem_lines(report))]) + "\n"
 
 
 def grid_lines(grid: Grid) -> list[str]:
@@ -28,7 +29,7 @@ def grid_lines(grid: Grid) -> list[str]:
     lines = [_markdown_row(grid.header), "|---" + "|---:" * (len(grid.header) - 1) + "|"]
     lines += [_markdown_row(row) for row in grid.rows]
     lines += ["", grid.caption, ""]
-    return [*lines, *(f"- {note}" for note in grid.notes), ""] if grid.notes else lines
+    return [*lines, *(_markdown_item(f"- {note}") for note in grid.notes), ""] if grid.notes else lines
 
 
 def latex(report: Report) -> str:
@@ -39,17 +40,17 @@ def latex(report: Report) -> str:
         lines += [
             "\\begin{table}",
             "\\centering",
-            f"\\caption{{{_tex(task.title)}. {_tex(grid.caption)}}}",
+            f"\\caption{{{escape.latex(task.title)}. {escape.latex(grid.caption)}}}",
             f"\\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
             "\\toprule",
-            " & ".join(_tex(cell) for cell in grid.header) + " \\\\",
+            " & ".join(escape.latex(cell) for cell in grid.header) + " \\\\",
             "\\midrule",
-            *(" & ".join(_tex(cell) for cell in row) + " \\\\" for row in grid.rows),
+            *(" & ".join(escape.latex(cell) for cell in row) + " \\\\" for row in grid.rows),
             "\\bottomrule",
             "\\end{tabular}",
             "\\end{table}",
         ]
-    return "\n".join([*lines, *(f"% {line}" for line in _problem_lines(report) if line)]) + "\n"
+    return "\n".join([*lines, *(f"% {escape.latex(line)}" for line in _problem_lines(report) if line)]) + "\n"
 
 
 def csv(report: Report) -> str:
@@ -112,15 +113,9 @@ def _problem_lines(report: Report) -> list[str]:
 
 
 def _markdown_row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(escape.markdown, cells)) + " |"
 
 
-TEX = {
-    "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_", "{": "\\{",
-    "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "×": "$\\times$",
-    "–": "--",
-}  # fmt: skip
-
-
-def _tex(text: str) -> str:
-    return "".join(TEX.get(character, character) for character in text)
+def _markdown_item(line: str) -> str:
+    """Escape the entry of a list that begins with "- "; leave other lines as they are."""
+    return f"- {escape.markdown_line(line[2:])}" if line.startswith("- ") else line

@@ -70,9 +70,11 @@ def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
     for label, own in groups:
         best = own[own["best"]]
         if best.empty and not (own["state"] == PointState.RUNNING).any():
-            lines.append(f"{label}: no point is measured and sparse enough, so none is compared")
+            lines.append(f"{label}: no point is measured, sparse enough and alive, so none is compared")
         elif (best["density"] == 0).any():
             lines.append(f"{label}: a best point has no weights left")
+        if collapsed := int((own["collapsed"] > 0).sum()):
+            lines.append(f"{label}: {collapsed} points left a layer without connections; none is selected")
     return lines
 
 

@@ -27,7 +27,7 @@ def test_a_worker_takes_up_what_another_left(tmp_path: Path, make_config: Any) -
     ledger.create(_spec(), [config])
     path = Path(str(ledger.checkpoint(config.trial_id)))
     cut = conformance._StoppingCheckpoint(path, 30)  # in the third epoch
-    cut._stamp = worker._stamp("cpu", 1)
+    cut._stamp = f"trial {config.trial_id}, {worker._stamp('cpu', 1)}"
     with suppress(conformance._Stopped):
         run_trial(config, control=Control(checkpoint=cut))
     stored = torch.load(path)

@@ -9,6 +9,7 @@ import pytest
 
 from switchbench import datasets
 from switchbench.cli import app as cli
+from switchbench.compare.plan import plan
 from switchbench.datasets import DATASETS, MissingData
 
 GOOD = """
@@ -163,8 +164,10 @@ def test_output_folders_that_are_no_paths(switchbench: Any, tmp_path: Path) -> N
     one_line(switchbench("run", "good.yaml", "--out", "x" * 5000), "output folder", "File name too long")
 
 
-def test_passwords_are_in_no_message(switchbench: Any) -> None:
-    shutil.copytree(PUBLISHED, "results", ignore=shutil.ignore_patterns("report"))
+def test_passwords_are_in_no_message(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    planned = plan(tmp_path / "good.yaml", "results")
+    planned.ledger.create(planned.spec, planned.trials)
     outcome = switchbench("sync", "results", "--mlflow-uri", "http://me:secret@127.0.0.1:9")
     one_line(outcome, "MLflow at http://…@127.0.0.1:9: ")
     assert "secret" not in outcome.err

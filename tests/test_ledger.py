@@ -145,8 +145,9 @@ def test_a_folder_without_a_comparison(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("plan.parquet", b"PAR1 and no more", "plan.parquet: not a readable Parquet file ("),
-        ("spec.yaml", b"seeds: [0", "spec.yaml: not a spec"),
-        ("spec.yaml", b"\xff\xfe", "spec.yaml: not a spec"),
+        ("spec.yaml", b"seeds: [0", "spec.yaml: not YAML: "),
+        ("spec.yaml", b"\xff\xfe", "spec.yaml: not YAML: not a text file"),
+        ("spec.yaml", b"- a", "spec.yaml: not a spec: expected keys and values, found list"),
         ("spec.yaml", b"seeds: [0]", "spec.yaml: not a spec"),
     ],
 )

@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from switchbench import reports
+from switchbench.compare.report import _split
+from switchbench.errors import InputError
 from switchbench.reports import render, tables
 from switchbench.reports.cells import Task
 from switchbench.reports.figures import _limits
@@ -61,7 +63,7 @@ def test_markdown(written: Path) -> None:
     assert "|prune|82.00±4.97|71.00±12.71(2of3)||2–3|" in lines
     assert "|once|50.00|nonemeasured||0–1|" in lines  # one seed: no interval
     assert (
-        "- failed: prune at density 0.05, net_a on data, scope fc, seed 2 (trial prune-2-0.05): Boom: 100% & _more_"
+        r"- failed: prune at density 0.05, net_a on data, scope fc, seed 2 (trial prune-2-0.05): Boom: 100% & \_more\_"
         in text
     )
     assert "- missing: once at density 0.05, net_a on data, scope fc, seed 0" in text
@@ -270,3 +272,27 @@ def test_any_two_methods_can_be_compared() -> None:
     later = table[table["label"] == "once"].assign(label="later", seed=7)
     (task,) = reports.build(pd.concat([table, later]), "title", [("later", "prune")]).tasks
     assert task.contrasts[0].verdict == "later: no seed in common with prune"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a:b", ("a", "b")),
+        ("x:y:b", ("x:y", "b")),
+        ("b:x:y", ("b", "x:y")),
+        ("x:y:x:y", ("x:y", "x:y")),
+        ("x:y:c", ("x:y", "c")),
+    ],
+)
+def test_a_pair_is_split_at_the_colon_between_labels(text: str, expected: tuple[str, str]) -> None:
+    assert _split(text, {"a", "b", "x:y"}) == expected
+
+
+def test_a_pair_that_may_name_several_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        _split("a:b:c", {"a", "b:c", "a:b", "c"})
+    assert str(caught.value) == (
+        "--pair 'a:b:c': may name 'a' and 'b:c' or 'a:b' and 'c'; use against in the spec"
+    )
+    with pytest.raises(InputError, match="--pair 'a:': should be the labels of two methods as A:B"):
+        _split("a:", {"a"})

@@ -107,15 +107,18 @@ def test_a_start_that_is_lost_or_broken_is_trained_again(make_config: Any, tmp_p
     networks = NetworkStore(tmp_path)
     config = make_config("random", 0.1, start=START)
     (tmp_path / f"{config.start_trial.trial_id}.pt").write_bytes(b"half a fi")
-    assert networks.load(config.start_trial.trial_id) is None
+    assert networks.load(config.start_trial.trial_id, {}) is None
     assert run_trial(config, networks=networks).row["test_loss"] == run_trial(config).row["test_loss"]
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_networks_are_kept_where_asked(keep: bool, spec: Any, tmp_path: Path, without_ray: None) -> None:
+def test_networks_are_kept_where_asked(
+    keep: bool, spec: Any, tmp_path: Path, make_config: Any, without_ray: None
+) -> None:
     spec |= {"methods": ["magnitude"], "densities": [0.1], "seeds": 1, "keep_networks": keep}
     (row,) = switchbench.run(spec, tmp_path / "out", mlflow_uri="none").to_dict("records")
-    state = Ledger(tmp_path / "out").networks.load(row["trial_id"])
+    expected = make_config(network=spec["networks"][0]).network.sketch((1, 8, 8), 10)[0].state_dict()
+    state = Ledger(tmp_path / "out").networks.load(row["trial_id"], expected)
     assert (state is not None) == keep
     if state:
         kept = sum(int(state[f"{name}.weight"].count_nonzero()) for name in ("1", "3"))

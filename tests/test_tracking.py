@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from switchbench.cluster.context import RunContext
+from switchbench.errors import InputError
 from switchbench.observe import mlflow as tracking
 from switchbench.observe.mlflow import Experiment, Mirror
 from switchbench.row import Row, Status
@@ -99,13 +101,15 @@ def test_the_mirror_keeps_the_last_problem(refused: frozenset[int], tmp_path: Pa
 
 
 def test_a_run_follows_its_row_whatever_changed(tmp_path: Path) -> None:
-    """Also where MLflow holds a parameter that is another now, which it never changes."""
+    """Also where MLflow holds a parameter that is another now, which it never changes; also in a folder whose
+    name means something in a URI, and in an experiment that was deleted."""
     from mlflow import MlflowClient
 
     def row(status: Status, config: str, **more: Any) -> Row:
         return replace(numbered(0), status=status, config=config, finished=more.pop("at"), **more)
 
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(tmp_path / "a?b#c%20d e")
+    ledger.folder.mkdir()
     failed = row(Status.FAILED, '{"dataset": {"path": "/a"}, "extra": 1}', at="2026-01-01T00:00:00+00:00")
     done = row(
         Status.OK,
@@ -114,11 +118,26 @@ def test_a_run_follows_its_row_whatever_changed(tmp_path: Path) -> None:
         test_accuracy=0.5,
     )
     assert tracking.sync(ledger, [failed]) == 1
+    client = MlflowClient(ledger.mlflow_uri)
+    experiment = client.get_experiment_by_name(ledger.name())
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
     assert tracking.sync(ledger, [done]) == 1
     assert tracking.sync(ledger, [done]) == 0
-    client = MlflowClient(ledger.mlflow_uri)
+    assert [path.name for path in tmp_path.iterdir()] == [ledger.folder.name]
+    assert (ledger.folder / "mlflow.db").read_bytes().startswith(b"SQLite format 3")
     (run,) = client.search_runs([client.get_experiment_by_name(ledger.name()).experiment_id])  # type: ignore[union-attr]
     assert run.info.status == "FINISHED"
     assert run.data.tags["status"] == "ok"
     assert run.data.metrics["test_accuracy"] == 0.5
     assert run.data.params == {"extra": "1"}
+
+
+def test_the_environment_says_where_mlflow_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}")
+    with pytest.raises(InputError, match=f"^{tmp_path}: no database that MLflow can use"):
+        tracking.sync(Ledger(tmp_path), [], tracking.resolve(None))
+    assert RunContext.create(None, None, [], None).mlflow_uri == f"sqlite:///{tmp_path}"
+    assert RunContext.create(None, "none", [], None).mlflow_uri == "none"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    assert RunContext.create(None, None, [], None).mlflow_uri is None

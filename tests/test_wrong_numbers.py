@@ -410,3 +410,50 @@ def test_no_verdict_from_a_spread_of_zero() -> None:
     )  # fmt: skip
     (contrast,) = contrasts(rows, [0.1], [("a", "b")])
     assert contrast.verdict == "a: no spread over seeds, no verdict against b at 0.1"
+
+
+# Layers that cannot be sparsified
+
+
+@pytest.fixture
+def odd_networks() -> Any:
+    yield
+    del NETWORKS["odd"]
+
+
+@pytest.mark.parametrize("kind", ["weight norm", "old weight norm", "an unused head", "a reused layer"])
+def test_layers_that_no_method_can_treat_are_refused_while_planning(
+    kind: str, spec: dict[str, Any], odd_networks: None
+) -> None:
+    @register("odd")
+    class Odd(Network, nn.Module):
+        """Has an odd layer."""
+
+        def __init__(self, shape: Any, classes: int, config: Any) -> None:
+            super().__init__()
+            self.one, self.two, self.head = nn.Linear(64, 8), nn.Linear(8, 8), nn.Linear(8, classes)
+            if kind == "weight norm":
+                nn.utils.parametrizations.weight_norm(self.two)
+            if kind == "old weight norm":
+                nn.utils.weight_norm(self.two)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            hidden = self.one(images.flatten(1)).relu()
+            for _ in range({"an unused head": 0, "a reused layer": 2}.get(kind, 1)):
+                hidden = self.two(hidden).relu()
+            return self.head(hidden)  # type: ignore[no-any-return]
+
+    spec |= {"networks": ["odd"]}
+    if kind == "a reused layer":
+        check(specs.parse(spec))  # one weight, which acts several times
+        assert run_trial(specs.parse(spec).trials()[1]).row.density == pytest.approx(0.2, abs=0.002)
+        return
+    with pytest.raises(InputError) as caught:
+        check(specs.parse(spec))
+    if kind == "an unused head":
+        problem = "layer 'two' of network 'odd' takes no part in its output"
+        assert str(caught.value) == f"scope: {problem}; leave it out: {{layers: fc, exclude: [two]}}"
+        check(specs.parse(spec | {"scope": {"layers": "fc", "exclude": ["two"]}}))
+    else:
+        problem = "layer 'two' computes its weight (weight norm?), which is not supported"
+        assert str(caught.value) == f"network 'odd': {problem}"

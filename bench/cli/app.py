@@ -44,7 +44,10 @@ Changes = Annotated[list[str], typer.Option("--set", help="Change of the spec: k
 Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster; default: this machine.")]
 MlflowUri = Annotated[
     str | None,
-    typer.Option(help="MLflow server or database; default: sqlite in the results folder; none: off."),
+    typer.Option(
+        help="MLflow server or database; default: $MLFLOW_TRACKING_URI, or sqlite in the results folder; "
+        "none: off."
+    ),
 ]
 PluginFiles = Annotated[list[Path], typer.Option("--plugin", help=PLUGIN_HELP)]
 """For commands that load plug-ins themselves, to send them to workers."""
@@ -218,7 +221,7 @@ def report(
 
     searched = reporting.report_search(results, plain_console())
     if Ledger(results).has_comparison or not searched:
-        reporting.report(results, plain_console(), map(_pair, pair))
+        reporting.report(results, plain_console(), pair)
 
 
 @app.command()
@@ -453,13 +456,6 @@ def _exit_if_failed(results: "pd.DataFrame") -> None:
     """Exit with the code of failed trials if trials failed or are missing."""
     if results["status"].isin([Status.FAILED, Status.MISSING]).any():
         raise typer.Exit(ExitCode.FAILED)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    first, _, second = text.partition(":")
-    if not second:
-        raise InputError(f"--pair {text!r}: should be the labels of two methods as A:B")
-    return first, second
 
 
 def _progress(spec: str, out: Path | None, changes: list[str], plugins: list[Path]) -> str:

@@ -9,7 +9,7 @@ from typing import Self
 
 from rich.console import Console
 
-from switchbench.observe.mlflow import Mirror, is_off
+from switchbench.observe.mlflow import Mirror, is_off, resolve
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import plain_console
 from switchbench.plugins.load import load
@@ -41,7 +41,7 @@ class RunContext:
 
         Args:
             address: As the attribute.
-            mlflow_uri: As the attribute.
+            mlflow_uri: As the attribute; None: ``$MLFLOW_TRACKING_URI``, if it is set.
             plugin_files: Python files that register methods, networks or data sets.
             console: As the attribute; None: standard error.
 
@@ -51,7 +51,7 @@ class RunContext:
         Raises:
             InputError: A plug-in cannot be loaded.
         """
-        return cls(address, mlflow_uri, load(plugin_files), console or plain_console(stderr=True))
+        return cls(address, resolve(mlflow_uri), load(plugin_files), console or plain_console(stderr=True))
 
     @contextmanager
     def mirror(self, ledger: Ledger, comparison: Ledger | None = None) -> Iterator[list[Observer]]:

@@ -21,6 +21,7 @@ import torch
 
 import switchbench.methods
 from switchbench import datasets
+from switchbench.atomic_files import reason
 from switchbench.cluster.log import TrialLog
 from switchbench.measure.usage import measured
 from switchbench.row import Row, Started, Status
@@ -78,7 +79,8 @@ def execute(
     if stored := _final_row(config, job):
         return stored
     ledger, device = Ledger(job.folder), torch.device("cuda" if job.resources.gpus else "cpu")
-    checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), _stamp(device.type, job.resources.cpus))
+    stamp = f"trial {config.trial_id}, {_stamp(device.type, job.resources.cpus)}"
+    checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), stamp)
     attempt, log = _announce(config, job), TrialLog()
     try:
         with log.recording(), measured(device, alone=job.resources.gpus >= 1) as usage:
@@ -118,8 +120,8 @@ def _outcome(
             networks.save(config.trial_id, result.network.state_dict())
     except Stopped:
         raise
-    except Unmeasured as reason:
-        return _unmeasured(config, reason.status, str(reason), reason.steps), []
+    except Unmeasured as end:
+        return _unmeasured(config, end.status, str(end), end.steps), []
     except Exception as error:  # an exception is the trial's result and must not end the run
         log.write(traceback.format_exc())
         message = f"{type(error).__name__}: {error} ({_location(error)})"
@@ -230,7 +232,7 @@ def _stored_or_stop(job: Job) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise NotStored(f"cannot write to {job.folder}: {error.strerror or error}") from error
+        raise NotStored(f"cannot write to {job.folder}: {reason(error)}") from error
 
 
 def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | None = None) -> Row:
@@ -282,7 +284,7 @@ def _versions() -> str:
 
 
 def _stamp(device: str, threads: int) -> str:
-    """Describe the environment. A checkpoint is resumed only if this and the trial's id are unchanged.
+    """Describe the environment. A checkpoint is resumed only where it is unchanged.
 
     The code of plug-ins is part of the trial's id.
     """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from switchbench import datasets
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, unknown
-from switchbench.networks.layers import prunable
+from switchbench.networks.layers import prunable, unused
 from switchbench.row import Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.file import load, parse, with_changes
@@ -177,6 +177,7 @@ def _check_layers(spec: Spec) -> None:
         for network in spec.networks:
             sketched, image = network.sketch(facts.shape, facts.classes)
             names |= prunable(sketched).keys()
+            _check_used(spec, network.label, sketched, image)
             for key, training in _trainings(spec):
                 if not _takes_last_batch(sketched, image, examples, training):
                     size, label = training.batch_size, network.label
@@ -185,6 +186,16 @@ def _check_layers(spec: Spec) -> None:
     for pattern in (pattern for scope in spec.scope for pattern in scope.patterns):
         if not any(matches(name, [pattern]) for name in names):
             raise InputError(f"scope: no network has a matching layer: {unknown('layer', pattern, names)}")
+
+
+def _check_used(spec: Spec, label: str, network: nn.Module, image: Tensor) -> None:
+    """Check that all layers in scope take part in the output. Raises InputError."""
+    idle = unused(network, image)
+    for scope in spec.scope:
+        if found := next((name for name in scope.of(network) if name in idle), None):
+            problem = f"layer {found!r} of network {label!r} takes no part in its output"
+            remedy = f"leave it out: {{layers: {scope.layers}, exclude: [{found}]}}"
+            raise InputError(f"scope: {problem}; {remedy}")
 
 
 def _trainings(spec: Spec) -> Iterator[tuple[str, TrainingConfig]]:

@@ -14,14 +14,14 @@ from switchbench.store.search import SearchLedger
 
 
 def report(
-    folder: str | StorePath, console: Console | None = None, pairs: Iterable[tuple[str, str]] = ()
+    folder: str | StorePath, console: Console | None = None, pairs: Iterable[tuple[str, str] | str] = ()
 ) -> pd.DataFrame:
     """Write the report of a comparison and print its table.
 
     Args:
         folder: Folder of the comparison.
         console: Where the table is printed; default: standard error.
-        pairs: Pairs of labels of methods whose difference is shown, paired by seed.
+        pairs: Pairs of labels of methods whose difference is shown, paired by seed, also as ``A:B``.
 
     Returns:
         The ledger's table, one row per planned trial.
@@ -32,10 +32,10 @@ def report(
     console = console or plain_console(stderr=True)
     ledger = Ledger(folder)
     results = ledger.results()
-    pairs = [*ledger.pairs(), *_validated(pairs, results)]
+    all_pairs = [*ledger.pairs(), *_validated(pairs, results)]
     try:
         with ledger.report_folder() as local:
-            written = reports.write(results, local, ledger.name(), pairs)
+            written = reports.write(results, local, ledger.name(), all_pairs)
             ledger.write_compact(local, results)
             files = ", ".join(sorted(path.name for path in local.iterdir()))
     except OSError as error:
@@ -71,9 +71,10 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
     return True
 
 
-def _validated(pairs: Iterable[tuple[str, str]], results: pd.DataFrame) -> list[tuple[str, str]]:
+def _validated(given: Iterable[tuple[str, str] | str], results: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the pairs. Raises InputError if a pair does not name two methods that can be compared."""
-    pairs, labels = [*pairs], set(results["label"])
+    labels = set(results["label"])
+    pairs = [_split(pair, labels) if isinstance(pair, str) else pair for pair in given]
     with_target = set(results.dropna(subset=["target_density"])["label"])
     for pair in pairs:
         if pair[0] == pair[1]:
@@ -84,3 +85,16 @@ def _validated(pairs: Iterable[tuple[str, str]], results: pd.DataFrame) -> list[
         if not with_target.intersection(pair):
             raise InputError(f"--pair {':'.join(pair)}: one of the methods should have a target density")
     return pairs
+
+
+def _split(text: str, labels: set[str]) -> tuple[str, str]:
+    """Split ``A:B`` at the colon that leaves known labels: labels may hold colons. Raises InputError."""
+    colons = [at for at, character in enumerate(text) if character == ":" and text[:at] and text[at + 1 :]]
+    pairs = [(text[:at], text[at + 1 :]) for at in colons]
+    if not pairs:
+        raise InputError(f"--pair {text!r}: should be the labels of two methods as A:B")
+    known = [pair for pair in pairs if labels.issuperset(pair)]
+    if len(known) > 1:
+        named = " or ".join(f"{one!r} and {other!r}" for one, other in known)
+        raise InputError(f"--pair {text!r}: may name {named}; use against in the spec")
+    return max(pairs, key=lambda pair: len(labels.intersection(pair)))

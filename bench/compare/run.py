@@ -40,7 +40,8 @@ def run(
         out: Folder of the results; default: ``results/NAME``.
         changes: Changes of the spec, ``key.key=value``.
         address: Address of a running Ray cluster; default: a new one on this machine.
-        mlflow_uri: MLflow server or database; default: a sqlite file in the folder; ``none``: off.
+        mlflow_uri: MLflow server or database; default: ``$MLFLOW_TRACKING_URI``, or a sqlite file in the
+            folder; ``none``: off.
         plugin_files: Python files that register methods, networks or data sets.
         retry_failed: Whether trials that failed in an earlier run are run again.
         console: Where progress and tables are printed; default: standard error.

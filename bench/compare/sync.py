@@ -13,7 +13,7 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
 
     Args:
         folder: Folder of the comparison.
-        mlflow_uri: MLflow server or database; None: a sqlite file in the folder.
+        mlflow_uri: MLflow server or database; None: ``$MLFLOW_TRACKING_URI``, or a sqlite file in the folder.
 
     Returns:
         The number of rows sent.
@@ -21,6 +21,7 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
     Raises:
         InputError: MLflow is turned off, or MLflow fails.
     """
+    mlflow_uri = mlflow.resolve(mlflow_uri)
     if mlflow.is_off(mlflow_uri):
         raise InputError(f"--mlflow-uri {mlflow_uri}: MLflow is turned off; name a server or database")
     ledger = Ledger(folder)
@@ -30,6 +31,8 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
     uri = mlflow_uri or (ledger.mlflow_uri if len(ledgers) > 1 else None)
     try:
         return sum(mlflow.sync(each, [*each.rows()], uri) for each in ledgers)
+    except InputError:
+        raise
     except Exception as error:  # MLflow and its stores raise many types
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         place = mlflow_uri or ledger.mlflow_uri

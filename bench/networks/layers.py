@@ -1,6 +1,7 @@
 """The layers of a network that can be sparsified."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from switchbench.methods.parts.layers import PRUNABLE, Layers
 
@@ -21,14 +22,46 @@ def prunable(network: nn.Module) -> Layers:
     return {name: module for name, module in network.named_modules() if isinstance(module, PRUNABLE)}
 
 
-def check_untied(network: nn.Module) -> None:
-    """Check that no two layers share a weight. Masks, counts and exports treat each layer's weight alone.
+def check_weights(network: nn.Module) -> None:
+    """Check that each layer has a weight of its own. Masks, counts and exports treat each weight alone.
 
     Raises:
-        ValueError: Two linear or convolution layers have the same parameter.
+        ValueError: Two linear or convolution layers have the same parameter, or one computes its weight, as
+            with weight norm.
     """
     owners: dict[int, str] = {}
     for name, layer in prunable(network).items():
+        if "weight" not in layer._parameters:
+            raise ValueError(f"layer {name!r} computes its weight (weight norm?), which is not supported")
         owner = owners.setdefault(id(layer.weight), name)
         if owner != name:
             raise ValueError(f"layers {owner!r} and {name!r} share one weight, which is not supported")
+
+
+def unused(network: nn.Module, image: Tensor) -> set[str]:
+    """Return the names of the layers whose weights take no part in the network's output.
+
+    Args:
+        network: The network, in eval mode.
+        image: An example image on its device.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    >>> network[1].head = nn.Linear(2, 2)
+    >>> unused(network, torch.zeros(1, 1, 2, 2))
+    {'1.head'}
+    """
+    with torch.enable_grad():
+        output = network(image)
+    pending, seen, used = [output.grad_fn], set(), set()
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        used.add(id(getattr(node, "variable", None)))
+        pending += [following for following, _ in node.next_functions]
+    return {
+        name
+        for name, layer in prunable(network).items()
+        if layer.weight.requires_grad and id(layer.weight) not in used
+    }

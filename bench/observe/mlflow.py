@@ -11,16 +11,21 @@ import json
 import logging
 import os
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from switchbench.errors import without_passwords
+from switchbench.errors import InputError, without_passwords
 from switchbench.row import Row, Status, used_as
 from switchbench.store.ledger import Ledger
 
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+"""MLflow's environment variable, which counts where no URI is given."""
 OFF = "none"
 """Value of ``--mlflow-uri`` that turns the mirror off."""
 ID_TAG = "switchbench.trial_id"
@@ -42,20 +47,31 @@ class Experiment:
     """The experiment of one ledger on an MLflow server or database."""
 
     def __init__(self, ledger: Ledger, uri: str | None) -> None:
-        """Connect, and list the runs that exist already.
+        """Connect, and list the runs that exist already. A deleted experiment is restored.
 
         Args:
             ledger: Its name becomes the experiment's name.
             uri: MLflow server or database; None: a sqlite file in the ledger's folder.
+
+        Raises:
+            InputError: The file of the database is none, or the ledger cannot hold one.
+            Exception: Whatever MLflow raises.
         """
         from mlflow import MlflowClient
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._ledger = ledger
-        self._client = MlflowClient(tracking_uri=uri or ledger.mlflow_uri)
+        place = uri or ledger.mlflow_uri
+        if place is None:
+            raise InputError(f"--mlflow-uri: is required with results in {ledger.folder}")
+        _check_sqlite(place)
+        self._client = MlflowClient(tracking_uri=place)
         name = ledger.name()
         existing = self._client.get_experiment_by_name(name)
+        _remove_escaped_folder(place)
+        if existing and existing.lifecycle_stage == "deleted":
+            self._client.restore_experiment(existing.experiment_id)
         artifacts = None if uri else ledger.mlflow_artifacts
         self._id = existing.experiment_id if existing else self._client.create_experiment(name, artifacts)
         self._runs: dict[str, tuple[str, str]] = {}
@@ -146,6 +162,11 @@ class Experiment:
         return str(run.info.run_id)
 
 
+def resolve(uri: str | None) -> str | None:
+    """Return a given URI, or that of the environment; None if there is neither."""
+    return uri or os.environ.get(URI_VARIABLE) or None
+
+
 def is_off(uri: str | None) -> bool:
     """Return whether a URI turns MLflow off.
 
@@ -216,13 +237,42 @@ class Mirror(threading.Thread):
                 raise problem
             experiment.send_report()
         except Exception as error:  # errors of the mirror must never end the run
-            self.problem = without_passwords(f"{type(error).__name__}: {error}".split("\n")[0])[:200]
+            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+            self.problem = without_passwords(f"{kind}{error}".split("\n")[0])[:200]
 
     def _rows(self) -> Iterator[Row]:
         """Yield the rows to send. A request for the next row means that the last one has been handled."""
         for row in itertools.chain(self._ledger.rows(), iter(self._inbox.get, None)):
             self._last_progress = time.monotonic()
             yield row
+
+
+def _check_sqlite(uri: str) -> None:
+    """Check that the file of an SQLite database is one, or can be made: MLflow retries for minutes.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not uri.startswith("sqlite:"):
+        return
+    from sqlalchemy import make_url
+
+    file = make_url(uri).database
+    try:
+        with closing(sqlite3.connect(file or ":memory:")) as database:
+            database.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error as error:
+        raise InputError(f"{file}: no database that MLflow can use ({error})") from error
+
+
+def _remove_escaped_folder(uri: str) -> None:
+    """Remove the empty folder that MLflow makes of a path whose special characters are escaped in the URI."""
+    from sqlalchemy import make_url
+
+    written = uri.removeprefix("sqlite:///")
+    if written != uri and written != make_url(uri).database:
+        with suppress(OSError):
+            os.removedirs(Path(written).parent)
 
 
 def _run_name(row: Row) -> str:

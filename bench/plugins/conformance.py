@@ -192,8 +192,10 @@ def resumes_from_a_checkpoint(case: Case) -> None:
             run_trial(config, control=Control(checkpoint=stopping))
         stored = Checkpoint(path, "check").load(torch.device("cpu"))
         _require(stored is not None, "its checkpoint cannot be read back: not only plain values")
-        resuming = Control(checkpoint=Checkpoint(path, "check"))
+        trained: list[dict[str, float]] = []
+        resuming = Control(checkpoint=Checkpoint(path, "check"), watch=trained.append)
         _require_identical(uninterrupted, run_trial(config, control=resuming), "a resumed run")
+        _require(len(trained) < len(uninterrupted.curves), "its checkpoint cannot be restored")
 
 
 def takes_its_steps(case: Case) -> None:

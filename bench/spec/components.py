@@ -22,7 +22,7 @@ from switchbench.datasets import DATASETS, Data, DatasetEntry, Facts
 from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import METHODS, Method, Options
 from switchbench.networks import NETWORKS, InputShape, Network
-from switchbench.networks.layers import check_untied
+from switchbench.networks.layers import check_weights
 from switchbench.spec.training import BUDGET_KEYS, TrainingConfig
 from switchbench.spec.types import Density
 
@@ -193,11 +193,11 @@ class NetworkChoice(Component):
             classes: Number of classes.
 
         Raises:
-            ValueError: The network does not accept images of this shape, or two of its layers share a weight.
+            ValueError: The network does not accept images of this shape, or a layer has no weight of its own.
         """
         network: type[Network] = self.registered
         built = network.build(input_shape, classes, self.config)
-        check_untied(built)
+        check_weights(built)
         return built
 
     def sketch(self, input_shape: InputShape, classes: int) -> tuple[nn.Module, Tensor]:

@@ -32,9 +32,7 @@ def load(source: str | Path, changes: Iterable[str] = ()) -> Spec:
         InputError: The spec cannot be read or is not valid. The message is one line.
     """
     text, source_name = _read(source)
-    raw = _parsed(text, source_name)
-    if not isinstance(raw, dict):
-        raise InputError(f"{source_name}: not a spec: expected keys and values, found {type(raw).__name__}")
+    raw = _mapping(text, source_name)
     changes = [*changes]
     changed = with_changes(raw, changes)
     try:
@@ -45,6 +43,25 @@ def load(source: str | Path, changes: Iterable[str] = ()) -> Spec:
         blamed = next((change for change in changes if not _is_valid(with_changes(raw, [change]))), None)
         source = f"--set {blamed}" if blamed else " ".join(f"--set {change}" for change in changes)
         raise InputError(f"{source}: {str(error).removeprefix(f'{source_name}: ')}") from error
+
+
+def read_plain(content: bytes, source: str) -> dict[str, Any]:
+    """Read the plain values of a spec without validation.
+
+    Args:
+        content: Content of the file.
+        source: Its name, for messages.
+
+    Returns:
+        The values.
+
+    Raises:
+        InputError: It is no YAML, or no mapping.
+    """
+    try:
+        return _mapping(content.decode(), source)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source}: not YAML: not a text file") from error
 
 
 def with_changes(raw: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
@@ -161,6 +178,13 @@ def _apply_change(raw: dict[str, Any], change: str) -> None:
         if not isinstance(mapping, dict):
             raise InputError(f"--set {change}: {key!r} is not a mapping, so it has no keys")
     mapping[last] = _parsed(value, f"--set {change}")
+
+
+def _mapping(text: str, source: str) -> dict[str, Any]:
+    raw = _parsed(text, source)
+    if not isinstance(raw, dict):
+        raise InputError(f"{source}: not a spec: expected keys and values, found {type(raw).__name__}")
+    return raw
 
 
 def _parsed(text: str, source: str) -> Any:

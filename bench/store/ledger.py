@@ -28,7 +28,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
@@ -36,22 +36,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from switchbench.atomic_files import reason
 from switchbench.errors import InputError
-from switchbench.row import PlannedTrial, Row, Started, Status, columns
+from switchbench.row import PlannedTrial, Row, Started, Status, Stored
 from switchbench.spec.comparison import Spec
-from switchbench.spec.file import dump, parse
+from switchbench.spec.file import dump, parse, read_plain
 from switchbench.spec.trial import TrialConfig
 from switchbench.store import parquet
 from switchbench.store.lock import locked
 from switchbench.store.objects import StorePath, discard, resolved, write_stream
 from switchbench.store.tensors import NetworkStore
 
-StoredT = TypeVar("StoredT", bound=PlannedTrial)
+StoredT = TypeVar("StoredT", bound=Stored)
+ReadT = TypeVar("ReadT")
 ID = "trial_id"
 PLANNED = [field.name for field in fields(PlannedTrial)]
+STORED = [status for status in Status if status != Status.MISSING]
 READERS = 2 * (os.cpu_count() or 1)
 """Threads that read small files."""
 
@@ -78,7 +79,7 @@ class Ledger:
     @property
     def mlflow_uri(self) -> str | None:
         """The default MLflow database; None in an object store, which cannot hold one."""
-        return f"sqlite:///{self.folder / 'mlflow.db'}" if isinstance(self.folder, Path) else None
+        return f"sqlite:///{_escaped(self.folder / 'mlflow.db')}" if isinstance(self.folder, Path) else None
 
     @property
     def mlflow_artifacts(self) -> str | None:
@@ -165,7 +166,7 @@ class Ledger:
             _write_spec(self._spec_file, spec)
             parquet.write(self._plan_file, (config.planned for config in plan), PlannedTrial)
         except OSError as error:
-            raise InputError(f"output folder {self.folder}: {error.strerror or error}") from error
+            raise self._unwritable(error) from error
 
     @property
     def has_comparison(self) -> bool:
@@ -173,8 +174,11 @@ class Ledger:
         return self._plan_file.exists() or self._gathered_file.exists()
 
     def write_best(self, spec: Spec) -> None:
-        """Store the comparison with the best points of a search."""
-        _write_spec(self.best_file, spec)
+        """Store the comparison with the best points of a search. Raises InputError."""
+        try:
+            _write_spec(self.best_file, spec)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def write(self, row: Row, curves: list[dict[str, float]]) -> None:
         """Store the result of a trial. The row is written last: a trial with a row is complete.
@@ -200,14 +204,21 @@ class Ledger:
         return self._small_row(trial_id) or self._gathered_row(trial_id)
 
     def curves(self, trial_id: str) -> list[dict[str, float]]:
-        """Return the stored curves of a trial, one point per epoch; empty if there are none."""
-        stored = parquet.read_if_sound(self._curves / f"{trial_id}.parquet")
-        if stored:
-            return stored
-        gathered = parquet.read_if_sound(self._gathered_curves_file, trial_id=trial_id)
-        return [
-            {key: point[key] for key in point if key != ID and point[key] is not None} for point in gathered
-        ]
+        """Return the stored curves of a trial, one point per epoch; empty if there are none.
+
+        A file that holds something else is named in a warning.
+        """
+        path = self._curves / f"{trial_id}.parquet"
+        points = parquet.read_if_sound(path)
+        if not points:
+            gathered = parquet.read_if_sound(self._gathered_curves_file, trial_id=trial_id)
+            points = [{key: point[key] for key in point if point[key] is not None} for point in gathered]
+            for point in points:
+                del point[ID]
+        if all(isinstance(value, int | float | None) for point in points for value in point.values()):
+            return points
+        logging.getLogger(__name__).warning("%s: not the curves of a trial; it counts as missing", path)
+        return []
 
     def announce(self, started: Started) -> None:
         """Store where a trial runs. Raises OSError."""
@@ -215,8 +226,13 @@ class Ledger:
 
     def announced(self, trial_id: str) -> Started | None:
         """Return where a trial runs, or ran when it was lost; None if it has ended or never began."""
-        stored = parquet.read_if_sound(self._running / f"{trial_id}.parquet")
-        return Started(**stored[0]) if stored and stored[0].keys() == set(columns(Started)) else None
+        path = self._running / f"{trial_id}.parquet"
+        try:
+            found = stored_rows(Started, parquet.read_if_sound(path), path)
+        except InputError as error:
+            logging.getLogger(__name__).warning("%s; it is ignored", error)
+            return None
+        return found[0] if found else None
 
     def withdraw(self, trial_id: str) -> None:
         """Remove what :meth:`announce` stored. Raises OSError."""
@@ -257,9 +273,17 @@ class Ledger:
         return (row for row in rows if row.status != Status.MISSING)
 
     def statuses(self, trial_ids: Collection[str]) -> dict[str, Status]:
-        """Return the status of each of the trials that has a stored row."""
-        stored = self._stored(trial_ids)
-        return dict(zip(stored[ID], map(Status, stored["status"]), strict=True))
+        """Return the status of each of the trials that has a stored row.
+
+        Of each file, only what is needed is decoded: thousands are read when a run continues.
+        """
+        wanted = set(trial_ids)
+        found = dict(self._read_small(self._small_status, wanted))
+        if len(found) < len(wanted):
+            rows = parquet.read_if_sound(self._gathered_file, columns=[ID, "status"])
+            gathered = {row[ID]: Status(row["status"]) for row in rows if row["status"] in STORED}
+            found = {trial_id: gathered[trial_id] for trial_id in wanted & gathered.keys()} | found
+        return found
 
     def results(self) -> pd.DataFrame:
         """Return the table of the comparison.
@@ -272,7 +296,12 @@ class Ledger:
             InputError: The folder holds no comparison.
         """
         if self._gathered_file.exists() and not self._plan_file.exists():
-            return parquet.read_table(self._gathered_file, Row)
+            published = parquet.read_table(self._gathered_file, Row)
+            if unknown := {*published["status"]} - {*Status}:
+                raise InputError(
+                    f"{self._gathered_file}: status {unknown.pop()!r} is unknown to this version"
+                )
+            return published
         plan = parquet.frame(self._plan(), PlannedTrial)
         measured = self._stored(plan[ID]).drop(columns=[name for name in PLANNED if name != ID])
         table = plan.merge(measured, on=ID, how="left", validate="one_to_one")
@@ -297,7 +326,7 @@ class Ledger:
         if not _ids(self._trials):
             return 0
         with self.only_driver():
-            rows = [row for row in self._small_rows(_ids(self._trials)) if row]
+            rows = [row for _, row in self._read_small(self._small_row, _ids(self._trials))]
             ids = [row.trial_id for row in rows]
             try:
                 curves = [{ID: trial_id, **point} for trial_id in ids for point in self.curves(trial_id)]
@@ -332,14 +361,15 @@ class Ledger:
             InputError: The spec cannot be read.
         """
         methods = self._read_spec().get("methods") if self._spec_file.exists() else None
-        entries = [entry for entry in methods or [] if isinstance(entry, dict) and "against" in entry]
+        entries = methods if isinstance(methods, list) else []
+        entries = [entry for entry in entries if isinstance(entry, dict) and "against" in entry]
         return [(str(entry.get("label", entry.get("method"))), str(entry["against"])) for entry in entries]
 
     def _small_row(self, trial_id: str) -> Row | None:
         """Return the row in a trial's own file; None if there is none, or another content."""
         path = self._trials / f"{trial_id}.parquet"
         try:
-            rows = _stored(Row, parquet.read_if_sound(path), path)
+            rows = stored_rows(Row, parquet.read_if_sound(path), path)
             if [row.trial_id for row in rows] not in ([], [trial_id]):
                 raise InputError(f"{path}: should hold one row, of trial {trial_id}")
         except InputError as error:
@@ -347,15 +377,27 @@ class Ledger:
             return None
         return rows[0] if rows else None
 
-    def _small_rows(self, trial_ids: Collection[str]) -> Iterator[Row | None]:
-        """Read trials' own files with several threads."""
+    def _small_status(self, trial_id: str) -> Status | None:
+        """Return the status in a trial's own file. Where anything is odd, look at the whole row."""
+        stored = parquet.read_if_sound(self._trials / f"{trial_id}.parquet", columns=[ID, "status"])
+        if len(stored) == 1 and stored[0].get(ID) == trial_id and stored[0].get("status") in STORED:
+            return Status(stored[0]["status"])
+        row = self._small_row(trial_id) if stored else None
+        return row.status if row else None
+
+    def _read_small(
+        self, read: Callable[[str], ReadT | None], trial_ids: Collection[str]
+    ) -> Iterator[tuple[str, ReadT]]:
+        """Read the own files of those trials that have one, with several threads."""
+        present = sorted(set(trial_ids).intersection(_ids(self._trials)))
         with ThreadPoolExecutor(READERS) as readers:
-            yield from readers.map(self._small_row, trial_ids)
+            for trial_id, found in zip(present, readers.map(read, present), strict=True):
+                if found is not None:
+                    yield trial_id, found
 
     def _gathered_row(self, trial_id: str) -> Row | None:
-        found = _stored(
-            Row, parquet.read_if_sound(self._gathered_file, trial_id=trial_id), self._gathered_file
-        )
+        stored = parquet.read_if_sound(self._gathered_file, trial_id=trial_id)
+        found = stored_rows(Row, stored, self._gathered_file)
         return next((row for row in found if row.status != Status.MISSING), None)
 
     def _stored(self, trial_ids: Collection[str]) -> pd.DataFrame:
@@ -364,7 +406,7 @@ class Ledger:
         The gathered file is read last, so that a trial that is gathered at this moment is not missed.
         """
         wanted = set(trial_ids)
-        small = [row for row in self._small_rows(sorted(wanted & set(_ids(self._trials)))) if row]
+        small = [row for _, row in self._read_small(self._small_row, wanted)]
         rows = parquet.frame(small, Row)
         if not self._gathered_file.exists() or len(small) == len(wanted):
             return rows
@@ -381,20 +423,24 @@ class Ledger:
     def _plan(self) -> list[PlannedTrial]:
         if not self._plan_file.exists():
             raise InputError(f"{self.folder}: holds no comparison (no {self._plan_file.name})")
-        return _stored(PlannedTrial, parquet.read(self._plan_file), self._plan_file)
+        return stored_rows(PlannedTrial, parquet.read(self._plan_file), self._plan_file)
 
     def _read_spec(self) -> dict[str, Any]:
         """Read the spec as plain values, without validation: folders of older versions stay readable."""
         try:
-            spec: dict[str, Any] = YAML(typ="safe").load(self._spec_file.read_bytes())
-            spec["name"]
-        except (YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise InputError(f"{self._spec_file}: not a spec: its name cannot be read") from error
+            spec = read_plain(self._spec_file.read_bytes(), str(self._spec_file))
+        except OSError as error:
+            raise InputError(f"{self._spec_file}: {error.strerror or error}") from error
+        if not isinstance(spec.get("name"), str):
+            raise InputError(f"{self._spec_file}: not a spec: its name cannot be read")
         return spec
 
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(f"output folder {self.folder}: {reason(error)}")
 
-def _stored(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: StorePath) -> list[StoredT]:
-    """Make instances from the rows of a file. Raises InputError, which names the file."""
+
+def stored_rows(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: StorePath) -> list[StoredT]:
+    """Make instances from the rows of a file. Raises InputError that names the file."""
     try:
         return [row_type.stored(row) for row in rows]
     except ValueError as error:
@@ -406,6 +452,11 @@ def _ids(folder: StorePath) -> list[str]:
     if isinstance(folder, Path) and not folder.is_dir():
         return []
     return sorted(file.stem for file in folder.iterdir() if re.fullmatch(r"\w+\.parquet", file.name))
+
+
+def _escaped(path: Path) -> str:
+    """Escape what would end the path in the URL of a database, or stand for another character."""
+    return str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def _write_spec(path: StorePath, spec: Spec) -> None:

@@ -1,8 +1,9 @@
 """Reading and writing dataclasses as Parquet files."""
 
+import io
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, is_dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -11,8 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
+from switchbench.atomic_files import reason
 from switchbench.errors import InputError
 from switchbench.store.objects import StorePath, write_stream
+from switchbench.store.seal import sealed, unsealed
+
+SEALED = {b"switchbench.sealed": b"yes"}
+"""Metadata of a file with a digest, so that one whose seal has changed is not taken for an older one."""
 
 
 class BrokenFile(InputError):
@@ -101,11 +107,12 @@ def plain_rows(table: pd.DataFrame, row_type: type) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def read(path: StorePath, **only: str) -> list[dict[str, Any]]:
+def read(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> list[dict[str, Any]]:
     """Read the rows of a file.
 
     Args:
         path: The file.
+        columns: Columns to read; None: all.
         only: Values by column: other rows are left out.
 
     Returns:
@@ -114,7 +121,7 @@ def read(path: StorePath, **only: str) -> list[dict[str, Any]]:
     Raises:
         InputError: The file is broken.
     """
-    rows: list[dict[str, Any]] = _table(path, **only).to_pylist()
+    rows: list[dict[str, Any]] = _table(path, columns, **only).to_pylist()
     return rows
 
 
@@ -124,13 +131,28 @@ def read_table(path: StorePath, row_type: type) -> pd.DataFrame:
     Columns that an older file lacks are filled with missing values, and other columns are dropped.
 
     Raises:
-        InputError: The file is broken.
+        InputError: The file is broken, or holds another table.
     """
-    table: pd.DataFrame = _table(path).to_pandas()
-    return table.reindex(columns=schema(row_type).names)
+    stored, required = _table(path), {each.name for each in fields(row_type) if each.default is MISSING}
+    columns = {}
+    for column in schema(row_type):
+        try:
+            found = column.name in required or column.name in stored.column_names
+            values = (
+                stored.column(column.name).cast(column.type) if found else pa.nulls(len(stored), column.type)
+            )
+        except (KeyError, pa.ArrowException) as error:
+            raise BrokenFile(
+                f"{path}: not a table of this version of switchbench: column {column.name}"
+            ) from error
+        if column.name in required and values.null_count:
+            raise BrokenFile(f"{path}: not a table of this version of switchbench: {column.name} is missing")
+        columns[column.name] = values
+    table: pd.DataFrame = pa.table(columns).to_pandas()
+    return table
 
 
-def read_if_sound(path: StorePath, **only: str) -> list[dict[str, Any]]:
+def read_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> list[dict[str, Any]]:
     """Read the rows of a file; return no rows if the file is missing or broken. A broken one is named in a
     warning.
 
@@ -138,6 +160,7 @@ def read_if_sound(path: StorePath, **only: str) -> list[dict[str, Any]]:
 
     Args:
         path: The file.
+        columns: As for :func:`read`.
         only: As for :func:`read`.
 
     Returns:
@@ -147,7 +170,7 @@ def read_if_sound(path: StorePath, **only: str) -> list[dict[str, Any]]:
         InputError: The file exists and cannot be read now, as without permission.
     """
     try:
-        return read(path, **only)
+        return read(path, columns, **only)
     except MissingFile:
         return []
     except BrokenFile as error:
@@ -160,37 +183,37 @@ def _arrow(rows: Iterable[Any], row_type: type | None) -> pa.Table:
     return pa.Table.from_pylist(plain, schema=schema(row_type) if row_type else None)
 
 
-def _table(path: StorePath, **only: str) -> pa.Table:
-    """Read a file and verify the checksums of its pages, which files of older versions lack."""
-    filters = [(name, "=", value) for name, value in only.items()]
+def _table(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> pa.Table:
+    """Read a file and verify its digest, or the checksums of its pages. Older files have neither."""
     try:
-        stream = path.open("rb")
+        content = path.read_bytes()
     except IsADirectoryError as error:
         raise BrokenFile(f"{path}: a folder, not a Parquet file") from error
     except FileNotFoundError as error:
         raise MissingFile(f"{path}: no such file") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    with stream:
-        try:
-            if filters:
-                return pq.read_table(stream, filters=filters, page_checksum_verification=True)
-            content = pa.BufferReader(stream.read())
-            return pq.ParquetFile(content, page_checksum_verification=True).read(use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise BrokenFile(f"{path}: not a readable Parquet file ({reason})") from error
+        raise InputError(f"{path}: cannot be read ({reason(error)})") from error
+    try:
+        plain = unsealed(content)
+        source = pa.BufferReader(plain)
+        if only:
+            filters = [(name, "=", value) for name, value in only.items()]
+            table = pq.read_table(source, filters=filters, page_checksum_verification=True)
+        else:
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+            table = file.read(columns, use_threads=False)
+        table.validate(full=True)  # files without a digest may hold anything, such as text that is none
+        if plain is content and SEALED.items() <= (table.schema.metadata or {}).items():
+            raise ValueError("its bytes have changed since it was written")
+        return table
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise BrokenFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
 def _write_table(path: StorePath, table: pa.Table) -> None:
     """Write a file. A file of few rows has neither dictionaries nor statistics: they would be most of it."""
-    few = table.num_rows < FEW_ROWS
+    few, plain = table.num_rows < FEW_ROWS, io.BytesIO()
+    table = table.replace_schema_metadata(SEALED)
+    pq.write_table(table, plain, use_dictionary=not few, write_statistics=not few, row_group_size=ROW_GROUP)
     with write_stream(path) as stream:
-        pq.write_table(
-            table.replace_schema_metadata(None),
-            stream,
-            write_page_checksum=True,
-            use_dictionary=not few,
-            write_statistics=not few,
-            row_group_size=ROW_GROUP,
-        )
+        stream.write(sealed(plain.getvalue()))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from switchbench.row import PointRow
 from switchbench.store import parquet
-from switchbench.store.ledger import Ledger
+from switchbench.store.ledger import Ledger, stored_rows
 
 
 class SearchLedger(Ledger):
@@ -33,8 +33,11 @@ class SearchLedger(Ledger):
         self._points_file = self.folder / "points.parquet"
 
     def write_points(self, points: Iterable[PointRow]) -> None:
-        """Store all points of the search. Raises OSError."""
-        parquet.write(self._points_file, points, PointRow)
+        """Store all points of the search. Raises InputError if they cannot be written."""
+        try:
+            parquet.write(self._points_file, points, PointRow)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def points(self) -> pd.DataFrame | None:
         """Read all points of the search.
@@ -43,6 +46,9 @@ class SearchLedger(Ledger):
             A table with the columns of :class:`~switchbench.row.PointRow`; None if there was no search.
 
         Raises:
-            InputError: The file is broken.
+            InputError: The file is broken, or holds something else.
         """
-        return parquet.read_table(self._points_file, PointRow) if self._points_file.exists() else None
+        if not self._points_file.exists():
+            return None
+        rows = stored_rows(PointRow, parquet.read(self._points_file), self._points_file)
+        return parquet.frame(rows, PointRow)

@@ -2,6 +2,9 @@
 
 import io
 import logging
+import pickle
+import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -40,13 +43,32 @@ def load(path: StorePath, device: torch.device | str = "cpu") -> Any:
         The content; None if the file is missing or cannot be read, which is logged.
     """
     try:
-        return torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
+        content = io.BytesIO(path.read_bytes())
+        if damaged := zipfile.ZipFile(content).testzip():  # torch verifies no checksum
+            raise zipfile.BadZipFile(f"{damaged} has changed")
+        content.seek(0)
+        return torch.load(content, map_location=device, weights_only=True)
     except FileNotFoundError:
         return None
-    except Exception as error:  # unpickling a broken file may raise any type
+    except pickle.UnpicklingError:  # its message says how to load the file all the same, which is unsafe
+        reason = "holds more than tensors and plain values"
+    except Exception as error:  # reading a broken file may raise any type
         reason = str(error).partition("\n")[0] or type(error).__name__
-        logging.getLogger(__name__).warning("%s cannot be read: %s", path, reason)
-        return None
+    logging.getLogger(__name__).warning("%s cannot be read (%s); it counts as missing", path, reason)
+    return None
+
+
+def fits(state: Any, expected: Mapping[str, Tensor]) -> bool:
+    """Tell whether something is a state with the names, shapes and dtypes of another."""
+    return (
+        isinstance(state, dict)
+        and state.keys() == expected.keys()
+        and all(
+            isinstance(state[name], Tensor)
+            and (state[name].shape, state[name].dtype) == (tensor.shape, tensor.dtype)
+            for name, tensor in expected.items()
+        )
+    )
 
 
 class NetworkStore:
@@ -62,14 +84,32 @@ class NetworkStore:
     def save(self, trial_id: str, state: State) -> None:
         """Store the state of a network. A failure, such as a full disk, is logged and not raised."""
         try:
-            save(self._path(trial_id), {name: tensor.cpu() for name, tensor in state.items()})
+            plain = {name: tensor.cpu() for name, tensor in state.items()}
+            save(self._path(trial_id), {"trial_id": trial_id, "state": plain})
         except (OSError, RuntimeError) as error:
             logging.getLogger(__name__).warning("network %s is not stored: %s", trial_id, error)
 
-    def load(self, trial_id: str) -> State | None:
-        """Return the state of a network; None if it is not stored or cannot be read."""
-        state: State | None = load(self._path(trial_id))
-        return state
+    def load(self, trial_id: str, expected: Mapping[str, Tensor]) -> State | None:
+        """Return the state of a network.
+
+        Args:
+            trial_id: The trial whose finished network it is.
+            expected: A state of the same network, for names, shapes and dtypes.
+
+        Returns:
+            The state; None if it is not stored, cannot be read, or is not that of this network, which is
+            logged.
+        """
+        stored = load(self._path(trial_id))
+        if stored is None:
+            return None
+        is_named = isinstance(stored, dict) and stored.keys() == {"trial_id", "state"}
+        state = stored["state"] if is_named else stored  # files of older versions hold the state alone
+        if (is_named and stored["trial_id"] != trial_id) or not fits(state, expected):
+            problem = "%s holds no network of trial %s; it counts as missing"
+            logging.getLogger(__name__).warning(problem, self._path(trial_id), trial_id)
+            return None
+        return {name: state[name] for name in expected}
 
     def _path(self, trial_id: str) -> StorePath:
         return self._folder / f"{trial_id}.pt"

@@ -69,12 +69,13 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     if config.trial_id != trial_id:
         raise InputError(f"{path}: another version of the method, network or data set ran this trial")
     splits = datasets.split(data, config.validation, generator(config.seed, "split"))
-    state = ledger.networks.load(trial_id)
+    network = config.network.build(splits.input_shape, splits.classes)
+    state = ledger.networks.load(trial_id, network.state_dict())
     if state is None:
-        notify(f"{trial_id}: the network was not kept (keep_networks), so it is trained again")
+        kept = "cannot be used" if ledger.networks.has(trial_id) else "was not kept (keep_networks)"
+        notify(f"{trial_id}: the network {kept}, so it is trained again")
         network = _train_again(path, config, row, ledger).to("cpu")
     else:
-        network = config.network.build(splits.input_shape, splits.classes)
         network.load_state_dict(state)
     return FinishedNetwork(config, row, network.eval(), splits.test)
 

@@ -46,8 +46,8 @@ class Checkpoint:
         stored = tensors.load(self.path, device)
         if not isinstance(stored, dict) or stored.get("stamp") != self._stamp:
             return None
-        state: dict[str, Any] = stored["state"]
-        return state
+        state: dict[str, Any] | None = stored.get("state")
+        return state if isinstance(state, dict) else None
 
     def discard(self) -> None:
         """Remove the file. Called once the trial has its row."""

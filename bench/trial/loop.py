@@ -1,5 +1,7 @@
 """The training loop, the same for every method. A method acts only through its contract."""
 
+import copy
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -99,7 +101,7 @@ class Training:
         """
         checkpoint = self.control.checkpoint
         if checkpoint and (stored := checkpoint.load(self.splits.train.device)):
-            self._restore(stored)
+            self._restore_if_sound(stored, checkpoint.path)
         self.network.train()
         while True:
             self._train_round()
@@ -204,6 +206,16 @@ class Training:
             "random": torch.get_rng_state(),
             "random_cuda": cuda,
         }
+
+    def _restore_if_sound(self, stored: dict[str, Any], path: object) -> None:
+        """Continue from a stored state; start from the beginning if it is not one of this training."""
+        fresh = copy.deepcopy(self._state())
+        try:
+            self._restore(stored)
+        except Exception as error:  # a state of another shape may raise any type
+            problem = "checkpoint %s is not of this trial (%s); the trial starts from the beginning"
+            logging.getLogger(__name__).warning(problem, path, " ".join(str(error).split())[:200])
+            self._restore(fresh)
 
     def _restore(self, stored: dict[str, Any]) -> None:
         self.round, self.step, self.curves = stored["round"], stored["step"], stored["curves"]

@@ -88,7 +88,8 @@ def run_trial(
         data = data.without_test()
     start: State | None = None
     if config.start_trial:
-        start = networks.load(config.start_trial.trial_id) if networks else None
+        expected, _ = config.network.sketch(data.input_shape, data.classes)
+        start = networks.load(config.start_trial.trial_id, expected.state_dict()) if networks else None
         if start is None:
             only_deadline = replace(control, checkpoint=None, watch=None)
             dense = run_trial(

@@ -185,7 +185,8 @@ def _ranks(points: pd.DataFrame) -> "pd.Series[float]":
         for names, values in zip(points["objectives"], points["values"], strict=True)
     ]
     ranks: pd.Series[float] = pd.Series(costs, index=points.index, dtype=float).rank()
-    return ranks + len(points) * (points["infeasible"] > 0)
+    dead = (points["collapsed"] > 0) | (points["density"] == 0)
+    return ranks + len(points) * ((points["infeasible"] > 0) | dead)
 
 
 def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:

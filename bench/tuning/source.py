@@ -1,5 +1,6 @@
 """The source of a search's points: the study of the method with the largest share of its budget left."""
 
+import json
 import math
 import sys
 from statistics import fmean
@@ -79,6 +80,7 @@ class StudySource:
         best = study.best(1) if len(names) == 1 else []
         result = in_words(names, outcome.values) or outcome.attributes.get("error", "")
         result += " (above the target density)" if outcome.infeasibility > 0 else ""
+        result += " (a layer has no connection left)" if outcome.collapsed else ""
         best_result = in_words(names, best[0].values) if best else ""
         self.display.point_finished(point.study, point.number, result, best_result)
 
@@ -135,4 +137,10 @@ class StudySource:
             return Outcome(PointState.FAILED, attributes=attributes | {"error": error})
         values = [means[name] for name in config.objectives]
         infeasibility = planned.infeasibility(means["density"], point.study)
-        return Outcome(PointState.COMPLETE, values, infeasibility, attributes)
+        collapsed = max(_collapsed_layers(row) for row in rows)
+        return Outcome(PointState.COMPLETE, values, infeasibility, collapsed, attributes)
+
+
+def _collapsed_layers(row: Row) -> int:
+    """Count the layers in which no connection is left."""
+    return sum(density == 0 for density in json.loads(row.density_layers or "{}").values())

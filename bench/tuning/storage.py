@@ -25,12 +25,15 @@ class StudyStorage:
         return self.url is not None
 
     def open(self) -> "BaseStorage":
-        """Open the storage. Raises InputError if the database does not answer."""
+        """Open the storage. Raises InputError if the journal is broken or the database does not answer."""
         from optuna.storages import JournalStorage, RDBStorage
         from optuna.storages.journal import JournalFileBackend
 
         if self.url is None:
-            return JournalStorage(JournalFileBackend(self.journal))
+            try:
+                return JournalStorage(JournalFileBackend(self.journal))
+            except Exception as error:  # Optuna replays every line, which may be anything
+                raise self._broken_journal(type(error).__name__) from error
         try:
             return RDBStorage(self.url, engine_kwargs={"pool_pre_ping": True})
         except Exception as error:  # each database driver has its own exceptions
@@ -38,11 +41,24 @@ class StudyStorage:
             raise InputError(without_passwords(f"--storage {self.url}: {reason}")) from error
 
     def repair(self) -> None:
-        """Remove an incomplete last line from the journal, which a killed driver may leave."""
+        """Remove an incomplete last line from the journal, which a killed driver may leave.
+
+        Raises:
+            InputError: It is no line of a journal.
+        """
         journal = Path(self.journal)
-        if self.url is None and journal.exists():
+        if self.url is None and journal.is_file():
             content = journal.read_bytes()
             complete = content.rfind(b"\n") + 1
+            if content[complete:] and not content[complete:].startswith(b"{"):
+                raise self._broken_journal("its last line is no JSON")
             if complete < len(content):
                 with journal.open("r+b") as stream:
                     stream.truncate(complete)
+
+    def _broken_journal(self, problem: str) -> InputError:
+        remedy = "restore a copy of it, or move it away: the search then draws its points anew"
+        return InputError(
+            f"{self.journal}: not a journal of Optuna, or broken ({problem}); {remedy}, "
+            "and stored trials are not trained again"
+        )

@@ -37,6 +37,8 @@ WITHDRAWN = "withdrawn"
 """Marks points that never ran: their values were invalid, or another driver took the last point."""
 CONSTRAINT = "density"
 """Name of Optuna's constraint: the density of a point above its limit."""
+COLLAPSED = "collapsed"
+"""Name of another constraint: the number of layers in which no connection is left."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Outcome:
     """One mean per objective."""
     infeasibility: float = 0.0
     """Density above the limit; 0 or less if the point is feasible."""
+    collapsed: int = 0
+    """Largest number of layers without a connection in a network of the point. Such a network is dead, or a
+    part of it is, so the point is infeasible."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Further values that are stored with the point."""
 
@@ -186,6 +191,7 @@ class Study:
             trial.set_user_attr(key, value)
         if outcome.state == PointState.COMPLETE and all(map(math.isfinite, outcome.values)):
             trial.set_constraint(CONSTRAINT, outcome.infeasibility)
+            trial.set_constraint(COLLAPSED, outcome.collapsed)
             self._finish(trial, TrialState.COMPLETE, outcome.values)
         else:
             pruned = outcome.state == PointState.PRUNED
@@ -202,7 +208,7 @@ class Study:
             objective, best first; ``top`` of them are evenly spaced from one end to the other.
         """
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
-        feasible = [trial for trial in complete if _infeasibility(trial) <= 0]
+        feasible = [trial for trial in complete if _is_feasible(trial)]
         names = self.config.objectives
         costs = {t.number: [*map(to_minimise, names, t.values)] for t in feasible}
         if len(names) == 1:
@@ -240,6 +246,7 @@ class Study:
                     {name: distribution_to_json(kind) for name, kind in trial.distributions.items()}
                 ),
                 infeasible=trial.constraints.get(CONSTRAINT),
+                collapsed=_whole(trial.constraints.get(COLLAPSED)),
                 density=trial.user_attrs.get("density"),
                 val_accuracy=trial.user_attrs.get("val_accuracy"),
                 steps=trial.user_attrs.get("steps"),
@@ -284,8 +291,13 @@ class Study:
         return float(trial.user_attrs.get("seen", started))
 
 
-def _infeasibility(trial: FrozenTrial) -> float:
-    return float(trial.constraints.get(CONSTRAINT, 0.0))
+def _is_feasible(trial: FrozenTrial) -> bool:
+    """Tell whether a point satisfies its constraints. Older points have no constraint of collapsed layers."""
+    return all(value <= 0 for value in trial.constraints.values()) and trial.user_attrs.get("density") != 0
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:

@@ -16,7 +16,7 @@ Tensors = dict[str, Tensor]
 
 
 def keep_top(scores: Tensors, keep: int | dict[str, int]) -> Tensors:
-    """Keep exactly the highest scores. Ties are broken, never kept in excess.
+    """Keep exactly the highest scores. Ties are broken at random (:func:`tie_breaker`), never kept in excess.
 
     Args:
         scores: Scores by layer name, of any shapes.
@@ -65,6 +65,33 @@ def split(vector: Tensor, like: Mapping[str, Tensor]) -> Tensors:
     return {name: part.view_as(tensor) for (name, tensor), part in zip(like.items(), parts, strict=True)}
 
 
+def tie_breaker() -> torch.Generator:
+    """Return a generator that chooses among equal scores.
+
+    It is seeded like torch's default generator, which a trial seeds for its method and its training, and it
+    draws nothing from that one: what has no ties is not changed.
+    """
+    return torch.Generator().manual_seed(torch.initial_seed())
+
+
+def ranking(scores: Tensor) -> Tensor:
+    """Return the positions of scores (n,) from high to low; equal scores are in random order.
+
+    >>> ranking(torch.tensor([1.0, 3.0, 2.0]))
+    tensor([1, 2, 0])
+    """
+    shuffled = torch.randperm(len(scores), generator=tie_breaker()).to(scores.device)
+    return shuffled[scores[shuffled].argsort(descending=True, stable=True)]
+
+
+def _some(positions: Tensor, number: int) -> Tensor:
+    """Return so many of the positions, drawn at random unless all are wanted."""
+    if number == len(positions):
+        return positions
+    drawn = torch.randperm(len(positions), generator=tie_breaker())[:number]
+    return positions[drawn.to(positions.device)]
+
+
 def _top(scores: Tensor, keep: int) -> Tensor:
     number = scores.numel()
     if not 0 <= keep <= number:
@@ -76,11 +103,12 @@ def _top(scores: Tensor, keep: int) -> Tensor:
     if scores.device.type != "cpu":
         lowest = scores.kthvalue(number - keep + 1).values  # the lowest score that stays
         chosen, ties = scores > lowest, (scores == lowest).nonzero()[:, 0]
-        chosen[ties[: keep - int(chosen.sum())]] = True
+        chosen[_some(ties, keep - int(chosen.sum()))] = True
         return chosen.to(scores.dtype)
     # numpy finds the lowest score that stays ten times faster than torch does on a CPU
     values = scores.numpy()
     bound = np.partition(values, number - keep)[number - keep]
     above = values > bound
-    above[np.flatnonzero(values == bound)[: keep - np.count_nonzero(above)]] = True
+    ties = torch.from_numpy(np.flatnonzero(values == bound))
+    above[_some(ties, keep - int(np.count_nonzero(above))).numpy()] = True
     return torch.from_numpy(above.astype(values.dtype))

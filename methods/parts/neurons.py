@@ -12,7 +12,7 @@ from torch import Tensor
 
 from switchbench.methods.parts import distributions
 from switchbench.methods.parts.layers import columns, per_input
-from switchbench.methods.parts.masks import Tensors
+from switchbench.methods.parts.masks import Tensors, ranking
 from switchbench.methods.parts.paths import Paths
 
 
@@ -44,8 +44,8 @@ def select_units(
     """
     ranked = {name: score.clone() for name, score in scores.items()}
     for score in ranked.values():
-        score[score.argmax()] = torch.inf
-    order = torch.cat(list(ranked.values())).argsort(descending=True, stable=True)
+        score[ranking(score)[0]] = torch.inf
+    order = ranking(torch.cat(list(ranked.values())))
     sizes = [len(score) for score in ranked.values()]
 
     def keeping(number: int) -> Tensors:

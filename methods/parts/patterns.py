@@ -17,7 +17,7 @@ from switchbench.errors import nearest_of
 from switchbench.methods.parts import distributions
 from switchbench.methods.parts.distributions import Distribution
 from switchbench.methods.parts.layers import columns
-from switchbench.methods.parts.masks import Tensors, keep_top
+from switchbench.methods.parts.masks import Tensors, keep_top, ranking, tie_breaker
 from switchbench.methods.parts.neurons import select_units
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.state import Constant
@@ -122,7 +122,7 @@ class NM(Pattern):
         last = score.movedim(1, -1)
         inputs = last.shape[-1]
         groups = F.pad(last, (0, -inputs % self.m), value=-torch.inf).unflatten(-1, (-1, self.m))
-        mask = torch.zeros_like(groups).scatter_(-1, groups.topk(keep, dim=-1).indices, 1)
+        mask = torch.zeros_like(groups).scatter_(-1, _highest(groups, keep), 1)
         return mask.flatten(-2)[..., :inputs].movedim(-1, 1)
 
 
@@ -158,7 +158,7 @@ class Block(Pattern):
             parts = {name: _fitting(worth[name], sizes[name], keep[name]) for name in worth}
         if not any(part.any() for part in parts.values()):
             best = max(worth, key=lambda name: worth[name].max())
-            parts[best][worth[best].argmax()] = 1
+            parts[best][ranking(worth[best])[0]] = 1
         return {name: _left(self._expand(parts[name], score), score) for name, score in scores.items()}
 
     def _cut(self, score: Tensor) -> Tensor:
@@ -214,6 +214,19 @@ def _left(mask: Tensor, score: Tensor) -> Tensor:
     return mask * (score > -torch.inf)
 
 
+def _highest(groups: Tensor, keep: int) -> Tensor:
+    """Return the positions of the highest entries of the last dimension; ties are broken at random."""
+    if keep == groups.shape[-1]:
+        return groups.topk(keep, dim=-1).indices
+    values, indices = groups.topk(keep + 1, dim=-1)
+    last, next_ = values[..., keep - 1], values[..., keep]
+    if not ((last == next_) & (last > -torch.inf)).any():
+        return indices[..., :keep]
+    shuffled = torch.rand(groups.shape, generator=tie_breaker()).argsort(-1).to(groups.device)
+    order = groups.gather(-1, shuffled).argsort(dim=-1, descending=True, stable=True)[..., :keep]
+    return shuffled.gather(-1, order)
+
+
 def _mean_left(groups: Tensor) -> Tensor:
     """Return the mean of the last dimension over entries above −∞, −∞ if there is none."""
     left = groups > -torch.inf
@@ -224,6 +237,6 @@ def _mean_left(groups: Tensor) -> Tensor:
 
 def _fitting(worth: Tensor, sizes: Tensor, budget: int) -> Tensor:
     """Choose the blocks of the highest worth that fit into a budget of connections."""
-    order = worth.argsort(descending=True, stable=True)
+    order = ranking(worth)
     fits = sizes[order].cumsum(0) <= budget
     return torch.zeros_like(worth).index_copy_(0, order, fits.to(worth.dtype))

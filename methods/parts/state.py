@@ -53,7 +53,7 @@ def restore(present: Any, stored: Any) -> Any:
     too. Constants stay as they are. Everything else is replaced.
     """
     if isinstance(present, nn.Parameter):
-        present.data.copy_(stored)
+        present.data.copy_(stored.view_as(present))  # a copy alone would repeat a smaller tensor
         return present
     if isinstance(present, nn.Module):
         present.load_state_dict(stored)

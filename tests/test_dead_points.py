@@ -1,0 +1,95 @@
+"""A search of a method that learns its density, on made-up results: a dead network is nobody's best."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from switchbench.observe.terminal import PointDisplay
+from switchbench.reports.search_tables import search_grids
+from switchbench.row import Row, Status
+from switchbench.tuning import run as tuning
+from switchbench.tuning.plan import SearchPlan, plan
+from switchbench.tuning.source import StudySource
+from switchbench.tuning.storage import StudyStorage
+from switchbench.tuning.study import Study
+
+Result = tuple[float, float, dict[str, float]]
+"""Validation accuracy, density and the densities of the layers."""
+ALIVE, DEAD, SPARSE = {"1": 0.01, "3": 0.2}, {"1": 0.0, "3": 0.0}, {"1": 0.02, "3": 0.0}
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> Callable[..., tuple[SearchPlan, Study, StudySource]]:
+    """A search of STR at a target of 2 %, told the results of its points."""
+
+    def search(
+        results: list[Result], objectives: tuple[str, ...] = ("val_accuracy",)
+    ) -> tuple[SearchPlan, Study, StudySource]:
+        planned = plan(
+            {
+                "name": "dead", "networks": ["mlp"], "datasets": ["digits"], "methods": ["str"], "densities": [0.02],
+                "seeds": 1, "training": {"steps": 2},
+                "search": {"points": len(results), "seeds": 2, "objectives": [*objectives]},
+            },
+            tmp_path / "out",
+        )  # fmt: skip
+        planned.ledger.folder.mkdir(parents=True)
+        storage = StudyStorage(str(planned.ledger.journal), None)
+        study = Study(storage, "s", planned.config, planned.spaces["str"], planned.identity("str"))
+        source = StudySource(planned, {"str": study}, PointDisplay(Console(file=io.StringIO()), None, 0))
+        for accuracy, density, layers in results:
+            point = source.ask()
+            assert point is not None
+            source.tell(
+                point,
+                [
+                    Row(
+                        **asdict(trial.planned), status=Status.VALIDATED, val_accuracy=accuracy, density=density,
+                        density_layers=json.dumps(layers if index else ALIVE), steps=2,
+                    )
+                    for index, trial in enumerate(point.trials)
+                ],
+            )  # fmt: skip
+        return planned, study, source
+
+    return search
+
+
+def test_a_dead_network_is_never_the_best(
+    searched: Callable[..., tuple[SearchPlan, Study, StudySource]],
+) -> None:
+    planned, study, _ = searched(
+        [(0.1, 0.0, DEAD), (0.9, 0.05, ALIVE), (0.8, 0.01, SPARSE), (0.7, 0.0199, ALIVE)]
+    )
+    assert [trial.number for trial in study.best(None)] == [
+        3
+    ]  # 1 is too dense, 2 has an empty layer on one seed
+    tuning._store(planned, {"str": study})
+    points = planned.ledger.points()
+    assert points is not None
+    assert points["collapsed"].tolist() == [2, 0, 1, 0]
+    notes = search_grids(points)[0].notes
+    assert "str: 2 points left a layer without connections; none is selected" in notes
+    assert tuning._ranks(points).sort_values().index[0] == 3  # also for --warm-start
+
+
+def test_where_all_are_dead_or_too_dense_there_is_no_best(
+    searched: Callable[..., tuple[SearchPlan, Study, StudySource]],
+) -> None:
+    planned, study, _ = searched([(0.1, 0.0, DEAD), (0.9, 0.05, ALIVE)])
+    assert study.best(None) == []
+    assert [method.label for method in tuning._best(planned, {"str": study}).methods] == ["str"]
+
+
+def test_a_dead_network_is_on_no_front(
+    searched: Callable[..., tuple[SearchPlan, Study, StudySource]],
+) -> None:
+    _, study, _ = searched(
+        [(0.1, 0.0, DEAD), (0.9, 0.05, ALIVE), (0.8, 0.01, ALIVE)], ("val_accuracy", "density")
+    )
+    assert [trial.number for trial in study.best(None)] == [1, 2]

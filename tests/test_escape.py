@@ -1,0 +1,94 @@
+"""Labels of users in the files of a report: shown as they are, and nothing else."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+from switchbench import reports
+from switchbench.reports import escape
+from switchbench.row import PointRow, PointState, columns
+from switchbench.store import parquet
+
+LABELS = [
+    "<script>alert(1)</script>", "[x](javascript:alert(1))", "![x](http://a/b.png)", "a | b", r"a\|b", "`a`",
+    "**a**", "_a_ val_loss __b__", "~~a~~", "&lt;a&amp;", "# a", "- a", "+ a", "1. a", "12) a", "> a", "=== a",
+    "$a$ 50 % #{~^}", "λ ≤ 0.1", "тест", "中文", "é ß ø ą 😀", "<!-- a -->", "<http://a>", "---",
+]  # fmt: skip
+
+
+def html_of(markdown: str) -> str:
+    return str(MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(markdown))
+
+
+def unescaped(html: str) -> str:
+    for entity, character in {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&amp;": "&"}.items():
+        html = html.replace(entity, character)
+    return html
+
+
+def results_of(label: str) -> pd.DataFrame:
+    row = dict.fromkeys(columns()) | {
+        "trial_id": "t", "label": label, "method": "m", "network": label, "dataset": label, "scope": "fc", "seed": 0,
+        "target_density": 0.1, "status": "ok", "test_accuracy": 0.5, "density": 0.1, "macs": 1, "macs_dense": 10,
+        "density_layers": '{"first": 0, "second": 1}', "idle": "never acted",
+    }  # fmt: skip
+    failed = row | {"trial_id": "f", "seed": 1, "status": "failed", "error": f"{label}\n# {label}"}
+    return pd.DataFrame([row, failed])
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_is_text_in_a_report(tmp_path: Path, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "accuracy_figure", lambda *_: None)
+    reports.write(results_of(label), tmp_path, label)
+    html = html_of((tmp_path / "table.md").read_text())
+    cells = [unescaped(cell) for cell in re.findall(r"<td>(.*?)</td>", html)]
+    assert cells
+    assert set(cells) == {label}  # the first cells of all rows; others are aligned
+    assert unescaped(html).count(label) >= 7
+    tags = {tag.split()[0] for tag in re.findall(r"<(/?[a-z!][^>]*)>", html)}
+    assert {tag.strip("/") for tag in tags} <= set("h1 h2 p table thead tbody tr th td ul li".split())
+    tex = (tmp_path / "table.tex").read_text()
+    assert tex.isascii()
+    assert escape.COMMANDS.issuperset(re.findall(r"\\ensuremath\{(\\[a-z]+)\}", tex))
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_is_text_in_the_pictures_and_tables_of_a_search(
+    tmp_path: Path, label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("switchbench.reports.search_plots._pictures", lambda *_: [])
+    point = PointRow(
+        label=label, number=0, state=PointState.COMPLETE, objectives='["val_accuracy"]', values="[0.5]",
+        params="{}", distributions="{}", best=True, density=0.0,
+    )  # fmt: skip
+    reports.write_search(parquet.frame([point], PointRow), tmp_path, label)
+    html = html_of((tmp_path / "search.md").read_text())
+    assert set(re.findall(r"<td>(.*?)</td>", html)) != set()
+    assert {unescaped(cell) for cell in re.findall(r"<td>(.*?)</td>", html)} == {label}
+    pictures = (tmp_path / "search.html").read_text()
+    assert re.findall(r"<h2>(.*?)</h2>", pictures) == [label.translate({38: "&amp;", 60: "&lt;", 62: "&gt;"})]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("λ ≤ 0.1", r"\ensuremath{\lambda} \ensuremath{\leq} 0.1"),
+        ("a_b & 5 %", r"a\_b \& 5 \%"),
+        ("é Å ß", r"\'e \r{A} {\ss}"),
+        ("中 я ą", "U+4E2D U+044F U+0105"),
+        ("a\n\\b", r"a \textbackslash{}b"),
+        ("1 ± 2–3 ×", r"1 $\pm$ 2--3 $\times$"),
+    ],
+)
+def test_latex_has_commands_that_need_no_package(text: str, expected: str) -> None:
+    assert escape.latex(text) == expected
+
+
+def test_every_character_is_ascii_in_latex() -> None:
+    for code in (*range(32, 0x3000), *range(0x1D400, 0x1D800), 0x1F600):
+        encoded = escape.latex(f"a{chr(code)}b")
+        assert encoded.isascii()
+        assert encoded.count("{") == encoded.count("}") or chr(code) in "{}"
