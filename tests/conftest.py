@@ -6,6 +6,11 @@ what the short suite has in its stead. ``cluster``, ``gpu`` and ``postgresql`` s
 
 import os
 import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
 
 # Two pytest workers share the machine: one thread each, as trials have. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +18,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray writes no token into the home fo
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +181,55 @@ def on_shared_ray(ray_cluster: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", ray_cluster)
         yield
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real server, started for these tests."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    binaries = found[-1].parent if found else None
+    if not binaries and (on_path := shutil.which("initdb")):
+        binaries = Path(on_path).parent
+    if not binaries:
+        pytest.skip("no PostgreSQL server is installed")
+    folder = tmp_path_factory.mktemp("postgres")
+    user: list[str] = []
+    if os.getuid() == 0:  # the server refuses to be run by root
+        user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        for path in (folder, *folder.parents):
+            if path.is_relative_to("/tmp") and path != Path("/tmp"):
+                path.chmod(0o755)
+        shutil.chown(folder, "nobody", "nogroup")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = folder / "data"
+    initdb = [*user, str(binaries / "initdb"), "-D", str(data), "-U", "tester", "--auth=trust"]
+    subprocess.run(initdb, check=True, capture_output=True)
+    server = subprocess.Popen(
+        [
+            *user,
+            str(binaries / "postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            "-k",
+            str(folder),
+            "-h",
+            "127.0.0.1",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while subprocess.run(
+            [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)], capture_output=True
+        ).returncode:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)

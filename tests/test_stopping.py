@@ -187,6 +187,48 @@ def test_a_signal_in_mid_training_loses_nothing(tmp_path: Path, number: int, cod
         assert ledger.curves(config.trial_id) == alone.curves
 
 
+KILLED = """
+import sys
+from pathlib import Path
+from switchbench.cluster.worker import Job, execute
+from switchbench.spec.comparison import Resources
+from switchbench.spec.trial import TrialConfig
+from switchbench.trial.checkpoint import Checkpoint
+
+Checkpoint.due = lambda self: True
+config = TrialConfig.model_validate_json(sys.argv[2])
+execute(config, Job(Path(sys.argv[1]), Path(sys.argv[1]), Resources(), "run"))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_trial_that_is_killed_in_mid_training_ends_with_the_same_bits(
+    tmp_path: Path, make_config: Any, number: int
+) -> None:
+    config = make_config("switcher", training={"epochs": 60})
+    ledger = Ledger(tmp_path)
+    for folder in ("trials", "curves", "running", "logs"):
+        (tmp_path / folder).mkdir()
+    worker = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), config.model_dump_json()])
+    file = Path(str(ledger.checkpoint(config.trial_id)))
+    deadline = time.monotonic() + 120
+    while not file.exists():
+        assert worker.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.5)
+    worker.send_signal(number)
+    worker.wait()
+    assert ledger.row(config.trial_id) is None
+    steps = torch.load(file)["state"]["step"]
+    assert 0 < steps < 660
+    row = execute(config, Job(tmp_path, tmp_path, Resources(), "again"))
+    alone = run_trial(config)
+    assert row.attempts == 2
+    assert (row.test_loss, row.density_layers) == (alone.row.test_loss, alone.row.density_layers)
+    assert ledger.curves(config.trial_id) == alone.curves
+
+
 @pytest.mark.slow  # nothing shorter loses a cluster
 @pytest.mark.cluster
 @pytest.mark.parametrize("service", ["gcs_server", "raylet", "driver"])

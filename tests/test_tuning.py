@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -662,6 +663,22 @@ def test_a_point_that_another_driver_has_told_meanwhile_is_left_alone(
     other.source.tell(same, [validated(same, 0.7)])
     one.source.tell(point, [validated(point, 0.1)])
     assert one.table()["val_accuracy"].tolist() == [0.7]
+    for driver in (one, other):
+        driver.studies["magnitude"].close()
+
+
+def test_clocks_that_differ_take_no_point_from_a_living_driver(tmp_path: Path, monkeypatch: Any) -> None:
+    """The other machine's clock is a day ahead or behind: only whether the heartbeat changes counts."""
+    url, given = f"sqlite:///{tmp_path / 'studies.db'}", spec(METHODS=["magnitude"], points=1)
+    one = Driver(tmp_path, given, url)
+    assert one.source.ask()
+    other = Driver(tmp_path, given, url)
+    now = time.time()
+    for hours in (24, -24):
+        monkeypatch.setattr(time, "time", lambda hours=hours: now + 3600 * hours)
+        assert other.source.ask() is None
+    monkeypatch.setattr("switchbench.tuning.study.LEASE_SECONDS", 0)
+    assert other.source.ask()
     for driver in (one, other):
         driver.studies["magnitude"].close()
 

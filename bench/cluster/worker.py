@@ -101,11 +101,11 @@ def _outcome(
     """Run a trial. Return its row and curves; an exception other than Stopped becomes a row."""
     resources, networks = job.resources, Ledger(job.folder).networks
     try:
+        config.dataset.load(job.data_folder)  # cached per process; loaded here so that it is not timed
         if resources.gpus and not torch.cuda.is_available():
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
             problem = f"PyTorch finds none on this node (CUDA_VISIBLE_DEVICES: {visible})"
             raise RuntimeError(f"gpus: {resources.gpus:g} requested, but {problem}")
-        config.dataset.load(job.data_folder)  # cached per process; loaded here so that it is not timed
         with _time_limit(config, job) as deadline:
             result = run_trial(
                 config,

@@ -31,8 +31,8 @@ from switchbench.tuning.values import Values
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 LEASE_SECONDS, HEARTBEAT_SECONDS = 60, 10
-"""A driver that shares a database stores a heartbeat every ten seconds. After a minute without a heartbeat,
-another driver reclaims its points."""
+"""A driver that shares a database stores a heartbeat every ten seconds. When another driver has seen none for
+a minute, it reclaims the points. Clocks of machines differ, so times in the database are not compared."""
 WITHDRAWN = "withdrawn"
 """Marks points that never ran: their values were invalid, or another driver took the last point."""
 CONSTRAINT = "density"
@@ -100,6 +100,8 @@ class Study:
             self._study.sampler = make_sampler(config, space, seed)
         self._running: dict[int, optuna.Trial] = {}
         """Points that this driver runs, by number."""
+        self._heartbeats: dict[int, tuple[float | None, float]] = {}
+        """Heartbeats of other drivers' points by number, and since when each is the same."""
         self._closed = threading.Event()
         if storage.is_shared:
             threading.Thread(target=self._send_heartbeats, name="lease", daemon=True).start()
@@ -155,7 +157,7 @@ class Study:
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if frozen.number in self._running:
                 continue
-            if self.storage.is_shared and time.time() - self._last_heartbeat(frozen) < LEASE_SECONDS:
+            if self.storage.is_shared and self._is_alive(frozen):
                 continue
             trial = optuna.Trial(self._study, frozen._trial_id)
             if frozen.user_attrs.get(WITHDRAWN):  # its driver was killed while withdrawing it
@@ -284,11 +286,14 @@ class Study:
                 except Exception:  # the point is finished by now, or the database does not answer
                     logging.getLogger(__name__).debug("cannot store a heartbeat of point %s", trial.number)
 
-    @staticmethod
-    def _last_heartbeat(trial: FrozenTrial) -> float:
-        """Return the time of the last heartbeat, or else of the start, in seconds since 1970."""
-        started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-        return float(trial.user_attrs.get("seen", started))
+    def _is_alive(self, trial: FrozenTrial) -> bool:
+        """Return whether the heartbeat of a point has changed within a minute by this machine's clock."""
+        heartbeat, now = trial.user_attrs.get("seen"), time.monotonic()
+        before, since = self._heartbeats.get(trial.number, (None, now))
+        if before != heartbeat or trial.number not in self._heartbeats:
+            since = now
+        self._heartbeats[trial.number] = heartbeat, since
+        return now - since < LEASE_SECONDS
 
 
 def _is_feasible(trial: FrozenTrial) -> bool:
