@@ -345,7 +345,7 @@ def test_a_checkpoint_that_is_none_costs_the_start_of_a_trial(
     config = make_config("switcher-free-gates", 0.3, training={"epochs": 2, "batch_size": 512})
     ledger: Any
     ledger, whole = Ledger(tmp_path), run_trial(config)
-    for name in ("trials", "curves"):
+    for name in ("trials", "curves", "running", "logs"):
         (tmp_path / name).mkdir()
     path = ledger.checkpoint(config.trial_id)
     cut = conformance._StoppingCheckpoint(path, 1)

@@ -221,8 +221,8 @@ def test_folders_that_may_not_be_read(switchbench: Any, tmp_path: Path, monkeypa
 
 
 def test_a_url_is_no_folder(switchbench: Any, tmp_path: Path) -> None:
-    one_line(switchbench("run", "quickstart", "--out", "s3://bucket/x"), "s3:/bucket/x", "not a URL")
-    assert not (tmp_path / "s3:").exists()
+    one_line(switchbench("run", "quickstart", "--out", "ftp://host/x"), "ftp:/host/x", "s3://BUCKET/FOLDER")
+    assert not (tmp_path / "ftp:").exists()
 
 
 def test_a_validation_split_without_images(switchbench: Any, tmp_path: Path) -> None:

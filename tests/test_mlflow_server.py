@@ -120,7 +120,7 @@ def test_an_outage_costs_no_result_and_doubles_none(tmp_path: Path, server: Serv
     assert runs.keys() == {*results["trial_id"], "report"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     for row in results.itertuples():
-        assert runs[row.trial_id].data.metrics["test_accuracy"] == row.test_accuracy
+        assert runs[str(row.trial_id)].data.metrics["test_accuracy"] == row.test_accuracy
     report = {file.path for file in client.list_artifacts(runs["report"].info.run_id, "report")}
     assert report >= {"report/table.md", "report/accuracy.svg", "report/results.parquet"}
     for file in tmp_path.rglob("*"):

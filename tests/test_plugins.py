@@ -118,7 +118,7 @@ def test_an_installed_method_that_changes_runs_anew(installed: Path, tmp_path: P
 def test_check_says_what_a_method_breaks(tmp_path: Path) -> None:
     (tmp_path / "unseeded.py").write_text(UNSEEDED)
     code, said = switchbench("check", "unseeded.py", cwd=tmp_path)
-    assert code == 1
+    assert code == 3
     assert "fails   repeats itself" in said
     assert "a second run ended with a different" in said
     assert "passes  declares its options" in said

@@ -2,7 +2,7 @@
 
     python tools/benchmark_overhead.py
 
-Runs 200 trials that sleep for a second each, on all cores of this machine, and prints ratios to the ideal time.
+Runs 200 trials that sleep for a second each, on all cores of this machine, and prints ratios to the ideal.
 Nothing else should run beside it.
 """
 

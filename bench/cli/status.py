@@ -89,18 +89,24 @@ def _lines(state: Progress) -> Iterator[RenderableType]:
 def _running(state: Progress) -> Iterator[RenderableType]:
     if not state.running:
         return
-    title = "running" if state.driven else "lost with its run; the same command starts it again"
-    table = Table(title, "where", "for", "start", box=None)
+    yield Text("")
+    yield Text("running:" if state.driven else "lost with its run; the same command starts it again:")
+    table = Table("trial", "where", "for", "start", box=None)
     for each in state.running[:SHOWN]:
         since = datetime.now(UTC) - datetime.fromisoformat(each.started)
         name = state.labels.get(each.trial_id, each.trial_id)
         seconds = f"{max(0, round(since.total_seconds())):,} s"
         table.add_row(Text(name), f"{each.host}, process {each.process}", seconds, str(each.attempt))
-    yield from _section(table, len(state.running))
+    yield from _listed(table, len(state.running))
 
 
 def _section(table: Table, count: int) -> Iterator[RenderableType]:
     yield Text("")
+    yield from _listed(table, count)
+
+
+def _listed(table: Table, count: int) -> Iterator[RenderableType]:
+    """Yield a table, and how many of its rows are left out."""
     yield table
-    if count > SHOWN and len(table.rows) < count:
+    if len(table.rows) < count:
         yield Text(f"and {count - len(table.rows)} more")

@@ -189,7 +189,7 @@ def _table(path: StorePath, columns: Sequence[str] | None = None, **only: str) -
         content = path.read_bytes()
     except IsADirectoryError as error:
         raise BrokenFile(f"{path}: a folder, not a Parquet file") from error
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFile(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)})") from error
