@@ -47,7 +47,7 @@ class RunStopped(Exception):
 
 
 class Preempted(KeyboardInterrupt):
-    """A batch system takes the machine away: SIGTERM or SIGUSR1 has arrived."""
+    """A batch system takes the machine away (SIGTERM, SIGUSR1), or the terminal was closed (SIGHUP)."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str], nested: Mapping[str, str] | None = None) -> str:

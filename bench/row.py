@@ -9,7 +9,9 @@ row by name.
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from types import NoneType
 from typing import Any, Self, TypeVar, get_args, get_type_hints
 
@@ -239,6 +241,13 @@ class Started(Stored):
     attempt: int
     """1 at the first start; larger if the trial was lost before."""
 
+    @classmethod
+    def stored(cls, plain: Mapping[str, Any]) -> Self:
+        started = super().stored(plain)
+        if datetime.fromisoformat(started.started).tzinfo is None:
+            raise ValueError(f"started {started.started!r} should have a time zone")
+        return started
+
 
 @dataclass(frozen=True, kw_only=True)
 class PointRow(Stored):
@@ -302,6 +311,7 @@ def _json(plain: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
             raise ValueError(f"{name} {text[:100]!r} is not what it should be")
 
 
+@cache
 def _types(row_type: type) -> dict[str, tuple[type, ...]]:
     """Return the types of plain values of each column; a whole number is a float as well."""
     found: dict[str, tuple[type, ...]] = {}

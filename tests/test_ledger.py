@@ -1,5 +1,6 @@
 """A row exists whole or not at all, and the ledger knows what it holds."""
 
+import errno
 import os
 import re
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from switchbench.compare.report import report
-from switchbench.errors import InputError
+from switchbench.errors import InputError, RunStopped
 from switchbench.row import PlannedTrial, Row, Status, columns
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Spec
@@ -291,6 +292,51 @@ def test_gathering_keeps_what_was_gathered_and_leaves_what_is_broken(
     assert ledger.results()["status"].tolist()[:7] == [
         "ok", "ok", "diverged", "skipped", "missing", "missing", "missing",
     ]  # fmt: skip
+
+
+def test_curves_of_different_columns_are_gathered_whole(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, plan = filled
+    points: list[list[dict[str, float]]] = [[{"step": 1, "loss": 2.0}], [{"step": 1, "added": 3.0}]]
+    for config, curves in zip(plan, points, strict=False):
+        ledger.write(row_of(config, Status.OK), curves)
+    ledger.compact()
+    assert [ledger.curves(config.trial_id) for config in plan[:2]] == points
+
+
+def test_a_gathered_file_that_is_broken_is_named_and_nothing_runs_again(
+    filled: tuple[Ledger, list[Any]],
+) -> None:
+    ledger, plan = filled
+    ledger.compact()
+    file = Path(str(ledger.folder), "results.parquet")
+    content = file.read_bytes()
+    file.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
+    for read in (
+        ledger.results,
+        lambda: ledger.statuses([plan[0].trial_id]),
+        lambda: ledger.row(plan[0].trial_id),
+    ):
+        with pytest.raises(InputError, match=f"^{file}: not a readable Parquet file"):
+            read()
+
+
+def test_half_written_files_of_killed_processes_go(
+    filled: tuple[Ledger, list[Any]], spec: dict[str, Any]
+) -> None:
+    ledger, plan = filled
+    old, young = (Path(str(ledger.folder), "trials", f".{name}.parquet1.part") for name in ("old", "young"))
+    for file in (old, young):
+        file.write_text("x")
+    os.utime(old, (0, 0))
+    ledger.create(specs.parse(spec), plan)
+    assert young.exists()
+    assert not old.exists()
+
+
+def test_a_full_disk_is_no_bad_input(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, _ = filled
+    for number, kind in ((errno.ENOSPC, RunStopped), (errno.EDQUOT, RunStopped), (errno.EACCES, InputError)):
+        assert isinstance(ledger.unwritable(OSError(number, os.strerror(number))), kind)
 
 
 def test_nothing_is_gathered_while_a_run_goes_on(filled: tuple[Ledger, list[Any]]) -> None:

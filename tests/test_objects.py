@@ -2,9 +2,11 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -134,6 +136,40 @@ def test_one_driver_at_a_time(place: str, monkeypatch: pytest.MonkeyPatch) -> No
     with ledger.only_driver():
         pass
     assert not path.exists()
+
+
+def test_two_drivers_that_wait_have_the_lease_in_turn(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(lock, "SETTLE_SECONDS", 0.3)
+    path, inside, most = resolved(place) / "lock", [], []
+
+    def wait() -> None:
+        with lock.locked(path, wait=True):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.5)
+            inside.pop()
+
+    waiting = [threading.Thread(target=wait) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    for thread in waiting:
+        thread.join(30)
+    assert most == [1, 1]
+
+
+def test_a_lease_that_another_driver_has_taken_ends_the_run(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.2)
+    path, killed = resolved(place) / "lock", []
+    assert isinstance(path, ObjectPath)
+    monkeypatch.setattr(os, "kill", lambda _, number: killed.append(number))
+    with lock.locked(path, wait=False):
+        path.write_bytes(b'{"driver": "another"}')
+        time.sleep(1)
+    assert killed == [signal.SIGTERM]
+    assert path.exists()
 
 
 @pytest.mark.parametrize(

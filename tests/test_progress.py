@@ -1,6 +1,7 @@
 """What a folder tells about its run: progress, running trials, failures, one trial."""
 
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,6 +118,49 @@ def test_time_left_counts_what_the_running_trials_have_done(
     assert state.left == timedelta(seconds=(6 * 100 - 2 * 40) / 2)
 
 
+def test_points_of_a_search_are_done_when_they_are_validated(begun: tuple[Ledger, list[Any]]) -> None:
+    ledger, trials = begun
+    for config in trials[:3]:
+        row = ledger.row(config.trial_id)
+        assert row
+        ledger.write(replace(row, status=Status.VALIDATED), [])
+    assert progress(ledger).done == 3
+
+
+def test_an_earlier_run_is_not_running(begun: tuple[Ledger, list[Any]], tmp_path: Path) -> None:
+    ledger, trials = begun
+    time.sleep(1.1)  # starts are told apart by seconds
+    worker._announce(trials[5], Job(ledger.folder, tmp_path, Resources(), "newer"))
+    with ledger.only_driver():
+        assert [each.trial_id for each in progress(ledger).running] == [trials[5].trial_id]
+    assert len(progress(ledger).running) == 2
+
+
+def test_a_run_with_nothing_to_do_leaves_a_running_comparison_alone(
+    begun: tuple[Ledger, list[Any]], spec: dict[str, Any], without_ray: None
+) -> None:
+    ledger, _ = begun
+    done = spec | {"methods": ["dense"], "seeds": 1}
+    with ledger.only_driver(), pytest.raises(InputError, match="another run is going on there"):
+        switchbench.run(done, ledger.folder, mlflow_uri="none")  # type: ignore[arg-type]
+    assert len(ledger.results()) == 10
+
+
+def test_a_point_of_a_search_is_run_again_without_test_images(
+    begun: tuple[Ledger, list[Any]], capsys: Any, monkeypatch: Any
+) -> None:
+    ledger, trials = begun
+    row = ledger.row(trials[0].trial_id)
+    assert row
+    ledger.write(
+        replace(row, status=Status.VALIDATED, test_accuracy=None, test_loss=None, test_top5=None), []
+    )
+    call(monkeypatch, "trial", str(ledger.folder), trials[0].trial_id, "--rerun")
+    shown = capsys.readouterr().out
+    assert "test_accuracy" not in shown
+    assert "the stored result has the same bits" in shown
+
+
 def test_a_trial_that_was_lost_too_often_says_how_often(
     begun: tuple[Ledger, list[Any]], tmp_path: Path
 ) -> None:
@@ -132,7 +176,7 @@ def test_the_status_is_printed(begun: tuple[Ledger, list[Any]], capsys: Any, mon
     call(monkeypatch, "status", str(ledger.folder), "--watch")  # no driver: it ends at once
     shown = capsys.readouterr().out
     assert "small: 3 of 10 trials done, 1 failed, 6 to run; no run is going on" in shown
-    assert "lost with its run; the same command starts it again" in shown
+    assert "not finished: lost with its run" in shown
     assert "failed: ValueError: no such layer" in shown
     assert "CPU-hours" in shown
 

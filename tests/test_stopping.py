@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -199,6 +200,73 @@ Checkpoint.due = lambda self: True
 config = TrialConfig.model_validate_json(sys.argv[2])
 execute(config, Job(Path(sys.argv[1]), Path(sys.argv[1]), Resources(), "run"))
 """
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGUSR1, 75), (signal.SIGTERM, 75), (signal.SIGHUP, 75), (signal.SIGINT, 130)],
+)
+def test_a_signal_before_anything_runs_is_no_lost_cluster(number: int, code: int) -> None:
+    """Sent to the parent while the driver still imports, or before it can handle signals."""
+    program = "from switchbench.cli.supervise import Supervisor; import time; Supervisor().fork(str); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (code, "")
+
+
+def test_the_command_says_that_it_was_stopped_at_its_start(tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text("import time\ntime.sleep(30)\n")
+    command = [sys.executable, "-m", "switchbench", "run", "quickstart", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [*command, "--plugin", str(tmp_path / "plugin.py")], stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(6)
+    process.terminate()
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 75, error
+    assert error in ("", "switchbench: stopped; run the same command again to continue\n")
+
+
+def test_a_meter_that_fails_costs_no_result(monkeypatch: Any) -> None:
+    from switchbench.measure import usage
+
+    def lost() -> float:
+        raise RuntimeError("GPU is lost")
+
+    nvml = SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=str,
+        nvmlDeviceGetTotalEnergyConsumption=lambda _: 7_000,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="x"))
+    meter = usage._energy_meter(torch.device("cuda"))
+    assert meter() == 7.0
+    nvml.nvmlDeviceGetTotalEnergyConsumption = lambda _: lost()
+    assert meter() is None
+    assert usage.device_is_sound()
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    assert not usage.device_is_sound()
+
+
+def test_seconds_of_all_attempts_count(tmp_path: Path) -> None:
+    first = Checkpoint(tmp_path / "trial.pt", "code")
+    first._begun -= 100
+    first.save({"step": 1})
+    second = Checkpoint(tmp_path / "trial.pt", "code")
+    assert second.load(torch.device("cpu")) == {"step": 1}
+    second._begun -= 50
+    second.save({"step": 2})
+    third = Checkpoint(tmp_path / "trial.pt", "code")
+    third.load(torch.device("cpu"))
+    assert 150 <= third.seconds_before < 160
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -98,18 +100,19 @@ def run(
         return
     if ctx.obj:
         ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
-    from switchbench.compare.run import run as run_comparison
+    with _stoppable():
+        from switchbench.compare.run import run as run_comparison
 
-    results = run_comparison(
-        spec,
-        out,
-        set_,
-        address=address,
-        mlflow_uri=mlflow_uri,
-        plugin_files=plugin,
-        retry_failed=retry_failed,
-        console=plain_console(),
-    )
+        results = run_comparison(
+            spec,
+            out,
+            set_,
+            address=address,
+            mlflow_uri=mlflow_uri,
+            plugin_files=plugin,
+            retry_failed=retry_failed,
+            console=plain_console(),
+        )
     _exit_if_failed(results)
 
 
@@ -145,20 +148,21 @@ def search(
         return
     if ctx.obj:
         ctx.obj.fork(lambda: "all results are stored; run the same command again to continue")
-    from switchbench.tuning.run import search as run_search
+    with _stoppable():
+        from switchbench.tuning.run import search as run_search
 
-    results = run_search(
-        spec,
-        out,
-        set_,
-        address=address,
-        mlflow_uri=mlflow_uri,
-        storage=storage,
-        warm_start=warm_start,
-        plugin_files=plugin,
-        retry_failed=retry_failed,
-        console=plain_console(),
-    )
+        results = run_search(
+            spec,
+            out,
+            set_,
+            address=address,
+            mlflow_uri=mlflow_uri,
+            storage=storage,
+            warm_start=warm_start,
+            plugin_files=plugin,
+            retry_failed=retry_failed,
+            console=plain_console(),
+        )
     _exit_if_failed(results)
 
 
@@ -458,6 +462,19 @@ def _exit_if_failed(results: "pd.DataFrame") -> None:
         raise typer.Exit(ExitCode.FAILED)
 
 
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Make a signal a RunStopped, also while no trial is running: at the start, and in the report."""
+    from switchbench.cluster.signals import handled, stop_at_once
+
+    try:
+        with handled(stop_at_once):
+            yield
+    except KeyboardInterrupt as interrupt:
+        code = ExitCode.of(interrupt)
+        raise RunStopped("stopped; run the same command again to continue", code) from interrupt
+
+
 def _progress(spec: str, out: Path | None, changes: list[str], plugins: list[Path]) -> str:
     """Return what is done of a comparison, and how to continue."""
     from switchbench.compare.plan import plan
@@ -480,6 +497,9 @@ def main(supervisor: Supervisor | None = None) -> None:
     except RunStopped as stop:
         print(f"switchbench: {stop}", file=sys.stderr)
         sys.exit(stop.exit_code)
+    except OSError as error:  # of an object store that does not answer, or of a disk
+        print(f"switchbench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(ExitCode.NOT_WRITABLE)
 
 
 def entry() -> None:

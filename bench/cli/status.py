@@ -17,6 +17,7 @@ from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 
 REFRESH_SECONDS = 5.0
+LOST = "not finished: lost with its run (the same command starts it again), or run by a driver on a database:"
 SHOWN = 20
 """Running trials and reasons that are listed; of more, only the number is shown."""
 
@@ -90,7 +91,7 @@ def _running(state: Progress) -> Iterator[RenderableType]:
     if not state.running:
         return
     yield Text("")
-    yield Text("running:" if state.driven else "lost with its run; the same command starts it again:")
+    yield Text("running:" if state.driven else LOST)
     table = Table("trial", "where", "for", "start", box=None)
     for each in state.running[:SHOWN]:
         since = datetime.now(UTC) - datetime.fromisoformat(each.started)

@@ -1,4 +1,4 @@
-"""A parent process that tells the end of a driver which cannot tell it itself.
+"""A parent process of the driver, which reports when the driver dies without a message of its own.
 
 Ray ends a driver from C++ when the cluster's head or the node's own service dies, and a machine that is short
 of memory kills it. The parent is forked before anything large is imported.
@@ -15,7 +15,7 @@ from switchbench.errors import ExitCode
 
 SET_DEATH_SIGNAL = 1
 """Number of Linux's prctl option PR_SET_PDEATHSIG."""
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Supervisor:
@@ -31,11 +31,14 @@ class Supervisor:
             describe: Returns what is done and how to continue. The parent calls it if the driver was lost.
         """
         reading, writing = os.pipe()
-        child = os.fork()
+        parent, child = os.getpid(), os.fork()
         if not child:
             os.close(reading)
             os.setpgid(0, 0)  # Ctrl-C comes from the parent alone, and once
-            _die_with_parent()
+            _die_with(parent)
+            signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            )  # until the command handles it: no traceback of imports
             self._pipe = writing
             return
         os.close(writing)
@@ -44,7 +47,9 @@ class Supervisor:
         in_order = os.read(reading, 1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if in_order:
-            _exit(code)
+            _exit(code if code >= 0 else ExitCode.PREEMPTED)  # a signal arrived after the end
+        if -code in FORWARDED:  # it arrived before the driver could handle it: nothing had begun
+            _exit(ExitCode.INTERRUPTED if -code == signal.SIGINT else ExitCode.PREEMPTED)
         killed = f"the driver was killed ({signal.Signals(-code).name})" if code < 0 else None
         try:
             progress = describe()
@@ -59,11 +64,11 @@ class Supervisor:
             os.write(self._pipe, b"e")
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """Let the kernel kill this process when its parent is killed, where it can."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() == 1:
+        if os.getppid() != parent:
             os._exit(1)  # the parent was killed before
 
 

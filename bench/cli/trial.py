@@ -8,10 +8,13 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
+from switchbench.datasets import MissingData
+from switchbench.errors import ExitCode, InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Row, used_as
 from switchbench.store.ledger import Ledger
 from switchbench.trained.rerun import StoredTrial, rerun, stored_trial
+from switchbench.trial.outcomes import Unmeasured
 
 
 def show(folder: Path, trial: str) -> None:
@@ -44,13 +47,17 @@ def run_again(folder: Path, trial: str, debug: bool) -> None:
     stored = stored_trial(Ledger(folder), trial)
     try:
         result = rerun(stored, lambda point: typer.echo("  ".join(f"{k} {v:.6g}" for k, v in point.items())))
+    except InputError:
+        raise
+    except (MissingData, Unmeasured) as reason:
+        raise InputError(f"trial {stored.trial_id}: {type(reason).__name__}: {reason}") from reason
     except Exception:
         traceback.print_exc()
         if debug:
             import pdb
 
             pdb.post_mortem(sys.exc_info()[2])
-        raise typer.Exit(1) from None
+        raise typer.Exit(ExitCode.FAILED) from None
     _measurements(result.row)
     _compare(stored, result.row)
 
@@ -70,15 +77,15 @@ def _curves(curves: list[dict[str, float]]) -> None:
         return
     table = Table(*curves[0], box=None)
     for point in curves:
-        table.add_row(*(f"{value:.6g}" for value in point.values()))
+        table.add_row(*("" if value is None else f"{value:.6g}" for value in point.values()))
     typer.echo()
     plain_console().print(table)
 
 
 def _compare(stored: StoredTrial, row: Row) -> None:
     """Say whether the result is the stored one."""
-    if stored.row and stored.row.test_loss is not None:
-        same = stored.row.test_loss == row.test_loss and stored.row.density == row.density
+    if stored.row and stored.row.val_loss is not None:
+        same = all(stored.row[name] == row[name] for name in ("val_loss", "test_loss", "density"))
         typer.echo("the stored result has the same bits" if same else "the stored result DIFFERS")
 
 

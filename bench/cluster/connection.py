@@ -3,14 +3,14 @@
 import gc
 import logging
 import os
-import signal
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+from unittest import mock
 
 import ray
+import ray._private.utils
 
 from switchbench.cluster.local_ray import local_ray
 from switchbench.errors import InputError
@@ -78,10 +78,8 @@ def connected(address: str | None) -> Iterator[None]:
 @contextmanager
 def _kept_signals() -> Iterator[None]:
     """Keep the handler of SIGTERM, which Ray replaces when it connects."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
+    with mock.patch.object(ray._private.utils, "set_sigterm_handler"):
+        yield
 
 
 def _check_size(resources: Resources) -> None:

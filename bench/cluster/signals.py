@@ -1,7 +1,7 @@
 """Signals that end a run early.
 
-Ctrl-C (SIGINT), and the signals of a batch system before it takes the machine away (SIGTERM, SIGUSR1), let
-running trials write checkpoints and end. A second signal stops at once.
+Ctrl-C (SIGINT), the signals of a batch system before it takes the machine away (SIGTERM, SIGUSR1), and the
+end of the terminal (SIGHUP) let running trials write checkpoints and end. A second signal stops at once.
 """
 
 import signal
@@ -47,7 +47,7 @@ def stop_at_once(number: int, _: Any = None) -> NoReturn:
 
 @contextmanager
 def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handle SIGINT, SIGTERM and SIGUSR1 during the block.
+    """Handle SIGINT, SIGTERM, SIGUSR1 and SIGHUP during the block.
 
     Args:
         handler: Called with the number of the signal. Only in the main thread can signals be handled: in
@@ -56,7 +56,7 @@ def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield

@@ -4,7 +4,9 @@ Actors are reused: a worker imports torch once and runs many trials. Results are
 state is deleted: a run starts with the trials that the ledger lacks.
 """
 
+import errno
 import logging
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -29,6 +31,7 @@ from switchbench.cluster.signals import StopRequest, handled, stop_at_once
 from switchbench.cluster.stopping import StopWatch, tell_workers
 from switchbench.cluster.worker import Job, NotStored, execute_point
 from switchbench.errors import ExitCode, RunStopped
+from switchbench.measure.usage import device_is_sound
 from switchbench.observe.observer import Observer
 from switchbench.plugins import transfer
 from switchbench.row import Row
@@ -137,7 +140,7 @@ def _run_tune(
             try:
                 tuner.fit()
             except Exception as error:  # Tune's own files are in the same folder
-                if not callback.problem and not _is_full(job.folder):
+                if not callback.problem and not _lacks_room(error) and not _is_full(job.folder):
                     raise
                 callback.problem = callback.problem or f"cannot write to {job.folder}: {error}"
             if callback.problem:
@@ -240,6 +243,8 @@ class TrialActor(tune.Trainable):
         self.stop_watch.start()
 
     def step(self) -> dict[str, Any]:
+        if not device_is_sound():  # after an error on the GPU all further work in this process fails
+            os._exit(1)  # Ray starts another worker for the trial
         trials = [TrialConfig.from_plan(planned) for planned in self.config["trials"]]
         pruner: Pruner | None = self.config.get("pruner")
         try:
@@ -341,6 +346,15 @@ class _StopOnProblem(tune.Stopper):
 
     def stop_all(self) -> bool:
         return self._callback.problem is not None
+
+
+def _lacks_room(error: BaseException | None) -> bool:
+    """Return whether an exception, or one that it comes from, is that of a full disk or a spent quota."""
+    while error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_full(folder: StorePath) -> bool:

@@ -1,5 +1,6 @@
 """Execution of trials on a worker: run a trial unless it is done, and store its row in the ledger."""
 
+import faulthandler
 import hashlib
 import json
 import math
@@ -23,16 +24,20 @@ import switchbench.methods
 from switchbench import datasets
 from switchbench.atomic_files import reason
 from switchbench.cluster.log import TrialLog
+from switchbench.errors import InputError
 from switchbench.measure.usage import measured
 from switchbench.row import Row, Started, Status
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
-from switchbench.store.objects import StorePath
+from switchbench.store.objects import StorePath, discard
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.control import Control, Stopped, Watch, never
 from switchbench.trial.outcomes import Unmeasured
 from switchbench.trial.run import run_trial
+
+LOCKED_SECONDS = 10.0
+"""How much later than the watchdog a process ends in which no thread can run."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,9 @@ def execute(
     """
     if stop():
         raise Stopped
-    if stored := _final_row(config, job):
-        return stored
+    with _stored_or_stop(job):
+        if stored := _final_row(config, job):
+            return stored
     ledger, device = Ledger(job.folder), torch.device("cuda" if job.resources.gpus else "cpu")
     stamp = f"trial {config.trial_id}, {_stamp(device.type, job.resources.cpus)}"
     checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), stamp)
@@ -89,6 +95,9 @@ def execute(
         ledger.withdraw(config.trial_id)
         raise
     cpus, gpus = job.resources.cpus, job.resources.gpus
+    if checkpoint.seconds_before and usage.seconds is not None:
+        usage.seconds += checkpoint.seconds_before
+        usage.energy = None  # of the earlier attempts it is not known
     row = replace(row, **asdict(usage), threads=cpus, gpus=gpus, attempts=attempt)
     stored = _store(config, job, row, curves, log.text)
     checkpoint.discard()  # a failed trial restarts from the beginning
@@ -186,11 +195,19 @@ def record_lost(config: TrialConfig, job: Job, error: str) -> Row:
     Returns:
         The stored row; the existing one if the trial is measured or has a row of this run.
     """
-    if stored := _final_row(config, job):
-        return stored
-    announced = Ledger(job.folder).announced(config.trial_id)
+    return _final_row(config, job) or _store(config, job, _lost(config, job, error))
+
+
+def _lost(config: TrialConfig, job: Job, error: str) -> Row:
+    """Return the row of a trial that was not able to store one, with what it has used until now."""
+    ledger, resources = Ledger(job.folder), job.resources
     row = _unmeasured(config, Status.FAILED, error)
-    return _store(config, job, replace(row, attempts=announced.attempt if announced else None))
+    row = replace(row, threads=resources.cpus, gpus=resources.gpus)
+    discard(ledger.checkpoint(config.trial_id))  # a failed trial restarts from the beginning
+    if announced := ledger.announced(config.trial_id):
+        since = datetime.now(UTC) - datetime.fromisoformat(announced.started)
+        row = replace(row, attempts=announced.attempt, seconds=max(0.0, since.total_seconds()))
+    return row
 
 
 def _final_row(config: TrialConfig, job: Job) -> Row | None:
@@ -228,11 +245,13 @@ def _store(
 
 @contextmanager
 def _stored_or_stop(job: Job) -> Iterator[None]:
-    """Raise NotStored if the block cannot write."""
+    """Raise NotStored if the block cannot use the folder: that is no fault of the trial's method."""
     try:
         yield
     except OSError as error:
         raise NotStored(f"cannot write to {job.folder}: {reason(error)}") from error
+    except InputError as error:  # a file that exists and cannot be read
+        raise NotStored(str(error)) from error
 
 
 def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | None = None) -> Row:
@@ -260,17 +279,20 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
     def end_process() -> None:
         try:
             message = f"hung: not finished after twice the limit of {minutes:g} minutes"
-            _store(config, job, _unmeasured(config, Status.FAILED, message))
+            _store(config, job, _lost(config, job, message))
         finally:
             os._exit(1)
 
     watchdog = threading.Timer(2 * 60 * minutes, end_process)
     watchdog.daemon = True
     watchdog.start()
+    # A hang in C code may hold Python's lock, so that no thread runs: this ends the process all the same.
+    faulthandler.dump_traceback_later(2 * 60 * minutes + LOCKED_SECONDS, exit=True, file=2)
     try:
         yield time.monotonic() + 60 * minutes
     finally:
         watchdog.cancel()
+        faulthandler.cancel_dump_traceback_later()
 
 
 @cache

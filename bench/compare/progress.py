@@ -11,6 +11,9 @@ from switchbench.row import Started, Status
 from switchbench.store.ledger import Ledger
 from switchbench.store.lock import is_locked
 
+FINAL = [status for status in Status if status.settled() or status.settled(test=False)]
+"""Final status of trials of comparisons and of searches."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -45,7 +48,7 @@ class Progress:
     @property
     def done(self) -> int:
         """Number of trials with a final status."""
-        return sum(count for status, count in self.counts.items() if status.settled())
+        return sum(count for status, count in self.counts.items() if status in FINAL)
 
 
 def progress(ledger: Ledger, now: datetime | None = None) -> Progress:
@@ -66,8 +69,11 @@ def progress(ledger: Ledger, now: datetime | None = None) -> Progress:
     driven = is_locked(ledger.lock_file)
     stored = results[results["status"] != Status.MISSING]
     of_run = dict(zip(stored["trial_id"], stored["run"], strict=True))
-    running = [each for each in ledger.running() if of_run.get(each.trial_id) != each.run]
-    finished = pd.to_datetime(stored["finished"], utc=True, format="ISO8601")
+    begun = ledger.running()
+    if driven:  # those of earlier runs are lost, and wait until they are started again
+        begun = [each for each in begun if each.run == begun[-1].run]
+    running = [each for each in begun if of_run.get(each.trial_id) != each.run]
+    finished = pd.to_datetime(stored["finished"], utc=True, format="ISO8601", errors="coerce")
     return Progress(
         name=ledger.name(),
         folder=str(ledger.folder),
@@ -98,12 +104,12 @@ def _reasons(stored: pd.DataFrame) -> list[tuple[str, str, int]]:
 
 def _per_hour(stored: pd.DataFrame, finished: "pd.Series[pd.Timestamp]") -> float | None:
     """Return the rate of the last run, from its first row to its last."""
-    if stored.empty:
+    if finished.isna().all():
         return None
-    newest = stored["run"].iloc[int(finished.argmax())]
+    newest = stored["run"].iloc[int(finished.fillna(finished.min()).argmax())]
     last = finished[stored["run"] == newest]
     hours = (last.max() - last.min()).total_seconds() / 3600
-    return (len(last) - 1) / hours if hours else None
+    return (len(last) - 1) / hours if len(last) > 1 and hours else None
 
 
 def _left(

@@ -39,7 +39,7 @@ def report(
             ledger.write_compact(local, results)
             files = ", ".join(sorted(path.name for path in local.iterdir()))
     except OSError as error:
-        raise InputError(f"report folder {ledger.report}: {error.strerror or error}") from error
+        raise ledger.unwritable(error) from error
     reports.terminal(written, console)
     console.print(f"{ledger.report}: {files}", soft_wrap=True)
     return results
@@ -64,8 +64,11 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
     if points is None:
         return False
     title = search.name()
-    with ledger.report_folder() as local:
-        grids = reports.write_search(points, local, title)
+    try:
+        with ledger.report_folder() as local:
+            grids = reports.write_search(points, local, title)
+    except OSError as error:
+        raise ledger.unwritable(error) from error
     for grid in grids:
         reports.print_grid(grid, f"{title}: search", console or plain_console(stderr=True))
     return True

@@ -84,8 +84,7 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:
             with connected:
-                if planned.todo:
-                    stack.enter_context(ledger.only_driver())
+                stack.enter_context(ledger.only_driver())
                 ledger.create(planned.spec, planned.trials)
                 context.console.print(planned.summary, soft_wrap=True)
                 mirror = stack.enter_context(context.mirror(ledger))

@@ -20,25 +20,27 @@
 
 DIR is a local or mounted folder, or is in an object store (:mod:`switchbench.store.objects`). A trial has a
 result if its file exists, so files are written atomically. Trials are not locked: if two workers run the same
-trial, both write the same row.
+trial, the later row, with the same measurements, remains.
 """
 
+import errno
 import logging
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from switchbench.atomic_files import reason
-from switchbench.errors import InputError
+from switchbench.atomic_files import PARTIAL, reason
+from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.row import PlannedTrial, Row, Started, Status, Stored
 from switchbench.spec.comparison import Spec
 from switchbench.spec.file import dump, parse, read_plain
@@ -53,6 +55,7 @@ ReadT = TypeVar("ReadT")
 ID = "trial_id"
 PLANNED = [field.name for field in fields(PlannedTrial)]
 STORED = [status for status in Status if status != Status.MISSING]
+YOUNG_SECONDS = 3_600
 READERS = 2 * (os.cpu_count() or 1)
 """Threads that read small files."""
 
@@ -163,10 +166,19 @@ class Ledger:
             self._trials.mkdir(parents=True, exist_ok=True)
             for folder in (self._curves, self._running, self._logs):
                 folder.mkdir(exist_ok=True)
+            self._remove_partial_files()
             _write_spec(self._spec_file, spec)
             parquet.write(self._plan_file, (config.planned for config in plan), PlannedTrial)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
+
+    def _remove_partial_files(self) -> None:
+        """Remove what killed processes left half-written; a file that is young may be written just now."""
+        if isinstance(self.folder, Path):
+            for file in [*self.folder.glob(f".*{PARTIAL}"), *self.folder.glob(f"*/.*{PARTIAL}")]:
+                with suppress(OSError):
+                    if time.time() - file.stat().st_mtime > YOUNG_SECONDS:
+                        file.unlink()
 
     @property
     def has_comparison(self) -> bool:
@@ -178,7 +190,7 @@ class Ledger:
         try:
             _write_spec(self.best_file, spec)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
 
     def write(self, row: Row, curves: list[dict[str, float]]) -> None:
         """Store the result of a trial. The row is written last: a trial with a row is complete.
@@ -208,17 +220,13 @@ class Ledger:
 
         A file that holds something else is named in a warning.
         """
-        path = self._curves / f"{trial_id}.parquet"
-        points = parquet.read_if_sound(path)
+        points = self._small_curves(trial_id)
         if not points:
             gathered = parquet.read_if_sound(self._gathered_curves_file, trial_id=trial_id)
             points = [{key: point[key] for key in point if point[key] is not None} for point in gathered]
             for point in points:
                 del point[ID]
-        if all(isinstance(value, int | float | None) for point in points for value in point.values()):
-            return points
-        logging.getLogger(__name__).warning("%s: not the curves of a trial; it counts as missing", path)
-        return []
+        return points
 
     def announce(self, started: Started) -> None:
         """Store where a trial runs. Raises OSError."""
@@ -279,8 +287,8 @@ class Ledger:
         """
         wanted = set(trial_ids)
         found = dict(self._read_small(self._small_status, wanted))
-        if len(found) < len(wanted):
-            rows = parquet.read_if_sound(self._gathered_file, columns=[ID, "status"])
+        if len(found) < len(wanted) and self._gathered_file.exists():
+            rows = parquet.read(self._gathered_file, columns=[ID, "status"])
             gathered = {row[ID]: Status(row["status"]) for row in rows if row["status"] in STORED}
             found = {trial_id: gathered[trial_id] for trial_id in wanted & gathered.keys()} | found
         return found
@@ -329,7 +337,7 @@ class Ledger:
             rows = [row for _, row in self._read_small(self._small_row, _ids(self._trials))]
             ids = [row.trial_id for row in rows]
             try:
-                curves = [{ID: trial_id, **point} for trial_id in ids for point in self.curves(trial_id)]
+                curves = [{ID: each, **point} for each in ids for point in self._small_curves(each)]
                 parquet.gather(self._gathered_curves_file, curves, ID)
                 parquet.gather(self._gathered_file, rows, ID, Row)
             except OSError as error:
@@ -365,11 +373,21 @@ class Ledger:
         entries = [entry for entry in entries if isinstance(entry, dict) and "against" in entry]
         return [(str(entry.get("label", entry.get("method"))), str(entry["against"])) for entry in entries]
 
+    def _small_curves(self, trial_id: str) -> list[dict[str, float]]:
+        """Return the curves in a trial's own file; empty if there is none, or another content."""
+        path = self._curves / f"{trial_id}.parquet"
+        points = parquet.read_if_sound(path)
+        if all(isinstance(value, int | float | None) for point in points for value in point.values()):
+            return points
+        logging.getLogger(__name__).warning("%s: not the curves of a trial; it counts as missing", path)
+        return []
+
     def _small_row(self, trial_id: str) -> Row | None:
         """Return the row in a trial's own file; None if there is none, or another content."""
         path = self._trials / f"{trial_id}.parquet"
+        stored = parquet.read_if_sound(path)
         try:
-            rows = stored_rows(Row, parquet.read_if_sound(path), path)
+            rows = stored_rows(Row, stored, path)
             if [row.trial_id for row in rows] not in ([], [trial_id]):
                 raise InputError(f"{path}: should hold one row, of trial {trial_id}")
         except InputError as error:
@@ -396,7 +414,9 @@ class Ledger:
                     yield trial_id, found
 
     def _gathered_row(self, trial_id: str) -> Row | None:
-        stored = parquet.read_if_sound(self._gathered_file, trial_id=trial_id)
+        if not self._gathered_file.exists():
+            return None
+        stored = parquet.read(self._gathered_file, trial_id=trial_id)
         found = stored_rows(Row, stored, self._gathered_file)
         return next((row for row in found if row.status != Status.MISSING), None)
 
@@ -410,11 +430,7 @@ class Ledger:
         rows = parquet.frame(small, Row)
         if not self._gathered_file.exists() or len(small) == len(wanted):
             return rows
-        try:
-            gathered = parquet.read_table(self._gathered_file, Row)
-        except parquet.BrokenFile as error:
-            logging.getLogger(__name__).warning("%s; it counts as missing", error)
-            return rows
+        gathered = parquet.read_table(self._gathered_file, Row)
         others = (
             gathered[ID].isin(wanted) & ~gathered[ID].isin(rows[ID]) & (gathered["status"] != Status.MISSING)
         )
@@ -435,7 +451,10 @@ class Ledger:
             raise InputError(f"{self._spec_file}: not a spec: its name cannot be read")
         return spec
 
-    def _unwritable(self, error: OSError) -> InputError:
+    def unwritable(self, error: OSError) -> InputError | RunStopped:
+        """Return the error to raise where a file cannot be written: RunStopped on a full disk."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return RunStopped(f"cannot write to {self.folder}: {reason(error)}", ExitCode.NOT_WRITABLE)
         return InputError(f"output folder {self.folder}: {reason(error)}")
 
 

@@ -1,7 +1,10 @@
 """Locks in a folder of results, which end with their process: of a local folder, and of an object store."""
 
+import fcntl
 import json
+import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -18,6 +21,8 @@ TRY_SECONDS = 1.0
 """How long a lock is tried: :func:`is_locked` holds it for a moment."""
 BEAT_SECONDS = 5.0
 """A driver writes its lease in an object store again after this time."""
+SETTLE_SECONDS = 1.0
+"""How long a driver waits to see whether another one has taken the lease at the same moment."""
 BEATS_UNTIL_FREE = 4
 """A lease that did not change for so many beats belongs to a process that has ended."""
 
@@ -52,17 +57,19 @@ def locked(path: StorePath, wait: bool) -> Iterator[None]:
 
 
 def is_locked(path: StorePath) -> bool:
-    """Return whether a process holds a lock. For a lease this takes a few seconds."""
+    """Return whether a process holds a lock. To tell that a lease is abandoned takes 20 seconds."""
     if isinstance(path, ObjectPath):
         return path.exists() and not _is_abandoned(path)
-    if not path.exists():
-        return False
-    lock = FileLock(path, timeout=0)
     try:
-        lock.acquire()
-    except (Timeout, OSError):
+        descriptor = os.open(path, os.O_RDONLY)  # also in a folder of somebody else
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
         return True
-    lock.release()
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -71,32 +78,19 @@ def _lease(path: ObjectPath, wait: bool) -> Iterator[None]:
     """Hold a lease: an object that its owner writes again and again.
 
     Object stores have no locks, and clocks of machines differ: a lease is free if it does not exist, or if it
-    is watched and does not change. Two drivers that start within the same second both write it, and the one
-    whose text remains has it.
+    is watched and does not change. Of drivers that start within the same second, the one whose text remains
+    has it.
     """
-    owner = {"host": socket.gethostname(), "process": os.getpid(), "driver": uuid4().hex}
+    driver = uuid4().hex
     try:
-        while path.exists() and not _is_abandoned(path):
+        while not _acquired(path, driver):
             if not wait:
                 raise InputError(f"{path.parent}: another run is going on there")
-        beat = _write(path, owner, 0)
-        time.sleep(1)
-        if path.read_bytes() != beat:
-            raise InputError(f"{path.parent}: another run is going on there")
+            time.sleep(BEAT_SECONDS)
     except OSError as error:
         raise InputError(f"output folder {path.parent}: {error.strerror or error}") from error
     released = threading.Event()
-
-    def renew() -> None:
-        count = 0
-        while not released.wait(BEAT_SECONDS):
-            count += 1
-            try:
-                _write(path, owner, count)
-            except OSError:
-                continue  # the store does not answer; rows that cannot be written stop the run
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread = threading.Thread(target=_renew, args=(path, driver, released), name="lease", daemon=True)
     thread.start()
     try:
         yield
@@ -104,13 +98,43 @@ def _lease(path: ObjectPath, wait: bool) -> Iterator[None]:
         released.set()
         thread.join(BEAT_SECONDS)
         with suppress(OSError):  # it counts as abandoned soon
-            path.unlink(missing_ok=True)
+            if _owner(path) == driver:
+                path.unlink(missing_ok=True)
 
 
-def _write(path: ObjectPath, owner: dict[str, object], count: int) -> bytes:
-    content = json.dumps({**owner, "beat": count}).encode()
-    path.write_bytes(content)
-    return content
+def _acquired(path: ObjectPath, driver: str) -> bool:
+    """Try to take a lease. Return whether it is this driver's. Raises OSError."""
+    if path.exists() and not _is_abandoned(path):
+        return False
+    _write(path, driver, 0)
+    time.sleep(SETTLE_SECONDS)
+    return _owner(path) == driver
+
+
+def _renew(path: ObjectPath, driver: str, released: threading.Event) -> None:
+    """Write a lease again and again. If another driver has taken it, end this run as a signal would."""
+    count = 0
+    while not released.wait(BEAT_SECONDS):
+        count += 1
+        with suppress(OSError):  # the store does not answer; rows that cannot be written stop the run
+            if _owner(path) not in (driver, None):
+                logging.getLogger(__name__).warning("%s: another run has taken over", path.parent)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            _write(path, driver, count)
+
+
+def _write(path: ObjectPath, driver: str, count: int) -> None:
+    owner = {"driver": driver, "host": socket.gethostname(), "process": os.getpid(), "beat": count}
+    path.write_bytes(json.dumps(owner).encode())
+
+
+def _owner(path: ObjectPath) -> str | None:
+    """Return the driver that a lease names; None if there is no lease, or another content."""
+    try:
+        return str(json.loads(_read(path) or b"{}").get("driver"))
+    except (ValueError, AttributeError):
+        return None
 
 
 def _is_abandoned(path: ObjectPath) -> bool:

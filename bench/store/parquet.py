@@ -180,7 +180,10 @@ def read_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only:
 
 def _arrow(rows: Iterable[Any], row_type: type | None) -> pa.Table:
     plain = [asdict(row) if is_dataclass(row) and not isinstance(row, type) else row for row in rows]
-    return pa.Table.from_pylist(plain, schema=schema(row_type) if row_type else None)
+    if row_type:
+        return pa.Table.from_pylist(plain, schema=schema(row_type))
+    names = dict.fromkeys(name for row in plain for name in row)  # rows may have different columns
+    return pa.table({name: [row.get(name) for row in plain] for name in names})
 
 
 def _table(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> pa.Table:

@@ -37,7 +37,7 @@ class SearchLedger(Ledger):
         try:
             parquet.write(self._points_file, points, PointRow)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
 
     def points(self) -> pd.DataFrame | None:
         """Read all points of the search.

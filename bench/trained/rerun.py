@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from pydantic import ValidationError
 
+from switchbench.datasets import MissingData
 from switchbench.errors import InputError, explain, unknown
-from switchbench.row import Row
+from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.trial.control import Control
@@ -28,6 +30,8 @@ class StoredTrial:
     curves: list[dict[str, float]]
     log: str
     """What it printed and logged, and its traceback."""
+    test: bool
+    """Whether it is measured on test images; points of a search are not."""
 
 
 def stored_trial(ledger: Ledger, trial: str) -> StoredTrial:
@@ -53,8 +57,12 @@ def stored_trial(ledger: Ledger, trial: str) -> StoredTrial:
         )
     trial_id = trial if trial in found else found[0]
     row = ledger.row(trial_id)
-    config = _config(row) or next((each for each in ledger.trials() if each.trial_id == trial_id), None)
-    return StoredTrial(trial_id, row, config, ledger.curves(trial_id), ledger.log(trial_id))
+    try:
+        config = _config(row) or next((each for each in ledger.trials() if each.trial_id == trial_id), None)
+    except MissingData as error:
+        raise InputError(str(error)) from error
+    test = row is None or row.status not in (Status.VALIDATED, Status.PRUNED)
+    return StoredTrial(trial_id, row, config, ledger.curves(trial_id), ledger.log(trial_id), test)
 
 
 def rerun(trial: StoredTrial, watch: Callable[[dict[str, float]], None]) -> TrialResult:
@@ -76,8 +84,11 @@ def rerun(trial: StoredTrial, watch: Callable[[dict[str, float]], None]) -> Tria
             f"trial {trial.trial_id}: its config cannot be read (plug-ins are given with --plugin)"
         )
     row = trial.row
-    device = "cuda" if row and row.device and row.device != "cpu" else "cpu"
-    return run_trial(trial.config, device, row.threads or 1 if row else 1, control=Control(watch=watch))
+    device = "cuda" if row and row.gpus else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"trial {trial.trial_id}: it ran on a GPU, and this machine has none")
+    threads = (row.threads if row else None) or 1
+    return run_trial(trial.config, device, threads, test=trial.test, control=Control(watch=watch))
 
 
 def _config(row: Row | None) -> TrialConfig | None:

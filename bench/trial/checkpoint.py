@@ -27,7 +27,9 @@ class Checkpoint:
         self.path = path
         self._stamp = stamp
         self._seconds = seconds
-        self._last_saved = time.monotonic()
+        self._begun = self._last_saved = time.monotonic()
+        self.seconds_before = 0.0
+        """Seconds that earlier attempts have worked until the checkpoint that was loaded."""
 
     def due(self) -> bool:
         """Return whether it is time for another checkpoint."""
@@ -37,7 +39,8 @@ class Checkpoint:
         """Replace the stored checkpoint. If that fails (a full disk), warn and let the training continue."""
         self._last_saved = time.monotonic()
         try:
-            tensors.save(self.path, {"stamp": self._stamp, "state": state})
+            seconds = self.seconds_before + time.monotonic() - self._begun
+            tensors.save(self.path, {"stamp": self._stamp, "state": state, "seconds": seconds})
         except (OSError, RuntimeError) as error:
             logging.getLogger(__name__).warning("cannot write checkpoint %s: %s", self.path, error)
 
@@ -47,7 +50,11 @@ class Checkpoint:
         if not isinstance(stored, dict) or stored.get("stamp") != self._stamp:
             return None
         state: dict[str, Any] | None = stored.get("state")
-        return state if isinstance(state, dict) else None
+        seconds = stored.get("seconds", 0.0)
+        if not isinstance(state, dict) or not isinstance(seconds, float):
+            return None
+        self.seconds_before = seconds
+        return state
 
     def discard(self) -> None:
         """Remove the file. Called once the trial has its row."""
