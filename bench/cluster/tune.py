@@ -8,13 +8,17 @@ import errno
 import logging
 import os
 import shutil
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
 from operator import methodcaller
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import ray
 from ray import cloudpickle, tune
@@ -121,7 +125,7 @@ def _run_tune(
             {"cpu": resources.cpus, "gpu": resources.gpus, "memory": resources.memory or 0},
         )
         request = StopRequest()
-        with handled(request.receive):
+        with handled(request.receive), _no_signals_of_tune():
             callback = _ObserverCallback(job, observers, request, searcher)
             tuner = tune.Tuner(
                 trainable,
@@ -147,6 +151,13 @@ def _run_tune(
                 raise RunStopped(callback.problem, ExitCode.NOT_WRITABLE)
             if request.signal is not None:
                 stop_at_once(request.signal)
+
+
+@contextmanager
+def _no_signals_of_tune() -> Iterator[None]:
+    """Keep our handlers of signals. Tune replaces them, and ends a run as if it were complete."""
+    with mock.patch.object(import_module("ray.tune.tune"), "_setup_signal_catching", threading.Event):
+        yield
 
 
 def _capacity(resources: Resources) -> int:
