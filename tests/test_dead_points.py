@@ -11,12 +11,12 @@ from rich.console import Console
 
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search_tables import search_grids
-from switchbench.row import Row, Status
+from switchbench.row import PointState, Row, Status
 from switchbench.tuning import run as tuning
 from switchbench.tuning.plan import SearchPlan, plan
 from switchbench.tuning.source import StudySource
 from switchbench.tuning.storage import StudyStorage
-from switchbench.tuning.study import Study
+from switchbench.tuning.study import CONSTRAINT, Outcome, Study
 
 Result = tuple[float, float, dict[str, float]]
 """Validation accuracy, density and the densities of the layers."""
@@ -28,13 +28,13 @@ def searched(tmp_path: Path) -> Callable[..., tuple[SearchPlan, Study, StudySour
     """A search of STR at a target of 2 %, told the results of its points."""
 
     def search(
-        results: list[Result], objectives: tuple[str, ...] = ("val_accuracy",)
+        results: list[Result], objectives: tuple[str, ...] = ("val_accuracy",), sampler: str = "tpe"
     ) -> tuple[SearchPlan, Study, StudySource]:
         planned = plan(
             {
                 "name": "dead", "networks": ["mlp"], "datasets": ["digits"], "methods": ["str"], "densities": [0.02],
                 "seeds": 1, "training": {"steps": 2},
-                "search": {"points": len(results), "seeds": 2, "objectives": [*objectives]},
+                "search": {"points": 20, "seeds": 2, "objectives": [*objectives], "sampler": sampler},
             },
             tmp_path / "out",
         )  # fmt: skip
@@ -93,3 +93,23 @@ def test_a_dead_network_is_on_no_front(
         [(0.1, 0.0, DEAD), (0.9, 0.05, ALIVE), (0.8, 0.01, ALIVE)], ("val_accuracy", "density")
     )
     assert [trial.number for trial in study.best(None)] == [1, 2]
+
+
+def test_a_study_with_points_of_an_older_version_continues_with_gp(
+    searched: Callable[..., tuple[SearchPlan, Study, StudySource]],
+) -> None:
+    """Their only constraint is the density, and the sampler wants the same constraints for all points."""
+    _, study, _ = searched([], sampler="gp")
+    for index in range(10):  # after so many points gp stops drawing at random
+        number, _ = study.ask()
+        older = study._running.pop(number)
+        older.set_constraint(CONSTRAINT, 0.01 * (index - 5))
+        study._study.tell(older, 0.5 + 0.01 * index)
+    for infeasibility, collapsed in ((-0.01, 2), (0.03, 0), (-0.01, 0)):
+        number, _ = study.ask()
+        study.tell(number, Outcome(PointState.COMPLETE, [0.9], infeasibility, collapsed))
+    study.ask()
+    assert [trial.number for trial in study.best(None)] == [12]
+    points = study.points("str", None)
+    assert [point.collapsed for point in points[9:13]] == [None, 2, 0, 0]
+    assert [point.infeasible for point in points[9:13]] == pytest.approx([0.04, -0.01, 0.03, -0.01])
