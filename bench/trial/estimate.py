@@ -100,11 +100,14 @@ def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[s
         MissingData: As :func:`estimate`.
         InputError: As :func:`estimate`.
     """
-    groups: dict[str, list[TrialConfig]] = {}
+    groups: dict[tuple[str, str, str, str], list[TrialConfig]] = {}
     for trial in trials:
-        task = f"{trial.network.label}, {trial.dataset.label}, {trial.scope}"
-        groups.setdefault(f"{label or trial.method.label} on {task}", []).append(trial)
-    return {name: total(len(group) * [estimate(group[0])]) for name, group in groups.items()}
+        task = trial.network.label, trial.dataset.label, str(trial.scope)
+        groups.setdefault((label or trial.method.label, *task), []).append(trial)
+    named: dict[str, list[Estimate]] = {}  # labels hold any text, so two groups may have the same name
+    for (method, *task), group in groups.items():
+        named.setdefault(f"{method} on {', '.join(task)}", []).extend(len(group) * [estimate(group[0])])
+    return {name: total(parts) for name, parts in named.items()}
 
 
 @cache
