@@ -5,16 +5,18 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from switchbench.methods.parts.paths import Paths
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search_tables import search_grids
 from switchbench.row import PointState, Row, Status
 from switchbench.tuning import run as tuning
 from switchbench.tuning.plan import SearchPlan, plan
-from switchbench.tuning.source import StudySource
+from switchbench.tuning.source import StudySource, _cutting_layers
 from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import CONSTRAINT, Outcome, Study
 
@@ -74,7 +76,7 @@ def test_a_dead_network_is_never_the_best(
     assert points is not None
     assert points["collapsed"].tolist() == [2, 0, 1, 0]
     notes = search_grids(points)[0].notes
-    assert "str: 2 points left a layer without connections; none is selected" in notes
+    assert "str: 2 points have a dead network, whose output is constant; never selected" in notes
     assert tuning._ranks(points).sort_values().index[0] == 3  # also for --warm-start
 
 
@@ -113,3 +115,35 @@ def test_a_study_with_points_of_an_older_version_continues_with_gp(
     points = study.points("str", None)
     assert [point.collapsed for point in points[9:13]] == [None, 2, 0, 0]
     assert [point.infeasible for point in points[9:13]] == pytest.approx([0.04, -0.01, 0.03, -0.01])
+
+
+@pytest.mark.parametrize(
+    ("network", "scope", "empty", "cutting"),
+    [
+        ("mlp", "fc", ["1"], 1),
+        ("resnet-18", "all", ["layer1.0.conv1", "layer1.0.conv2", "layer3.1.conv2"], 0),
+        ("resnet-18", "all", ["conv1"], 1),  # all else has weights, and only biases to pass on
+        ("resnet-18", "all", ["layer2.0.conv2"], 0),  # the shortcut has a convolution
+        ("resnet-18", "all", ["layer2.0.conv2", "layer2.0.downsample.0"], 2),
+        ("resnet-18", "fc", ["layer1.0.conv1"], 0),  # out of scope
+    ],
+)
+def test_only_layers_that_cut_the_input_from_the_output_make_a_network_dead(
+    network: str, scope: str, empty: list[str], cutting: int, make_config: Any
+) -> None:
+    config = make_config("str", None, network=network, scope={"layers": scope})
+    row = Row(
+        **asdict(config.planned),
+        status=Status.VALIDATED,
+        density_layers=json.dumps(dict.fromkeys(empty, 0.0)),
+    )
+    assert _cutting_layers(config, row) == cutting
+
+
+def test_where_paths_cannot_be_followed_empty_layers_in_scope_count(
+    make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Paths, "_is_transparent", False)
+    config = make_config("str", None, network="resnet-18")
+    row = Row(**asdict(config.planned), status=Status.VALIDATED, density_layers='{"conv1": 0, "fc": 0}')
+    assert _cutting_layers(config, row) == 1

@@ -110,9 +110,10 @@ def test_a_dollar_in_markdown_is_no_mathematics() -> None:
 def test_an_error_does_not_reach_the_terminal_with_escape_codes(tmp_path: Path) -> None:
     results = results_of("label").assign(error="\x1b]0;title\x07 \u202eb\rc", status="failed")
     report = reports.build(results, "title")
-    console = Console(file=io.StringIO(), width=200)
+    output = io.StringIO()
+    console = Console(file=output, width=200)
     render.terminal(report, console)
-    assert console.file.getvalue().rstrip().endswith(": U+001B]0;titleU+0007 U+202Eb c")
+    assert output.getvalue().rstrip().endswith(": U+001B]0;titleU+0007 U+202Eb c")
     for text in (render.markdown(report), render.latex(report)):
         assert "U+0007 U+202Eb c" in text
         assert all(line.isprintable() for line in text.split("\n"))

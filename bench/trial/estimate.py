@@ -102,11 +102,12 @@ def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[s
     """
     groups: dict[tuple[str, str, str, str], list[TrialConfig]] = {}
     for trial in trials:
-        task = trial.network.label, trial.dataset.label, str(trial.scope)
-        groups.setdefault((label or trial.method.label, *task), []).append(trial)
+        method, network, dataset = label or trial.method.label, trial.network.label, trial.dataset.label
+        groups.setdefault((method, network, dataset, str(trial.scope)), []).append(trial)
     named: dict[str, list[Estimate]] = {}  # labels hold any text, so two groups may have the same name
-    for (method, *task), group in groups.items():
-        named.setdefault(f"{method} on {', '.join(task)}", []).extend(len(group) * [estimate(group[0])])
+    for (method, network, dataset, scope), group in groups.items():
+        name = f"{method} on {network}, {dataset}, {scope}"
+        named.setdefault(name, []).extend(len(group) * [estimate(group[0])])
     return {name: total(parts) for name, parts in named.items()}
 
 

@@ -54,8 +54,8 @@ class Outcome:
     infeasibility: float = 0.0
     """Density above the limit; 0 or less if the point is feasible."""
     collapsed: int = 0
-    """Largest number of layers without a connection in a network of the point. Such a network is dead, or a
-    part of it is, so the point is infeasible."""
+    """Largest number of layers without connections that make a network of the point dead. The point is then
+    infeasible."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Further values that are stored with the point."""
 
