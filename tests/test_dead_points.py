@@ -86,6 +86,12 @@ def test_where_all_are_dead_or_too_dense_there_is_no_best(
     planned, study, _ = searched([(0.1, 0.0, DEAD), (0.9, 0.05, ALIVE)])
     assert study.best(None) == []
     assert [method.label for method in tuning._best(planned, {"str": study}).methods] == ["str"]
+    tuning._store(planned, {"str": study})
+    points = planned.ledger.points()
+    assert points is not None
+    notes = search_grids(points)[0].notes
+    assert "str: all points failed, are too dense or are dead, so none is compared" in notes
+    assert "str: 1 point has a dead network, whose output is constant; never selected" in notes
 
 
 def test_a_dead_network_is_on_no_front(
