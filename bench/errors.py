@@ -81,6 +81,15 @@ def without_passwords(text: str) -> str:
     return re.sub(r"://[^\s/?#]*@", "://…@", text)
 
 
+def printable(text: str) -> str:
+    """Replace white space by spaces, and other characters that are not printable by their code points.
+
+    >>> printable("a\\x1b[31m\\tb")
+    'aU+001B[31m b'
+    """
+    return "".join(c if c.isprintable() else " " if c.isspace() else f"U+{ord(c):04X}" for c in text)
+
+
 def nearest_of(name: object, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar to a name; None if none is similar.
 

@@ -107,8 +107,9 @@ class NetworkSlimming(MaskedMethod):
     def _slim(self) -> None:
         sizes = [len(self.weights[name]) for name in self.norms]
         ranked = list(self._scales().abs().split(sizes))
-        for scales in ranked:
-            scales[ranking(scales)[0]] = torch.inf  # a norm keeps its best channel, or nothing gets through
+        for name, scales in zip(self.norms, ranked, strict=True):
+            best = ranking(scales, name)[0]
+            scales[best] = torch.inf  # a norm keeps its best channel, or nothing gets through
         order = ranking(torch.cat(ranked))
 
         def channels(number: int) -> dict[str, Tensor]:

@@ -176,11 +176,12 @@ def _ratios(rows: pd.DataFrame, unit: str) -> Numbers:
 
 
 def _by_layer(stored: Iterable[Any]) -> dict[str, Numbers]:
-    """Return the densities of each layer. Each entry is one trial's densities as JSON, or missing."""
+    """Return the known densities of each layer. Each entry is one trial's densities as JSON, or missing."""
     densities: dict[str, list[float]] = {}
     for text in stored:
         for name, density in json.loads(text).items() if isinstance(text, str) else ():
-            densities.setdefault(name, []).append(density)
+            if isinstance(density, int | float):
+                densities.setdefault(name, []).append(density)
     return {name: np.array(values, dtype=float) for name, values in densities.items()}
 
 

@@ -5,11 +5,16 @@ from functools import cache
 
 from pylatexenc.latexencode import UnicodeToLatexEncoder
 
+from switchbench.errors import printable
+
 TEX = {
     "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_", "{": "\\{",
     "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "×": "$\\times$",
     "–": "--", "<": "\\ensuremath{<}", ">": "\\ensuremath{>}", "|": "\\ensuremath{|}",
+    "[": "{[}", "*": "{*}", "-": "{-}", "`": "{`}", "'": "{'}",
 }  # fmt: skip
+"""The last line: ``\\\\`` takes a ``[`` or ``*`` that follows it as its own, and ``--``, ``?``` and ``''``
+are ligatures."""
 COMMANDS = set(
     r"""
     \ensuremath \' \` \^ \" \~ \= \. \H \c \r \u \v \ae \oe \o \l \ss \i \AE \OE \O \L \aa \AA \alpha
@@ -37,7 +42,8 @@ def markdown(text: str) -> str:
     >>> markdown("[a](javascript:x) <b> | *c* _d_ val_loss")
     '\\[a\\](javascript:x) \\<b\\> \\| \\*c\\* \\_d\\_ val_loss'
     """
-    return re.sub(r"[\\`*\[\]<>|~!]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
+    special = r"[\\`*\[\]<>|~!$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"  # $ is mathematics on GitHub
+    return re.sub(special, r"\\\g<0>", printable(" ".join(text.split())))
 
 
 def markdown_line(text: str) -> str:
@@ -55,7 +61,7 @@ def latex(text: str) -> str:
     >>> latex("50 % λ ≤ é 中")
     "50 \\% \\ensuremath{\\lambda} \\ensuremath{\\leq} \\'e U+4E2D"
     """
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return "".join(TEX.get(each) or (each if each.isascii() else _encoded(each)) for each in text)
 
 

@@ -9,6 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from switchbench.errors import printable
 from switchbench.reports import escape
 from switchbench.reports.cells import Report
 from switchbench.reports.tables import Grid, accuracy, contrasts, grids
@@ -109,7 +110,7 @@ def print_grid(grid: Grid, title: str, console: Console) -> None:
 def _problem_lines(report: Report) -> list[str]:
     if not report.problems:
         return []
-    return ["Trials without a measurement:", "", *(f"- {problem}" for problem in report.problems)]
+    return ["Trials without a measurement:", "", *(f"- {printable(problem)}" for problem in report.problems)]
 
 
 def _markdown_row(cells: list[str]) -> str:

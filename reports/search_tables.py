@@ -70,11 +70,12 @@ def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
     for label, own in groups:
         best = own[own["best"]]
         if best.empty and not (own["state"] == PointState.RUNNING).any():
-            lines.append(f"{label}: no point is measured, sparse enough and alive, so none is compared")
+            lines.append(f"{label}: all points failed, are too dense or are dead, so none is compared")
         elif (best["density"] == 0).any():
             lines.append(f"{label}: a best point has no weights left")
         if collapsed := int((own["collapsed"] > 0).sum()):
-            lines.append(f"{label}: {collapsed} points left a layer without connections; none is selected")
+            points = "1 point has" if collapsed == 1 else f"{collapsed} points have"
+            lines.append(f"{label}: {points} a dead network, whose output is constant; never selected")
     return lines
 
 

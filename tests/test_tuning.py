@@ -625,7 +625,7 @@ def test_nothing_is_best_where_nothing_is_sparse_enough(tmp_path: Path) -> None:
     told(driver, 4, density=0.3)
     assert not driver.table()["best"].any()
     (budgets, _) = search_grids(driver.table())
-    assert "str: no point is measured, sparse enough and alive, so none is compared" in budgets.notes
+    assert "str: all points failed, are too dense or are dead, so none is compared" in budgets.notes
     assert [method.label for method in tuning._best(driver.planned, driver.studies).methods] == ["str"]
 
 

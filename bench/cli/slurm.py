@@ -10,16 +10,17 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from switchbench.errors import InputError
+from switchbench.errors import InputError, without_passwords
 from switchbench.spec.comparison import Spec
+from switchbench.store.objects import resolved
 
 OBJECT_STORE_BYTES = 200_000_000
 """Shared memory of a node. Trials do not exchange data through Ray."""
 JOIN_SECONDS = 600
 """How long a job waits until all its nodes have joined the Ray cluster."""
-TIME = re.compile(r"\d+(:\d\d){0,2}|\d+-\d\d?(:\d\d){0,2}")
-GPUS = re.compile(r"(?:[\w.-]+:)?(\d+)")
-NAME = re.compile(r"[\w.,@-]+")
+TIME = re.compile(r"[0-9]{1,6}(:[0-9]{2}){0,2}|[0-9]{1,3}-[0-9]{1,2}(:[0-9]{2}){0,2}")
+GPUS = re.compile(r"(?:[A-Za-z0-9_.-]{1,64}:)?([0-9]{1,4})")
+NAME = re.compile(r"[A-Za-z0-9_.,@-]{1,255}")
 
 START_NODES = """\
 for name in $(scontrol show hostnames "$SLURM_JOB_NODELIST" | grep -vxF "$SLURMD_NODENAME"); do
@@ -30,7 +31,7 @@ run switchbench wait "$address" %{nodes} --seconds %{seconds} || exit
 """
 """Lines for jobs of several nodes."""
 CLEAN_NODES = """\
-    srun --overlap --ntasks-per-node=1 --export=ALL rm -rf "$tmp"
+    timeout 20 srun --overlap --ntasks-per-node=1 --export=ALL rm -rf "$tmp"
 """
 
 
@@ -96,7 +97,7 @@ def script(spec: Spec, job: SlurmJob, command: Sequence[str], folder: Path) -> s
         A bash script for ``sbatch``.
 
     Raises:
-        InputError: No node is large enough for a trial.
+        InputError: No node is large enough for a trial, or trials use none of the GPUs.
     """
     _check_size(spec, job)
     several = job.nodes > 1
@@ -116,9 +117,34 @@ def script(spec: Spec, job: SlurmJob, command: Sequence[str], folder: Path) -> s
     )
 
 
+def check_search(spec: Spec, out: str | None, storage: str | None, warm_start: Path | None) -> None:
+    """Check the options that a search needs or that only a search has.
+
+    Args:
+        spec: The spec, resolved.
+        out: The folder of the results; None: the default.
+        storage: Database of the search's studies, if any.
+        warm_start: Folder of another search, if any.
+
+    Raises:
+        InputError: An option is missing, or has no effect.
+    """
+    if spec.search:
+        if out and not storage and not isinstance(resolved(out), Path):
+            raise InputError(f"--storage: is required with --out {out}, which cannot hold a study")
+        return
+    for option, value in (("--storage", storage), ("--warm-start", warm_start)):
+        if value:
+            message = f"{option} {value}: is for a search, and the spec has no part search"
+            raise InputError(without_passwords(message))
+
+
 def _check_size(spec: Spec, job: SlurmJob) -> None:
-    """Raise InputError if a node of the job cannot hold a trial."""
+    """Raise InputError if a node of the job cannot hold a trial, or has GPUs that no trial uses."""
     trial = spec.resources
+    if job.gpu_count and not trial.gpus:
+        asked = f"--gpus-per-node {job.gpus} asks for GPUs"
+        raise InputError(f"resources.gpus: 0, but {asked}; set resources.gpus")
     if trial.gpus > job.gpu_count:
         raise InputError(f"--gpus-per-node {job.gpus}: a trial needs {trial.gpus:g} GPUs (resources.gpus)")
     if job.cpus and trial.cpus > job.cpus:

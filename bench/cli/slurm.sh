@@ -23,18 +23,24 @@ run() { # a signal interrupts wait, so wait again
     wait "$driver"
 }
 stop() { signal=$1; kill -s "$1" "$driver" 2>/dev/null || exit 75; }
+may_repeat() { # the driver alone was interrupted: something else may do so each time
+    [ -z "$signal" ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 100 ]
+}
 finish() { # end Ray, remove its files, and queue the job again if it was interrupted
     code=$?
     trap '' USR1 TERM
     jobs -p | xargs -r kill 2>/dev/null
-    wait
+    for ((tenths = 0; tenths < 100; tenths++)); do [ -n "$(jobs -pr)" ] || break; sleep 0.1; done
+    jobs -pr | xargs -r kill -9 2>/dev/null # the job itself has no more time
     rm -rf "$tmp"
-%{clean_nodes}    if [[ $code == 75 || $code == 138 ]] && [ "$signal" != TERM ]; then scontrol requeue "$SLURM_JOB_ID"; fi
+%{clean_nodes}    if [[ $code == 75 || $code == 138 ]] && { [ "$signal" = USR1 ] || may_repeat; }; then
+        scontrol requeue "$SLURM_JOB_ID"
+    fi
     exit "$code"
 }
 trap finish EXIT
 trap 'stop USR1' USR1 # from Slurm, before the time limit: write checkpoints, continue in the next job
-trap 'stop TERM' TERM # from scancel: the same, but the job is not queued again
+trap 'stop TERM' TERM # from scancel or a preemption: the same, but the job is not queued again
 
 node --head --port=0 --include-dashboard=false%{client_port} & head=$!
 until [ -s "$tmp/ray/ray_current_cluster" ]; do

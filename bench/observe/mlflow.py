@@ -36,11 +36,14 @@ FAILURES_BEFORE_GIVING_UP = 2
 """Stop sending after this many consecutive failures: then the server is probably down."""
 PATIENCE_SECONDS = 20
 """How long :meth:`Mirror.close` waits without progress."""
+LOCK_SECONDS = 5
+"""How long to wait for another program that has locked an SQLite database."""
 METRIC_BATCH = 1_000
 """MLflow's limit on metrics in one request."""
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line for each run, with a server
 
 
 class Experiment:
@@ -54,7 +57,7 @@ class Experiment:
             uri: MLflow server or database; None: a sqlite file in the ledger's folder.
 
         Raises:
-            InputError: The file of the database is none, or the ledger cannot hold one.
+            InputError: The database cannot be used or made, or the ledger cannot hold one.
             Exception: Whatever MLflow raises.
         """
         from mlflow import MlflowClient
@@ -248,20 +251,31 @@ class Mirror(threading.Thread):
 
 
 def _check_sqlite(uri: str) -> None:
-    """Check that the file of an SQLite database is one, or can be made: MLflow retries for minutes.
+    """Check at once that MLflow can use or make an SQLite database: MLflow itself retries for minutes.
 
     Raises:
-        InputError: It is not.
+        InputError: It cannot.
     """
     if not uri.startswith("sqlite:"):
         return
     from sqlalchemy import make_url
 
     file = make_url(uri).database
+    if not file or file == ":memory:":
+        return
+    path = Path(file).absolute()
+    if not path.exists():  # MLflow makes it, and its folder
+        folder = next(parent for parent in path.parents if parent.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(f"{file}: cannot be made, because {folder} is no folder that can be written")
+        return
     try:
-        with closing(sqlite3.connect(file or ":memory:")) as database:
+        with closing(sqlite3.connect(file, timeout=LOCK_SECONDS)) as database:
             database.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            problem = "another program has locked this database; try again when that has ended"
+            raise InputError(f"{file}: {problem}") from error
         raise InputError(f"{file}: no database that MLflow can use ({error})") from error
 
 

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from switchbench.errors import InputError, explain, unknown
 from switchbench.spec.components import Component, DatasetChoice, MethodChoice, NetworkChoice
@@ -14,6 +23,8 @@ from switchbench.spec.training import LENGTH_KEYS, TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.spec.types import Density, Seed, seeds_from
 
+MEGABYTE = 1_000_000
+
 
 class Resources(BaseModel):
     """Resources of one trial. They are not part of its identity."""
@@ -22,8 +33,19 @@ class Resources(BaseModel):
 
     cpus: int = Field(1, ge=1, description="processor cores, which is also torch's thread count")
     gpus: float = Field(0, ge=0, description="GPUs: a whole number, or a fraction of one to share it")
-    memory: ByteSize | None = Field(None, description="memory that is set aside for it: bytes, or as in 4GB")
+    memory: ByteSize | None = Field(None, description="memory that is set aside for it, as in 4GB")
     minutes: float | None = Field(None, gt=0, description="time limit; a longer trial counts as failed")
+
+    @field_validator("memory", mode="wrap")
+    @classmethod
+    def _at_least_a_megabyte(cls, memory: Any, parse: ValidatorFunctionWrapHandler) -> ByteSize | None:
+        try:
+            size: ByteSize | None = parse(memory)
+        except ValidationError:
+            size = ByteSize(0)
+        if isinstance(memory, bool) or (size is not None and size < MEGABYTE):
+            raise ValueError(f'{memory!r} should be a size of at least 1 MB, with its unit, such as "4GB"')
+        return size
 
     @field_validator("gpus")
     @classmethod

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
 
@@ -102,6 +103,18 @@ class TrialConfig(BaseModel):
         other = TrialConfig.model_construct(_fields_set=self.model_fields_set, **fields)
         other.__dict__ |= {"_shared_identity": self._shared_identity, "_any_start": self._any_start}
         return other
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the config without what was derived from its fields, such as its id, and change fields.
+
+        Args:
+            update: New values of fields. They are not validated.
+            deep: Whether the values of the fields are copied too.
+        """
+        copied = super().model_copy(deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields:
+            del copied.__dict__[name]
+        return super(TrialConfig, copied).model_copy(update=update)
 
     def with_data(self, identity: dict[str, Any]) -> Self:
         """Set what the data set contributes to the id, and return this trial.

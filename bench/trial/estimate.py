@@ -100,11 +100,15 @@ def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[s
         MissingData: As :func:`estimate`.
         InputError: As :func:`estimate`.
     """
-    groups: dict[str, list[TrialConfig]] = {}
+    groups: dict[tuple[str, str, str, str], list[TrialConfig]] = {}
     for trial in trials:
-        task = f"{trial.network.label}, {trial.dataset.label}, {trial.scope}"
-        groups.setdefault(f"{label or trial.method.label} on {task}", []).append(trial)
-    return {name: total(len(group) * [estimate(group[0])]) for name, group in groups.items()}
+        method, network, dataset = label or trial.method.label, trial.network.label, trial.dataset.label
+        groups.setdefault((method, network, dataset, str(trial.scope)), []).append(trial)
+    named: dict[str, list[Estimate]] = {}  # labels hold any text, so two groups may have the same name
+    for (method, network, dataset, scope), group in groups.items():
+        name = f"{method} on {network}, {dataset}, {scope}"
+        named.setdefault(name, []).extend(len(group) * [estimate(group[0])])
+    return {name: total(parts) for name, parts in named.items()}
 
 
 @cache

@@ -3,14 +3,19 @@
 import json
 import math
 import sys
+from contextlib import suppress
 from statistics import fmean
 from typing import Any
 
+import torch
+
 from switchbench.cluster.points import Point
 from switchbench.errors import InputError
+from switchbench.methods.parts.paths import Paths
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search_tables import in_words
 from switchbench.row import PointState, Row, Status
+from switchbench.spec.trial import TrialConfig
 from switchbench.tuning.plan import SearchPlan
 from switchbench.tuning.pruning import PointPruner
 from switchbench.tuning.study import Outcome, Study
@@ -80,7 +85,7 @@ class StudySource:
         best = study.best(1) if len(names) == 1 else []
         result = in_words(names, outcome.values) or outcome.attributes.get("error", "")
         result += " (above the target density)" if outcome.infeasibility > 0 else ""
-        result += " (a layer has no connection left)" if outcome.collapsed else ""
+        result += " (the network is dead)" if outcome.collapsed else ""
         best_result = in_words(names, best[0].values) if best else ""
         self.display.point_finished(point.study, point.number, result, best_result)
 
@@ -137,10 +142,33 @@ class StudySource:
             return Outcome(PointState.FAILED, attributes=attributes | {"error": error})
         values = [means[name] for name in config.objectives]
         infeasibility = planned.infeasibility(means["density"], point.study)
-        collapsed = max(_collapsed_layers(row) for row in rows)
+        collapsed = max(_cutting_layers(point.trials[0], row) for row in rows)
         return Outcome(PointState.COMPLETE, values, infeasibility, collapsed, attributes)
 
 
-def _collapsed_layers(row: Row) -> int:
-    """Count the layers in which no connection is left."""
-    return sum(density == 0 for density in json.loads(row.density_layers or "{}").values())
+def _cutting_layers(trial: TrialConfig, row: Row) -> int:
+    """Return the number of layers without connections if they make the network dead, else 0.
+
+    A network is dead if no path leads around these layers from its input to its output, which is then a
+    constant. The row says which layers are empty, and the trial's network how they are connected: an empty
+    branch of a residual network is bypassed, an empty layer of a chain is not. A layer that is not empty is
+    taken as whole, so a network that is dead for a finer reason is not found. If the paths of a network
+    cannot be followed, every empty layer in scope counts.
+
+    Args:
+        trial: Any trial of the point.
+        row: The row of a trial of the point.
+    """
+    densities = json.loads(row.density_layers or "{}")
+    empty = {name for name, density in densities.items() if density == 0}
+    if not empty:
+        return 0
+    facts = trial.dataset.facts()
+    with torch.random.fork_rng(devices=[]):
+        network = trial.network.build(facts.shape, facts.classes)
+    alive = None
+    with suppress(Exception):  # a network of a plug-in may raise anything when its weights are replaced
+        alive = Paths(network, torch.zeros(1, *facts.shape)).reach_the_output_without(empty)
+    if alive is None:
+        return len(empty & trial.scope.of(network).keys())
+    return 0 if alive else len(empty)

@@ -25,13 +25,21 @@ class StudyStorage:
         return self.url is not None
 
     def open(self) -> "BaseStorage":
-        """Open the storage. Raises InputError if the journal is broken or the database does not answer."""
+        """Open the storage.
+
+        Raises:
+            InputError: The journal cannot be opened or is broken, or the database does not answer.
+        """
         from optuna.storages import JournalStorage, RDBStorage
         from optuna.storages.journal import JournalFileBackend
 
         if self.url is None:
             try:
                 return JournalStorage(JournalFileBackend(self.journal))
+            except OSError as error:
+                if Path(self.journal).is_dir():
+                    raise self._broken_journal(type(error).__name__) from error
+                raise InputError(f"{self.journal}: cannot be opened: {error.strerror or error}") from error
             except Exception as error:  # Optuna replays every line, which may be anything
                 raise self._broken_journal(type(error).__name__) from error
         try:

@@ -36,9 +36,12 @@ a minute, it reclaims the points. Clocks of machines differ, so times in the dat
 WITHDRAWN = "withdrawn"
 """Marks points that never ran: their values were invalid, or another driver took the last point."""
 CONSTRAINT = "density"
-"""Name of Optuna's constraint: the density of a point above its limit."""
+"""Name of Optuna's only constraint: the larger of the two attributes below. Samplers need the same
+constraints for all points of a study, so a stored study cannot get a second one."""
+INFEASIBLE = "infeasible"
+"""Attribute of a point: its density above the limit."""
 COLLAPSED = "collapsed"
-"""Name of another constraint: the number of layers in which no connection is left."""
+"""Attribute of a point: the number of layers without a connection that make a network of the point dead."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Outcome:
     infeasibility: float = 0.0
     """Density above the limit; 0 or less if the point is feasible."""
     collapsed: int = 0
-    """Largest number of layers without a connection in a network of the point. Such a network is dead, or a
-    part of it is, so the point is infeasible."""
+    """Largest number of layers without connections that make a network of the point dead. The point is then
+    infeasible."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Further values that are stored with the point."""
 
@@ -192,8 +195,9 @@ class Study:
         for key, value in outcome.attributes.items():
             trial.set_user_attr(key, value)
         if outcome.state == PointState.COMPLETE and all(map(math.isfinite, outcome.values)):
-            trial.set_constraint(CONSTRAINT, outcome.infeasibility)
-            trial.set_constraint(COLLAPSED, outcome.collapsed)
+            trial.set_user_attr(INFEASIBLE, outcome.infeasibility)
+            trial.set_user_attr(COLLAPSED, outcome.collapsed)
+            trial.set_constraint(CONSTRAINT, max(outcome.infeasibility, outcome.collapsed))
             self._finish(trial, TrialState.COMPLETE, outcome.values)
         else:
             pruned = outcome.state == PointState.PRUNED
@@ -247,8 +251,8 @@ class Study:
                 distributions=json.dumps(
                     {name: distribution_to_json(kind) for name, kind in trial.distributions.items()}
                 ),
-                infeasible=trial.constraints.get(CONSTRAINT),
-                collapsed=_whole(trial.constraints.get(COLLAPSED)),
+                infeasible=trial.user_attrs.get(INFEASIBLE, trial.constraints.get(CONSTRAINT)),
+                collapsed=trial.user_attrs.get(COLLAPSED),
                 density=trial.user_attrs.get("density"),
                 val_accuracy=trial.user_attrs.get("val_accuracy"),
                 steps=trial.user_attrs.get("steps"),
@@ -297,12 +301,9 @@ class Study:
 
 
 def _is_feasible(trial: FrozenTrial) -> bool:
-    """Tell whether a point satisfies its constraints. Older points have no constraint of collapsed layers."""
+    """Return whether a point satisfies the constraint, and has weights left: the constraint of older
+    points is the density alone."""
     return all(value <= 0 for value in trial.constraints.values()) and trial.user_attrs.get("density") != 0
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:

@@ -4,6 +4,7 @@ A mask is a 0/1 tensor of the weight's shape and dtype. Scores and masks are dic
 name. Higher scores are kept.
 """
 
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,7 +34,9 @@ def keep_top(scores: Tensors, keep: int | dict[str, int]) -> Tensors:
     {'a': tensor([0., 1.]), 'b': tensor([1., 0.])}
     """
     if isinstance(keep, dict):
-        return {name: _top(score.flatten(), keep[name]).view_as(score) for name, score in scores.items()}
+        return {
+            name: _top(score.flatten(), keep[name], name).view_as(score) for name, score in scores.items()
+        }
     return split(_top(flat(scores), keep), scores)
 
 
@@ -65,34 +68,45 @@ def split(vector: Tensor, like: Mapping[str, Tensor]) -> Tensors:
     return {name: part.view_as(tensor) for (name, tensor), part in zip(like.items(), parts, strict=True)}
 
 
-def tie_breaker() -> torch.Generator:
+def tie_breaker(*choice: str | int) -> torch.Generator:
     """Return a generator that chooses among equal scores.
 
-    It is seeded like torch's default generator, which a trial seeds for its method and its training, and it
-    draws nothing from that one: what has no ties is not changed.
+    Its seed follows from that of torch's default generator, which a trial seeds for its method and its
+    training. It draws nothing from that one: what has no ties is not changed. Nor does it have a state that a
+    checkpoint would have to hold: the same choice, made again, has the same result.
+
+    Args:
+        choice: What tells one choice from others, such as the name of a layer and sizes.
     """
-    return torch.Generator().manual_seed(torch.initial_seed())
+    text = " ".join(map(str, (torch.initial_seed(), *choice)))
+    digest = hashlib.sha256(text.encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def ranking(scores: Tensor) -> Tensor:
+def ranking(scores: Tensor, layer: str = "") -> Tensor:
     """Return the positions of scores (n,) from high to low; equal scores are in random order.
+
+    Args:
+        scores: The scores.
+        layer: Name of their layer, so that layers of one size differ; empty: scores of several layers.
 
     >>> ranking(torch.tensor([1.0, 3.0, 2.0]))
     tensor([1, 2, 0])
     """
-    shuffled = torch.randperm(len(scores), generator=tie_breaker()).to(scores.device)
+    shuffled = torch.randperm(len(scores), generator=tie_breaker(layer, len(scores))).to(scores.device)
     return shuffled[scores[shuffled].argsort(descending=True, stable=True)]
 
 
-def _some(positions: Tensor, number: int) -> Tensor:
-    """Return so many of the positions, drawn at random unless all are wanted."""
+def _some(positions: Tensor, number: int, layer: str) -> Tensor:
+    """Return so many of the positions in a layer, drawn at random unless all are wanted."""
     if number == len(positions):
         return positions
-    drawn = torch.randperm(len(positions), generator=tie_breaker())[:number]
+    generator = tie_breaker(layer, len(positions), number)
+    drawn = torch.randperm(len(positions), generator=generator)[:number]
     return positions[drawn.to(positions.device)]
 
 
-def _top(scores: Tensor, keep: int) -> Tensor:
+def _top(scores: Tensor, keep: int, layer: str = "") -> Tensor:
     number = scores.numel()
     if not 0 <= keep <= number:
         raise ValueError(f"cannot keep {keep} of {number} entries")
@@ -103,12 +117,12 @@ def _top(scores: Tensor, keep: int) -> Tensor:
     if scores.device.type != "cpu":
         lowest = scores.kthvalue(number - keep + 1).values  # the lowest score that stays
         chosen, ties = scores > lowest, (scores == lowest).nonzero()[:, 0]
-        chosen[_some(ties, keep - int(chosen.sum()))] = True
+        chosen[_some(ties, keep - int(chosen.sum()), layer)] = True
         return chosen.to(scores.dtype)
     # numpy finds the lowest score that stays ten times faster than torch does on a CPU
     values = scores.numpy()
     bound = np.partition(values, number - keep)[number - keep]
     above = values > bound
     ties = torch.from_numpy(np.flatnonzero(values == bound))
-    above[_some(ties, keep - int(np.count_nonzero(above))).numpy()] = True
+    above[_some(ties, keep - int(np.count_nonzero(above)), layer).numpy()] = True
     return torch.from_numpy(above.astype(values.dtype))

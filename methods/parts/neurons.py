@@ -43,8 +43,8 @@ def select_units(
     {'layer': tensor([[0., 1., 0., 1.]])}
     """
     ranked = {name: score.clone() for name, score in scores.items()}
-    for score in ranked.values():
-        score[ranking(score)[0]] = torch.inf
+    for name, score in ranked.items():
+        score[ranking(score, name)[0]] = torch.inf
     order = ranking(torch.cat(list(ranked.values())))
     sizes = [len(score) for score in ranked.values()]
 

@@ -1,7 +1,7 @@
 """Paths: which connections lead from a network's input to its output through masked layers."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 import torch
@@ -59,15 +59,44 @@ class Paths(Constant):
         flow = self._flow(masks, silent or {})
         return {name: mask * (flow[name] > 0).to(mask.dtype) for name, mask in masks.items()}
 
+    def reach_the_output_without(self, empty: Collection[str]) -> bool | None:
+        """Return whether a path leads from the input to the output around layers that have no connections.
+
+        Args:
+            empty: Names of these layers. All others have all their connections.
+
+        Returns:
+            Whether the output depends on the input; None if paths cannot be followed.
+        """
+        whole = self._whole()
+        if not self._is_transparent or not self._carry(whole):
+            return None
+        return self._carry({name: mask * (name not in empty) for name, mask in whole.items()})
+
+    def _carry(self, masks: Tensors) -> bool:
+        """Return whether a signal from the input alone, without biases, gets to the output."""
+        parameters = self.network.named_parameters()
+        biases = {name: torch.zeros_like(p) for name, p in parameters if name.endswith("bias")}
+        flow = self._flow(masks, biases)
+        return any(bool((flow[name] * mask > 0).any()) for name, mask in masks.items())
+
+    def _whole(self) -> Tensors:
+        """Return the masks of a network with all its connections."""
+        layers = {n: m for n, m in self.network.named_modules() if isinstance(m, PRUNABLE)}
+        return {name: torch.ones_like(layer.get_parameter("weight")) for name, layer in layers.items()}
+
     @cached_property
     def _can_be_followed(self) -> bool:
+        if not self._is_transparent:
+            return False
+        return all(bool((flow > 0).all()) for flow in self._flow(self._whole(), {}).values())
+
+    @cached_property
+    def _is_transparent(self) -> bool:
         leaves = [module for module in self.network.modules() if not [*module.children()]]
         norms = [leaf for leaf in leaves if isinstance(leaf, NORMS)]
-        if not all(isinstance(leaf, TRANSPARENT) for leaf in leaves) or not all(n.affine for n in norms):
-            return False  # a norm without a shift makes a signal of its running mean
-        layers = {n: m for n, m in self.network.named_modules() if isinstance(m, PRUNABLE)}
-        whole = {name: torch.ones_like(layer.get_parameter("weight")) for name, layer in layers.items()}
-        return all(bool((flow > 0).all()) for flow in self._flow(whole, {}).values())
+        # a norm without a shift makes a signal of its running mean
+        return all(isinstance(leaf, TRANSPARENT) for leaf in leaves) and all(norm.affine for norm in norms)
 
     @torch.enable_grad()
     def _flow(self, masks: Tensors, silent: Mapping[str, Tensor]) -> Tensors:
@@ -89,7 +118,8 @@ class Paths(Constant):
         finally:
             for handle in handles:
                 handle.remove()
-        return dict(zip(masks, torch.autograd.grad(total, list(scaled.values())), strict=True))
+        flow = torch.autograd.grad(total, list(scaled.values()), materialize_grads=True)
+        return dict(zip(masks, flow, strict=True))
 
     def remove_dead(self, layers: Layers) -> None:
         """Set every weight that lies on no path to zero, in plain layers."""

@@ -116,13 +116,13 @@ class NM(Pattern):
 
     def select(self, scores: Tensors, weights: Mapping[str, Tensor], density: float) -> Tensors:
         keep = max(self.n, round(density * self.m))
-        return {name: _left(self._mask(score, keep), score) for name, score in scores.items()}
+        return {name: _left(self._mask(score, keep, name), score) for name, score in scores.items()}
 
-    def _mask(self, score: Tensor, keep: int) -> Tensor:
+    def _mask(self, score: Tensor, keep: int, layer: str) -> Tensor:
         last = score.movedim(1, -1)
         inputs = last.shape[-1]
         groups = F.pad(last, (0, -inputs % self.m), value=-torch.inf).unflatten(-1, (-1, self.m))
-        mask = torch.zeros_like(groups).scatter_(-1, _highest(groups, keep), 1)
+        mask = torch.zeros_like(groups).scatter_(-1, _highest(groups, keep, layer), 1)
         return mask.flatten(-2)[..., :inputs].movedim(-1, 1)
 
 
@@ -155,10 +155,10 @@ class Block(Pattern):
             chosen = _fitting(torch.cat([*worth.values()]), torch.cat([*sizes.values()]), keep)
             parts = dict(zip(worth, chosen.split([len(score) for score in worth.values()]), strict=True))
         else:
-            parts = {name: _fitting(worth[name], sizes[name], keep[name]) for name in worth}
+            parts = {name: _fitting(worth[name], sizes[name], keep[name], name) for name in worth}
         if not any(part.any() for part in parts.values()):
             best = max(worth, key=lambda name: worth[name].max())
-            parts[best][ranking(worth[best])[0]] = 1
+            parts[best][ranking(worth[best], best)[0]] = 1
         return {name: _left(self._expand(parts[name], score), score) for name, score in scores.items()}
 
     def _cut(self, score: Tensor) -> Tensor:
@@ -214,7 +214,7 @@ def _left(mask: Tensor, score: Tensor) -> Tensor:
     return mask * (score > -torch.inf)
 
 
-def _highest(groups: Tensor, keep: int) -> Tensor:
+def _highest(groups: Tensor, keep: int, layer: str) -> Tensor:
     """Return the positions of the highest entries of the last dimension; ties are broken at random."""
     if keep == groups.shape[-1]:
         return groups.topk(keep, dim=-1).indices
@@ -222,7 +222,8 @@ def _highest(groups: Tensor, keep: int) -> Tensor:
     last, next_ = values[..., keep - 1], values[..., keep]
     if not ((last == next_) & (last > -torch.inf)).any():
         return indices[..., :keep]
-    shuffled = torch.rand(groups.shape, generator=tie_breaker()).argsort(-1).to(groups.device)
+    generator = tie_breaker(layer, groups.numel(), keep)
+    shuffled = torch.rand(groups.shape, generator=generator).argsort(-1).to(groups.device)
     order = groups.gather(-1, shuffled).argsort(dim=-1, descending=True, stable=True)[..., :keep]
     return shuffled.gather(-1, order)
 
@@ -235,8 +236,8 @@ def _mean_left(groups: Tensor) -> Tensor:
     return (total / count.clamp_min(1)).masked_fill(count == 0, -torch.inf)
 
 
-def _fitting(worth: Tensor, sizes: Tensor, budget: int) -> Tensor:
+def _fitting(worth: Tensor, sizes: Tensor, budget: int, layer: str = "") -> Tensor:
     """Choose the blocks of the highest worth that fit into a budget of connections."""
-    order = ranking(worth)
+    order = ranking(worth, layer)
     fits = sizes[order].cumsum(0) <= budget
     return torch.zeros_like(worth).index_copy_(0, order, fits.to(worth.dtype))
