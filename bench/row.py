@@ -273,7 +273,7 @@ class PointRow(Stored):
     infeasible: float | None = None
     """Density above the allowed density; the point is feasible if this is at most 0."""
     collapsed: int | None = None
-    """Largest number of layers without a connection in a network of the point; feasible points have none."""
+    """Largest number of empty layers that make a network of the point dead; feasible points have none."""
     density: float | None = None
     val_accuracy: float | None = None
     steps: int | None = None

@@ -18,6 +18,8 @@ from switchbench import datasets
 @datasets.register("meeting")
 def meeting(folder):
     \"\"\"Digits, once eight trials have arrived.\"\"\"
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        return datasets.load("digits")  # the driver looks at the data as well
     place = Path(os.environ["MEETING"])
     (place / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     deadline = time.monotonic() + 300
