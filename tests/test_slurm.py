@@ -296,15 +296,16 @@ def test_a_job_on_two_nodes(stubbed: Slurm, printed: Print) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "requeued"), [(signal.SIGUSR1, ["scontrol requeue 910002"]), (signal.SIGTERM, [])]
+    ("sent", "job_id", "requeued"),
+    [(signal.SIGUSR1, 910002, ["scontrol requeue 910002"]), (signal.SIGTERM, 910012, [])],
 )
 def test_an_interrupted_job_is_queued_again_unless_it_was_cancelled(
-    sent: signal.Signals, requeued: list[str], stubbed: Slurm, printed: Print
+    sent: signal.Signals, job_id: int, requeued: list[str], stubbed: Slurm, printed: Print
 ) -> None:
-    job = stubbed.submit(printed(), 910002)
+    job = stubbed.submit(printed(), job_id)
     stubbed.wait_for("running")
     os.kill(job.pid, sent)
-    assert finished(job, 910002)[0] == 75
+    assert finished(job, job_id)[0] == 75
     assert [line for line in stubbed.called() if "requeue" in line] == requeued
 
 
@@ -318,14 +319,14 @@ def test_a_job_that_is_interrupted_before_its_nodes_have_joined_is_queued_again(
     assert stubbed.called()[-1] == "scontrol requeue 910007"
 
 
-@pytest.mark.parametrize(("restarts", "requeued"), [("99", 1), ("100", 0)])
+@pytest.mark.parametrize(("restarts", "job_id", "requeued"), [("99", 910008, 1), ("100", 910018, 0)])
 def test_a_job_that_ends_without_a_signal_is_not_queued_again_for_ever(
-    restarts: str, requeued: int, stubbed: Slurm, printed: Print, monkeypatch: pytest.MonkeyPatch
+    restarts: str, job_id: int, requeued: int, stubbed: Slurm, printed: Print, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
-    job = stubbed.submit(printed(), 910008, CODE="75")
-    assert finished(job, 910008)[0] == 75
-    assert stubbed.called().count("scontrol requeue 910008") == requeued
+    job = stubbed.submit(printed(), job_id, CODE="75")
+    assert finished(job, job_id)[0] == 75
+    assert stubbed.called().count(f"scontrol requeue {job_id}") == requeued
 
 
 def test_cleaning_takes_a_limited_time(stubbed: Slurm, printed: Print) -> None:

@@ -23,6 +23,7 @@ BEAT_SECONDS = 5.0
 """A driver writes its lease in an object store again after this time."""
 SETTLE_SECONDS = 1.0
 """How long a driver waits to see whether another one has taken the lease at the same moment."""
+READ_ATTEMPTS = 3
 BEATS_UNTIL_FREE = 4
 """A lease that did not change for so many beats belongs to a process that has ended."""
 
@@ -132,9 +133,10 @@ def _write(path: ObjectPath, driver: str, count: int) -> None:
 def _owner(path: ObjectPath) -> str | None:
     """Return the driver that a lease names; None if there is no lease, or another content."""
     try:
-        return str(json.loads(_read(path) or b"{}").get("driver"))
+        driver = json.loads(_read(path) or b"{}").get("driver")
     except (ValueError, AttributeError):
         return None
+    return driver if isinstance(driver, str) else None
 
 
 def _is_abandoned(path: ObjectPath) -> bool:
@@ -149,7 +151,13 @@ def _is_abandoned(path: ObjectPath) -> bool:
 
 
 def _read(path: ObjectPath) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
+    for attempt in range(READ_ATTEMPTS):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError:  # it may be written at this moment
+            if attempt + 1 == READ_ATTEMPTS:
+                raise
+            time.sleep(BEAT_SECONDS / 10)
+    return None
