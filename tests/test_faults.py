@@ -8,9 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+import pyarrow.parquet
 import pytest
 
 import switchbench
@@ -42,10 +45,21 @@ def command(folder: Path, *extra: str) -> list[str]:
     return [*run, "--mlflow-uri", "none", *extra]
 
 
-def start_until(rows: int, folder: Path, *extra: str) -> subprocess.Popen[str]:
+TOKEN = "e5" * 32
+
+
+def with_token() -> dict[str, str]:
+    """Environment of a run whose Ray cluster admits nobody without the token."""
+    return os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+
+
+def start_until(
+    rows: int, folder: Path, *extra: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start a run and return when so many rows are in the ledger."""
     process = subprocess.Popen(
         command(folder, *extra),
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -63,14 +77,35 @@ def stamps(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (folder / "out" / "trials").glob("*.parquet")}
 
 
+def listening(session: int) -> set[str]:
+    """The addresses at which the processes of a session accept connections."""
+    addresses = set()
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == session:
+                connections = process.net_connections("inet")
+                addresses |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    return {address.removeprefix("::ffff:") for address in addresses}  # IPv4 through an IPv6 socket
+
+
+def contents(folder: Path) -> str:
+    """All that the files of a folder hold, Parquet tables unpacked."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    tables = [path for path in files if path.suffix == ".parquet"]
+    raw = b"".join(path.read_bytes() for path in files).decode("latin-1")
+    return raw + str([pyarrow.parquet.read_table(path).to_pylist() for path in tables])
+
+
 def finish(folder: Path, *extra: str) -> None:
     done = subprocess.run(command(folder, *extra), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_interrupted_killed_and_run_again(tmp_path: Path) -> None:
-    """Ctrl-C says how to go on, kill -9 says nothing, and the same command runs what is left and no more."""
-    process = start_until(2, tmp_path)
+    """Ctrl-C says how to go on, kill -9 says nothing, and the same command runs what is left and no more. Only
+    this machine reaches its Ray cluster, whose token is in no file."""
+    process = start_until(2, tmp_path, environment=with_token())
+    assert listening(process.pid) == {"127.0.0.1"}
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -78,6 +113,7 @@ def test_interrupted_killed_and_run_again(tmp_path: Path) -> None:
     assert last.startswith("switchbench: stopped: ")
     assert last.endswith("run the same command again to continue")
     assert "Traceback" not in output
+    assert TOKEN not in output + contents(tmp_path)
     interrupted = stamps(tmp_path)
     process = start_until(len(interrupted) + 3, tmp_path)
     process.kill()

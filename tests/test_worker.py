@@ -4,6 +4,8 @@ import errno
 import io
 import json
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,3 +150,27 @@ def test_memory_does_not_grow_with_the_number_of_trials(tmp_path: Path, spec: di
         assert execute(config, job)["status"] == "ok"
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     assert peaks[-1] - peaks[2] < 40, peaks  # a copy of the images per trial would be 180
+
+
+HANG_THAT_HOLDS_PYTHONS_LOCK = """
+import ctypes, sys
+from pathlib import Path
+from switchbench.cluster import worker
+from switchbench.spec import file as specs
+from switchbench.spec.comparison import Resources
+
+worker.LOCKED_SECONDS = 1.0
+worker.run_trial = lambda *_, **__: ctypes.PyDLL(None).sleep(600)  # keeps the lock, as CDLL does not
+folder = Path(sys.argv[1])
+trial = specs.load(folder / "spec.yaml").trials()[0]
+worker.execute(trial, worker.Job(folder, folder, Resources(minutes=0.01), "one"))
+"""
+
+
+def test_a_hang_that_holds_pythons_lock_ends_its_process(tmp_path: Path, spec: dict[str, Any]) -> None:
+    _, plan = prepare(tmp_path, spec)
+    command = [sys.executable, "-c", HANG_THAT_HOLDS_PYTHONS_LOCK, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr  # the watchdog's line, followed by where each thread was
+    assert Ledger(tmp_path).row(plan[0].trial_id) is None  # nobody could write one: the driver does

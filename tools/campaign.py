@@ -24,6 +24,8 @@ from pathlib import Path
 os.environ["RAY_AUTH_MODE"] = "disabled"  # the clusters listen on this machine, and write no token
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
+import psutil
+
 import switchbench
 from switchbench.observe.mlflow import ID_TAG
 from switchbench.row import Row
@@ -241,15 +243,13 @@ def _campaign(seed: int, folder: Path, expected: dict[str, Row]) -> Counter[str]
 
 
 def _processes(mark: str) -> dict[int, str]:
-    """Return the processes of a campaign but this one: names by id."""
+    """Return the processes of a campaign but this one: command lines by id."""
     found = {}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and int(process.name) != os.getpid():
-            try:
-                if f"{MARK}={mark}".encode() in (process / "environ").read_bytes().split(b"\0"):
-                    found[int(process.name)] = (process / "cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue  # it has ended by now, or is not ours
+    for process in psutil.process_iter():
+        # It may have ended by now, or belong to another user.
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found[process.pid] = " ".join(process.cmdline())
     return found
 
 
