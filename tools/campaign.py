@@ -45,8 +45,8 @@ KINDS = ("worker", "node", "driver", "driver, politely", "MLflow server")
 NODES = 3
 LIMIT_SECONDS = 1_200
 """A campaign that takes longer hangs."""
-MARK = "SWITCHBENCH_CAMPAIGN"
-"""Environment variable that all processes of a campaign inherit."""
+WORKER = "ray::ResourceTrainable"
+"""How Ray calls the processes that run trials."""
 BITS = ("test_loss", "val_loss", "test_accuracy", "density_layers", "steps", "status")
 
 
@@ -56,8 +56,9 @@ class Campaign:
     def __init__(self, seed: int, folder: Path) -> None:
         from ray.cluster_utils import Cluster
 
-        self.random, self.folder, self.mark = random.Random(seed), folder, str(folder)
-        os.environ[MARK] = self.mark
+        self.random, self.folder = random.Random(seed), folder
+        self.started: set[psutil.Process] = set()
+        """Every process that was seen below this one. Orphans are found again only so."""
         (folder / "campaign.yaml").write_text(SPEC)
         self.ledger = Ledger(folder / "out")
         self.faults: Counter[str] = Counter()
@@ -86,8 +87,8 @@ class Campaign:
                 self.mlflow = self._start_mlflow()
             if time.monotonic() > next_fault:
                 self._fault()
-                next_fault = time.monotonic() + self.random.uniform(8, 35)
-            time.sleep(0.1)
+                next_fault = time.monotonic() + self.random.uniform(5, 25)
+            time.sleep(0.2)
         return False
 
     def trials(self) -> list[TrialConfig]:
@@ -96,16 +97,16 @@ class Campaign:
 
     def close(self) -> int:
         """End everything. Return the number of processes that are left."""
-        for process in (self.driver, self.mlflow):
-            _end(process)
+        for own in (self.driver, self.mlflow):
+            _end(own)
         self.cluster.shutdown()
         deadline = time.monotonic() + 20
-        while _processes(self.mark) and time.monotonic() < deadline:
+        while self._processes() and time.monotonic() < deadline:
             time.sleep(0.2)
-        left = _processes(self.mark)
-        for pid, name in left.items():
-            print("left:", pid, name[:150], file=sys.stderr)
-            os.kill(pid, signal.SIGKILL)
+        left = self._processes()
+        for process, name in left.items():
+            print("left:", process.pid, name[:150], file=sys.stderr)
+            process.kill()
         return len(left)
 
     def mlflow_runs(self) -> Counter[str]:
@@ -126,8 +127,22 @@ class Campaign:
         runs = client.search_runs([experiment.experiment_id], max_results=1_000)
         return Counter(run.data.tags[ID_TAG] for run in runs if run.data.tags.get(ID_TAG) != "report")
 
+    def _processes(self) -> dict[psutil.Process, str]:
+        """Return the processes of the campaign that are alive, with their command lines.
+
+        The environment does not mark them: workers of Ray overwrite it with their titles.
+        """
+        self.started.update(psutil.Process().children(recursive=True))
+        alive = {}
+        for process in self.started:
+            with suppress(psutil.Error):  # it ends at this moment
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    alive[process] = " ".join(process.cmdline())
+        return alive
+
     def _look(self) -> None:
-        """Note when rows appear, and which are written a second time."""
+        """Note which processes there are, when rows appear, and which are written a second time."""
+        self._processes()
         folder = self.folder / "out" / "trials"
         for file in folder.glob("*.parquet") if folder.exists() else ():
             stamp = file.stat().st_mtime_ns
@@ -137,10 +152,10 @@ class Campaign:
     def _fault(self) -> None:
         kind = self.random.choice(KINDS)
         if kind == "worker":
-            workers = [pid for pid, name in _processes(self.mark).items() if "ray::TrialActor" in name]
+            workers = [each for each, name in self._processes().items() if WORKER in name]
             if not workers:
                 return
-            os.kill(self.random.choice(workers), signal.SIGKILL)
+            self.random.choice(workers).kill()
         elif kind == "node":
             self.cluster.remove_node(self.nodes.pop(self.random.randrange(NODES)), allow_graceful=False)
             self.nodes.append(self.cluster.add_node(num_cpus=1))
@@ -149,11 +164,11 @@ class Campaign:
                 return
             _end(self.mlflow)
         else:
-            if kind == "driver":
-                family = [pid for pid, name in _processes(self.mark).items() if "switchbench run" in name]
-                os.kill(
-                    self.random.choice(family or [self.driver.pid]), signal.SIGKILL
-                )  # driver, or its parent
+            drivers = [each for each, name in self._processes().items() if "switchbench run" in name]
+            if not drivers:  # the last one has ended
+                return
+            if kind == "driver":  # or the parent that watches it
+                self.random.choice(drivers).kill()
             else:
                 self.driver.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):  # then the campaign hangs, which is counted
@@ -240,17 +255,6 @@ def _campaign(seed: int, folder: Path, expected: dict[str, Row]) -> Counter[str]
         if found.total():
             shutil.copy(folder / "driver.log", Path(tempfile.gettempdir()) / f"campaign-{seed}.log")
     return found + campaign.faults + Counter({"seconds": round(time.monotonic() - started)})
-
-
-def _processes(mark: str) -> dict[int, str]:
-    """Return the processes of a campaign but this one: command lines by id."""
-    found = {}
-    for process in psutil.process_iter():
-        # It may have ended by now, or belong to another user.
-        with suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found[process.pid] = " ".join(process.cmdline())
-    return found
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
