@@ -141,6 +141,12 @@ def test_changed_text_is_a_spec_or_one_line(tmp_path: Path, data: st.DataObject)
     check_text(tmp_path / "spec.yaml", data)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_spec_may_use_an_anchor_again() -> None:
+    text = b"first: [&a 1, *a]\nsecond: [&a 2, *a]\n"
+    assert specs.read_plain(text, "x.yaml") == {"first": [1, 1], "second": [2, 2]}
+
+
 @pytest.mark.slow  # above with few examples
 @MANY
 @given(raw=changed_specs())

@@ -23,6 +23,7 @@ from pathlib import Path
 
 os.environ["RAY_AUTH_MODE"] = "disabled"  # the clusters listen on this machine, and write no token
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven processes that nothing here uses
 
 import psutil
 

@@ -3,6 +3,7 @@
 import copy
 import difflib
 import io
+import warnings
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Literal, overload
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 
 from switchbench.errors import InputError, explain
 from switchbench.spec.comparison import Spec
@@ -190,7 +191,9 @@ def _mapping(text: str, source: str) -> dict[str, Any]:
 def _parsed(text: str, source: str) -> Any:
     """Read YAML. Raises InputError, also on what would take all memory or time: aliases that multiply."""
     try:
-        raw = _yaml().load(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML allows it
+            raw = _yaml().load(text)
         _count(raw, MOST_VALUES)
     except YAMLError as error:
         raise InputError(f"{source}: not YAML: {_one_line(error)}") from error
