@@ -329,3 +329,14 @@ def test_shipped_specs_are_valid(switchbench: Any) -> None:
 def test_help_names_every_command(switchbench: Any) -> None:
     outcome = switchbench("--help")
     assert all(command in outcome.out for command in ("run", "report", "sync", "list"))
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "quickstart", "--out", "", "--dry-run"], ["report", ""], ["status", ""]]
+)
+def test_an_empty_folder_name_is_refused(switchbench: Any, command: list[str]) -> None:
+    one_line(switchbench(*command), "output folder '': should not be empty")
+
+
+def test_compact_refuses_a_folder_that_is_not_there(switchbench: Any, tmp_path: Path) -> None:
+    one_line(switchbench("compact", str(tmp_path / "none")), f"{tmp_path / 'none'}: no such folder")

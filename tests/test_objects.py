@@ -180,11 +180,15 @@ def test_a_lease_that_another_driver_has_taken_ends_the_run(
             "output folder ftp://host/x: should be a local or mounted folder, or a URL: s3://BUCKET/",
         ),
         ("s3://", "output folder s3://: should be a local or mounted folder, or a URL: s3://BUCKET/FOLDER"),
+        (
+            Path("s3://"),
+            "output folder s3:: should be a local or mounted folder, or a URL: s3://BUCKET/FOLDER",
+        ),
         ("s3://none/x", "output folder s3://none/x: .*(NoSuchBucket|bucket does not exist)"),
     ],
 )
 def test_a_place_that_cannot_be_used_is_one_line(
-    server: Any, spec: dict[str, Any], without_ray: None, url: str, line: str
+    server: Any, spec: dict[str, Any], without_ray: None, url: str | Path, line: str
 ) -> None:
     with pytest.raises(InputError, match=line) as caught:
         switchbench.run(spec, url)

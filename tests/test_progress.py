@@ -1,5 +1,6 @@
 """What a folder tells about its run: progress, running trials, failures, one trial."""
 
+import re
 import sys
 import time
 from dataclasses import replace
@@ -77,7 +78,8 @@ def test_progress_is_what_the_folder_holds(begun: tuple[Ledger, list[Any]]) -> N
     assert state.labels[trials[4].trial_id].startswith(
         f"{trials[4].method.label} {trials[4].density:g}, seed 0, mlp-20"
     )
-    ((label, reason, count),) = state.reasons
+    ((label, reason, count, example),) = state.reasons
+    assert example == trials[3].trial_id
     assert (label, count) == (trials[3].method.label, 1)
     assert reason.startswith("failed: ValueError: no such layer (test_progress.py:")
     assert state.per_hour is not None
@@ -172,12 +174,13 @@ def test_a_trial_that_was_lost_too_often_says_how_often(
 
 
 def test_the_status_is_printed(begun: tuple[Ledger, list[Any]], capsys: Any, monkeypatch: Any) -> None:
-    ledger, _ = begun
+    ledger, trials = begun
     call(monkeypatch, "status", str(ledger.folder), "--watch")  # no driver: it ends at once
     shown = capsys.readouterr().out
     assert "small: 3 of 10 trials done, 1 failed, 6 to run; no run is going on" in shown
     assert "not finished: lost with its run" in shown
-    assert "failed: ValueError: no such layer" in shown
+    assert re.search(rf"{trials[3].trial_id[:8]} +failed: ValueError: no such layer", shown)
+    assert f"{ledger.running()[0].trial_id[:8]}  " in shown
     assert "CPU-hours" in shown
 
 
@@ -198,9 +201,42 @@ def test_a_trial_is_shown_with_its_traceback(
     assert "log:" not in shown
     call(monkeypatch, "trial", str(ledger.folder), trials[9].trial_id)
     assert "not run yet" in capsys.readouterr().out
+    announced = ledger.running()[0]
+    call(monkeypatch, "trial", str(ledger.folder), announced.trial_id)
+    where = f"started at {announced.started} on {announced.host}, process {announced.process}"
+    assert f"trial {announced.trial_id}: running or lost: {where}" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         call(monkeypatch, "trial", str(ledger.folder), "zzz")
     assert f"switchbench: {ledger.folder}: unknown trial 'zzz'" in capsys.readouterr().err
+
+
+def test_a_trial_is_shown_without_its_plug_in(
+    begun: tuple[Ledger, list[Any]], capsys: Any, monkeypatch: Any
+) -> None:
+    ledger, trials = begun
+    row = ledger.row(trials[3].trial_id)
+    assert row
+    assert row.config
+    ledger.write(replace(row, config=row.config.replace('"magnitude"', '"absent"')), [])
+    call(monkeypatch, "trial", str(ledger.folder), row.trial_id)
+    shown = capsys.readouterr().out
+    assert "unknown method 'absent'" in shown
+    assert "(plug-ins are given with --plugin)" in shown
+    assert '"batch_size": 64' in shown
+    assert "ValueError: no such layer" in shown
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "trial", str(ledger.folder), row.trial_id, "--rerun")
+    assert "unknown method 'absent'" in capsys.readouterr().err
+
+
+def test_the_rate_counts_from_the_first_start(begun: tuple[Ledger, list[Any]]) -> None:
+    ledger, trials = begun
+    for index, finished in enumerate(("10:02:00", "10:02:01")):
+        row = ledger.row(trials[index].trial_id)
+        assert row
+        stamp = f"2099-01-01T{finished}.000+00:00"
+        ledger.write(replace(row, run="newest", seconds=120.0 + index, finished=stamp), [])
+    assert progress(ledger).per_hour == pytest.approx(2 / (121 / 3600))
 
 
 def test_a_trial_runs_again_in_the_foreground(

@@ -164,6 +164,8 @@ BAD = {
     "account": (["--account", "x\n#"], "--account 'x\\n#': should be letters, digits"),
     "a time of other digits": (["--time", "٣٠"], "--time ٣٠: should be minutes"),
     "a time without end": (["--time", "9" * 7], "--time 9999999: should be minutes"),
+    "a time too short for checkpoints": (["--time", "5:00"], "--time 5:00: should be more than 5 minutes"),
+    "no folder": (["--out", ""], "output folder '': should not be empty"),
     "GPUs without end": (["--gpus-per-node", "9" * 5], "--gpus-per-node 99999: should be a number"),
     "a name without end": (["--partition", "a" * 256], f"--partition '{'a' * 256}': should be letters"),
     "GPUs that no trial uses": (

@@ -41,7 +41,23 @@ def _load_plugins(files: list[Path]) -> list[Path]:
 
 PLUGIN_HELP = "Python file that registers methods, networks or data sets."
 
-Out = Annotated[Path | None, typer.Option(help="Folder for the results; default: results/NAME.")]
+
+def _named(text: str) -> str:
+    """Return a place for results. Raises InputError if it is empty, as an unset variable of the shell is."""
+    if not text:
+        raise InputError("output folder '': should not be empty")
+    return text
+
+
+def _folder(text: str) -> Path:
+    """Return a place for results as a path. Raises InputError if it is empty."""
+    return Path(_named(text))
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option(parser=_folder, metavar="DIR", help="Folder for the results; default: results/NAME."),
+]
 Changes = Annotated[list[str], typer.Option("--set", help="Change of the spec: key.key=value.")]
 Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster; default: this machine.")]
 MlflowUri = Annotated[
@@ -61,7 +77,7 @@ Tflops = Annotated[
     typer.Option(help="For --dry-run: speed of one trial in TFLOP/s (10^12 FLOPs per second).", min=1e-9),
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials again that failed.")]
-Results = Annotated[Path, typer.Argument(help="Folder of a comparison.")]
+Results = Annotated[Path, typer.Argument(parser=_folder, metavar="DIR", help="Folder of a comparison.")]
 FinishedTrial = Annotated[str, typer.Argument(metavar="TRIAL", help="FOLDER/TRIAL_ID of a finished trial.")]
 Datasets = Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")]
 
@@ -177,7 +193,9 @@ def slurm(
     ] = "24:00:00",
     partition: Annotated[str | None, typer.Option(help="Partition of the cluster.")] = None,
     account: Annotated[str | None, typer.Option(help="Account that is charged.")] = None,
-    out: Annotated[str | None, typer.Option(help="As for run and search.")] = None,
+    out: Annotated[
+        str | None, typer.Option(parser=_named, metavar="DIR", help="As for run and search.")
+    ] = None,
     set_: Changes = [],
     mlflow_uri: MlflowUri = None,
     storage: Annotated[str | None, typer.Option(help="As for search.")] = None,
@@ -283,6 +301,8 @@ def compact(results: Results) -> None:
     from switchbench.store.search import SearchLedger
 
     ledger = Ledger(results)
+    if not ledger.folder.exists():
+        raise InputError(f"{ledger.folder}: no such folder")
     gathered = ledger.compact() + SearchLedger(ledger).compact()
     typer.echo(f"{gathered:,} trials gathered in {ledger.folder}")
 

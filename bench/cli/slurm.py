@@ -19,6 +19,7 @@ OBJECT_STORE_BYTES = 200_000_000
 JOIN_SECONDS = 600
 """How long a job waits until all its nodes have joined the Ray cluster."""
 TIME = re.compile(r"[0-9]{1,6}(:[0-9]{2}){0,2}|[0-9]{1,3}-[0-9]{1,2}(:[0-9]{2}){0,2}")
+SHORTEST_MINUTES = 5
 GPUS = re.compile(r"(?:[A-Za-z0-9_.-]{1,64}:)?([0-9]{1,4})")
 NAME = re.compile(r"[A-Za-z0-9_.,@-]{1,255}")
 
@@ -61,6 +62,9 @@ class SlurmJob:
                 "minutes, minutes:seconds, hours:minutes:seconds, days-hours or days-hours:minutes:seconds"
             )
             raise InputError(f"--time {self.time}: should be {allowed}")
+        if _minutes(self.time) <= SHORTEST_MINUTES:
+            reason = "two of them are for checkpoints, and starting takes time"
+            raise InputError(f"--time {self.time}: should be more than {SHORTEST_MINUTES} minutes; {reason}")
         if not GPUS.fullmatch(self.gpus):
             raise InputError(f"--gpus-per-node {self.gpus}: should be a number, or type:number as in a100:4")
         for option, value in (("--partition", self.partition), ("--account", self.account)):
@@ -82,6 +86,21 @@ class SlurmJob:
             *([f"--partition={self.partition}"] if self.partition else []),
             *([f"--account={self.account}"] if self.account else []),
         ]
+
+
+def _minutes(time: str) -> float:
+    """Return a time limit of Slurm's notation in minutes.
+
+    >>> _minutes("90"), _minutes("1:30:00"), _minutes("1-2"), _minutes("1-0:30"), _minutes("30:30")
+    (90.0, 90.0, 1560.0, 1470.0, 30.5)
+    """
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        units: tuple[float, ...] = (60, 1, 1 / 60)
+    else:
+        units = (60, 1, 1 / 60) if len(parts) == 3 else (1, 1 / 60)
+    return int(days or 0) * 1_440.0 + sum(part * unit for part, unit in zip(parts, units, strict=False))
 
 
 def script(spec: Spec, job: SlurmJob, command: Sequence[str], folder: Path) -> str:

@@ -20,6 +20,8 @@ REFRESH_SECONDS = 5.0
 LOST = "not finished: lost with its run (the same command starts it again), or run by a driver on a database:"
 SHOWN = 20
 """Running trials and reasons that are listed; of more, only the number is shown."""
+ID_SHOWN = 8
+"""Characters of an id. The beginning of an id is enough for ``switchbench trial``."""
 
 
 def show(folder: Path, watch: bool) -> None:
@@ -68,15 +70,15 @@ def _lines(state: Progress) -> Iterator[RenderableType]:
     if others:
         yield Text("of the done: " + ", ".join(f"{count} {status}" for status, count in others.items()))
     if state.retried:
-        yield Text(f"{state.retried} trials were lost with their worker and started again")
+        yield Text(f"lost with their worker and started again: {state.retried}")
     if state.per_hour is not None:
         left = "" if state.left is None else f", about {state.left} left"
         yield Text(f"{state.per_hour:,.1f} trials an hour{left}")
     yield from _running(state)
     if state.reasons:
-        table = Table("method", "trials", "without a measurement, because", box=None)
-        for label, reason, count in state.reasons[:SHOWN]:
-            table.add_row(Text(label), str(count), Text(reason))
+        table = Table("method", "trials", "one of them", "without a measurement, because", box=None)
+        for label, reason, count, example in state.reasons[:SHOWN]:
+            table.add_row(Text(label), str(count), example[:ID_SHOWN], Text(reason))
         yield from _section(table, len(state.reasons))
     if len(state.hours):
         table = Table("method", "trials", "CPU-hours", "GPU-hours", box=None)
@@ -92,12 +94,18 @@ def _running(state: Progress) -> Iterator[RenderableType]:
         return
     yield Text("")
     yield Text("running:" if state.driven else LOST)
-    table = Table("trial", "where", "for", "start", box=None)
+    table = Table("id", "trial", "where", "for", "start", box=None)
     for each in state.running[:SHOWN]:
         since = datetime.now(UTC) - datetime.fromisoformat(each.started)
         name = state.labels.get(each.trial_id, each.trial_id)
         seconds = f"{max(0, round(since.total_seconds())):,} s"
-        table.add_row(Text(name), f"{each.host}, process {each.process}", seconds, str(each.attempt))
+        table.add_row(
+            each.trial_id[:ID_SHOWN],
+            Text(name),
+            f"{each.host}, process {each.process}",
+            seconds,
+            str(each.attempt),
+        )
     yield from _listed(table, len(state.running))
 
 

@@ -16,16 +16,21 @@ from switchbench.store.ledger import Ledger
 from switchbench.trained.rerun import StoredTrial, rerun, stored_trial
 from switchbench.trial.outcomes import Unmeasured
 
+EPOCHS_SHOWN = 50
+
 
 def show(folder: Path, trial: str) -> None:
     """Print config, measurements, curves and log of a trial. Raises InputError."""
     stored = stored_trial(Ledger(folder), trial)
-    typer.echo(f"trial {stored.trial_id}: {stored.row.status if stored.row else 'not run yet'}")
+    typer.echo(f"trial {stored.trial_id}: {_state(stored)}")
     if stored.row:
         _measurements(stored.row)
     if stored.config:
         typer.echo("\nconfig:")
         typer.echo(json.dumps(json.loads(stored.config.model_dump_json()), indent=2))
+    elif stored.row and stored.row.config:
+        typer.echo(f"\nconfig, as stored ({stored.problem}):")
+        typer.echo(json.dumps(json.loads(stored.row.config), indent=2))
     _curves(stored.curves)
     if stored.log:
         typer.echo("\nlog:")
@@ -62,6 +67,15 @@ def run_again(folder: Path, trial: str, debug: bool) -> None:
     _compare(stored, result.row)
 
 
+def _state(stored: StoredTrial) -> str:
+    """Return the status, or where the trial runs."""
+    if stored.row:
+        return str(stored.row.status)
+    if started := stored.started:
+        return f"running or lost: started at {started.started} on {started.host}, process {started.process}"
+    return "not run yet"
+
+
 def _measurements(row: Row) -> None:
     table = Table(box=None, show_header=False)
     names = ["label", "network", "dataset", "scope", "seed", "target_density", "error"]
@@ -76,9 +90,11 @@ def _curves(curves: list[dict[str, float]]) -> None:
     if not curves:
         return
     table = Table(*curves[0], box=None)
-    for point in curves:
+    stride = -(-len(curves) // EPOCHS_SHOWN)
+    shown = [*curves[:-1:stride], curves[-1]]
+    for point in shown:
         table.add_row(*("" if value is None else f"{value:.6g}" for value in point.values()))
-    typer.echo()
+    typer.echo(f"\n{len(curves)} epochs, {len(shown)} of them shown:" if stride > 1 else "")
     plain_console().print(table)
 
 

@@ -29,8 +29,8 @@ class Progress:
     """Trials that run now. Without a driver: trials that were lost with it."""
     labels: dict[str, str]
     """Label of the method, density and seed of each planned trial, by id."""
-    reasons: Sequence[tuple[str, str, int]]
-    """Label, reason and number of trials that have no measurement."""
+    reasons: Sequence[tuple[str, str, int, str]]
+    """Label, reason and number of trials that have no measurement, and the id of one of them."""
     retried: int
     """Number of trials that were lost and started again."""
     per_hour: float | None
@@ -95,21 +95,23 @@ def _descriptions(results: pd.DataFrame) -> list[str]:
     return list(results["label"] + density + ", seed " + results["seed"].astype(str) + ", " + task)
 
 
-def _reasons(stored: pd.DataFrame) -> list[tuple[str, str, int]]:
+def _reasons(stored: pd.DataFrame) -> list[tuple[str, str, int, str]]:
     unmeasured = stored[~stored["status"].isin([Status.OK, Status.VALIDATED])]
     texts = unmeasured["status"] + ": " + unmeasured["error"].fillna("")
-    counted = Counter(zip(unmeasured["label"], texts, strict=True))
-    return [(label, text, count) for (label, text), count in counted.most_common()]
+    keys = list(zip(unmeasured["label"], texts, strict=True))
+    first = dict(zip(reversed(keys), reversed([*unmeasured["trial_id"]]), strict=True))
+    return [(*key, count, first[key]) for key, count in Counter(keys).most_common()]
 
 
 def _per_hour(stored: pd.DataFrame, finished: "pd.Series[pd.Timestamp]") -> float | None:
-    """Return the rate of the last run, from its first row to its last."""
+    """Return the rate of the last run, from the start of its first trial to the end of its last."""
     if finished.isna().all():
         return None
     newest = stored["run"].iloc[int(finished.fillna(finished.min()).argmax())]
-    last = finished[stored["run"] == newest]
-    hours = (last.max() - last.min()).total_seconds() / 3600
-    return (len(last) - 1) / hours if len(last) > 1 and hours else None
+    last = finished[stored["run"] == newest].dropna()
+    started = last - pd.to_timedelta(stored["seconds"].fillna(0), unit="s")[last.index]
+    hours = (last.max() - started.min()).total_seconds() / 3600
+    return len(last) / hours if hours else None
 
 
 def _left(

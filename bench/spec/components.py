@@ -108,7 +108,7 @@ class Component(BaseModel):
         name = options.pop(cls.kind)
         entry_values = {"label": name} | {key: options.pop(key) for key in cls.entry_keys if key in options}
         if not isinstance(name, str) or name not in cls.registry:
-            raise _problem(unknown(cls.kind, name, cls.registry))
+            raise _problem(f"{unknown(cls.kind, name, cls.registry)} (plug-ins are given with --plugin)")
         config_class = cls.config_class(name)
         try:
             resolved = config_class(**options)

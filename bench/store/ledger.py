@@ -337,14 +337,16 @@ class Ledger:
             rows = [row for _, row in self._read_small(self._small_row, _ids(self._trials))]
             ids = [row.trial_id for row in rows]
             try:
-                curves = [{ID: each, **point} for each in ids for point in self._small_curves(each)]
-                parquet.gather(self._gathered_curves_file, curves, ID)
+                curves = {each: self._small_curves(each) for each in ids}
+                points = [{ID: each, **point} for each in ids for point in curves[each]]
+                parquet.gather(self._gathered_curves_file, points, ID)
                 parquet.gather(self._gathered_file, rows, ID, Row)
             except OSError as error:
                 raise InputError(f"{self.folder}: {error.strerror or error}") from error
             for trial_id in ids:
                 (self._trials / f"{trial_id}.parquet").unlink(missing_ok=True)
-                (self._curves / f"{trial_id}.parquet").unlink(missing_ok=True)
+                if curves[trial_id]:  # a file that cannot be read stays
+                    (self._curves / f"{trial_id}.parquet").unlink(missing_ok=True)
         return len(ids)
 
     def name(self) -> str:

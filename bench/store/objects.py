@@ -129,7 +129,7 @@ def resolved(place: str | StorePath) -> StorePath:
     """
     if isinstance(place, ObjectPath):
         return place
-    if url := re.match(r"([a-z][a-z0-9+]+):/", str(place)):  # a Path drops one of the two slashes
+    if url := re.match(r"([a-z][a-z0-9+]+):(/|$)", str(place)):  # a Path drops one or both slashes
         try:
             return ObjectPath.from_url(str(place))
         except InputError as error:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, explain, unknown
-from switchbench.row import Row, Status
+from switchbench.row import Row, Started, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.trial.control import Control
@@ -25,8 +25,12 @@ class StoredTrial:
     trial_id: str
     row: Row | None
     """None if the trial has no row yet."""
+    started: Started | None
+    """Where a trial without a row runs, or ran when it was lost; None if it never began."""
     config: TrialConfig | None
-    """None if the stored spec does not plan it in this version."""
+    """None if it cannot be read: with another version, or without a plug-in."""
+    problem: str
+    """Why the config cannot be read, if it cannot."""
     curves: list[dict[str, float]]
     log: str
     """What it printed and logged, and its traceback."""
@@ -57,12 +61,22 @@ def stored_trial(ledger: Ledger, trial: str) -> StoredTrial:
         )
     trial_id = trial if trial in found else found[0]
     row = ledger.row(trial_id)
+    config, problem = None, "the stored spec does not plan it in this version"
     try:
         config = _config(row) or next((each for each in ledger.trials() if each.trial_id == trial_id), None)
-    except MissingData as error:
-        raise InputError(str(error)) from error
+    except (InputError, MissingData) as error:  # what is stored can be shown all the same
+        problem = str(error)
     test = row is None or row.status not in (Status.VALIDATED, Status.PRUNED)
-    return StoredTrial(trial_id, row, config, ledger.curves(trial_id), ledger.log(trial_id), test)
+    return StoredTrial(
+        trial_id=trial_id,
+        row=row,
+        started=None if row else ledger.announced(trial_id),
+        config=config,
+        problem=problem,
+        curves=ledger.curves(trial_id),
+        log=ledger.log(trial_id),
+        test=test,
+    )
 
 
 def rerun(trial: StoredTrial, watch: Callable[[dict[str, float]], None]) -> TrialResult:
@@ -80,9 +94,7 @@ def rerun(trial: StoredTrial, watch: Callable[[dict[str, float]], None]) -> Tria
         Exception: What the trial raises.
     """
     if trial.config is None:
-        raise InputError(
-            f"trial {trial.trial_id}: its config cannot be read (plug-ins are given with --plugin)"
-        )
+        raise InputError(f"trial {trial.trial_id}: {trial.problem}")
     row = trial.row
     device = "cuda" if row and row.gpus else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
@@ -98,5 +110,4 @@ def _config(row: Row | None) -> TrialConfig | None:
     try:
         return TrialConfig.model_validate_json(row.config)
     except ValidationError as error:
-        problem = explain(error, TrialConfig)
-        raise InputError(f"trial {row.trial_id}: {problem} (plug-ins are given with --plugin)") from error
+        raise InputError(explain(error, TrialConfig)) from error
