@@ -14,6 +14,7 @@ from switchbench.reports import escape
 from switchbench.reports.cells import Report, build
 from switchbench.reports.contrasts import Pair
 from switchbench.reports.figures import accuracy_figure
+from switchbench.reports.paired import MARGIN
 from switchbench.reports.render import csv, grid_lines, latex, markdown, print_grid, terminal
 from switchbench.reports.search_tables import search_grids
 from switchbench.reports.tables import Grid
@@ -21,7 +22,9 @@ from switchbench.reports.tables import Grid
 __all__ = ["Report", "build", "print_grid", "terminal", "write", "write_search"]
 
 
-def write(results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair] = ()) -> Report:
+def write(
+    results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair] = (), margin: float = MARGIN
+) -> Report:
     """Write ``table.md``, ``table.csv``, ``table.tex`` and the figure ``accuracy`` (svg, png).
 
     Args:
@@ -29,6 +32,7 @@ def write(results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair]
         folder: Where the files are written; it is created.
         title: Heading of the report.
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
+        margin: Differences of accuracy that are smaller, as shares, count as equal.
 
     Returns:
         The report, for other renderers.
@@ -36,7 +40,7 @@ def write(results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair]
     Raises:
         OSError: A file cannot be written.
     """
-    report = build(results, title, pairs)
+    report = build(results, title, pairs, margin)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.md").write_text(markdown(report), encoding="utf-8")
     (folder / "table.csv").write_text(csv(report), encoding="utf-8")

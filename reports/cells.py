@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from switchbench.reports.contrasts import Contrast, Pair, contrasts
+from switchbench.reports.paired import MARGIN
 from switchbench.reports.statistics import Summary, summarise
 from switchbench.row import Status, used_as
 
@@ -66,6 +67,8 @@ class Task:
     """By label and target density (None: no target)."""
     contrasts: list[Contrast]
     """Differences between methods and their controls, and between requested pairs."""
+    margin: float
+    """Differences smaller than this, as shares, count as equal."""
     started: bool
     """Whether methods started from a trained dense network."""
 
@@ -85,25 +88,26 @@ class Report:
     """One line for each planned trial without a measurement."""
 
 
-def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = ()) -> Report:
+def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin: float = MARGIN) -> Report:
     """Group the ledger's table into tasks and cells, in the order of the plan.
 
     Args:
         results: The ledger's table, one row per planned trial.
         title: Heading of the report.
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
+        margin: Differences of accuracy that are smaller, as shares, count as equal.
 
     Returns:
         The report; ``tables.py`` makes its tables, ``render.py`` writes them.
     """
     read = results.drop(columns=["config", "versions"], errors="ignore")  # long, and not in any table
-    tasks = [_task(rows, pairs) for _, rows in read.groupby(TASK, sort=False)]
+    tasks = [_task(rows, pairs, margin) for _, rows in read.groupby(TASK, sort=False)]
     unmeasured = results.loc[results["status"] != Status.OK, PROBLEM]
     problems = [_problem(row) for row in unmeasured.to_dict("records")]
     return Report(title, tasks, problems)
 
 
-def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
+def _task(rows: pd.DataFrame, pairs: Sequence[Pair], margin: float) -> Task:
     first = rows.iloc[0]
     densities = sorted(rows["target_density"].dropna().unique(), reverse=True)
     return Task(
@@ -113,7 +117,8 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair]) -> Task:
         labels=list(dict.fromkeys(rows["label"])),
         densities=densities,
         cells=dict(_cells(rows)),
-        contrasts=contrasts(rows, densities, pairs),
+        contrasts=contrasts(rows, densities, pairs, margin),
+        margin=margin,
         started=bool(rows["start"].notna().any()),
     )
 

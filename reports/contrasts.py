@@ -1,12 +1,12 @@
 """Differences between two methods, paired by seed: of methods and their controls, and of requested pairs."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from switchbench.reports.statistics import Summary, summarise
+from switchbench.reports.paired import MARGIN, Difference, Numbers, Verdict, family
 from switchbench.row import Status
 
 Pair = tuple[str, str]
@@ -21,21 +21,32 @@ class Contrast:
     """Label of the method."""
     against: str
     """Label of the method that is subtracted."""
-    differences: dict[float, Summary]
+    differences: dict[float, Difference]
     """Differences of test accuracy (shares) over pairs of the same seed, by target density."""
 
     @property
     def verdict(self) -> str:
-        """The finding in one line: the densities by outcome (above, below, not told apart)."""
-        outcomes: dict[str, list[str]] = {}
-        for density, summary in self.differences.items():
-            if summary.n:
-                outcomes.setdefault(_outcome(summary), []).append(f"{density:g}")
+        """The finding in one line: the densities by outcome."""
+        outcomes: dict[Verdict, list[str]] = {}
+        for density, difference in self.differences.items():
+            if difference.verdict != Verdict.UNMEASURED:
+                outcomes.setdefault(difference.verdict, []).append(f"{density:g}{_more(difference)}")
         parts = [f"{outcome} {self.against} at {', '.join(at)}" for outcome, at in outcomes.items()]
         return f"{self.label}: {'; '.join(parts) or f'no seed in common with {self.against}'}"
 
 
-def contrasts(rows: pd.DataFrame, densities: Sequence[float], pairs: Sequence[Pair]) -> list[Contrast]:
+def _more(difference: Difference) -> str:
+    """Say how many more seeds would decide an undecided difference."""
+    if difference.verdict != Verdict.UNDECIDED:
+        return ""
+    return (
+        f" ({difference.more_seeds} more seeds)" if difference.more_seeds else " (no number of seeds will do)"
+    )
+
+
+def contrasts(
+    rows: pd.DataFrame, densities: Sequence[float], pairs: Sequence[Pair], margin: float = MARGIN
+) -> list[Contrast]:
     """Return the differences between methods and their controls, and those of other pairs, on one task.
 
     Args:
@@ -44,37 +55,20 @@ def contrasts(rows: pd.DataFrame, densities: Sequence[float], pairs: Sequence[Pa
         densities: Target densities at which methods are compared.
         pairs: Other pairs of labels. A pair is left out if the rows lack one of its labels, or if neither
             method takes a target density, because then the two end at different densities.
+        margin: Differences smaller than this, as shares, count as equal.
 
     Returns:
-        One contrast per pair: controls first, then ``pairs``, without repeats.
+        One contrast per pair: controls first, then ``pairs``, without repeats. All differences of the task are
+        one family of tests.
     """
     present, targeted = set(rows["label"]), set(rows.dropna(subset=["target_density"])["label"])
     requested = [pair for pair in pairs if present.issuperset(pair) and targeted.intersection(pair)]
     shown = dict.fromkeys([*_controls(rows), *requested])
     measured = rows[rows["status"] == Status.OK]
-    return [Contrast(*pair, _differences(measured, pair, densities)) for pair in shown]
-
-
-def tie(summary: Summary) -> bool:
-    """Return whether the interval of a difference contains zero. This does not mean that both are equal.
-
-    Example:
-        >>> tie(Summary(n=3, mean=0.01, std=0.02, interval=0.05))
-        True
-        >>> tie(Summary(n=3, mean=0.10, std=0.02, interval=0.05))
-        False
-    """
-    return abs(summary.mean) <= summary.interval
-
-
-def no_spread(summary: Summary) -> bool:
-    """Return whether several differences are all equal, but for rounding. Their interval then says nothing.
-
-    Example:
-        >>> no_spread(summarise([0.25, 0.25]))
-        True
-    """
-    return summary.n > 1 and summary.std < 1e-12
+    compared = [(pair, density) for pair in shown for density in densities]
+    found = [_differences(measured, pair, density) for pair, density in compared]
+    tested = dict(zip(compared, family(found, margin), strict=True))
+    return [Contrast(*pair, {density: tested[pair, density] for density in densities}) for pair in shown]
 
 
 def _controls(rows: pd.DataFrame) -> list[Pair]:
@@ -86,23 +80,13 @@ def _controls(rows: pd.DataFrame) -> list[Pair]:
     return [(str(first[method]), str(control)) for method, control in named if method in first]
 
 
-def _differences(rows: pd.DataFrame, pair: Pair, densities: Sequence[float]) -> dict[float, Summary]:
-    """Summarise the differences at each density. A method that takes no target is compared at all of them."""
+def _differences(rows: pd.DataFrame, pair: Pair, density: float) -> Numbers:
+    """Return the differences at a density. A method that takes no target is compared at all of them."""
     one, other = (rows[rows["label"] == label].set_index("seed") for label in pair)
-    return {density: summarise((_at(one, density) - _at(other, density)).dropna()) for density in densities}
+    return (_at(one, density) - _at(other, density)).dropna().to_numpy(dtype=np.float64)
 
 
 def _at(rows: pd.DataFrame, density: float) -> "pd.Series[float]":
     """Return the accuracies at a density."""
     here = (rows["target_density"] == density) | rows["target_density"].isna()
     return rows.loc[here, "test_accuracy"]
-
-
-def _outcome(summary: Summary) -> str:
-    if math.isnan(summary.interval):
-        return "one seed, no verdict against"
-    if no_spread(summary):
-        return "no spread over seeds, no verdict against"
-    if tie(summary):
-        return "not told apart from"
-    return "above" if summary.mean > 0 else "below"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from switchbench.reports.cells import Cell, Task
-from switchbench.reports.contrasts import no_spread, tie
+from switchbench.reports.paired import POWER, Difference, Verdict, no_spread
 from switchbench.reports.statistics import Summary
 from switchbench.row import used_as, uses
 
@@ -33,10 +33,15 @@ START_CAPTION = (
 )
 CONTRAST_CAPTION = (
     "Test accuracy of a method minus that of another, in percentage points: mean over pairs of the same seed "
-    "± half-width of the 95 % confidence interval (Student's t); = marks an interval that contains zero. "
-    "Intervals are not corrected for multiple comparisons: if twenty true differences are zero, one of their "
-    "intervals is expected to exclude zero by chance. A control is the method without one of its parts: if "
-    "the two are not told apart, the data show no benefit of that part."
+    "± half-width of the 95 % confidence interval (Student's t). * marks a difference from zero, ≈ equality "
+    "within the margin; both are corrected for all differences of this table (Holm). No mark: the data do "
+    "not decide. A control is the method without one of its parts: if both are equal, that part has no use."
+)
+TEST_CAPTION = (
+    "Tests of the differences above. p: paired t test of no difference. p equal: two one-sided t tests of "
+    "a difference of at least {margin:g} points. Holm: the p before it, corrected for all tests of its "
+    "column. Seeds: how many more would decide with a probability of {power:.0%}, if the measured mean and "
+    "spread are the true ones."
 )
 LAYER_CAPTION = (
     "Density of each linear and convolution layer, recounted from the finished weights, mean over seeds. "
@@ -112,6 +117,30 @@ def contrasts(task: Task) -> Grid:
     return Grid(CONTRAST_CAPTION, header, rows, [contrast.verdict for contrast in task.contrasts])
 
 
+def tests(task: Task) -> Grid:
+    """P-values of the differences, and what they say."""
+    header = [
+        "method",
+        "against",
+        "density",
+        "n",
+        "difference",
+        "p",
+        "Holm",
+        "p equal",
+        "Holm",
+        "verdict",
+        "seeds",
+    ]
+    rows = [
+        [contrast.label, contrast.against, f"{density:g}", *_test(difference)]
+        for contrast in task.contrasts
+        for density, difference in contrast.differences.items()
+        if not math.isnan(difference.p)
+    ]
+    return Grid(TEST_CAPTION.format(margin=100 * task.margin, power=POWER), header, rows)
+
+
 def costs(task: Task) -> Grid:
     """Densities, MACs, FLOPs and time by method and target density."""
     measured = [cell for cell in task.cells.values() if cell.accuracy.n]
@@ -169,7 +198,7 @@ def layers(task: Task) -> Grid:
     return Grid(LAYER_CAPTION, ["method", "target", *names], rows)
 
 
-TABLES: tuple[Callable[[Task], Grid], ...] = (accuracy, contrasts, costs, layers)
+TABLES: tuple[Callable[[Task], Grid], ...] = (accuracy, contrasts, tests, costs, layers)
 """The tables of a task, in the order of the report."""
 
 
@@ -193,12 +222,31 @@ def _accuracy(cell: Cell | None) -> str:
     return f"{100 * summary.mean:.2f}{_interval(summary)}{short}{found}"
 
 
-def _difference(summary: Summary) -> str:
+def _difference(difference: Difference) -> str:
+    summary = difference.summary
     if not summary.n:
         return "none measured"
     if no_spread(summary):
         return f"{100 * summary.mean:+.2f} (n = {summary.n}, no spread)"
-    return f"{100 * summary.mean:+.2f}{_interval(summary)}{' =' if tie(summary) else ''} (n = {summary.n})"
+    mark = " *" if difference.verdict in (Verdict.ABOVE, Verdict.BELOW) else ""
+    mark += " ≈" if difference.within_margin else ""
+    return f"{100 * summary.mean:+.2f}{_interval(summary)}{mark} (n = {summary.n})"
+
+
+def _test(difference: Difference) -> list[str]:
+    """Return the cells of a tested difference."""
+    p_values = difference.p, difference.p_corrected, difference.p_equal, difference.p_equal_corrected
+    more = f"+{difference.more_seeds}" if difference.more_seeds else NOTHING
+    words = {Verdict.EQUAL: "equal", Verdict.UNDECIDED: "undecided"}
+    verdict = words.get(difference.verdict, str(difference.verdict))
+    if difference.within_margin and difference.verdict != Verdict.EQUAL:
+        verdict += ", within the margin"
+    mean = f"{100 * difference.summary.mean:+.2f}"
+    return [str(difference.summary.n), mean, *map(_p_value, p_values), verdict, more]
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _interval(summary: Summary) -> str:

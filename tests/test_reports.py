@@ -239,7 +239,7 @@ def test_controls_are_paired_by_seed_and_ties_are_named() -> None:
     found = {contrast.against: contrast for contrast in task.contrasts}
     assert set(found) == {"near", "far", "alone"}
     assert {contrast.label for contrast in task.contrasts} == {"variant"}
-    near, far, alone = (found[name].differences[0.1] for name in ("near", "far", "alone"))
+    near, far, alone = (found[name].differences[0.1].summary for name in ("near", "far", "alone"))
     assert (near.n, far.n, alone.n) == (3, 3, 1)
     assert near.mean == pytest.approx(0.01)
     assert near.interval == pytest.approx(4.302653 * 0.03 / 3**0.5 / 3**0.5)
@@ -263,9 +263,9 @@ def test_any_two_methods_can_be_compared() -> None:
     table = rows()
     (task,) = reports.build(table, "title", [("prune", "dense"), ("once", "prune"), ("once", "absent")]).tasks
     over_dense, once = task.contrasts
-    assert over_dense.differences[0.1].mean == pytest.approx(-0.1)
-    assert over_dense.differences[0.1].n == 3
-    assert over_dense.differences[0.05].n == 2  # one of prune's seeds failed
+    assert over_dense.differences[0.1].summary.mean == pytest.approx(-0.1)
+    assert over_dense.differences[0.1].summary.n == 3
+    assert over_dense.differences[0.05].summary.n == 2  # one of prune's seeds failed
     assert once.verdict == "once: one seed, no verdict against prune at 0.1"
     (task,) = reports.build(table, "title", [("dense", "dense")]).tasks
     assert task.contrasts == []  # both without a target: nothing to pair at

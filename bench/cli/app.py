@@ -248,6 +248,15 @@ def report(
         list[str],
         typer.Option(metavar="A:B", help="Two methods whose difference is shown, paired by seed."),
     ] = [],
+    baseline: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="A method that all others are compared with.")
+    ] = None,
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="POINTS", help="Smaller differences of accuracy, in percentage points, are equal."
+        ),
+    ] = 0.3,
 ) -> None:
     """Write the tables and figures of a comparison, and of its search, from stored results."""
     from switchbench.compare import report as reporting
@@ -255,7 +264,7 @@ def report(
 
     searched = reporting.report_search(results, plain_console())
     if Ledger(results).has_comparison or not searched:
-        reporting.report(results, plain_console(), pair)
+        reporting.report(results, plain_console(), pair, baseline, margin)
 
 
 @app.command()

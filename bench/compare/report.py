@@ -8,13 +8,18 @@ from rich.console import Console
 from switchbench import reports
 from switchbench.errors import InputError, unknown
 from switchbench.observe.terminal import plain_console
+from switchbench.reports.paired import MARGIN
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 from switchbench.store.search import SearchLedger
 
 
 def report(
-    folder: str | StorePath, console: Console | None = None, pairs: Iterable[tuple[str, str] | str] = ()
+    folder: str | StorePath,
+    console: Console | None = None,
+    pairs: Iterable[tuple[str, str] | str] = (),
+    baseline: str | None = None,
+    margin: float = 100 * MARGIN,
 ) -> pd.DataFrame:
     """Write the report of a comparison and print its table.
 
@@ -22,20 +27,25 @@ def report(
         folder: Folder of the comparison.
         console: Where the table is printed; default: standard error.
         pairs: Pairs of labels of methods whose difference is shown, paired by seed, also as ``A:B``.
+        baseline: Label of a method that all others are compared with.
+        margin: Differences of accuracy that are smaller, in percentage points, count as equal.
 
     Returns:
         The ledger's table, one row per planned trial.
 
     Raises:
-        InputError: The folder holds no comparison, a pair is not valid, or the report cannot be written.
+        InputError: The folder holds no comparison, a pair, the baseline or the margin is not valid, or
+            the report cannot be written.
     """
+    if not 0 < margin <= 100:
+        raise InputError(f"--margin {margin:g}: should be above 0 and at most 100 percentage points")
     console = console or plain_console(stderr=True)
     ledger = Ledger(folder)
     results = ledger.results()
-    all_pairs = [*ledger.pairs(), *_validated(pairs, results)]
+    all_pairs = [*ledger.pairs(), *_validated(pairs, results), *_with_baseline(baseline, results)]
     try:
         with ledger.report_folder() as local:
-            written = reports.write(results, local, ledger.name(), all_pairs)
+            written = reports.write(results, local, ledger.name(), all_pairs, margin / 100)
             ledger.write_compact(local, results)
             files = ", ".join(sorted(path.name for path in local.iterdir()))
     except OSError as error:
@@ -88,6 +98,16 @@ def _validated(given: Iterable[tuple[str, str] | str], results: pd.DataFrame) ->
         if not with_target.intersection(pair):
             raise InputError(f"--pair {':'.join(pair)}: one of the methods should have a target density")
     return pairs
+
+
+def _with_baseline(baseline: str | None, results: pd.DataFrame) -> list[tuple[str, str]]:
+    """Pair all other methods with the baseline. Raises InputError if there is no such method."""
+    if baseline is None:
+        return []
+    labels = list(dict.fromkeys(results["label"]))
+    if baseline not in labels:
+        raise InputError(f"--baseline: {unknown('label', baseline, labels)}")
+    return [(label, baseline) for label in labels if label != baseline]
 
 
 def _split(text: str, labels: set[str]) -> tuple[str, str]:
