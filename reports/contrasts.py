@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from switchbench.reports.paired import MARGIN, Difference, Numbers, Verdict, family
+from switchbench.reports.paired import MARGIN, Difference, Verdict, family
 from switchbench.row import Status
 
 Pair = tuple[str, str]
@@ -58,8 +57,8 @@ def contrasts(
         margin: Differences smaller than this, as shares, count as equal.
 
     Returns:
-        One contrast per pair: controls first, then ``pairs``, without repeats. All differences of the task are
-        one family of tests.
+        One contrast per pair: controls first, then ``pairs``, without repeats. All differences of the task
+        are one family of tests.
     """
     present, targeted = set(rows["label"]), set(rows.dropna(subset=["target_density"])["label"])
     requested = [pair for pair in pairs if present.issuperset(pair) and targeted.intersection(pair)]
@@ -80,10 +79,10 @@ def _controls(rows: pd.DataFrame) -> list[Pair]:
     return [(str(first[method]), str(control)) for method, control in named if method in first]
 
 
-def _differences(rows: pd.DataFrame, pair: Pair, density: float) -> Numbers:
+def _differences(rows: pd.DataFrame, pair: Pair, density: float) -> list[float]:
     """Return the differences at a density. A method that takes no target is compared at all of them."""
     one, other = (rows[rows["label"] == label].set_index("seed") for label in pair)
-    return (_at(one, density) - _at(other, density)).dropna().to_numpy(dtype=np.float64)
+    return (_at(one, density) - _at(other, density)).dropna().tolist()
 
 
 def _at(rows: pd.DataFrame, density: float) -> "pd.Series[float]":

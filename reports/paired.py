@@ -54,9 +54,20 @@ class Difference:
     verdict: Verdict
     within_margin: bool
     """Whether the equivalence test says that the difference is smaller than the margin."""
-    more_seeds: int | None
-    """How many more seeds would decide it with a probability of :data:`POWER`, if the measured mean and
-    spread are the true ones; None if it is decided, or if :data:`MOST_SEEDS` would not do."""
+    margin: float
+    """The margin, as a share."""
+    level: float
+    """Error rate of one test that the first step of Holm's correction asks for."""
+
+    @property
+    def more_seeds(self) -> int | None:
+        """How many more seeds would decide it with a probability of :data:`POWER`.
+
+        The measured mean and spread count as the true ones. None if the difference is decided, or if
+        :data:`MOST_SEEDS` would not do.
+        """
+        undecided = self.verdict == Verdict.UNDECIDED
+        return _more_seeds(self.summary, self.margin, self.level) if undecided else None
 
 
 def family(differences: Sequence[Sequence[float] | Numbers], margin: float = MARGIN) -> list[Difference]:
@@ -88,8 +99,6 @@ def family(differences: Sequence[Sequence[float] | Numbers], margin: float = MAR
     found = []
     for index, summary in enumerate(summaries):
         within = bool(p_equal_corrected[index] <= ALPHA)
-        verdict = _verdict(summary, float(p_corrected[index]), within)
-        undecided = verdict == Verdict.UNDECIDED
         found.append(
             Difference(
                 summary=summary,
@@ -97,9 +106,10 @@ def family(differences: Sequence[Sequence[float] | Numbers], margin: float = MAR
                 p_corrected=float(p_corrected[index]),
                 p_equal=float(p_equal[index]),
                 p_equal_corrected=float(p_equal_corrected[index]),
-                verdict=verdict,
+                verdict=_verdict(summary, float(p_corrected[index]), within),
                 within_margin=within,
-                more_seeds=_more_seeds(summary, margin, ALPHA / tests) if undecided else None,
+                margin=margin,
+                level=ALPHA / max(tests, 1),
             )
         )
     return found

@@ -119,19 +119,8 @@ def contrasts(task: Task) -> Grid:
 
 def tests(task: Task) -> Grid:
     """P-values of the differences, and what they say."""
-    header = [
-        "method",
-        "against",
-        "density",
-        "n",
-        "difference",
-        "p",
-        "Holm",
-        "p equal",
-        "Holm",
-        "verdict",
-        "seeds",
-    ]
+    tests_of = ["p", "Holm", "p equal", "Holm"]
+    header = ["method", "against", "density", "n", "difference", *tests_of, "verdict", "seeds"]
     rows = [
         [contrast.label, contrast.against, f"{density:g}", *_test(difference)]
         for contrast in task.contrasts

@@ -287,6 +287,33 @@ def test_pairs_are_of_methods_in_the_report(switchbench: Any, pair: str, clues: 
     assert not Path("results", "report").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "clues"),
+    [
+        (["--baseline", "magnitud"], ["--baseline: unknown label 'magnitud'; did you mean 'magnitude'?"]),
+        (["--margin", "0"], ["--margin 0: should be above 0 and at most 100 percentage points"]),
+        (["--margin", "nan"], ["--margin nan: should be above 0"]),
+    ],
+)
+def test_a_baseline_is_a_method_and_a_margin_is_positive(
+    switchbench: Any, options: list[str], clues: list[str]
+) -> None:
+    shutil.copytree(PUBLISHED, "results", ignore=shutil.ignore_patterns("report"))
+    one_line(switchbench("report", "results", *options), *clues)
+    assert not Path("results", "report").exists()
+
+
+def test_all_methods_are_compared_with_a_baseline(switchbench: Any) -> None:
+    shutil.copytree(PUBLISHED, "results", ignore=shutil.ignore_patterns("report"))
+    outcome = switchbench("report", "results", "--baseline", "magnitude", "--margin", "0.5")
+    assert outcome.code == 0
+    text = Path("results", "report", "table.md").read_text()
+    for label in ("dense", "random", "l1", "switcher"):
+        assert f"| {label} | magnitude |" in text
+    assert "| magnitude | magnitude |" not in text
+    assert "difference of at least 0.5 points" in text
+
+
 def test_reports_and_mirrors_need_results(switchbench: Any, tmp_path: Path) -> None:
     one_line(switchbench("report", "nowhere"), "nowhere: holds no comparison")
     one_line(switchbench("sync", "nowhere"), "nowhere: holds no comparison")

@@ -245,12 +245,29 @@ def test_controls_are_paired_by_seed_and_ties_are_named() -> None:
     assert near.interval == pytest.approx(4.302653 * 0.03 / 3**0.5 / 3**0.5)
     assert far.mean == alone.mean == pytest.approx(0.05)
     assert far.interval == pytest.approx(0, abs=1e-12)
-    assert found["near"].verdict == "variant: not told apart from near at 0.1"
+    assert found["near"].verdict == "variant: undecided against near at 0.1 (23 more seeds)"
     assert found["far"].verdict == "variant: no spread over seeds, no verdict against far at 0.1"
     assert found["alone"].verdict == "variant: one seed, no verdict against alone at 0.1"
     text = markdown(reports.build(table, "title"))
-    assert "| variant | near | +1.00 ± 4.30 = (n = 3) |" in text
+    assert "| variant | near | +1.00 ± 4.30 (n = 3) |" in text
     assert "- variant: no spread over seeds, no verdict against far at 0.1" in text
+
+
+def test_differences_are_tested_as_one_family() -> None:
+    table = rows()
+    table.loc[table["label"] == "prune", "test_accuracy"] -= table["seed"] * 1e-4  # some spread over seeds
+    report = reports.build(table, "title", [("prune", "dense")], 0.005)
+    (contrast,) = report.tasks[0].contrasts
+    tested = [each for each in contrast.differences.values() if each.p == each.p]
+    smallest = min(tested, key=lambda each: each.p)
+    assert smallest.p_corrected == pytest.approx(min(1, len(tested) * smallest.p))
+    lines = markdown(report).splitlines()
+    start = lines.index(
+        "| method | against | density | n | difference | p | Holm | p equal | Holm | verdict | seeds |"
+    )
+    assert lines[start + 2].startswith("| prune | dense | 0.1 | 3 | -10.0")
+    assert len([line for line in lines[start:] if line.startswith("| prune | dense |")]) == len(tested)
+    assert "a difference of at least 0.5 points" in markdown(report)
 
 
 def test_a_control_without_its_method_is_no_contrast() -> None:
