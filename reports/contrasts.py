@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from switchbench.reports.paired import MARGIN, Difference, Verdict, family
+from switchbench.reports.paired import MARGIN, MOST_SEEDS, Difference, Verdict, family
 from switchbench.row import Status
 
 Pair = tuple[str, str]
@@ -38,9 +38,8 @@ def _more(difference: Difference) -> str:
     """Say how many more seeds would decide an undecided difference."""
     if difference.verdict != Verdict.UNDECIDED:
         return ""
-    return (
-        f" ({difference.more_seeds} more seeds)" if difference.more_seeds else " (no number of seeds will do)"
-    )
+    seeds = f"{difference.more_seeds:+}" if difference.more_seeds else f"over {MOST_SEEDS:,}"
+    return f" ({seeds} seeds)"
 
 
 def contrasts(

@@ -245,7 +245,7 @@ def test_controls_are_paired_by_seed_and_ties_are_named() -> None:
     assert near.interval == pytest.approx(4.302653 * 0.03 / 3**0.5 / 3**0.5)
     assert far.mean == alone.mean == pytest.approx(0.05)
     assert far.interval == pytest.approx(0, abs=1e-12)
-    assert found["near"].verdict == "variant: undecided against near at 0.1 (23 more seeds)"
+    assert found["near"].verdict == "variant: undecided against near at 0.1 (+23 seeds)"
     assert found["far"].verdict == "variant: no spread over seeds, no verdict against far at 0.1"
     assert found["alone"].verdict == "variant: one seed, no verdict against alone at 0.1"
     text = markdown(reports.build(table, "title"))
