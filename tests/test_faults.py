@@ -236,6 +236,22 @@ def test_a_second_driver_is_refused_while_the_first_runs(tmp_path: Path) -> None
     assert process.returncode == 130, output
 
 
+@pytest.mark.slow  # test_worker.py has the reason alone
+def test_a_node_without_memory_is_a_reason_in_one_line(tmp_path: Path) -> None:
+    full = os.environ | {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
+    changes = ["--set", "training.epochs=20000", "--set", "methods=[dense]", "--set", "seeds=1"]
+    done = subprocess.run(
+        command(tmp_path, *changes), env=full, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    (row,) = Ledger(tmp_path / "out").rows()
+    assert row.error is not None
+    assert row.error.startswith("its node ran out of memory")
+    shown = done.stdout + done.stderr
+    assert "RAY_" not in shown  # Ray's own advice
+    assert shown.count("its node ran out of memory") == 2  # as it ends, and in the report
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of a megabyte, which only root can make."""

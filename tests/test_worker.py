@@ -98,6 +98,10 @@ def test_a_lost_workers_reason_is_read_from_where_tune_has_just_written_it(tmp_p
     assert failure_reason(trial) == "the worker process died"
     error_file.write_text("Failure # 1\nKeyError: 'x'\n")
     assert failure_reason(trial) == "KeyError: 'x'"
+    error_file.write_text(
+        "Failure # 1\nThe actor died\nFailure # 2\nray.exceptions.OutOfMemoryError: Task was killed\n\nRefer to x\n"
+    )
+    assert failure_reason(trial).startswith("its node ran out of memory")
 
 
 @pytest.mark.parametrize(

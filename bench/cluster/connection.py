@@ -11,6 +11,7 @@ from unittest import mock
 
 import ray
 import ray._private.utils
+import ray._private.worker
 
 from switchbench.cluster.local_ray import local_ray
 from switchbench.errors import InputError
@@ -59,7 +60,7 @@ def connected(address: str | None) -> Iterator[None]:
     _check_answering(address)
     started: AbstractContextManager[dict[str, Any]]
     started = local_ray() if address == "local" else nullcontext({})
-    with started as local_options:
+    with started as local_options, _without_messages_of_raylets():
         try:
             with _kept_signals():
                 ray.init(address=address, **options, **local_options)
@@ -79,6 +80,13 @@ def connected(address: str | None) -> Iterator[None]:
 def _kept_signals() -> Iterator[None]:
     """Keep the handler of SIGTERM, which Ray replaces when it connects."""
     with mock.patch.object(ray._private.utils, "set_sigterm_handler"):
+        yield
+
+
+@contextmanager
+def _without_messages_of_raylets() -> Iterator[None]:
+    """Keep Ray from printing a paragraph of advice for each lost worker: rows and `status` tell of them."""
+    with mock.patch.object(ray._private.worker, "print_to_stdstream"):
         yield
 
 

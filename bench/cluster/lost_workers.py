@@ -10,6 +10,7 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
 WORKER_DIED = "the worker process died"
+OUT_OF_MEMORY = "its node ran out of memory, so that Ray ended the worker process (see resources.memory)"
 CLUSTER_FAULTS = (
     "its node has died",
     "node was terminated",
@@ -45,7 +46,7 @@ def is_clusters_fault(trial: Any) -> bool:
     Args:
         trial: Tune's trial. Its error file is read, as in :func:`failure_reason`.
     """
-    last = Path(trial.error_file).read_text().rpartition("Failure #")[2]
+    last = _last_failure(trial)
     return any(sign in last for sign in CLUSTER_FAULTS)
 
 
@@ -55,5 +56,12 @@ def failure_reason(trial: Any) -> str:
     It is read from the file that Tune has just written on the driver's machine. ``trial.get_error()`` reads
     the storage folder, to which Tune copies that file later.
     """
-    lines = Path(trial.error_file).read_text().strip().splitlines() or ["unknown"]
-    return WORKER_DIED if "actor died" in " ".join(lines) else lines[-1]
+    last = _last_failure(trial)
+    if "OutOfMemoryError" in last or "out of memory issue" in last:
+        return OUT_OF_MEMORY
+    return WORKER_DIED if "actor died" in last else (last.strip().splitlines() or ["unknown"])[-1]
+
+
+def _last_failure(trial: Any) -> str:
+    """Return what Tune has written of the last attempt."""
+    return Path(trial.error_file).read_text().rpartition("Failure #")[2]
