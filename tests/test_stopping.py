@@ -209,7 +209,14 @@ execute(config, Job(Path(sys.argv[1]), Path(sys.argv[1]), Resources(), "run"))
 def test_a_signal_before_anything_runs_is_no_lost_cluster(number: int, code: int) -> None:
     """Sent to the parent while the driver still imports, or before it can handle signals."""
     program = "from switchbench.cli.supervise import Supervisor; import time; Supervisor().fork(str); time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            number, signal.SIG_DFL
+        ),  # under nohup, tests inherit that HUP is ignored
+    )
     deadline = time.monotonic() + 30
     while not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text():
         assert time.monotonic() < deadline
