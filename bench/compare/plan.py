@@ -142,8 +142,8 @@ def plan(
     failed = {
         trial_id for trial_id, status in statuses.items() if status == Status.FAILED and not retry_failed
     }
-    done = {trial_id for trial_id, status in statuses.items() if status.settled()}
-    todo = [trial for trial in trials if trial.trial_id not in done | failed]
+    final = failed | {trial_id for trial_id, status in statuses.items() if status.settled()}
+    todo = [trial for trial in trials if trial.trial_id not in final]
     return Plan(resolved, ledger, trials, todo, len(failed))
 
 
