@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -51,15 +52,30 @@ class Difference:
     """P-value of the equivalence test: two one-sided t tests against the margin (Schuirmann 1987)."""
     p_equal_corrected: float
     """The same, corrected for the family."""
-    verdict: Verdict
-    within_margin: bool
-    """Whether the equivalence test says that the difference is smaller than the margin."""
     margin: float
     """The margin, as a share."""
     level: float
     """Error rate of one test that the first step of Holm's correction asks for."""
 
     @property
+    def within_margin(self) -> bool:
+        """Whether the equivalence test says that the difference is smaller than the margin."""
+        return self.p_equal_corrected <= ALPHA
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the tests say."""
+        if not self.summary.n:
+            return Verdict.UNMEASURED
+        if self.summary.n == 1:
+            return Verdict.ONE_SEED
+        if no_spread(self.summary):
+            return Verdict.NO_SPREAD
+        if self.p_corrected <= ALPHA:
+            return Verdict.ABOVE if self.summary.mean > 0 else Verdict.BELOW
+        return Verdict.EQUAL if self.within_margin else Verdict.UNDECIDED
+
+    @cached_property
     def more_seeds(self) -> int | None:
         """How many more seeds would decide it with a probability of :data:`POWER`.
 
@@ -94,25 +110,12 @@ def family(differences: Sequence[Sequence[float] | Numbers], margin: float = MAR
     summaries = [summarise(each) for each in differences]
     p = np.array([_p_different(each) for each in summaries])
     p_equal = np.array([_p_equal(each, margin) for each in summaries])
-    p_corrected, p_equal_corrected = holm(p), holm(p_equal)
-    tests = int((~np.isnan(p)).sum())
-    found = []
-    for index, summary in enumerate(summaries):
-        within = bool(p_equal_corrected[index] <= ALPHA)
-        found.append(
-            Difference(
-                summary=summary,
-                p=float(p[index]),
-                p_corrected=float(p_corrected[index]),
-                p_equal=float(p_equal[index]),
-                p_equal_corrected=float(p_equal_corrected[index]),
-                verdict=_verdict(summary, float(p_corrected[index]), within),
-                within_margin=within,
-                margin=margin,
-                level=ALPHA / max(tests, 1),
-            )
-        )
-    return found
+    level = ALPHA / max(int((~np.isnan(p)).sum()), 1)
+    columns = (each.tolist() for each in (p, holm(p), p_equal, holm(p_equal)))
+    return [
+        Difference(summary, one, corrected, equal, equal_corrected, margin, level)
+        for summary, one, corrected, equal, equal_corrected in zip(summaries, *columns, strict=True)
+    ]
 
 
 def holm(p_values: npt.ArrayLike) -> Numbers:
@@ -145,18 +148,6 @@ def no_spread(summary: Summary) -> bool:
         True
     """
     return summary.n > 1 and summary.std < 1e-12
-
-
-def _verdict(summary: Summary, p_corrected: float, within: bool) -> Verdict:
-    if not summary.n:
-        return Verdict.UNMEASURED
-    if summary.n == 1:
-        return Verdict.ONE_SEED
-    if no_spread(summary):
-        return Verdict.NO_SPREAD
-    if p_corrected <= ALPHA:
-        return Verdict.ABOVE if summary.mean > 0 else Verdict.BELOW
-    return Verdict.EQUAL if within else Verdict.UNDECIDED
 
 
 def _standard_error(summary: Summary) -> float:

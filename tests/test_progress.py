@@ -17,7 +17,7 @@ from switchbench.cluster.worker import Job, execute, record_lost
 from switchbench.compare.plan import plan
 from switchbench.compare.progress import progress
 from switchbench.errors import InputError
-from switchbench.row import Started, Status
+from switchbench.row import Row, Started, Status
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 
@@ -28,6 +28,12 @@ def call(monkeypatch: Any, *arguments: str) -> None:
         main()
     if stop.value.code:
         raise stop.value
+
+
+def row_of(ledger: Ledger, trial_id: str) -> Row:
+    row = ledger.row(trial_id)
+    assert row
+    return row
 
 
 @pytest.fixture
@@ -54,8 +60,7 @@ def begun(tmp_path: Path, spec: dict[str, Any], monkeypatch: Any) -> tuple[Ledge
 
 def test_a_row_says_what_its_trial_took(begun: tuple[Ledger, list[Any]]) -> None:
     ledger, trials = begun
-    row = ledger.row(trials[0].trial_id)
-    assert row
+    row = row_of(ledger, trials[0].trial_id)
     assert row.seconds is not None
     assert row.train_seconds is not None
     assert row.seconds > row.train_seconds
@@ -100,8 +105,7 @@ def test_time_left_counts_what_the_running_trials_have_done(
 ) -> None:
     ledger, trials = begun
     for index in range(4):
-        row = ledger.row(trials[index].trial_id)
-        assert row
+        row = row_of(ledger, trials[index].trial_id)
         ledger.write(replace(row, seconds=100.0), [])
     started = datetime(2026, 1, 1, tzinfo=UTC)
     for index in (4, 5):
@@ -123,8 +127,7 @@ def test_time_left_counts_what_the_running_trials_have_done(
 def test_points_of_a_search_are_done_when_they_are_validated(begun: tuple[Ledger, list[Any]]) -> None:
     ledger, trials = begun
     for config in trials[:3]:
-        row = ledger.row(config.trial_id)
-        assert row
+        row = row_of(ledger, config.trial_id)
         ledger.write(replace(row, status=Status.VALIDATED), [])
     assert progress(ledger).done == 3
 
@@ -152,8 +155,7 @@ def test_a_point_of_a_search_is_run_again_without_test_images(
     begun: tuple[Ledger, list[Any]], capsys: Any, monkeypatch: Any
 ) -> None:
     ledger, trials = begun
-    row = ledger.row(trials[0].trial_id)
-    assert row
+    row = row_of(ledger, trials[0].trial_id)
     ledger.write(
         replace(row, status=Status.VALIDATED, test_accuracy=None, test_loss=None, test_top5=None), []
     )
@@ -214,8 +216,7 @@ def test_a_trial_is_shown_without_its_plug_in(
     begun: tuple[Ledger, list[Any]], capsys: Any, monkeypatch: Any
 ) -> None:
     ledger, trials = begun
-    row = ledger.row(trials[3].trial_id)
-    assert row
+    row = row_of(ledger, trials[3].trial_id)
     assert row.config
     ledger.write(replace(row, config=row.config.replace('"magnitude"', '"absent"')), [])
     call(monkeypatch, "trial", str(ledger.folder), row.trial_id)
@@ -232,8 +233,7 @@ def test_a_trial_is_shown_without_its_plug_in(
 def test_the_rate_counts_from_the_first_start(begun: tuple[Ledger, list[Any]]) -> None:
     ledger, trials = begun
     for index, finished in enumerate(("10:02:00", "10:02:01")):
-        row = ledger.row(trials[index].trial_id)
-        assert row
+        row = row_of(ledger, trials[index].trial_id)
         stamp = f"2099-01-01T{finished}.000+00:00"
         ledger.write(replace(row, run="newest", seconds=120.0 + index, finished=stamp), [])
     assert progress(ledger).per_hour == pytest.approx(2 / (121 / 3600))

@@ -213,9 +213,8 @@ def test_a_signal_before_anything_runs_is_no_lost_cluster(number: int, code: int
         [sys.executable, "-c", program],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(
-            number, signal.SIG_DFL
-        ),  # under nohup, tests inherit that HUP is ignored
+        # Under nohup, tests inherit that HUP is ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 30
     while not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text():

@@ -96,10 +96,7 @@ def _minutes(time: str) -> float:
     """
     days, dash, rest = time.rpartition("-")
     parts = [int(part) for part in rest.split(":")]
-    if dash:
-        units: tuple[float, ...] = (60, 1, 1 / 60)
-    else:
-        units = (60, 1, 1 / 60) if len(parts) == 3 else (1, 1 / 60)
+    units = (60, 1, 1 / 60) if dash or len(parts) == 3 else (1, 1 / 60)
     return int(days or 0) * 1_440.0 + sum(part * unit for part, unit in zip(parts, units, strict=False))
 
 

@@ -98,9 +98,11 @@ def _descriptions(results: pd.DataFrame) -> list[str]:
 def _reasons(stored: pd.DataFrame) -> list[tuple[str, str, int, str]]:
     unmeasured = stored[~stored["status"].isin([Status.OK, Status.VALIDATED])]
     texts = unmeasured["status"] + ": " + unmeasured["error"].fillna("")
-    keys = list(zip(unmeasured["label"], texts, strict=True))
-    first = dict(zip(reversed(keys), reversed([*unmeasured["trial_id"]]), strict=True))
-    return [(*key, count, first[key]) for key, count in Counter(keys).most_common()]
+    ids: dict[tuple[str, str], list[str]] = {}
+    for label, text, trial_id in zip(unmeasured["label"], texts, unmeasured["trial_id"], strict=True):
+        ids.setdefault((label, text), []).append(trial_id)
+    frequent = sorted(ids.items(), key=lambda item: -len(item[1]))
+    return [(*key, len(found), found[0]) for key, found in frequent]
 
 
 def _per_hour(stored: pd.DataFrame, finished: "pd.Series[pd.Timestamp]") -> float | None:
