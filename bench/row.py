@@ -79,8 +79,12 @@ class Uses:
     """Heading in the report's table of costs; empty: it is not in that table."""
     optional: bool = False
     """Whether that table omits it if no row has it, as in results of older versions."""
-    template: str = "{:,.0f}"
-    """Format string of its values in that table."""
+    digits: int = 0
+    """Decimals of its values in that table."""
+    unit: str = ""
+    """Unit in that table; a share is shown in % anyway."""
+    scale: float = 1
+    """Factor from the stored value to the shown one; of a share, 100 anyway."""
 
     def __post_init__(self) -> None:
         if self.heading and not self.mean:
@@ -156,12 +160,14 @@ class Row(PlannedTrial):
     status: Status = field(metadata={"uses": Uses(tag=True)})
     error: str | None = column(tag=True)
     density: float | None = column(
-        objective=True, metric=True, mean=True, share=True, heading="density", template="{:.3%}"
+        objective=True, metric=True, mean=True, share=True, heading="density", digits=3
     )
     """Non-zero share of the weights in scope."""
-    density_prunable: float | None = column(metric=True, mean=True, heading="of prunable", template="{:.3%}")
+    density_prunable: float | None = column(
+        metric=True, mean=True, share=True, heading="of prunable", digits=3
+    )
     """Non-zero share of all linear and convolution weights."""
-    density_network: float | None = column(metric=True, mean=True, heading="of network", template="{:.3%}")
+    density_network: float | None = column(metric=True, mean=True, share=True, heading="of network", digits=3)
     """Non-zero share of all parameters."""
     density_layers: str | None = None
     """JSON: the density of each linear and convolution layer by name."""
@@ -200,9 +206,13 @@ class Row(PlannedTrial):
     """GPUs that were set aside for the trial; a share of one if several trials used it."""
     seconds: float | None = column(metric=True)
     """Time that the trial kept its worker: data, training, evaluation."""
-    peak_memory: int | None = column(metric=True, mean=True)
+    peak_memory: int | None = column(
+        metric=True, mean=True, heading="peak memory", optional=True, unit=" MB", scale=1e-6
+    )
     """Largest resident memory of the worker process, in bytes; None where the system does not tell it."""
-    peak_gpu_memory: int | None = column(metric=True, mean=True)
+    peak_gpu_memory: int | None = column(
+        metric=True, mean=True, heading="peak GPU memory", optional=True, unit=" MB", scale=1e-6
+    )
     """Largest memory of tensors on the GPU, in bytes; None on a CPU."""
     energy: float | None = column(metric=True, mean=True)
     """Energy of the GPU during the trial, in joules; None if trials shared it, or if it does not tell."""

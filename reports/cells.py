@@ -3,22 +3,24 @@
 import json
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from switchbench.reports.contrasts import Contrast, Pair, contrasts
-from switchbench.reports.paired import MARGIN
-from switchbench.reports.statistics import Summary, summarise
+from switchbench.reports.statistics.contrasts import Contrast, Pair, Paired, contrasts
+from switchbench.reports.statistics.paired import MARGIN
+from switchbench.reports.statistics.summary import Summary, summarise
 from switchbench.row import Status, used_as
 
 TASK = ["network", "dataset", "scope"]
 """Columns that define a task."""
 PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "error"]
 """Columns that the line about an unmeasured trial shows."""
+ACCURACY = "test_accuracy"
 
 Numbers = npt.NDArray[Any]
 
@@ -32,10 +34,10 @@ class Cell:
     """Target density; NaN if the method takes none."""
     planned: int
     """Number of seeds planned."""
-    accuracy: Summary
-    """Test accuracy, as a share."""
-    means: dict[str, float]
-    """Means of the ledger's other numeric columns over the measured seeds."""
+    seeds: Numbers
+    """The measured seeds, ascending."""
+    values: dict[str, Numbers]
+    """Test accuracy (a share) and the ledger's other numeric columns, one value per measured seed."""
     times: list[float]
     """For each measured seed: training time over that of one round of plain steps, timed in the same run."""
     flops: float
@@ -52,6 +54,21 @@ class Cell:
         """Whether the method was given a target density."""
         return not math.isnan(self.target)
 
+    @property
+    def accuracies(self) -> Numbers:
+        """Test accuracy of each measured seed, as a share."""
+        return self.values[ACCURACY]
+
+    @cached_property
+    def accuracy(self) -> Summary:
+        """Test accuracy over the seeds, as a share."""
+        return summarise(self.accuracies)
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Means of the numeric columns over the measured seeds; NaN if no seed has a value."""
+        return {name: _mean(values) for name, values in self.values.items()}
+
 
 @dataclass(frozen=True)
 class Task:
@@ -60,7 +77,8 @@ class Task:
     network: str
     dataset: str
     scope: str
-    labels: list[str]
+    paired: Paired
+    """The accuracies by seed."""
     densities: list[float]
     """Target densities, from high to low."""
     cells: dict[tuple[str, float | None], Cell]
@@ -71,11 +89,45 @@ class Task:
     """Differences smaller than this, as shares, count as equal."""
     started: bool
     """Whether methods started from a trained dense network."""
+    sizes: dict[str, Numbers] = field(default_factory=dict)
+    """Images of training, validation and test that the trials state, without repeats."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels of the methods, in the order of the plan."""
+        return [*self.paired.methods]
 
     @property
     def title(self) -> str:
         """The task as a heading."""
         return f"{self.network} on {self.dataset}, scope {self.scope}"
+
+    def cell(self, label: str, density: float | None) -> Cell | None:
+        """Return the measurements of a method at a target density.
+
+        A method that takes no target has one cell, which is compared with all densities of others.
+        """
+        return self.cells.get((label, density)) or self.cells.get((label, None))
+
+    def label_of(self, method: str) -> str | None:
+        """Return the first label of a method; None if it is not part of the task."""
+        return next((label for label, name in self.paired.methods.items() if name == method), None)
+
+    def differences(self, label: str, against: str, density: float) -> Numbers:
+        """Return a method's accuracies minus another's at a density, for the seeds that both have.
+
+        A method that takes no target is compared at all densities.
+        """
+        return self.paired.differences(label, against, density)
+
+    def shown(self) -> list[tuple[str, float | None]]:
+        """Return the keys of the cells, by label and from the highest density to the lowest."""
+        keys = [(label, density) for label in self.labels for density in (None, *self.densities)]
+        return [key for key in keys if key in self.cells]
+
+    def with_targets(self) -> list[str]:
+        """Return the labels of the methods that take a target density."""
+        return [label for label in self.labels if (label, None) not in self.cells]
 
 
 @dataclass(frozen=True)
@@ -98,28 +150,41 @@ def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin:
         margin: Differences of accuracy that are smaller, as shares, count as equal.
 
     Returns:
-        The report; ``tables.py`` makes its tables, ``render.py`` writes them.
+        The report; ``tables`` makes its tables, ``formats`` writes them.
     """
     read = results.drop(columns=["config", "versions"], errors="ignore")  # long, and not in any table
     tasks = [_task(rows, pairs, margin) for _, rows in read.groupby(TASK, sort=False)]
-    unmeasured = results.loc[results["status"] != Status.OK, PROBLEM]
+    unmeasured = results.loc[~_measured(results), PROBLEM]
     problems = [_problem(row) for row in unmeasured.to_dict("records")]
     return Report(title, tasks, problems)
 
 
+def _measured(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Tell which rows have a test accuracy. One that is NaN, as in foreign tables, is no measurement."""
+    return (rows["status"] == Status.OK) & rows[ACCURACY].notna()
+
+
 def _task(rows: pd.DataFrame, pairs: Sequence[Pair], margin: float) -> Task:
     first = rows.iloc[0]
-    densities = sorted(rows["target_density"].dropna().unique(), reverse=True)
+    densities = sorted(rows["target_density"].dropna().unique().tolist(), reverse=True)
+    named = rows.drop_duplicates("label").set_index("label")
+    methods = {str(label): str(method) for label, method in named["method"].items()}
+    control_of = {str(label): str(method) for label, method in named["control_of"].dropna().items()}
+    cells = dict(_cells(rows))
+    paired = Paired(
+        methods, control_of, densities, {key: (c.seeds, c.accuracies) for key, c in cells.items()}
+    )
     return Task(
         network=first["network"],
         dataset=first["dataset"],
         scope=first["scope"],
-        labels=list(dict.fromkeys(rows["label"])),
+        paired=paired,
         densities=densities,
-        cells=dict(_cells(rows)),
-        contrasts=contrasts(rows, densities, pairs, margin),
+        cells=cells,
+        contrasts=contrasts(paired, pairs, margin),
         margin=margin,
         started=bool(rows["start"].notna().any()),
+        sizes={name: rows[name].dropna().unique() for name in ("train_size", "val_size", "test_size")},
     )
 
 
@@ -129,22 +194,22 @@ def _cells(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, float | None], Cell]
     Columns become arrays once: a task may have thousands of cells, and a table of each would take longer than
     all the rest.
     """
-    accuracies = _numbers(rows["test_accuracy"])
-    columns = {name: _numbers(rows[name]) for name in used_as("mean")}
+    columns = {name: _numbers(rows[name]) for name in (ACCURACY, *used_as("mean"))}
     times, flops = _ratios(rows, "seconds"), _ratios(rows, "flops")
     layers, idle = rows["density_layers"].to_numpy(object), rows["idle"].to_numpy(object)
     labels, targets = rows["label"].to_numpy(object), _numbers(rows["target_density"])
-    ok = (rows["status"] == Status.OK).to_numpy()
+    seeds, ok = rows["seed"].to_numpy(), _measured(rows).to_numpy()
     for planned in _groups(rows):
         label, target = str(labels[planned[0]]), float(targets[planned[0]])
         measured = planned[ok[planned]]
+        measured = measured[np.argsort(seeds[measured], kind="stable")]
         by_layer = _by_layer(layers[measured])
         cell = Cell(
             label=label,
             target=target,
             planned=len(planned),
-            accuracy=summarise(accuracies[measured]),
-            means={name: _mean(values[measured]) for name, values in columns.items()},
+            seeds=seeds[measured],
+            values={name: values[measured] for name, values in columns.items()},
             times=[ratio for ratio in times[measured].tolist() if not math.isnan(ratio)],
             layers={name: _mean(values) for name, values in by_layer.items()},
             emptied={name: zeros for name, values in by_layer.items() if (zeros := int((values == 0).sum()))},

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from switchbench.methods.parts.paths import Paths
 from switchbench.observe.terminal import PointDisplay
-from switchbench.reports.search_tables import search_grids
+from switchbench.reports.search.tables import search_grids
 from switchbench.row import PointState, Row, Status
 from switchbench.tuning import run as tuning
 from switchbench.tuning.plan import SearchPlan, plan

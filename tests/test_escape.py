@@ -10,7 +10,8 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from switchbench import reports
-from switchbench.reports import escape, render
+from switchbench.reports.formats import escape
+from switchbench.reports.formats import markdown as render
 from switchbench.row import PointRow, PointState, columns
 from switchbench.store import parquet
 
@@ -65,7 +66,7 @@ def test_a_label_is_text_in_a_report(tmp_path: Path, label: str, monkeypatch: py
 def test_a_label_is_text_in_the_pictures_and_tables_of_a_search(
     tmp_path: Path, label: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("switchbench.reports.search_plots._pictures", lambda *_: [])
+    monkeypatch.setattr("switchbench.reports.search.pictures._pictures", lambda *_: [])
     point = PointRow(
         label=label, number=0, state=PointState.COMPLETE, objectives='["val_accuracy"]', values="[0.5]",
         params="{}", distributions="{}", best=True, density=0.0,

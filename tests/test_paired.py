@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from switchbench.reports.paired import ALPHA, POWER, Verdict, family, holm
-from switchbench.reports.statistics import summarise
+from switchbench.reports.statistics.paired import ALPHA, POWER, Verdict, family, holm
+from switchbench.reports.statistics.summary import summarise
 
 MARGIN = 0.003
 DRAWS = 1_000

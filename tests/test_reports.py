@@ -14,10 +14,11 @@ from rich.console import Console
 from switchbench import reports
 from switchbench.compare.report import _split
 from switchbench.errors import InputError
-from switchbench.reports import render, tables
 from switchbench.reports.cells import Task, _by_layer
-from switchbench.reports.figures import _limits
-from switchbench.reports.render import markdown
+from switchbench.reports.figures.accuracy import _limits
+from switchbench.reports.formats import markdown as render
+from switchbench.reports.formats.markdown import markdown
+from switchbench.reports.tables import task as tables
 from switchbench.row import columns
 
 

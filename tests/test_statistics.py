@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from switchbench.reports.statistics import summarise
+from switchbench.reports.statistics.summary import summarise
 
 
 def test_by_hand() -> None:

@@ -28,7 +28,7 @@ from switchbench.datasets import DATASETS, Data, Images
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Method, option, register
 from switchbench.observe.terminal import PointDisplay
-from switchbench.reports.search_tables import search_grids
+from switchbench.reports.search.tables import search_grids
 from switchbench.row import Row, Status
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources

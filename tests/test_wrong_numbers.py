@@ -20,8 +20,8 @@ from switchbench.datasets import DATASETS, Data, Images, MissingData
 from switchbench.errors import InputError
 from switchbench.methods.parts.masks import counts
 from switchbench.networks import NETWORKS, Network, register
-from switchbench.reports import render
-from switchbench.reports.contrasts import contrasts
+from switchbench.reports.formats import markdown as render
+from switchbench.reports.statistics.contrasts import contrasts
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Resources
 from switchbench.spec.components import DatasetChoice

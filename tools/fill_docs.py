@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from switchbench import reports
-from switchbench.reports.render import grid_lines, markdown
-from switchbench.reports.search_tables import search_grids
+from switchbench.reports.formats.markdown import grid_lines, markdown
+from switchbench.reports.search.tables import search_grids
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 

@@ -8,7 +8,8 @@ from rich.console import Console
 from switchbench import reports
 from switchbench.errors import InputError, unknown
 from switchbench.observe.terminal import plain_console
-from switchbench.reports.paired import MARGIN
+from switchbench.reports.formats import terminal
+from switchbench.reports.statistics.paired import MARGIN
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 from switchbench.store.search import SearchLedger
@@ -50,7 +51,7 @@ def report(
             files = ", ".join(sorted(path.name for path in local.iterdir()))
     except OSError as error:
         raise ledger.unwritable(error) from error
-    reports.terminal(written, console)
+    reports.show(written, console)
     console.print(f"{ledger.report}: {files}", soft_wrap=True)
     return results
 
@@ -76,11 +77,11 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
     title = search.name()
     try:
         with ledger.report_folder() as local:
-            grids = reports.write_search(points, local, title)
+            tables = reports.write_search(points, local, title)
     except OSError as error:
         raise ledger.unwritable(error) from error
-    for grid in grids:
-        reports.print_grid(grid, f"{title}: search", console or plain_console(stderr=True))
+    for table in tables:
+        terminal.show(table, f"{title}: search", console or plain_console(stderr=True))
     return True
 
 

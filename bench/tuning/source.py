@@ -13,7 +13,7 @@ from switchbench.cluster.points import Point
 from switchbench.errors import InputError
 from switchbench.methods.parts.paths import Paths
 from switchbench.observe.terminal import PointDisplay
-from switchbench.reports.search_tables import in_words
+from switchbench.reports.search.tables import in_words
 from switchbench.row import PointState, Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.tuning.plan import SearchPlan

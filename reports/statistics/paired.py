@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import nctdtr, stdtr, stdtrit
 
-from switchbench.reports.statistics import Summary, summarise
+from switchbench.reports.statistics.summary import Summary, summarise
 
 ALPHA = 0.05
 """Family-wise error rate of verdicts."""
@@ -69,7 +69,7 @@ class Difference:
             return Verdict.UNMEASURED
         if self.summary.n == 1:
             return Verdict.ONE_SEED
-        if no_spread(self.summary):
+        if self.summary.constant:
             return Verdict.NO_SPREAD
         if self.p_corrected <= ALPHA:
             return Verdict.ABOVE if self.summary.mean > 0 else Verdict.BELOW
@@ -140,19 +140,9 @@ def holm(p_values: npt.ArrayLike) -> Numbers:
     return corrected
 
 
-def no_spread(summary: Summary) -> bool:
-    """Return whether several differences are all equal, but for rounding. Tests then say nothing.
-
-    Example:
-        >>> no_spread(summarise([0.25, 0.25]))
-        True
-    """
-    return summary.n > 1 and summary.std < 1e-12
-
-
 def _standard_error(summary: Summary) -> float:
     """Return the standard error of the mean; NaN where there is nothing to test."""
-    return math.nan if summary.n < 2 or no_spread(summary) else summary.std / math.sqrt(summary.n)
+    return math.nan if summary.n < 2 or summary.constant else summary.std / math.sqrt(summary.n)
 
 
 def _p_different(summary: Summary) -> float:

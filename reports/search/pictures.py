@@ -18,7 +18,7 @@ from optuna.distributions import json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from switchbench.reports.search_tables import objectives_of
+from switchbench.reports.search.tables import objectives_of
 from switchbench.row import PointState, uses
 
 STATES = {

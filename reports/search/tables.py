@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from switchbench.reports.tables import Grid
+from switchbench.reports.tables.table import Entry, Table
 from switchbench.row import PointState, uses
 
 BUDGET_CAPTION = (
@@ -24,13 +24,13 @@ BEST_CAPTION = (
 )
 
 
-def search_grids(points: pd.DataFrame) -> list[Grid]:
+def search_tables(points: pd.DataFrame) -> list[Table]:
     """Return the tables of a search: budgets and best points. There are none without points."""
     groups = [(str(label), own) for label, own in points.groupby("label", sort=False)]
     return [_budgets(groups), _bests(groups)] if groups else []
 
 
-def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
+def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Table:
     header = [
         "method",
         "points",
@@ -42,7 +42,7 @@ def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
         "defaults",
         "best",
     ]
-    rows = []
+    rows: list[list[Entry]] = []
     for label, own in groups:
         states = own["state"].value_counts()
         names, best, defaults = objectives_of(own), own[own["best"]], own[own["origin"] == "defaults"]
@@ -61,7 +61,7 @@ def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
                 _first(best, names) if one else f"{len(best)} on the front",
             ]
         )
-    return Grid(BUDGET_CAPTION, header, rows, [_equality(groups), *_warnings(groups)])
+    return Table("search", BUDGET_CAPTION, header, rows, [_equality(groups), *_warnings(groups)])
 
 
 def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
@@ -97,10 +97,10 @@ def _equality(groups: Sequence[tuple[str, pd.DataFrame]]) -> str:
     )
 
 
-def _bests(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
+def _bests(groups: Sequence[tuple[str, pd.DataFrame]]) -> Table:
     names = objectives_of(groups[0][1])
     shown = names if "density" in names else [*names, "density"]
-    rows = []
+    rows: list[list[Entry]] = []
     for label, own in groups:
         for _, point in own[own["best"]].iterrows():
             values = dict(zip(names, json.loads(point["values"]), strict=True)) | {
@@ -112,7 +112,7 @@ def _bests(groups: Sequence[tuple[str, pd.DataFrame]]) -> Grid:
             rows.append(
                 [label, f"#{point['number']}", *(_value(name, values[name]) for name in shown), options]
             )
-    return Grid(BEST_CAPTION, ["method", "point", *shown, "options"], rows)
+    return Table("best-points", BEST_CAPTION, ["method", "point", *shown, "options"], rows)
 
 
 def objectives_of(own: pd.DataFrame) -> list[str]:

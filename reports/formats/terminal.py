@@ -1,0 +1,29 @@
+"""Tables on the terminal."""
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from switchbench.reports.tables.table import Number, Table, text
+
+
+def show(table: Table, title: str, console: Console) -> None:
+    """Print a table with its caption and notes. It may be wider than the terminal: no number is cut."""
+    drawn = RichTable(
+        title=Text(title), title_justify="left", caption=Text(table.caption), caption_justify="left"
+    )
+    for index, name in enumerate(table.header):
+        drawn.add_column(Text(name), justify="right" if table.is_numeric(index) else "left", no_wrap=True)
+    for row in table.rows:
+        drawn.add_row(*(_entry(entry, table.digits) for entry in row))
+    needed = Measurement.get(console, console.options.update(width=10_000), drawn).maximum
+    width = max(needed, console.width)
+    Console(file=console.file, width=width, force_terminal=console.is_terminal).print(drawn)
+    for note in table.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _entry(entry: str | Number, digits: int) -> Text:
+    best = isinstance(entry, Number) and entry.best
+    return Text(text(entry, digits), style="bold" if best else "")

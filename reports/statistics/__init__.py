@@ -1,0 +1,1 @@
+"""Statistics over seeds, densities and tasks. Nothing here formats text or draws."""

@@ -1,0 +1,122 @@
+"""Differences between two methods, paired by seed: of methods and their controls, and of requested pairs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from switchbench.reports.statistics.paired import MARGIN, MOST_SEEDS, Difference, Verdict, family
+
+Numbers = npt.NDArray[Any]
+
+Pair = tuple[str, str]
+"""Label of a method, and label of the method that it is compared with."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The differences between two methods on one task."""
+
+    label: str
+    """Label of the method."""
+    against: str
+    """Label of the method that is subtracted."""
+    differences: dict[float, Difference]
+    """Differences of test accuracy (shares) over pairs of the same seed, by target density."""
+
+    @property
+    def verdict(self) -> str:
+        """The finding in one line: the densities by outcome."""
+        outcomes: dict[Verdict, list[str]] = {}
+        for density, difference in self.differences.items():
+            if difference.verdict != Verdict.UNMEASURED:
+                outcomes.setdefault(difference.verdict, []).append(f"{density:g}{_more(difference)}")
+        parts = [f"{outcome} {self.against} at {', '.join(at)}" for outcome, at in outcomes.items()]
+        return f"{self.label}: {'; '.join(parts) or f'no seed in common with {self.against}'}"
+
+
+def _more(difference: Difference) -> str:
+    """Say how many more seeds would decide an undecided difference."""
+    if difference.verdict != Verdict.UNDECIDED:
+        return ""
+    seeds = f"{difference.more_seeds:+}" if difference.more_seeds else f"over {MOST_SEEDS:,}"
+    return f" ({seeds} seeds)"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Accuracies by seed: what contrasts are made of."""
+
+    methods: dict[str, str]
+    """Name of the method of each label, in the order of the plan."""
+    control_of: dict[str, str]
+    """For the label of a control: name of the method that it is a control of."""
+    densities: Sequence[float]
+    """Target densities at which methods are compared."""
+    cells: Mapping[tuple[str, float | None], tuple[Numbers, Numbers]]
+    """Seeds and accuracies by label and target density (None: the method takes no target)."""
+
+    def differences(self, label: str, against: str, density: float) -> Numbers:
+        """Return the differences of the seeds that both have, at a density.
+
+        A method that takes no target is compared at all of them.
+        """
+        one, other = self._at(label, density), self._at(against, density)
+        if one is None or other is None:
+            return np.empty(0)
+        _, ours, theirs = np.intersect1d(one[0], other[0], return_indices=True)
+        found: Numbers = one[1][ours] - other[1][theirs]
+        return found
+
+    def _at(self, label: str, density: float) -> tuple[Numbers, Numbers] | None:
+        return self.cells.get((label, density)) or self.cells.get((label, None))
+
+    def takes_target(self, label: str) -> bool:
+        """Return whether a method takes a target density."""
+        return label in self._targeted
+
+    @cached_property
+    def _targeted(self) -> set[str]:
+        return {label for label, density in self.cells if density is not None}
+
+
+def contrasts(paired: Paired, pairs: Sequence[Pair], margin: float = MARGIN) -> list[Contrast]:
+    """Return the differences between methods and their controls, and those of other pairs, on one task.
+
+    Args:
+        paired: The accuracies of the task.
+        pairs: Other pairs of labels. A pair is left out if the task lacks one of its labels, or if neither
+            method takes a target density, because then the two end at different densities.
+        margin: Differences smaller than this, as shares, count as equal.
+
+    Returns:
+        One contrast per pair: controls first, then ``pairs``, without repeats. All differences of the task
+        are one family of tests.
+    """
+    requested = [
+        pair
+        for pair in pairs
+        if paired.methods.keys() >= {*pair} and any(paired.takes_target(label) for label in pair)
+    ]
+    shown = dict.fromkeys([*_controls(paired), *requested])
+    compared = [(pair, density) for pair in shown for density in paired.densities]
+    found = [paired.differences(*pair, density) for pair, density in compared]
+    tested = dict(zip(compared, family(found, margin), strict=True))
+    return [
+        Contrast(*pair, {density: tested[pair, density] for density in paired.densities}) for pair in shown
+    ]
+
+
+def _controls(paired: Paired) -> list[Pair]:
+    """Pair each control with its method, under the method's first label. Leave out those without targets."""
+    first: dict[str, str] = {}
+    for label, method in paired.methods.items():
+        if paired.takes_target(label):
+            first.setdefault(method, label)
+    controls = [label for label in paired.control_of if paired.takes_target(label)]
+    return [
+        (first[paired.control_of[label]], label) for label in controls if paired.control_of[label] in first
+    ]

@@ -1,0 +1,145 @@
+"""Tables of test accuracy: by density, against the dense control, and in numbers that papers ask for."""
+
+import math
+from collections.abc import Iterator
+
+from switchbench.reports.analyses.best import Ranked, best_by_density
+from switchbench.reports.cells import Cell, Task
+from switchbench.reports.controls import DENSE
+from switchbench.reports.statistics.summary import Summary, summarise
+from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
+
+CAPTION = (
+    "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
+    "no interval for n = 1. Columns are target densities of the layers in scope; @ gives the density "
+    "that was reached if it differs from the target. Bold: best mean of the column; † not told apart from "
+    "it (paired t tests, corrected for the column by Holm), which does not mean equal."
+)
+DENSE_CAPTION = (
+    "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points: mean ± "
+    "half-width of the 95 % confidence interval (Student's t). Not corrected for the number of intervals: "
+    "verdicts are in the table of tests."
+)
+SUMMARY_CAPTION = (
+    "Test accuracy in % over seeds: mean ± half-width of the 95 % confidence interval (Student's t), median, "
+    "standard deviation (SD), lowest and highest. Density is the mean that was reached in scope. Non-zero is "
+    "the number of parameters of the whole network that are not zero: a small share of a wide network may "
+    "be as many as a large share of a narrow one."
+)
+OWN_COLUMN = "own density"
+MISSED = 0.01
+"""Relative distance from the target density above which the density is shown beside the accuracy."""
+
+
+def accuracy(task: Task) -> Table:
+    """Test accuracy by method and target density."""
+    own = any(not cell.takes_target for cell in task.cells.values())
+    header = ["method", *(f"{density:g}" for density in task.densities), *([OWN_COLUMN] if own else []), "n"]
+    best = {density: best_by_density(task, density) for density in task.densities}
+    rows: list[list[Entry]] = []
+    for label in task.labels:
+        cells = [task.cells.get((label, density)) for density in task.densities]
+        free = task.cells.get((label, None))
+        row = [_accuracy(cell, best.get(cell.target) if cell else None) for cell in cells]
+        row += [_accuracy(free)] if own else []
+        counts = {cell.accuracy.n for cell in [*cells, free] if cell}
+        rows.append([label, *row, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
+    return Table("accuracy", CAPTION, header, rows, [*_idle_methods(task), *_emptied_layers(task)])
+
+
+def to_dense(task: Task) -> Table:
+    """Differences from the dense control, paired by seed."""
+    dense = task.label_of(DENSE)
+    control = task.cells.get((dense, None)) if dense else None
+    caption = DENSE_CAPTION.format(dense=dense)
+    header = ["method", *(f"{density:g}" for density in task.densities)]
+    if dense is None or control is None or not control.accuracy.n:
+        return Table("to-dense", caption, header, [])
+    rows: list[list[Entry]] = [
+        [label, *(_from_dense(task, label, dense, density) for density in task.densities)]
+        for label in task.with_targets()
+    ]
+    return Table("to-dense", caption, header, rows)
+
+
+def summary(task: Task) -> Table:
+    """Statistics over seeds, and absolute numbers of weights."""
+    header = ["method", "target", "density", "non-zero", "n", "accuracy", "median", "SD", "lowest", "highest"]
+    rows: list[list[Entry]] = []
+    for label, density in task.shown():
+        cell = task.cells[label, density]
+        if not cell.accuracy.n:
+            continue
+        percents = 100 * cell.accuracies
+        spread = summarise(percents)
+        rows.append(
+            [
+                label,
+                target(cell),
+                Number(100 * cell.means["density"], digits=3, unit="%"),
+                Number(nonzero(cell), digits=0),
+                Number(spread.n, digits=0),
+                Number(spread.mean, spread.interval),
+                Number(spread.median),
+                Number(spread.std),
+                *map(Number, (float(percents.min()), float(percents.max()))),
+            ]
+        )
+    return Table("summary", SUMMARY_CAPTION, header, rows, keys=2)
+
+
+def nonzero(cell: Cell) -> float:
+    """Return the mean number of non-zero parameters of the whole network."""
+    return cell.means["density_network"] * cell.means["parameters"]
+
+
+def target(cell: Cell) -> Entry:
+    """Return the target density as a table's entry."""
+    return Number(cell.target, significant=6) if cell.takes_target else NOTHING
+
+
+def _idle_methods(task: Task) -> Iterator[str]:
+    """Yield a line for each method that the training was too short for."""
+    idle = {cell.label: cell.idle for cell in task.cells.values() if cell.idle}
+    for label, reason in idle.items():
+        yield f"{label}: {reason}"
+
+
+def _emptied_layers(task: Task) -> Iterator[str]:
+    """Yield a line for each method that left a layer without connections; nothing flows through it."""
+    found: dict[str, list[str]] = {}
+    for cell in task.cells.values():
+        at = f" at {cell.target:g}" if cell.takes_target else ""
+        for name, seeds in cell.emptied.items():
+            found.setdefault(cell.label, []).append(f"layer {name}{at} ({seeds} of {cell.accuracy.n} seeds)")
+    for label in task.labels:
+        if label in found:
+            yield f"{label}: no connection is left in {', '.join(found[label])}"
+
+
+def _accuracy(cell: Cell | None, best: Ranked | None = None) -> Entry:
+    if cell is None:
+        return ""
+    seeds = cell.accuracy
+    if not seeds.n:
+        return "none measured"
+    missed = cell.takes_target and abs(cell.means["density"] / cell.target - 1) > MISSED
+    notes = [
+        f"({seeds.n} of {cell.planned})" if seeds.n < cell.planned else "",
+        f"@ {cell.means['density']:.2%}" if missed or not cell.takes_target else "",
+    ]
+    return Number(
+        100 * seeds.mean,
+        100 * seeds.interval,
+        mark="†" if best and cell.label in best.tied else "",
+        note=" ".join(note for note in notes if note),
+        best=best is not None and cell.label == best.label,
+    )
+
+
+def _from_dense(task: Task, label: str, dense: str, density: float) -> Entry:
+    differences = task.differences(label, dense, density)
+    if not len(differences):
+        return "none measured" if (label, density) in task.cells else ""
+    found: Summary = summarise(100 * differences)
+    return Number(found.mean, math.nan if found.constant else found.interval, signed=True)

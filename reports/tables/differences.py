@@ -1,0 +1,113 @@
+"""Tables of differences between two methods, paired by seed."""
+
+import math
+
+from switchbench.reports.cells import Task
+from switchbench.reports.statistics.paired import POWER, Difference, Verdict
+from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
+
+CAPTION = (
+    "Test accuracy of a method minus that of another, in percentage points: mean over pairs of the same seed "
+    "± half-width of the 95 % confidence interval (Student's t). * marks a difference from zero, ≈ equality "
+    "within the margin; both are corrected for all differences of this table (Holm). No mark: the data do "
+    "not decide. A control is the method without one of its parts: if both are equal, that part has no use."
+)
+TEST_CAPTION = (
+    "Tests of the differences above. p: paired t test of no difference. p equal: two one-sided t tests of "
+    "a difference of at least {margin:g} points. Holm: the p before it, corrected for all tests of its "
+    "column. Seeds: how many more would decide with a probability of {power:.0%}, if the measured mean and "
+    "spread are the true ones."
+)
+ATTRIBUTION_CAPTION = (
+    "What the parts of a method are worth: its test accuracy minus that of the same method without the part, "
+    "in percentage points, as in the table of differences, with its corrected marks. Undecided: the data do "
+    "not say whether the part has a use."
+)
+
+
+def differences(task: Task) -> Table:
+    """Differences between two methods, paired by seed."""
+    rows: list[list[Entry]] = [
+        [contrast.label, contrast.against, *map(_difference, contrast.differences.values())]
+        for contrast in task.contrasts
+    ]
+    header = ["method", "against", *(f"{density:g}" for density in task.densities)]
+    notes = [contrast.verdict for contrast in task.contrasts]
+    return Table("differences", CAPTION, header, rows, notes, keys=2)
+
+
+def tests(task: Task) -> Table:
+    """P-values of the differences, and what they say."""
+    p_values = ["p", "p Holm", "p equal", "p equal Holm"]
+    header = ["method", "against", "density", "n", "difference", *p_values, "verdict", "seeds"]
+    rows: list[list[Entry]] = [
+        [contrast.label, contrast.against, Number(density, significant=6), *_test(difference)]
+        for contrast in task.contrasts
+        for density, difference in contrast.differences.items()
+        if not math.isnan(difference.p)
+    ]
+    caption = TEST_CAPTION.format(margin=100 * task.margin, power=POWER)
+    return Table("tests", caption, header, rows, keys=3)
+
+
+def attribution(task: Task) -> Table:
+    """What each part of a method is worth, by its controls."""
+    controls = [each for each in task.contrasts if each.against in task.paired.control_of]
+    header = ["method", "without it", "density", "worth", "verdict"]
+    rows: list[list[Entry]] = [
+        [
+            contrast.label,
+            contrast.against,
+            Number(density, significant=6),
+            _difference(difference),
+            _verdict(difference),
+        ]
+        for contrast in controls
+        for density, difference in contrast.differences.items()
+        if difference.summary.n
+    ]
+    return Table("attribution", ATTRIBUTION_CAPTION, header, rows, keys=3)
+
+
+def _difference(difference: Difference) -> Entry:
+    summary = difference.summary
+    if not summary.n:
+        return "none measured"
+    if summary.constant:
+        return Number(100 * summary.mean, signed=True, note=f"(n = {summary.n}, no spread)")
+    marks = ["*" if difference.verdict in (Verdict.ABOVE, Verdict.BELOW) else ""]
+    marks += ["≈" if difference.within_margin else ""]
+    mark = " ".join(mark for mark in marks if mark)
+    return Number(
+        100 * summary.mean, 100 * summary.interval, signed=True, mark=mark, note=f"(n = {summary.n})"
+    )
+
+
+def _test(difference: Difference) -> list[Entry]:
+    """Return the entries of a tested difference."""
+    p_values = difference.p, difference.p_corrected, difference.p_equal, difference.p_equal_corrected
+    more = difference.more_seeds
+    return [
+        Number(difference.summary.n, digits=0),
+        Number(100 * difference.summary.mean, signed=True),
+        *map(p_value, p_values),
+        _verdict(difference),
+        Number(more, digits=0, signed=True) if more else NOTHING,
+    ]
+
+
+def _verdict(difference: Difference) -> str:
+    words = {
+        Verdict.EQUAL: "equal",
+        Verdict.UNDECIDED: "undecided",
+        Verdict.ONE_SEED: "one seed, no verdict",
+        Verdict.NO_SPREAD: "no spread, no verdict",
+    }
+    verdict = words.get(difference.verdict, str(difference.verdict))
+    within = difference.within_margin and difference.verdict != Verdict.EQUAL
+    return f"{verdict}, within the margin" if within else verdict
+
+
+def p_value(p: float) -> Number:
+    """Return a p-value as a table's entry."""
+    return Number(p, digits=3, floor=0.001)
