@@ -26,7 +26,7 @@ class Number:
     """A smaller value is shown as ``< floor``; 0: none."""
     signed: bool = False
     unit: str = ""
-    """Follows the number without a space, such as ``%`` or ``×``."""
+    """Follows the number without a space, such as ``%`` or ``×``; intervals do not repeat it."""
     mark: str = ""
     """Sign of a finding, which the caption explains."""
     note: str = ""
@@ -35,11 +35,11 @@ class Number:
     """Whether it is the best of its column."""
 
     def plain(self, value: float, digits: int, signed: bool = False) -> str:
-        """Return a value of this entry as text, with its unit."""
+        """Return a value of this entry as text, without its unit."""
         sign = "+" if signed else ""
         if self.significant is not None:
-            return f"{value:{sign}.{self.significant}g}{self.unit}"
-        return f"{value:{sign},.{self.digits if self.digits is not None else digits}f}{self.unit}"
+            return f"{value:{sign}.{self.significant}g}"
+        return f"{value:{sign},.{self.digits if self.digits is not None else digits}f}"
 
     def text(self, digits: int = DIGITS) -> str:
         """Return the entry as plain text.
@@ -49,9 +49,9 @@ class Number:
         """
         if math.isnan(self.value):
             return " ".join(part for part in (NOTHING, self.mark, self.note) if part)
-        if self.value < self.floor:
+        if self.floor and self.value < self.floor:
             return f"< {self.plain(self.floor, digits)}"
-        parts = [self.plain(self.value, digits, self.signed)]
+        parts = [self.plain(self.value, digits, self.signed) + self.unit]
         if not math.isnan(self.spread):
             parts.append(f"± {self.plain(self.spread, digits)}")
         if self.ends:
