@@ -46,7 +46,8 @@ def report(
     all_pairs = [*ledger.pairs(), *_validated(pairs, results), *_with_baseline(baseline, results)]
     try:
         with ledger.report_folder() as local:
-            written = reports.write(results, local, ledger.name(), all_pairs, margin / 100)
+            curves, points = ledger.all_curves(), SearchLedger(ledger).points()
+            written = reports.write(results, local, ledger.name(), all_pairs, margin / 100, curves, points)
             ledger.write_compact(local, results)
             files = ", ".join(sorted(path.name for path in local.iterdir()))
     except OSError as error:
@@ -77,7 +78,7 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
     title = search.name()
     try:
         with ledger.report_folder() as local:
-            tables = reports.write_search(points, local, title)
+            tables = reports.write_search(points, local, title, with_page=not ledger.has_comparison)
     except OSError as error:
         raise ledger.unwritable(error) from error
     for table in tables:

@@ -1,6 +1,5 @@
 """What the page's figures and its table of trials show, as plain values."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,13 +7,14 @@ import pandas as pd
 
 from switchbench.reports.cells import ACCURACY, TASK, Cell, Report, Task
 from switchbench.reports.controls import DENSE
-from switchbench.reports.page.packed import text_of
+from switchbench.reports.page.text import text_of
 from switchbench.reports.statistics.summary import summarise
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
 TRIALS_CAPTION = (
-    "Every planned trial. Target: the density that the method was asked for. Density: the share of the weights in "
-    "scope that are not zero in the finished network. Time: training. A row opens the trial's config and curves."
+    "Every planned trial. Target: the density that the method was asked for. Density: the share of the "
+    "weights in scope that are not zero in the finished network. Time: training. A row opens the trial's "
+    "config and curves."
 )
 DIGITS = 5
 """Significant digits of numbers in curves and details; tables hold all."""
@@ -135,5 +135,5 @@ def _numbers(trials: pd.DataFrame, name: str, scale: float = 1, **shown: Any) ->
     """Return the entries of a column, which a table of an older version may lack."""
     if name not in trials:
         return [NOTHING] * len(trials)
-    values: Sequence[float] = trials[name].to_numpy(dtype=float, na_value=np.nan)
+    values = trials[name].to_numpy(dtype=float, na_value=np.nan)
     return [Number(float(f"{scale * each:.12g}"), **shown) for each in values]  # 89.43, not 89.42999999999999

@@ -37,7 +37,7 @@ const plots = {
     this.drawn.set(element, () => {
       const { traces, layout } = describe();
       return Plotly.react(element, traces, themed(layout), {
-        displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"],
+        displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
       });
     });
     await this.drawn.get(element)();
@@ -78,7 +78,10 @@ function themed(layout) {
     hoverlabel: { bgcolor: paper, bordercolor: grid, font: { color: text } },
     ...layout,
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: text },
-    ...Object.fromEntries(axes.map((key) => [key, { ...axis, ...layout[key] }])),
+    ...Object.fromEntries(axes.map((key) => {
+      const title = { ...layout[key].title, font: { size: 13, ...layout[key].title?.font } };
+      return [key, { ...axis, ...layout[key], title }];
+    })),
   };
 }
 
@@ -241,7 +244,7 @@ class CurvesFigure {
     const traces = [...byLabel].filter(([, own]) => own.length).map(([label, own]) => {
       const colour = isDark() ? this.styles[label].dark : this.styles[label].light;
       const trace = { x: [], y: [], text: [], name: plain(label), mode: "lines", hoverinfo: "text", connectgaps: false,
-        line: { color: colour, width: 1.3, dash: this.styles[label].dash } };
+        opacity: 0.75, line: { color: colour, width: 1.2, dash: this.styles[label].dash } };
       for (const trial of own) {
         const { step, values } = trials.curve(trial, name);
         const title = `<b>${plain(label)}</b>, seed ${trials.facts.seed[trial]}`;

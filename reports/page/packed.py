@@ -1,4 +1,4 @@
-"""Data inside the page, compressed: gzip in base64, which holds no character that HTML or scripts treat specially."""
+"""Data inside the page, compressed: gzip in base64, which holds no character that is special in HTML."""
 
 import base64
 import gzip
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from switchbench.errors import printable
+from switchbench.reports.page.text import text_of
 
 
 def packed(content: str) -> str:
@@ -32,14 +32,6 @@ def to_json(value: Any) -> str:
         '{"a":[1,0.5,null,"inf","x"]}'
     """
     return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def text_of(value: Any) -> str:
-    """Return a value as text that can be shown: empty if it is missing."""
-    if value is None or value is np.nan or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    text = str(value)
-    return text if text.isprintable() else printable(text)
 
 
 def _plain(value: Any) -> Any:

@@ -69,19 +69,16 @@ function startLegends() {
 }
 
 /** Draw the pictures of the search, whose descriptions are in the page. */
-function startSearch() {
-  for (const figure of document.querySelectorAll("figure.picture")) {
-    const store = figure.querySelector("script");
-    const element = make("div", { className: "plot", role: "img", "aria-label": figure.querySelector("figcaption").textContent });
-    store.after(element);
-    let described = null;
-    inflated(store.textContent).then((text) => {
-      described = JSON.parse(text);
-      plots.add(element, () => ({
-        traces: described.data,
-        layout: { showlegend: true, ...described.layout, margin: { l: 60, r: 20, t: 40, b: 60 } },
-      }));
-    });
+async function startSearch() {
+  for (const store of document.querySelectorAll("figure.picture > script")) {
+    const title = store.parentElement.querySelector("figcaption").textContent;
+    const element = make("div", { className: "plot", role: "img", "aria-label": title });
+    store.replaceWith(element);
+    const { data, layout } = JSON.parse(await inflated(store.textContent));
+    plots.add(element, () => ({
+      traces: data,
+      layout: { showlegend: true, ...layout, title: undefined, margin: { l: 80, r: 40, t: 60, b: 60 } },
+    }));
   }
 }
 

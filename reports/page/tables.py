@@ -1,12 +1,11 @@
-"""Tables of the page: HTML that stands alone, and the numbers behind it, by which the browser sorts and exports."""
+"""Tables of the page: HTML that stands alone, and the numbers by which the browser sorts and exports."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
-from html import escape
 from typing import Any
 
 from switchbench.reports.formats import flat
-from switchbench.reports.page.packed import text_of
+from switchbench.reports.page.text import as_html, bullets
 from switchbench.reports.tables.table import Entry, Number, Table, text
 
 PAGE_ROWS = 100
@@ -43,30 +42,21 @@ def table_html(table: Table, key: str, level: int = 4, opened: bool = True) -> s
     Returns:
         A ``details`` element.
     """
-    numeric = [table.is_numeric(column) for column in range(len(table.header))]
-    kinds = [' class="number"' if each else "" for each in numeric]
+    kinds = [' class="number"' if table.is_numeric(column) else "" for column in range(len(table.header))]
     head = "".join(
-        f'<th scope="col"{kind}>{_shown(name)}</th>' for name, kind in zip(table.header, kinds, strict=True)
+        f'<th scope="col"{kind}>{as_html(name)}</th>' for name, kind in zip(table.header, kinds, strict=True)
     )
-    shown = table.rows[:PAGE_ROWS]
-    body = "".join(
-        f"<tr>{''.join(_cell(entry, kind, table.digits) for entry, kind in zip(row, kinds, strict=True))}</tr>"
-        for row in shown
-    )
-    more = (
-        f'<p class="more">The first {len(shown):,} of {len(table.rows):,} rows.</p>'
-        if len(shown) < len(table.rows)
-        else ""
-    )
-    notes = f'<ul class="notes">{_items(table.notes)}</ul>' if table.notes else ""
-    title = escape(title_of(table))
+    body = "".join(_row(row, kinds, table.digits) for row in table.rows[:PAGE_ROWS])
+    more = f"The first {PAGE_ROWS} of {len(table.rows):,} rows." if len(table.rows) > PAGE_ROWS else ""
+    title = as_html(title_of(table))
     return (
-        f'<details class="table" data-table="{escape(key)}"{" open" if opened else ""}>'
+        f'<details class="table" data-table="{key}"{" open" if opened else ""}>'
         f"<summary><h{level}>{title}</h{level}></summary>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">'
-        f'<table aria-describedby="{escape(key)}-caption"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{more}"
-        f'<p class="caption" id="{escape(key)}-caption">{_shown(table.caption)}</p>{notes}</details>'
+        f'<table aria-describedby="{key}-caption"><thead><tr>{head}</tr></thead>'
+        f'<tbody>{body}</tbody></table></div><p class="more">{more}</p>'
+        f'<p class="caption" id="{key}-caption">{as_html(table.caption)}</p>'
+        f"{bullets(table.notes, 'notes')}</details>"
     )
 
 
@@ -74,8 +64,8 @@ def table_data(table: Table) -> dict[str, Any]:
     """Return what the browser needs to sort, filter and export a table, as plain values.
 
     Returns:
-        ``columns``: for each, its name, its data as in the CSV file (by the name there; the first is what it is
-        sorted by), and, if it holds numbers, its texts and the rows of its best entries.
+        ``columns``: for each, its name, its data as in the CSV file (by the name there; the first is what
+        it is sorted by), and, if it holds numbers, its texts and the rows of its best entries.
     """
     columns: list[dict[str, Any]] = []
     for at, name in enumerate(table.header):
@@ -91,16 +81,11 @@ def table_data(table: Table) -> dict[str, Any]:
     return {"name": table.name, "caption": table.caption, "columns": columns, "follows": follows}
 
 
+def _row(row: Sequence[Entry], kinds: Sequence[str], digits: int) -> str:
+    return f"<tr>{''.join(_cell(entry, kind, digits) for entry, kind in zip(row, kinds, strict=True))}</tr>"
+
+
 def _cell(entry: Entry, kind: str, digits: int) -> str:
-    shown = _shown(text(entry, digits))
-    if isinstance(entry, Number) and entry.best:
-        shown = f"<strong>{shown}</strong>"
-    return f"<td{kind}>{shown}</td>"
-
-
-def _items(lines: Iterable[str]) -> str:
-    return "".join(f"<li>{_shown(line)}</li>" for line in lines)
-
-
-def _shown(raw: str) -> str:
-    return escape(text_of(raw))
+    escaped = as_html(text(entry, digits))
+    best = isinstance(entry, Number) and entry.best
+    return f"<td{kind}>{f'<strong>{escaped}</strong>' if best else escaped}</td>"
