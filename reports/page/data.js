@@ -34,11 +34,12 @@ function button(text, act, properties = {}) {
   return element;
 }
 
-/** Make a select with a label before it; options are [value, text]. */
-function choice(label, options, act) {
-  const select = make("select", {}, ...options.map(([value, text]) => make("option", { value }, text)));
+/** Make a select with a name; options are [value, text]. */
+function choice(name, options, act) {
+  const items = options.map(([value, text]) => make("option", { value }, text));
+  const select = make("select", { "aria-label": name }, ...items);
   select.addEventListener("change", act);
-  return [make("label", { className: "choice" }, label, select), select];
+  return select;
 }
 
 /** Say something to users of screen readers. */

@@ -65,12 +65,16 @@ function ink(name) {
   return colour;
 }
 
+function axesOf(layout) {
+  return Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
+}
+
 /** Return a layout with the page's colours and fonts. */
 function themed(layout) {
   const [text, grid, paper] = [ink("ink"), ink("rule"), ink("paper")];
   const axis = { gridcolor: grid, linecolor: ink("faint"), zerolinecolor: grid, automargin: true, ticks: "outside",
     tickcolor: ink("faint"), showline: true };
-  const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
+  const axes = axesOf(layout);
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
     margin: { l: 56, r: 14, t: 14, b: 48 }, height: 420,
@@ -98,19 +102,21 @@ function share(value) {
   return Number(value.toPrecision(3)).toString();
 }
 
-/** Accuracy against density for one task. */
+/** Accuracy against density for one task; by method where there is only one density. */
 class AccuracyFigure {
   constructor(task, styles) {
     this.task = task;
     this.styles = styles;
     this.relative = false;
-    this.element = make("div", { className: "plot", role: "img", "aria-label": `Accuracy against density: ${task.title}` });
+    this.byMethod = task.targets.length === 1;
+    const title = `Accuracy ${this.byMethod ? `at density ${share(task.targets[0])}` : "against density"}`;
+    this.element = make("div", { className: "plot", role: "img", "aria-label": `${title}: ${task.title}` });
     this.note = make("p", { className: "caption" });
     const kinds = [["Accuracy", false], ["Change to dense", true]];
     this.buttons = kinds.map(([text, relative]) => button(text, () => this.show(relative)));
     const group = make("div", { className: "switch", role: "group", "aria-label": "What the figure shows" }, ...this.buttons);
     const figure = make("figure", { className: "accuracy" },
-      make("div", { className: "bar" }, make("h4", {}, "Accuracy against density"), ...(task.dense === null ? [] : [group])),
+      make("div", { className: "bar" }, make("h4", {}, title), ...(task.dense === null ? [] : [group])),
       this.element, this.note);
     this.figure = figure;
     this.press();
@@ -143,12 +149,14 @@ class AccuracyFigure {
     const traces = drawn.filter(({ points }) => points.length).map((line) => this.trace(line));
     this.note.textContent = this.notes(lines, drawn, range);
     const ticks = [...new Set([1, ...this.task.targets])];
+    const density = { type: "log", title: { text: `density (share of weights kept, scope ${plain(this.task.scope)})` },
+      tickvals: ticks, ticktext: ticks.map(share) };
+    const yaxis = { title: { text: this.relative ? "change to dense (points)" : "test accuracy (%)" } };
     return {
       traces,
       layout: {
-        xaxis: { type: "log", title: { text: `density (share of weights kept, scope ${plain(this.task.scope)})` },
-          tickvals: ticks, ticktext: ticks.map(share) },
-        yaxis: { title: { text: this.relative ? "change to dense (points)" : "test accuracy (%)" }, range },
+        xaxis: this.byMethod ? { type: "category" } : density,
+        yaxis: this.byMethod ? yaxis : { ...yaxis, range },
         uirevision: `${this.relative}`,
       },
     };
@@ -165,6 +173,7 @@ class AccuracyFigure {
       error_y: { type: "data", array: width.map((each) => (Number.isFinite(each) ? each : 0)), color: colour, thickness: 1, width: 3 },
       text: points.map((point) => this.hover(label, point)), hoverinfo: "text",
     };
+    if (this.byMethod) return { ...trace, x: points.map(() => plain(label)), mode: "markers" };
     if (points.length > 1 || points[0].x !== 1) return trace;
     // Dense: a reference line over all densities.
     const xs = [1, ...this.task.targets];
@@ -208,7 +217,7 @@ class AccuracyFigure {
     return [
       "Mean over seeds and 95 % interval (Student's t).",
       this.relative ? "Differences to the dense control are paired by seed." : "",
-      below.length ? `Below the range shown: ${below.join(", ")}.` : "",
+      below.length && !this.byMethod ? `Below the range shown: ${below.join(", ")}.` : "",
       empty.length ? `Ended at density 0, which the axis lacks: ${empty.join(", ")}.` : "",
     ].filter(Boolean).join(" ");
   }
@@ -221,11 +230,10 @@ class CurvesFigure {
     this.element = make("div", { className: "plot", role: "img", "aria-label": `Training curves: ${task.title}` });
     const again = () => plots.drawn.get(this.element)?.();
     const targets = task.targets.map((target) => [String(target), `target ${share(target)}`]);
-    const [density, densitySelect] = choice("density", [...targets, ["", "all"]], again);
-    const [quantity, quantitySelect] = choice("shows", trials.quantities.map((name) => [name, NAMES[name] ?? name]), again);
-    Object.assign(this, { density: densitySelect, quantity: quantitySelect });
+    this.density = choice("Target density", [...targets, ["", "all targets"]], again);
+    this.quantity = choice("What the figure shows", trials.quantities.map((name) => [name, NAMES[name] ?? name]), again);
     this.figure = make("figure", { className: "curves" },
-      make("div", { className: "bar" }, make("h4", {}, "Training curves"), density, quantity),
+      make("div", { className: "bar" }, make("h4", {}, "Training curves"), this.density, this.quantity),
       this.element,
       make("p", { className: "caption" }, "One line per trial; methods without a target density are always shown."));
     plots.add(this.element, () => this.describe());

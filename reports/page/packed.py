@@ -19,7 +19,7 @@ def packed(content: str) -> str:
         >>> gzip.decompress(base64.b64decode(packed("</script>"))).decode()
         '</script>'
     """
-    return base64.b64encode(gzip.compress(content.encode(errors="replace"), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content.encode(errors="replace"), 6, mtime=0)).decode()
 
 
 def to_json(value: Any) -> str:

@@ -25,7 +25,7 @@ from switchbench.reports.tables.sections import Section
 from switchbench.row import Status
 
 SCRIPTS = ("data.js", "tables.js", "figures.js", "trials.js", "page.js")
-TRIALS = 20_000
+TRIALS = 10_000
 """More trials are not on the page one by one: it would take long to open."""
 
 

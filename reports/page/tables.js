@@ -117,7 +117,9 @@ class DataTable {
       element.tabIndex = 0;
       element.addEventListener("click", () => this.onRow(row));
       element.addEventListener("keydown", (event) => {
-        if (event.key === "Enter") this.onRow(row);
+        if (event.key !== "Enter") return;
+        event.preventDefault(); // or the same key presses the button that gets the focus
+        this.onRow(row);
       });
     }
     return element;

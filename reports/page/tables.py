@@ -15,7 +15,7 @@ METHOD = "method"
 TITLES = {
     "to-dense": "Difference to dense", "tests": "Tests of the differences", "summary": "Summary over seeds",
     "costs": "Costs", "layers": "Density by layer", "attribution": "What each part is worth",
-    "search": "Budget of the search", "best-points": "Best points of the search",
+    "trials": "All trials", "search": "Budget of the search", "best-points": "Best points of the search",
 }  # fmt: skip
 """Headings where the name of a table's file says too little."""
 

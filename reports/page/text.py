@@ -9,11 +9,11 @@ from switchbench.errors import printable
 
 
 def text_of(value: Any) -> str:
-    """Return a value as text that can be shown: empty if it is missing."""
+    """Return a value as text that can be shown, with its lines; empty if it is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     text = str(value)
-    return text if text.isprintable() else printable(text)
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 def as_html(value: Any) -> str:
