@@ -20,7 +20,7 @@ def as_html(value: Any) -> str:
     """Return a value as text within HTML, or within the quotes of an attribute.
 
     Example:
-        >>> shown("a <b> & \x07")
+        >>> as_html("a <b> & \\x07")
         'a &lt;b&gt; &amp; U+0007'
     """
     return escape(text_of(value))
