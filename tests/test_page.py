@@ -130,6 +130,11 @@ class Reader:
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
+    def show(self, table: str) -> None:
+        """Scroll to a table, which becomes interactive there."""
+        self.run(f"document.querySelector('[data-table={table}]').scrollIntoView()")
+        self.wait(lambda: self.run(f"return document.querySelector('[data-table={table}] .tools')"))
+
     def column(self, table: str, column: int) -> list[str]:
         cells = f"[data-table={table}] tbody td:nth-child({column})"
         found: list[str] = self.run(
@@ -179,13 +184,16 @@ def reader(browser: Reader) -> Reader:
 def test_a_method_is_switched_off_everywhere(reader: Reader) -> None:
     assert reader.column("task-0-0", 1) == ["dense", "magnitude", "random", SHOWN]
     assert len(reader.traces()) == 4
+    reader.show("task-0-0")
     reader.click(".legend [data-method=random]")
     reader.wait(lambda: "random" not in reader.traces())
     assert reader.column("task-0-0", 1) == ["dense", "magnitude", SHOWN]
+    reader.show("trials")
     assert set(reader.column("trials", 1)) == {"dense", "magnitude", SHOWN}
     assert reader.run("return document.querySelector('.legend [data-method=random]').ariaPressed") == "false"
     reader.click(".legend .every:last-child")
     reader.wait(lambda: not reader.traces())
+    reader.show("task-0-0")
     assert reader.column("task-0-0", 1) == []
 
 
@@ -199,6 +207,7 @@ def test_the_figure_shows_changes_to_dense(reader: Reader) -> None:
 
 @needs_browser
 def test_tables_are_sorted_by_value_also_from_the_keyboard(reader: Reader) -> None:
+    reader.show("trials")
     header = reader.driver.find_element("css selector", "[data-table=trials] th:nth-child(6) button")
     key = reader.column("trials", 6)  # test accuracies
     reader.driver.execute_script("arguments[0].focus()", header)
@@ -219,6 +228,7 @@ def test_tables_are_sorted_by_value_also_from_the_keyboard(reader: Reader) -> No
 
 @needs_browser
 def test_tables_are_filtered_and_exported(reader: Reader) -> None:
+    reader.show("task-0-0")
     reader.driver.find_element("css selector", "[data-table=task-0-0] input").send_keys("A_B <B>")
     assert reader.column("task-0-0", 1) == [SHOWN]
     reader.click("[data-table=task-0-0] .tools button")
@@ -237,6 +247,7 @@ def test_tables_are_filtered_and_exported(reader: Reader) -> None:
 
 @needs_browser
 def test_a_trial_opens_with_its_config_its_curves_and_its_error(reader: Reader) -> None:
+    reader.show("trials")
     reader.driver.find_element("css selector", "[data-table=trials] input").send_keys("failed")
     row = reader.driver.find_element("css selector", "#trials tbody tr")
     reader.driver.execute_script("arguments[0].focus()", row)

@@ -43,6 +43,14 @@ const plots = {
     await this.drawn.get(element)();
     element.classList.add("drawn");
   },
+  /** Fade all methods but one in the figures of all methods; null: none is faded. */
+  highlight(label) {
+    for (const element of this.drawn.keys()) {
+      if (!element.closest(".figures")) continue;
+      const opacity = element.data.map(({ name }) => (label === null || name === plain(label) ? 1 : 0.12));
+      window.Plotly.restyle(element, { opacity });
+    }
+  },
   redraw() {
     for (const [element, draw] of this.drawn) {
       if (element.isConnected) draw();
@@ -252,7 +260,7 @@ class CurvesFigure {
     const traces = [...byLabel].filter(([, own]) => own.length).map(([label, own]) => {
       const colour = isDark() ? this.styles[label].dark : this.styles[label].light;
       const trace = { x: [], y: [], text: [], name: plain(label), mode: "lines", hoverinfo: "text", connectgaps: false,
-        opacity: 0.75, line: { color: colour, width: 1.2, dash: this.styles[label].dash } };
+        line: { color: colour, width: 1.1, dash: this.styles[label].dash } };
       for (const trial of own) {
         const { step, values } = trials.curve(trial, name);
         const title = `<b>${plain(label)}</b>, seed ${trials.facts.seed[trial]}`;

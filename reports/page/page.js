@@ -55,6 +55,8 @@ function startLegends() {
     for (const each of buttons) {
       const label = each.dataset.method;
       each.title = "Click: show or hide. Double click: only this method.";
+      for (const event of ["pointerenter", "focus"]) each.addEventListener(event, () => plots.highlight(label));
+      for (const event of ["pointerleave", "blur"]) each.addEventListener(event, () => plots.highlight(null));
       each.addEventListener("click", () => methods.toggle(label));
       each.addEventListener("dblclick", () => methods.hideAllBut([label], labels));
     }
@@ -108,24 +110,16 @@ async function start() {
   startTabs();
   startLegends();
   startPrinting();
-  const [data, tables] = (await Promise.all([block("data"), block("tables-data")])).map((text) => JSON.parse(text));
-  const shown = new Map();
-  for (const details of document.querySelectorAll("details.table")) {
-    shown.set(details.dataset.table, new DataTable(details, tables[details.dataset.table], data.latex));
-  }
+  const [data, rows] = (await Promise.all([block("data"), block("tables-data")])).map((text) => JSON.parse(text));
+  tables.start(rows, data.latex);
   const panels = [...document.querySelectorAll(".task")].map((panel) => [Number(panel.dataset.task), panel.querySelector(".figures")]);
   for (const [at, figures] of panels) figures.append(new AccuracyFigure(data.tasks[at], data.styles).figure);
   const trials = new Trials(JSON.parse(await block("trials-data")));
   for (const [at, figures] of panels) {
     if (trials.quantities.length) figures.append(new CurvesFigure(data.tasks[at], at, data.styles, trials).figure);
   }
-  const table = shown.get("trials");
-  if (table) {
-    const panel = new TrialPanel(trials, data.tasks, data.styles);
-    table.onRow = (row) => panel.open(row);
-    table.scroll.classList.add("opens");
-    table.draw();
-  }
+  const panel = new TrialPanel(trials, data.tasks, data.styles);
+  tables.openRows("trials", (row) => panel.open(row));
   startSearch();
   document.documentElement.dataset.ready = "yes";
 }

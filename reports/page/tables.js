@@ -2,9 +2,44 @@
 
 const PAGE_ROWS = 100;
 
+/** All tables of the page. One becomes interactive when it comes into view, and only those in view are redrawn. */
+const tables = {
+  made: new Map(),
+  inView: new Set(),
+  stale: new Set(),
+  onRow: {},
+  /** Take over the tables of the document; data is by their keys. */
+  start(data, latex) {
+    const watch = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const { table: key } = target.parentElement.dataset;
+        if (isIntersecting) this.inView.add(key);
+        else this.inView.delete(key);
+        if (!isIntersecting) continue;
+        if (!this.made.has(key)) this.made.set(key, new DataTable(target.parentElement, data[key], latex));
+        else if (this.stale.delete(key)) this.made.get(key).update();
+      }
+    }, { rootMargin: "300px" });
+    for (const scroll of document.querySelectorAll("details.table > .scroll")) watch.observe(scroll);
+    methods.listeners.push(() => this.update());
+  },
+  update() {
+    for (const [key, table] of this.made) {
+      if (this.inView.has(key)) table.update();
+      else this.stale.add(key);
+    }
+  },
+  /** Call a function with the number of a table's row when it is clicked. */
+  openRows(key, open) {
+    this.onRow[key] = open;
+    this.made.get(key)?.draw();
+  },
+};
+
 class DataTable {
   /** @param details The element of the table. @param data What Python stored of it. */
   constructor(details, data, latex) {
+    this.key = details.dataset.table;
     this.data = data;
     this.latex = latex;
     this.columns = data.columns.map((column) => {
@@ -15,7 +50,6 @@ class DataTable {
     this.sorted = { column: -1, descending: false };
     this.page = 0;
     this.filter = "";
-    this.onRow = null;
     this.body = details.querySelector("tbody");
     this.scroll = details.querySelector(".scroll");
     details.querySelector(".more")?.remove();
@@ -25,7 +59,6 @@ class DataTable {
     this.pager = make("div", { className: "pager" });
     this.scroll.after(this.pager);
     this.update();
-    if (data.follows) methods.listeners.push(() => this.update());
   }
 
   makeSortable(header, at) {
@@ -113,13 +146,16 @@ class DataTable {
       cell.append(column.best.has(row) ? make("strong", {}, text) : text);
       return cell;
     }));
-    if (this.onRow) {
+    const open = tables.onRow[this.key];
+    if (open) {
+      element.classList.add("opens");
       element.tabIndex = 0;
-      element.addEventListener("click", () => this.onRow(row));
+      element.ariaHasPopup = "dialog";
+      element.addEventListener("click", () => open(row));
       element.addEventListener("keydown", (event) => {
         if (event.key !== "Enter") return;
         event.preventDefault(); // or the same key presses the button that gets the focus
-        this.onRow(row);
+        open(row);
       });
     }
     return element;
