@@ -80,7 +80,7 @@ function axesOf(layout) {
 /** Return a layout with the page's colours and fonts. */
 function themed(layout) {
   const [text, grid, paper] = [ink("ink"), ink("rule"), ink("paper")];
-  const axis = { gridcolor: grid, linecolor: ink("faint"), zerolinecolor: grid, automargin: true, ticks: "outside",
+  const axis = { gridcolor: grid, linecolor: ink("faint"), zerolinecolor: grid, ticks: "outside",
     tickcolor: ink("faint"), showline: true };
   const axes = axesOf(layout);
   return {
@@ -163,7 +163,7 @@ class AccuracyFigure {
     return {
       traces,
       layout: {
-        xaxis: this.byMethod ? { type: "category" } : density,
+        xaxis: this.byMethod ? { type: "category", automargin: true } : density,
         yaxis: this.byMethod ? yaxis : { ...yaxis, range },
         uirevision: `${this.relative}`,
       },

@@ -77,7 +77,10 @@ async function startSearch() {
     const element = make("div", { className: "plot", role: "img", "aria-label": title });
     store.replaceWith(element);
     const { data, layout } = JSON.parse(await inflated(store.textContent));
-    for (const key of axesOf(layout)) layout[key].showline = false; // plotly cannot draw that of an empty panel
+    for (const key of axesOf(layout)) {
+      // Names of options may be long; and plotly cannot draw the line of an empty panel's axis.
+      Object.assign(layout[key], { automargin: true, showline: false });
+    }
     plots.add(element, () => ({
       traces: data,
       layout: { showlegend: true, ...layout, title: undefined, margin: { l: 80, r: 40, t: 60, b: 60 } },
