@@ -18,7 +18,7 @@ from rich.console import Console
 from switchbench.errors import printable
 from switchbench.reports.cells import Report, build
 from switchbench.reports.figures.accuracy import accuracy_figure
-from switchbench.reports.formats import escape, flat, markdown, terminal
+from switchbench.reports.formats import escape, flat, latex, markdown, terminal
 from switchbench.reports.search.tables import search_tables
 from switchbench.reports.statistics.contrasts import Pair
 from switchbench.reports.statistics.paired import MARGIN
@@ -50,11 +50,12 @@ def write(
     made = sections(report)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text(markdown.document(title, made, report.problems), encoding="utf-8")
+    (folder / "report.tex").write_text(latex.document(made, report.problems), encoding="utf-8")
     for section in made:
         own = folder / "tables" / section.folder
         own.mkdir(parents=True, exist_ok=True)
         for table in section.tables:
-            _write_table(table, own)
+            _write_table(table, section.title, own)
     accuracy_figure(report, folder / "accuracy")
     return report
 
@@ -70,7 +71,8 @@ def show(report: Report, console: Console) -> None:
         console.out("\n".join(lines), highlight=False)
 
 
-def _write_table(table: Table, folder: Path) -> None:
+def _write_table(table: Table, title: str, folder: Path) -> None:
+    (folder / f"{table.name}.tex").write_text(latex.floats(table, title) + "\n", encoding="utf-8")
     (folder / f"{table.name}.md").write_text("\n".join(markdown.table_lines(table)), encoding="utf-8")
     data = flat.frame(table)
     data.to_csv(folder / f"{table.name}.csv", index=False)

@@ -13,9 +13,9 @@ from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 LEADER_CAPTION = (
     "Methods over all blocks: {blocks} (task, target density). Middle half: mean {score} over the middle "
     "half of the blocks (interquartile mean), computed per seed; mean ± half-width of the 95 % confidence "
-    "interval (Student's t) over {seeds} seeds that all blocks have. Rank: average rank over {tasks} tasks by "
-    "area under accuracy against log density; 1 is best. Win rate: share of blocks and other methods in which "
-    "the mean accuracy is higher. Best in: number of blocks in which its mean accuracy is the "
+    "interval (Student's t) over {seeds} seeds that all blocks have. Rank: average rank over {tasks} tasks "
+    "by area under accuracy against log density; 1 is best. Win rate: share of blocks and other methods in "
+    "which the mean accuracy is higher. Best in: number of blocks in which its mean accuracy is the "
     "highest.{improvement}"
 )
 IMPROVEMENT = (
