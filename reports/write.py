@@ -18,7 +18,9 @@ from rich.console import Console
 from switchbench.errors import printable
 from switchbench.reports.cells import Report, build
 from switchbench.reports.figures.accuracy import accuracy_figure
+from switchbench.reports.findings import findings
 from switchbench.reports.formats import escape, flat, latex, markdown, terminal
+from switchbench.reports.formats.latex import Style
 from switchbench.reports.search.tables import search_tables
 from switchbench.reports.statistics.contrasts import Pair
 from switchbench.reports.statistics.paired import MARGIN
@@ -26,10 +28,16 @@ from switchbench.reports.tables.accuracy import accuracy
 from switchbench.reports.tables.catalogue import sections
 from switchbench.reports.tables.differences import differences
 from switchbench.reports.tables.table import Table
+from switchbench.reports.view import EVERYTHING, View
 
 
 def write(
-    results: pd.DataFrame, folder: Path, title: str, pairs: Sequence[Pair] = (), margin: float = MARGIN
+    results: pd.DataFrame,
+    folder: Path,
+    title: str,
+    pairs: Sequence[Pair] = (),
+    margin: float = MARGIN,
+    view: View = EVERYTHING,
 ) -> Report:
     """Write the report of a comparison.
 
@@ -39,6 +47,7 @@ def write(
         title: Heading of the report.
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
         margin: Differences of accuracy that are smaller, as shares, count as equal.
+        view: What is shown, and how.
 
     Returns:
         The report, for other renderers.
@@ -46,33 +55,42 @@ def write(
     Raises:
         OSError: A file cannot be written.
     """
-    report = build(results, title, pairs, margin)
-    made = sections(report)
+    report = view.report(build(results, title, pairs, margin))
+    made = view.sections(sections(report))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(markdown.document(title, made, report.problems), encoding="utf-8")
-    (folder / "report.tex").write_text(latex.document(made, report.problems), encoding="utf-8")
+    text = markdown.document(title, made, report.problems, findings(report))
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    (folder / "report.tex").write_text(latex.document(made, report.problems, view.style), encoding="utf-8")
     for section in made:
         own = folder / "tables" / section.folder
-        own.mkdir(parents=True, exist_ok=True)
         for table in section.tables:
-            _write_table(table, section.title, own)
+            write_table(table, section.title, own, view.style)
     accuracy_figure(report, folder / "accuracy")
     return report
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: Report, console: Console, view: View = EVERYTHING) -> None:
     """Print the tables of accuracy and of differences, and the trials without a measurement."""
     for task in report.tasks:
-        terminal.show(accuracy(task), task.title, console)
+        terminal.show(view.table(accuracy(task)), task.title, console)
         if task.contrasts:
-            terminal.show(differences(task), "", console)
+            terminal.show(view.table(differences(task)), "", console)
     if report.problems:
         lines = ["Trials without a measurement:", "", *(f"- {printable(line)}" for line in report.problems)]
         console.out("\n".join(lines), highlight=False)
 
 
-def _write_table(table: Table, title: str, folder: Path) -> None:
-    (folder / f"{table.name}.tex").write_text(latex.floats(table, title) + "\n", encoding="utf-8")
+def write_table(table: Table, title: str, folder: Path, style: Style = Style.PAPER) -> None:
+    """Write a table in every format, as ``folder/NAME.*``. Raises OSError.
+
+    Args:
+        table: The table.
+        title: What it is about, for captions.
+        folder: It is created.
+        style: What LaTeX does with wide tables.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{table.name}.tex").write_text(latex.floats(table, title, style) + "\n", encoding="utf-8")
     (folder / f"{table.name}.md").write_text("\n".join(markdown.table_lines(table)), encoding="utf-8")
     data = flat.frame(table)
     data.to_csv(folder / f"{table.name}.csv", index=False)

@@ -61,7 +61,7 @@ def column(table: Table, at: int) -> Column:
     heading += f" ({unit})" if unit and numbers else ""
     wide = max(map(_points, _lines(heading)))
     if not numbers:
-        wide = max(_points(heading), *(_points(after) for _, after in parts))
+        wide = max([_points(heading), *(_points(after) for _, after in parts)])
         long, width = wide > LONGEST_TEXT, min(wide, LONGEST_TEXT)
         spec = f">{{\\raggedright\\arraybackslash}}p{{{width:.0f}pt}}" if long else "l"
         return Column(at, heading, spec, 1, width, "", table.digits)

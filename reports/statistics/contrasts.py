@@ -1,7 +1,7 @@
 """Differences between two methods, paired by seed: of methods and their controls, and of requested pairs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,10 @@ class Contrast:
     """Label of the method that is subtracted."""
     differences: dict[float, Difference]
     """Differences of test accuracy (shares) over pairs of the same seed, by target density."""
+
+    def only(self, densities: Sequence[float]) -> "Contrast":
+        """Return the contrast at some of its densities."""
+        return replace(self, differences={density: self.differences[density] for density in densities})
 
     @property
     def verdict(self) -> str:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 
 from switchbench.reports.analyses.across import Across, across
 from switchbench.reports.cells import Report, Task
+from switchbench.reports.checklist import checklist
 from switchbench.reports.tables.accuracy import accuracy, summary, to_dense
 from switchbench.reports.tables.costs import costs, layers
 from switchbench.reports.tables.differences import attribution, differences, tests
 from switchbench.reports.tables.operating import curves, front_shares
 from switchbench.reports.tables.overall import leaderboard, rank_pairs
+from switchbench.reports.tables.practice import practice
+from switchbench.reports.tables.published import published
 from switchbench.reports.tables.sections import Section, folder_names
 from switchbench.reports.tables.table import Table
 
@@ -27,6 +30,7 @@ TASK_TABLES: tuple[Callable[[Task], Table], ...] = (
     summary,
     costs,
     layers,
+    published,
 )
 """The tables of each task."""
 
@@ -45,7 +49,8 @@ def sections(report: Report) -> list[Section]:
         for task, folder in zip(report.tasks, folders, strict=True)
     ]
     over_all = across(report.tasks)
-    tables = [table for make in OVERALL_TABLES if (table := make(over_all)).rows]
+    tables = [*(make(over_all) for make in OVERALL_TABLES), practice(checklist(report))]
+    tables = [table for table in tables if table.rows]
     if not tables and not over_all.missing:
         return by_task
     return [*by_task, Section("All tasks", OVERALL, tables, over_all.missing)]
