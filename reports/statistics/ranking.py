@@ -56,7 +56,7 @@ def rank_tests(scores: npt.ArrayLike) -> RankTests:
     Example:
         >>> tests = rank_tests([[0.9, 0.8, 0.7], [0.8, 0.7, 0.6], [0.7, 0.5, 0.6]])
         >>> tests.ranks.round(2).tolist(), round(tests.critical_difference, 3)
-        ([1.0, 2.33, 2.67], 1.913)
+        ([1.0, 2.33, 2.67], 1.914)
     """
     from scipy.stats import rankdata, studentized_range  # it takes a second to import
 

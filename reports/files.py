@@ -58,15 +58,23 @@ def write(
     report = view.report(build(results, title, pairs, margin))
     made = view.sections(sections(report))
     folder.mkdir(parents=True, exist_ok=True)
-    text = markdown.document(title, made, report.problems, findings(report))
-    (folder / "report.md").write_text(text, encoding="utf-8")
+    whole = markdown.document(title, made, report.problems, findings(report))
+    (folder / "report.md").write_text(whole, encoding="utf-8")
     (folder / "report.tex").write_text(latex.document(made, report.problems, view.style), encoding="utf-8")
+    every = flat.cells(report)
+    every.to_csv(folder / "cells.csv", index=False)
+    every.to_parquet(folder / "cells.parquet", index=False)
     for section in made:
         own = folder / "tables" / section.folder
         for table in section.tables:
             write_table(table, section.title, own, view.style)
     accuracy_figure(report, folder / "accuracy")
     return report
+
+
+def text(report: Report) -> str:
+    """Return a whole report in Markdown."""
+    return markdown.document(report.title, sections(report), report.problems, findings(report))
 
 
 def show(report: Report, console: Console, view: View = EVERYTHING) -> None:
