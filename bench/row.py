@@ -343,6 +343,7 @@ def columns(row_type: type = Row) -> list[str]:
     return [each.name for each in fields(row_type)]
 
 
+@cache
 def uses(name: str) -> Uses:
     """Return the uses of a column of :class:`Row`.
 

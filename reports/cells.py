@@ -91,20 +91,18 @@ class Task:
     """Differences smaller than this, as shares, count as equal."""
     started: bool
     """Whether methods started from a trained dense network."""
-    sizes: dict[str, Numbers] = field(default_factory=dict)
-    """Images of training, validation and test that the trials state, without repeats."""
+    memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Results of analyses."""
 
     @property
     def title(self) -> str:
         """The task as a heading."""
         return f"{self.network} on {self.dataset}, scope {self.scope}"
 
-    def cell(self, label: str, density: float | None) -> Cell | None:
-        """Return the measurements of a method at a target density.
-
-        A method that takes no target has one cell, which is compared with all densities of others.
-        """
-        return self.cells.get((label, density)) or self.cells.get((label, None))
+    @property
+    def measured(self) -> list[Cell]:
+        """The cells that have a measurement, by label and from the highest density to the lowest."""
+        return [cell for key in self.shown() if (cell := self.cells[key]).accuracy.n]
 
     def label_of(self, method: str) -> str | None:
         """Return the first label of a method; None if it is not shown."""
@@ -155,6 +153,8 @@ class Report:
     tasks: list[Task]
     problems: list[str]
     """One line for each planned trial without a measurement."""
+    memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Results of analyses."""
 
     def only(self, labels: Collection[str] = (), densities: Collection[float] = ()) -> "Report":
         """Return the report with some of its methods and densities; empty: all."""
@@ -207,7 +207,6 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair], margin: float) -> Task:
         contrasts=contrasts(paired, pairs, margin),
         margin=margin,
         started=bool(rows["start"].notna().any()),
-        sizes={name: rows[name].dropna().unique() for name in ("train_size", "val_size", "test_size")},
     )
 
 

@@ -105,7 +105,7 @@ def _has(method: str, name: str) -> Callable[[Report], Check]:
 def _same_starts(report: Report) -> Check:
     apart = []
     for task in report.tasks:
-        seeds = [cell.seeds for cell in task.cells.values() if cell.accuracy.n]
+        seeds = [cell.seeds for cell in task.measured]
         if seeds and any(not np.array_equal(each, seeds[0]) for each in seeds[1:]):
             apart.append(task.title)
     return _check(
@@ -145,12 +145,12 @@ def _check(name: str, met: bool, why: str, spec_change: str) -> Check:
 
 
 def _measured(report: Report) -> list[Cell]:
-    return [cell for task in report.tasks for cell in task.cells.values() if cell.accuracy.n]
+    return [cell for task in report.tasks for cell in task.measured]
 
 
 def _is_measured(task: Task, method: str) -> bool:
     label = task.label_of(method)
-    return any(cell.label == label and cell.accuracy.n for cell in task.cells.values())
+    return any(cell.label == label for cell in task.measured)
 
 
 def _counted(number: int, one: str, several: str = "") -> str:

@@ -80,7 +80,7 @@ def _contrast(contrast: Contrast) -> Iterator[str]:
 
 
 def _over_all(report: Report) -> Iterator[str]:
-    found = across(report.tasks)
+    found = across(report)
     if found.tests is None or not found.labels:
         return
     ranks = found.tests.ranks.tolist()

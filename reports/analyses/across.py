@@ -4,7 +4,6 @@ A *block* is a task at a target density. Blocks of one task share their networks
 take tasks as their units, and blocks serve descriptions only.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +11,10 @@ from functools import cached_property
 import numpy as np
 
 from switchbench.reports.analyses.curves import areas
-from switchbench.reports.cells import Numbers, Task
+from switchbench.reports.cells import Numbers, Report, Task
 from switchbench.reports.controls import DENSE, MAGNITUDE
+from switchbench.reports.memory import remembered
+from switchbench.reports.statistics.contrasts import common
 from switchbench.reports.statistics.ranking import RankTests, rank_tests
 from switchbench.reports.statistics.summary import Summary, summarise
 
@@ -41,7 +42,7 @@ class Across:
     @cached_property
     def scores(self) -> dict[str, Numbers]:
         """By label: a score (a share) per seed (rows) and block (columns), for seeds that all blocks have."""
-        common = self._common_seeds()
+        common = self._seeds
         found = {}
         for label in self.labels:
             columns = []
@@ -98,7 +99,7 @@ class Across:
     @cached_property
     def task_scores(self) -> Numbers:
         """Score of each method (columns) on each task (rows): area under accuracy against log density."""
-        return np.array([[_task_score(task, label) for label in self.labels] for task in self.tasks])
+        return np.array([_task_scores(task, self.labels) for task in self.tasks])
 
     @cached_property
     def tests(self) -> RankTests | None:
@@ -143,7 +144,7 @@ class Across:
                 "Not measured at every density of every task, so left out of statements over tasks: "
                 + ", ".join(self.left_out)
             )
-        if self.labels and len(self._common_seeds()) < 2:
+        if self.labels and len(self._seeds) < 2:
             lines.append(
                 "Intervals over all tasks need two seeds that every method has in every task. Add seeds to "
                 "the spec."
@@ -160,13 +161,14 @@ class Across:
             ]
         )
 
-    def _common_seeds(self) -> Numbers:
+    @cached_property
+    def _seeds(self) -> Numbers:
         seeds: Numbers | None = None
         for task, density in self.blocks:
             each = [task.cells[label, density].seeds for label in self.labels]
             each += [_dense(task)[0]] if self.relative else []
             for one in each:
-                seeds = one if seeds is None else np.intersect1d(seeds, one)
+                seeds = one if seeds is None else seeds[common(seeds, one)[0]]
         return np.empty(0, int) if seeds is None else seeds
 
     @staticmethod
@@ -176,17 +178,20 @@ class Across:
         return found
 
 
-def across(tasks: Sequence[Task]) -> Across:
-    """Gather the methods that were measured in every block of the tasks.
+@remembered
+def across(report: Report) -> Across:
+    """Gather the methods that were measured in every block of a report.
 
     Args:
-        tasks: The tasks of a report. Those without target densities or measurements take no part.
+        report: The report. Tasks without target densities or measurements take no part.
 
     Returns:
         The analysis; its parts are computed when they are read.
     """
     tasks = [
-        task for task in tasks if task.densities and any(cell.accuracy.n for cell in task.cells.values())
+        task
+        for task in report.tasks
+        if task.densities and any(cell.accuracy.n for cell in task.cells.values())
     ]
     blocks = [(task, density) for task in tasks for density in task.densities]
     labels = list(dict.fromkeys(label for task in tasks for label in task.with_targets()))
@@ -213,10 +218,15 @@ def _dense(task: Task) -> tuple[Numbers, Numbers]:
     return (np.empty(0, int), np.empty(0)) if cell is None else (cell.seeds, cell.accuracies)
 
 
-def _task_score(task: Task, label: str) -> float:
-    area = areas(task).get(label) if len(task.densities) > 1 else None
-    means = [task.cells[label, density].accuracy.mean for density in task.densities]
-    return area.mean if area else math.fsum(means) / len(means)
+def _task_scores(task: Task, labels: Sequence[str]) -> list[float]:
+    """Return each method's score: its area; with one density, or no seed at all densities, its mean."""
+    found = areas(task)
+    return [
+        found[label].mean
+        if label in found
+        else float(np.mean([task.cells[label, density].accuracy.mean for density in task.densities]))
+        for label in labels
+    ]
 
 
 def _middle_half(scores: Numbers) -> Numbers:

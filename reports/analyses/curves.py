@@ -7,12 +7,15 @@ import numpy as np
 
 from switchbench.reports.cells import Numbers, Task
 from switchbench.reports.controls import DENSE
+from switchbench.reports.memory import remembered
+from switchbench.reports.statistics.contrasts import common
 from switchbench.reports.statistics.summary import Summary, summarise
 
 LOST = 0.01
 """Share of accuracy that a method may lose against the dense control: one percentage point."""
 
 
+@remembered
 def areas(task: Task) -> dict[str, Summary]:
     """Return the area under accuracy against log density, of each method that was measured at all targets.
 
@@ -54,7 +57,7 @@ def _by_seed(task: Task, label: str) -> tuple[Numbers, Numbers]:
     present = [cell for cell in cells if cell is not None]
     seeds = present[0].seeds
     for cell in present[1:]:
-        seeds = np.intersect1d(seeds, cell.seeds)
+        seeds = seeds[common(seeds, cell.seeds)[0]]
     at = [cell.accuracies[np.searchsorted(cell.seeds, seeds)] for cell in present]
     return seeds, np.stack(at, axis=1)
 
@@ -77,6 +80,7 @@ class Crossing:
     """Number of seeds that lose more at all densities: theirs is higher than the highest target."""
 
 
+@remembered
 def crossings(task: Task, lost: float = LOST) -> dict[str, Crossing]:
     """Return, for each method, the density at which it has lost some accuracy against the dense control.
 
@@ -97,9 +101,9 @@ def crossings(task: Task, lost: float = LOST) -> dict[str, Crossing]:
     found = {}
     for label in task.with_targets():
         seeds, accuracies = _by_seed(task, label)
-        seeds, ours, theirs = np.intersect1d(seeds, control.seeds, return_indices=True)
-        if len(seeds):
-            lead = accuracies[ours] - (control.accuracies[theirs, None] - lost)
+        ours, theirs = common(seeds, control.seeds)
+        if len(seeds[ours]):
+            lead = accuracies[ours] - (control.accuracies[theirs][:, None] - lost)
             found[label] = _summarised(np.log(task.densities), lead)
     return found
 

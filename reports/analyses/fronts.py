@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from switchbench.reports.cells import Cell, Numbers, Task
+from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.pareto import on_front
 
 DRAWS = 1_000
@@ -68,6 +69,7 @@ class Front:
     """Number of seeds that were drawn from; shares of fewer than three say little."""
 
 
+@remembered
 def fronts(task: Task, costs: tuple[Cost, ...] = COSTS) -> list[Front]:
     """Return the Pareto fronts of a task.
 
@@ -81,7 +83,7 @@ def fronts(task: Task, costs: tuple[Cost, ...] = COSTS) -> list[Front]:
     Returns:
         One front per cost.
     """
-    cells = [cell for key in task.shown() if (cell := task.cells[key]).accuracy.n]
+    cells = task.measured
     if not cells:
         return []
     seeds = np.unique(np.concatenate([cell.seeds for cell in cells]))
@@ -110,17 +112,27 @@ def _front(
     once = np.ones((1, len(values)))
     means, gains = _weighted_means(once, values)[0], _weighted_means(once, accuracies)[0]
     front = on_front(means, gains)
-    drawn = on_front(drawn_costs, drawn_accuracies)
-    labels = [cell.label for cell in cells]
+    able = ~_always_dominated(drawn_costs, drawn_accuracies)
+    drawn = on_front(drawn_costs[:, able], drawn_accuracies[:, able])
+    labels = np.array([cell.label for cell in cells], dtype=object)
     shares = {
-        label: float(drawn[:, [at for at, name in enumerate(labels) if name == label]].any(axis=1).mean())
-        for label in dict.fromkeys(labels)
+        label: float(drawn[:, labels[able] == label].any(axis=1).mean()) for label in dict.fromkeys(labels)
     }
     points = [
         Point(cell.label, cell.target, float(cost_), float(gain), bool(on))
         for cell, cost_, gain, on in zip(cells, means, gains, front, strict=True)
     ]
     return Front(cost.name, cost.heading, cost.unit, points, shares, seeds)
+
+
+def _always_dominated(costs: Numbers, gains: Numbers) -> Numbers:
+    """Tell which points another dominates, whatever the draw: most, and they need not be sorted."""
+    cheapest, dearest = np.nanmin(costs, axis=0), np.nanmax(costs, axis=0)
+    lowest, highest = np.nanmin(gains, axis=0), np.nanmax(gains, axis=0)
+    known: Numbers = np.asarray(~(np.isnan(costs) | np.isnan(gains)).any(axis=0))
+    below = (dearest[:, None] <= cheapest) & (lowest[:, None] > highest) & known[:, None]
+    dominated: Numbers = np.asarray(below.any(axis=0))
+    return dominated
 
 
 def _matrix(cells: list[Cell], seeds: Numbers, values: Callable[[Cell], Numbers]) -> Numbers:

@@ -59,7 +59,6 @@ def cells(report: Report) -> pd.DataFrame:
             "test_accuracy_mean": cell.accuracy.mean,
             "test_accuracy_ci95": cell.accuracy.interval,
             "test_accuracy_std": cell.accuracy.std,
-            "test_accuracy_median": cell.accuracy.median,
             **{f"{name}_mean": value for name, value in cell.means.items() if name != ACCURACY},
             "flops_over_plain": cell.flops,
             "time_over_plain_min": min(cell.times, default=math.nan),

@@ -50,6 +50,20 @@ def _more(difference: Difference) -> str:
     return f" ({seeds} seeds)"
 
 
+def common(one: Numbers, other: Numbers) -> tuple[Any, Any]:
+    """Return the places of the seeds that two ascending arrays of seeds share.
+
+    Example:
+        >>> ours, theirs = common(np.array([0, 1, 2]), np.array([1, 2, 3]))
+        >>> ours.tolist(), theirs.tolist()
+        ([1, 2], [0, 1])
+    """
+    if np.array_equal(one, other):  # as they mostly are: then nothing is sorted
+        return slice(None), slice(None)
+    _, ours, theirs = np.intersect1d(one, other, return_indices=True)
+    return ours, theirs
+
+
 @dataclass(frozen=True)
 class Paired:
     """Accuracies by seed: what contrasts are made of."""
@@ -71,7 +85,7 @@ class Paired:
         one, other = self._at(label, density), self._at(against, density)
         if one is None or other is None:
             return np.empty(0)
-        _, ours, theirs = np.intersect1d(one[0], other[0], return_indices=True)
+        ours, theirs = common(one[0], other[0])
         found: Numbers = one[1][ours] - other[1][theirs]
         return found
 
