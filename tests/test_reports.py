@@ -17,7 +17,7 @@ from switchbench.errors import InputError
 from switchbench.reports.cells import Task, _by_layer
 from switchbench.reports.figures.accuracy import _limits
 from switchbench.reports.tables import catalogue
-from switchbench.reports.tables.table import Number, Table
+from switchbench.reports.tables.table import Entry, Number, Table
 from switchbench.row import columns
 
 
@@ -85,8 +85,10 @@ def test_cost_table(written: Path) -> None:
 
 def test_a_table_is_one_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def seeds(task: Task) -> Table:
-        rows = [[cell.label, Number(cell.planned, digits=0)] for cell in task.cells.values()]
-        return Table("seeds", "How many seeds were planned.", ["method", "planned seeds"], [*rows])
+        rows: list[list[Entry]] = [
+            [cell.label, Number(cell.planned, digits=0)] for cell in task.cells.values()
+        ]
+        return Table("seeds", "How many seeds were planned.", ["method", "planned seeds"], rows)
 
     monkeypatch.setattr(catalogue, "TASK_TABLES", (*catalogue.TASK_TABLES, seeds))
     reports.write(rows(), tmp_path, "title")

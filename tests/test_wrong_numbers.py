@@ -401,7 +401,10 @@ def test_a_foreign_file_is_named_and_left_out(
 
 def test_no_verdict_from_a_spread_of_zero() -> None:
     seeds = np.array([0, 1])
-    cells = {("a", 0.1): (seeds, np.array([0.9, 0.8])), ("b", 0.1): (seeds, np.array([0.7, 0.6]))}
+    cells: dict[Any, Any] = {
+        ("a", 0.1): (seeds, np.array([0.9, 0.8])),
+        ("b", 0.1): (seeds, np.array([0.7, 0.6])),
+    }
     (contrast,) = contrasts(Paired({"a": "a", "b": "b"}, {}, [0.1], cells), [("a", "b")])
     assert contrast.verdict == "a: no spread over seeds, no verdict against b at 0.1"
 
