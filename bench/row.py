@@ -172,7 +172,9 @@ class Row(PlannedTrial):
     density_layers: str | None = None
     """JSON: the density of each linear and convolution layer by name."""
     test_accuracy: float | None = column(metric=True, share=True, higher_is_better=True)
-    test_top5: float | None = column(metric=True, mean=True, share=True, higher_is_better=True)
+    test_top5: float | None = column(
+        metric=True, mean=True, share=True, higher_is_better=True, heading="top-5", optional=True, digits=2
+    )
     test_loss: float | None = column(metric=True, mean=True)
     val_accuracy: float | None = column(
         objective=True, metric=True, mean=True, share=True, higher_is_better=True
@@ -341,6 +343,7 @@ def columns(row_type: type = Row) -> list[str]:
     return [each.name for each in fields(row_type)]
 
 
+@cache
 def uses(name: str) -> Uses:
     """Return the uses of a column of :class:`Row`.
 

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -78,9 +78,11 @@ class Task:
     dataset: str
     scope: str
     paired: Paired
-    """The accuracies by seed."""
+    """The accuracies by seed, of all methods and densities."""
+    labels: list[str]
+    """Labels of the methods that are shown, in the order of the plan."""
     densities: list[float]
-    """Target densities, from high to low."""
+    """Target densities that are shown, from high to low."""
     cells: dict[tuple[str, float | None], Cell]
     """By label and target density (None: no target)."""
     contrasts: list[Contrast]
@@ -89,29 +91,42 @@ class Task:
     """Differences smaller than this, as shares, count as equal."""
     started: bool
     """Whether methods started from a trained dense network."""
-    sizes: dict[str, Numbers] = field(default_factory=dict)
-    """Images of training, validation and test that the trials state, without repeats."""
-
-    @property
-    def labels(self) -> list[str]:
-        """Labels of the methods, in the order of the plan."""
-        return [*self.paired.methods]
+    memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Results of analyses."""
 
     @property
     def title(self) -> str:
         """The task as a heading."""
         return f"{self.network} on {self.dataset}, scope {self.scope}"
 
-    def cell(self, label: str, density: float | None) -> Cell | None:
-        """Return the measurements of a method at a target density.
-
-        A method that takes no target has one cell, which is compared with all densities of others.
-        """
-        return self.cells.get((label, density)) or self.cells.get((label, None))
+    @property
+    def measured(self) -> list[Cell]:
+        """The cells that have a measurement, by label and from the highest density to the lowest."""
+        return [cell for key in self.shown() if (cell := self.cells[key]).accuracy.n]
 
     def label_of(self, method: str) -> str | None:
-        """Return the first label of a method; None if it is not part of the task."""
-        return next((label for label, name in self.paired.methods.items() if name == method), None)
+        """Return the first label of a method; None if it is not shown."""
+        return next((label for label in self.labels if self.paired.methods[label] == method), None)
+
+    def only(self, labels: Collection[str], densities: Collection[float]) -> "Task":
+        """Return the task with some of its methods and densities; empty: all.
+
+        Tests of differences stay corrected for all differences of the task, whichever are shown.
+        """
+        kept = [label for label in self.labels if not labels or label in labels]
+        at = [density for density in self.densities if not densities or density in densities]
+        shown = {(label, density) for label in kept for density in (None, *at)}
+        return replace(
+            self,
+            labels=kept,
+            densities=at,
+            cells={key: cell for key, cell in self.cells.items() if key in shown},
+            contrasts=[
+                contrast.only(at)
+                for contrast in self.contrasts
+                if {contrast.label, contrast.against} <= {*kept}
+            ],
+        )
 
     def differences(self, label: str, against: str, density: float) -> Numbers:
         """Return a method's accuracies minus another's at a density, for the seeds that both have.
@@ -138,6 +153,13 @@ class Report:
     tasks: list[Task]
     problems: list[str]
     """One line for each planned trial without a measurement."""
+    memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Results of analyses."""
+
+    def only(self, labels: Collection[str] = (), densities: Collection[float] = ()) -> "Report":
+        """Return the report with some of its methods and densities; empty: all."""
+        tasks = [task.only(labels, densities) for task in self.tasks]
+        return replace(self, tasks=[task for task in tasks if task.labels])
 
 
 def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin: float = MARGIN) -> Report:
@@ -179,12 +201,12 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair], margin: float) -> Task:
         dataset=first["dataset"],
         scope=first["scope"],
         paired=paired,
+        labels=[*methods],
         densities=densities,
         cells=cells,
         contrasts=contrasts(paired, pairs, margin),
         margin=margin,
         started=bool(rows["start"].notna().any()),
-        sizes={name: rows[name].dropna().unique() for name in ("train_size", "val_size", "test_size")},
     )
 
 

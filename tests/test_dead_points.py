@@ -12,7 +12,7 @@ from rich.console import Console
 
 from switchbench.methods.parts.paths import Paths
 from switchbench.observe.terminal import PointDisplay
-from switchbench.reports.search.tables import search_grids
+from switchbench.reports.search.tables import search_tables
 from switchbench.row import PointState, Row, Status
 from switchbench.tuning import run as tuning
 from switchbench.tuning.plan import SearchPlan, plan
@@ -75,7 +75,7 @@ def test_a_dead_network_is_never_the_best(
     points = planned.ledger.points()
     assert points is not None
     assert points["collapsed"].tolist() == [2, 0, 1, 0]
-    notes = search_grids(points)[0].notes
+    notes = search_tables(points)[0].notes
     assert "str: 2 points have a dead network, whose output is constant; never selected" in notes
     assert tuning._ranks(points).sort_values().index[0] == 3  # also for --warm-start
 
@@ -89,7 +89,7 @@ def test_where_all_are_dead_or_too_dense_there_is_no_best(
     tuning._store(planned, {"str": study})
     points = planned.ledger.points()
     assert points is not None
-    notes = search_grids(points)[0].notes
+    notes = search_tables(points)[0].notes
     assert "str: all points failed, are too dense or are dead, so none is compared" in notes
     assert "str: 1 point has a dead network, whose output is constant; never selected" in notes
 

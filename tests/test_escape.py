@@ -10,8 +10,8 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from switchbench import reports
-from switchbench.reports.formats import escape
-from switchbench.reports.formats import markdown as render
+from switchbench.reports.checklist import checklist
+from switchbench.reports.formats import escape, latex
 from switchbench.row import PointRow, PointState, columns
 from switchbench.store import parquet
 
@@ -45,20 +45,21 @@ def results_of(label: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("label", LABELS)
 def test_a_label_is_text_in_a_report(tmp_path: Path, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "accuracy_figure", lambda *_: None)
-    reports.write(results_of(label), tmp_path, label)
-    html = html_of((tmp_path / "table.md").read_text())
-    cells = [unescaped(cell) for cell in re.findall(r"<td>(.*?)</td>", html)]
-    assert cells
-    assert set(cells) == {label}  # the first cells of all rows; others are aligned
+    monkeypatch.setattr("switchbench.reports.files.accuracy_figure", lambda *_: None)
+    report = reports.write(results_of(label), tmp_path, label)
+    html = html_of((tmp_path / "report.md").read_text())
+    first = [unescaped(row) for row in re.findall(r"<tr>\s*<td[^>]*>(.*?)</td>", html)]
+    assert first.count(label) >= 4  # each table of methods begins with it
+    assert {each for each in first if each != label} == {check.name for check in checklist(report)}
     assert unescaped(html).count(label) >= 7
     tags = {tag.split()[0] for tag in re.findall(r"<(/?[a-z!][^>]*)>", html)}
-    assert {tag.strip("/") for tag in tags} <= set("h1 h2 p table thead tbody tr th td ul li".split())
-    tex = (tmp_path / "table.tex").read_text()
+    assert {tag.strip("/") for tag in tags} <= set("h1 h2 p table thead tbody tr th td ul li strong".split())
+    assert all(re.fullmatch(r"[\d.,%± ]+", bold) for bold in re.findall(r"<strong>(.*?)</strong>", html))
+    tex = (tmp_path / "report.tex").read_text()
     assert tex.isascii()
     assert escape.COMMANDS.issuperset(re.findall(r"\\ensuremath\{(\\[a-z]+)\}", tex))
     rows = [line for line in tex.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 2
+    assert len(rows) > 10
     assert not any(line.startswith(("[", "*")) for line in tex.splitlines())  # \\ before would take it
 
 
@@ -73,7 +74,8 @@ def test_a_label_is_text_in_the_pictures_and_tables_of_a_search(
     )  # fmt: skip
     reports.write_search(parquet.frame([point], PointRow), tmp_path, label)
     html = html_of((tmp_path / "search.md").read_text())
-    assert label in {unescaped(cell) for cell in re.findall(r"<td>(.*?)</td>", html)}
+    assert set(re.findall(r"<td>(.*?)</td>", html)) != set()
+    assert unescaped(html).count(f">{label}<") >= 2
     page = (tmp_path / "index.html").read_text()
     assert re.findall(r"<h3>(.*?)</h3>", page)[-1] == label.translate({38: "&amp;", 60: "&lt;", 62: "&gt;"})
     assert "<script>alert" not in page
@@ -113,8 +115,8 @@ def test_an_error_does_not_reach_the_terminal_with_escape_codes(tmp_path: Path) 
     report = reports.build(results, "title")
     output = io.StringIO()
     console = Console(file=output, width=200)
-    render.terminal(report, console)
+    reports.show(report, console)
     assert output.getvalue().rstrip().endswith(": U+001B]0;titleU+0007 U+202Eb c")
-    for text in (render.markdown(report), render.latex(report)):
+    for text in (reports.text(report), latex.document([], report.problems)):
         assert "U+0007 U+202Eb c" in text
         assert all(line.isprintable() for line in text.split("\n"))

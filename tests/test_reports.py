@@ -12,13 +12,12 @@ import pytest
 from rich.console import Console
 
 from switchbench import reports
-from switchbench.compare.report import _split
+from switchbench.compare.choices import split_pair
 from switchbench.errors import InputError
 from switchbench.reports.cells import Task, _by_layer
 from switchbench.reports.figures.accuracy import _limits
-from switchbench.reports.formats import markdown as render
-from switchbench.reports.formats.markdown import markdown
-from switchbench.reports.tables import task as tables
+from switchbench.reports.tables import catalogue
+from switchbench.reports.tables.table import Entry, Number, Table
 from switchbench.row import columns
 
 
@@ -57,12 +56,12 @@ def written(tmp_path: Path) -> Path:
 
 
 def test_markdown(written: Path) -> None:
-    text = (written / "table.md").read_text()
+    text = (written / "report.md").read_text()
     lines = [line.replace(" ", "") for line in text.splitlines()]
     assert "|method|0.1|0.05|owndensity|n|" in lines
     assert "|dense|||92.00±4.97@100.00%|3|" in lines
-    assert "|prune|82.00±4.97|71.00±12.71(2of3)||2–3|" in lines
-    assert "|once|50.00|nonemeasured||0–1|" in lines  # one seed: no interval
+    assert "|prune|**82.00±4.97**|71.00±12.71(2of3)||2–3|" in lines
+    assert "|once|50.00†|nonemeasured||0–1|" in lines  # one seed: no interval
     assert (
         r"- failed: prune at density 0.05, net_a on data, scope fc, seed 2 (trial prune-2-0.05): Boom: 100% & \_more\_"
         in text
@@ -74,37 +73,39 @@ def test_layers_without_a_connection_are_named() -> None:
     table = rows()
     hit = (table["label"] == "prune") & (table["target_density"] == 0.1) & (table["seed"] > 0)
     table.loc[hit, "density_layers"] = '{"first": 0.2, "last": 0.0}'
-    lines = render.markdown(reports.build(table, "title")).splitlines()
+    lines = reports.text(reports.build(table, "title")).splitlines()
     assert "- prune: no connection is left in layer last at 0.1 (2 of 3 seeds)" in lines
     assert not [line for line in lines if "no connection is left" in line and "prune" not in line]
 
 
 def test_cost_table(written: Path) -> None:
-    text = (written / "table.md").read_text().replace(" ", "")
-    assert "|prune|0.05|5.000%|5.000%|5.000%|50|20.0×|500|10|0|1.50×|2×|" in text
+    text = (written / "report.md").read_text().replace(" ", "")
+    assert "|prune|0.05|5.000%|5.000%|5.000%|100.00%|50|20.0×|500|10|0|1.50×|2×|" in text
 
 
 def test_a_table_is_one_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def seeds(task: Task) -> tables.Grid:
-        rows = [[cell.label, str(cell.planned)] for cell in task.cells.values()]
-        return tables.Grid("How many seeds were planned.", ["method", "planned seeds"], rows)
+    def seeds(task: Task) -> Table:
+        rows: list[list[Entry]] = [
+            [cell.label, Number(cell.planned, digits=0)] for cell in task.cells.values()
+        ]
+        return Table("seeds", "How many seeds were planned.", ["method", "planned seeds"], rows)
 
-    monkeypatch.setattr(tables, "TABLES", (*tables.TABLES, seeds))
+    monkeypatch.setattr(catalogue, "TASK_TABLES", (*catalogue.TASK_TABLES, seeds))
     reports.write(rows(), tmp_path, "title")
-    text = (tmp_path / "table.md").read_text()
+    text = (tmp_path / "report.md").read_text()
     assert "| method | planned seeds |" in text
     assert "| dense | 3 |" in text
     assert "How many seeds were planned." in text
 
 
 def test_layer_table(written: Path) -> None:
-    text = (written / "table.md").read_text()
+    text = (written / "report.md").read_text()
     assert "| method | target | first | last |" in text
     assert "| prune | 0.05 | 2.500% | 10.000% |" in text
 
 
 def test_csv_has_every_number(written: Path) -> None:
-    table = pd.read_csv(written / "table.csv").set_index(["label", "target_density"])
+    table = pd.read_csv(written / "cells.csv").set_index(["label", "target_density"])
     prune, once = table.xs(("prune", 0.1)), table.xs(("once", 0.1))
     assert prune["test_accuracy_mean"] == pytest.approx(0.82)
     assert prune["test_accuracy_ci95"] == pytest.approx(4.302653 * 0.02 / 3**0.5)
@@ -116,31 +117,31 @@ def test_csv_has_every_number(written: Path) -> None:
 
 
 def test_latex_is_escaped_and_balanced(written: Path) -> None:
-    text = (written / "table.tex").read_text()
+    text = (written / "report.tex").read_text()
     assert "net\\_a on data" in text
-    assert "prune & 82.00 $\\pm$ 4.97 & 71.00 $\\pm$ 12.71 (2 of 3) &  & 2--3 \\\\" in text
-    assert text.count("\\begin{") == text.count("\\end{") == 2
+    assert "prune & \\bfseries 82.00 & $\\pm$ 4.97 & 71.00 & $\\pm$ 12.71 (2 of 3) & " in text
+    assert text.count("\\begin{") == text.count("\\end{") > 10
     body = [line for line in text.splitlines() if line and not line.startswith("%")]
     assert not any("%" in line.replace("\\%", "") for line in body)
 
 
 def test_unknown_macs_are_no_number() -> None:
-    text = markdown(reports.build(rows().assign(macs=np.nan, macs_dense=np.nan), "title"))
+    text = reports.text(reports.build(rows().assign(macs=np.nan, macs_dense=np.nan), "title"))
     assert "nan" not in text
     assert "| – | –" in text
 
 
 def test_macs_of_the_shrunk_network_stand_where_rows_have_them() -> None:
-    assert "| MACs shrunk |" in (text := markdown(reports.build(rows(), "title")))
+    assert "| MACs shrunk |" in (text := reports.text(reports.build(rows(), "title")))
     assert "| 500 |" in text
     older = rows().assign(macs_shrunk=np.nan)
-    assert "| MACs shrunk |" not in markdown(reports.build(older, "title"))
+    assert "| MACs shrunk |" not in reports.text(reports.build(older, "title"))
 
 
 def test_a_dense_start_is_said_where_there_is_one() -> None:
     said = "started from the same trained dense network"
-    assert said not in markdown(reports.build(rows(), "title"))
-    assert said in markdown(reports.build(rows().assign(start="abc"), "title"))
+    assert said not in reports.text(reports.build(rows(), "title"))
+    assert said in reports.text(reports.build(rows().assign(start="abc"), "title"))
 
 
 def test_figures(written: Path) -> None:
@@ -180,14 +181,14 @@ def test_a_collapsed_method_does_not_flatten_the_others(tmp_path: Path) -> None:
 
 def test_the_same_results_draw_the_same_bytes(written: Path, tmp_path: Path) -> None:
     reports.write(rows(), tmp_path / "again", "title")
-    for name in ("table.md", "table.csv", "table.tex", "accuracy.svg"):
+    for name in ("report.md", "cells.csv", "report.tex", "accuracy.svg"):
         assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes()
 
 
 def test_numbers_are_never_cut_on_a_narrow_terminal() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=30)
-    reports.terminal(reports.build(rows(), "title"), console)
+    reports.show(reports.build(rows(), "title"), console)
     assert "92.00 ± 4.97 @ 100.00%" in stream.getvalue()
     assert "…" not in stream.getvalue()
     assert "Boom: 100% & _more_" in stream.getvalue()
@@ -196,7 +197,7 @@ def test_numbers_are_never_cut_on_a_narrow_terminal() -> None:
 def test_brackets_are_text(tmp_path: Path) -> None:
     table = rows().replace({"label": {"prune": "prune [strong] x[/x]"}})
     stream = io.StringIO()
-    reports.terminal(reports.write(table, tmp_path, "title"), Console(file=stream, width=200))
+    reports.show(reports.write(table, tmp_path, "title"), Console(file=stream, width=200))
     assert "prune [strong] x[/x]" in stream.getvalue()
 
 
@@ -205,20 +206,20 @@ def test_every_connection_off_is_said_in_the_figure(tmp_path: Path) -> None:
     table.loc[table["label"] == "once", ["density", "macs"]] = 0
     reports.write(table, tmp_path, "title")
     assert (tmp_path / "accuracy.svg").exists()
-    assert "inf×" in (tmp_path / "table.md").read_text()
+    assert "inf×" in (tmp_path / "report.md").read_text()
 
 
 def test_a_missed_target_is_marked(tmp_path: Path) -> None:
     table = rows()
     table.loc[(table["label"] == "prune") & (table["target_density"] == 0.1), "density"] = 1.0
     reports.write(table, tmp_path, "title")
-    assert "| prune | 82.00 ± 4.97 @ 100.00% | 71.00" in (tmp_path / "table.md").read_text()
+    assert "| prune | **82.00 ± 4.97 @ 100.00%** | 71.00" in (tmp_path / "report.md").read_text()
 
 
 def test_reports_of_nothing_but_failures(tmp_path: Path) -> None:
     table = rows().assign(status="failed", error="no", test_accuracy=None)
     reports.write(table, tmp_path, "title")
-    assert "none measured" in (tmp_path / "table.md").read_text()
+    assert "none measured" in (tmp_path / "report.md").read_text()
 
 
 def with_controls() -> pd.DataFrame:
@@ -249,7 +250,7 @@ def test_controls_are_paired_by_seed_and_ties_are_named() -> None:
     assert found["near"].verdict == "variant: undecided against near at 0.1 (+23 seeds)"
     assert found["far"].verdict == "variant: no spread over seeds, no verdict against far at 0.1"
     assert found["alone"].verdict == "variant: one seed, no verdict against alone at 0.1"
-    text = markdown(reports.build(table, "title"))
+    text = reports.text(reports.build(table, "title"))
     assert "| variant | near | +1.00 ± 4.30 (n = 3) |" in text
     assert "- variant: no spread over seeds, no verdict against far at 0.1" in text
 
@@ -262,13 +263,13 @@ def test_differences_are_tested_as_one_family() -> None:
     tested = [each for each in contrast.differences.values() if each.p == each.p]
     smallest = min(tested, key=lambda each: each.p)
     assert smallest.p_corrected == pytest.approx(min(1, len(tested) * smallest.p))
-    lines = markdown(report).splitlines()
+    lines = reports.text(report).splitlines()
     start = lines.index(
-        "| method | against | density | n | difference | p | Holm | p equal | Holm | verdict | seeds |"
+        "| method | against | density | n | difference | p | p Holm | p equal | p equal Holm | verdict | seeds |"
     )
     assert lines[start + 2].startswith("| prune | dense | 0.1 | 3 | -10.0")
     assert len([line for line in lines[start:] if line.startswith("| prune | dense |")]) == len(tested)
-    assert "a difference of at least 0.5 points" in markdown(report)
+    assert "a difference of at least 0.5 points" in reports.text(report)
 
 
 def test_a_control_without_its_method_is_no_contrast() -> None:
@@ -303,17 +304,17 @@ def test_any_two_methods_can_be_compared() -> None:
     ],
 )
 def test_a_pair_is_split_at_the_colon_between_labels(text: str, expected: tuple[str, str]) -> None:
-    assert _split(text, {"a", "b", "x:y"}) == expected
+    assert split_pair(text, {"a", "b", "x:y"}) == expected
 
 
 def test_a_pair_that_may_name_several_is_refused() -> None:
     with pytest.raises(InputError) as caught:
-        _split("a:b:c", {"a", "b:c", "a:b", "c"})
+        split_pair("a:b:c", {"a", "b:c", "a:b", "c"})
     assert str(caught.value) == (
         "--pair 'a:b:c': may name 'a' and 'b:c' or 'a:b' and 'c'; use against in the spec"
     )
     with pytest.raises(InputError, match="--pair 'a:': should be the labels of two methods as A:B"):
-        _split("a:", {"a"})
+        split_pair("a:", {"a"})
 
 
 def test_densities_of_layers_that_are_no_numbers_are_unknown() -> None:

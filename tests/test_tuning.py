@@ -28,7 +28,7 @@ from switchbench.datasets import DATASETS, Data, Images
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Method, option, register
 from switchbench.observe.terminal import PointDisplay
-from switchbench.reports.search.tables import search_grids
+from switchbench.reports.search.tables import search_tables
 from switchbench.row import Row, Status
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources
@@ -331,7 +331,7 @@ def test_a_method_of_many_rounds_gets_the_same_steps_and_fewer_points(tmp_path: 
     assert 1 <= numbers["lottery-ticket"] < 12
     assert steps["lottery-ticket"] <= steps["magnitude"]
     assert "methods did not use equal budgets" in "".join(
-        note for grid in search_grids(points) for note in grid.notes
+        note for table in search_tables(points) for note in table.notes
     )
 
 
@@ -627,7 +627,7 @@ def test_nothing_is_best_where_nothing_is_sparse_enough(tmp_path: Path) -> None:
     driver = Driver(tmp_path, spec(METHODS=["str"]))
     told(driver, 4, density=0.3)
     assert not driver.table()["best"].any()
-    (budgets, _) = search_grids(driver.table())
+    (budgets, _) = search_tables(driver.table())
     assert "str: all points failed, are too dense or are dead, so none is compared" in budgets.notes
     assert [method.label for method in tuning._best(driver.planned, driver.studies).methods] == ["str"]
 

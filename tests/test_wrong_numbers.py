@@ -20,8 +20,7 @@ from switchbench.datasets import DATASETS, Data, Images, MissingData
 from switchbench.errors import InputError
 from switchbench.methods.parts.masks import counts
 from switchbench.networks import NETWORKS, Network, register
-from switchbench.reports.formats import markdown as render
-from switchbench.reports.statistics.contrasts import contrasts
+from switchbench.reports.statistics.contrasts import Paired, contrasts
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Resources
 from switchbench.spec.components import DatasetChoice
@@ -342,7 +341,7 @@ def test_a_method_that_never_acted_says_so(method: Any, idle: str | None, make_c
     row = run_trial(make_config(method)).row
     assert row.idle == idle
     table = pd.DataFrame([{**vars(row)}])
-    said = f"- {row.label}: {idle}" in render.markdown(reports.build(table, "t")).splitlines()
+    said = f"- {row.label}: {idle}" in reports.text(reports.build(table, "t")).splitlines()
     assert said == (idle is not None)
 
 
@@ -401,14 +400,12 @@ def test_a_foreign_file_is_named_and_left_out(
 
 
 def test_no_verdict_from_a_spread_of_zero() -> None:
-    rows = pd.DataFrame(
-        {
-            "label": ["a", "a", "b", "b"], "method": ["a", "a", "b", "b"], "control_of": [None] * 4,
-            "target_density": [0.1] * 4, "seed": [0, 1] * 2, "status": ["ok"] * 4,
-            "test_accuracy": [0.9, 0.8, 0.7, 0.6],
-        }
-    )  # fmt: skip
-    (contrast,) = contrasts(rows, [0.1], [("a", "b")])
+    seeds = np.array([0, 1])
+    cells: dict[Any, Any] = {
+        ("a", 0.1): (seeds, np.array([0.9, 0.8])),
+        ("b", 0.1): (seeds, np.array([0.7, 0.6])),
+    }
+    (contrast,) = contrasts(Paired({"a": "a", "b": "b"}, {}, [0.1], cells), [("a", "b")])
     assert contrast.verdict == "a: no spread over seeds, no verdict against b at 0.1"
 
 

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from switchbench import reports
-from switchbench.reports.formats.markdown import grid_lines, markdown
-from switchbench.reports.search.tables import search_grids
+from switchbench.reports.formats.markdown import table_lines
+from switchbench.reports.search.tables import search_tables
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 
@@ -39,9 +39,9 @@ def filled(page: str) -> str:
         results, points = ledger.results(), SearchLedger(ledger).points()
         rows = results if match[3] is None else results[results["scope"] == match[3]]
         shown = [pair for pair in pairs if {*rows["label"]}.issuperset(pair)]
-        text = markdown(reports.build(rows, ledger.name(), [*ledger.pairs(), *shown]))
+        text = reports.text(reports.build(rows, ledger.name(), [*ledger.pairs(), *shown]))
         if points is not None:
-            text += "\n".join(line for grid in search_grids(points) for line in grid_lines(grid))
+            text += "\n".join(line for table in search_tables(points) for line in table_lines(table))
         return match[1] + "\n".join(_lines(match[4], _tables(text)))
 
     return TABLE.sub(fill, page)

@@ -243,7 +243,10 @@ def wait(
 
 @app.command()
 def report(
-    results: Results,
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(parser=_folder, metavar="DIR...", help="Folders of comparisons; several are joined."),
+    ] = None,
     pair: Annotated[
         list[str],
         typer.Option(metavar="A:B", help="Two methods whose difference is shown, paired by seed."),
@@ -257,14 +260,46 @@ def report(
             metavar="POINTS", help="Smaller differences of accuracy, in percentage points, are equal."
         ),
     ] = 0.3,
+    methods: Annotated[list[str], typer.Option(metavar="A,B", help="Labels of the methods to show.")] = [],
+    densities: Annotated[list[str], typer.Option(metavar="D,D", help="Target densities to show.")] = [],
+    columns: Annotated[
+        list[str], typer.Option(metavar="A,B", help="Columns to show, in tables with them.")
+    ] = [],
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Sort tables by a column, largest first; COLUMN:ascending: smallest."
+        ),
+    ] = None,
+    digits: Annotated[int, typer.Option(help="Decimals of accuracies.")] = 2,
+    style: Annotated[
+        str, typer.Option(help="Wide LaTeX tables: paper splits them, wide turns them by 90 degrees.")
+    ] = "paper",
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Show what changed from the first folder to the second.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of a report of several; default: report.")
+    ] = None,
+    mlflow_uri: Annotated[
+        str | None, typer.Option(help="MLflow server or database that the results are pulled from.")
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Experiment in MLflow; its results go to results/NAME.")
+    ] = None,
 ) -> None:
-    """Write the tables and figures of a comparison, and of its search, from stored results."""
-    from switchbench.compare import report as reporting
-    from switchbench.store.ledger import Ledger
+    """Write tables, statistics, figures and a page from stored results of comparisons and searches."""
+    from switchbench.cli import report as reporting
+    from switchbench.compare.choices import Options
 
-    searched = reporting.report_search(results, plain_console())
-    if Ledger(results).has_comparison or not searched:
-        reporting.report(results, plain_console(), pair, baseline, margin)
+    options = Options(pair, baseline, margin, methods, densities, columns, sort, digits, style)
+    folders = reporting.folders(results or [], mlflow_uri, experiment)
+    if diff:
+        reporting.changed(folders, out, margin)
+    elif len(folders) > 1:
+        reporting.joined(folders, out, options)
+    else:
+        reporting.single(folders[0], out, options)
 
 
 @app.command()

@@ -1,15 +1,20 @@
-"""Reports of a comparison, and of the search before it, from the stored results."""
+"""Reports of a comparison, of several, and of the search before one, from the stored results."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
 from switchbench import reports
-from switchbench.errors import InputError, unknown
+from switchbench.compare.choices import Options, check_margin, pairs_of, view_of, with_baseline
+from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
+from switchbench.reports.changes import changes
 from switchbench.reports.formats import terminal
+from switchbench.reports.join import joined
 from switchbench.reports.statistics.paired import MARGIN
+from switchbench.reports.view import View
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 from switchbench.store.search import SearchLedger
@@ -21,40 +26,105 @@ def report(
     pairs: Iterable[tuple[str, str] | str] = (),
     baseline: str | None = None,
     margin: float = 100 * MARGIN,
+    options: Options | None = None,
 ) -> pd.DataFrame:
-    """Write the report of a comparison and print its table.
+    """Write the report of a comparison and print its main tables.
 
     Args:
         folder: Folder of the comparison.
-        console: Where the table is printed; default: standard error.
-        pairs: Pairs of labels of methods whose difference is shown, paired by seed, also as ``A:B``.
-        baseline: Label of a method that all others are compared with.
-        margin: Differences of accuracy that are smaller, in percentage points, count as equal.
+        console: Where the tables are printed; default: standard error.
+        pairs: As in :class:`Options`.
+        baseline: As in :class:`Options`.
+        margin: As in :class:`Options`.
+        options: All options; they replace the three before.
 
     Returns:
         The ledger's table, one row per planned trial.
 
     Raises:
-        InputError: The folder holds no comparison, a pair, the baseline or the margin is not valid, or
-            the report cannot be written.
+        InputError: The folder holds no comparison, an option is not valid, or the report cannot be written.
     """
-    if not 0 < margin <= 100:
-        raise InputError(f"--margin {margin:g}: should be above 0 and at most 100 percentage points")
-    console = console or plain_console(stderr=True)
     ledger = Ledger(folder)
     results = ledger.results()
-    all_pairs = [*ledger.pairs(), *_validated(pairs, results), *_with_baseline(baseline, results)]
+    chosen = options or Options([*pairs], baseline, margin)
     try:
         with ledger.report_folder() as local:
             curves, points = ledger.all_curves(), SearchLedger(ledger).points()
-            written = reports.write(results, local, ledger.name(), all_pairs, margin / 100, curves, points)
+            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen, curves, points)
             ledger.write_compact(local, results)
-            files = ", ".join(sorted(path.name for path in local.iterdir()))
     except OSError as error:
         raise ledger.unwritable(error) from error
-    reports.show(written, console)
-    console.print(f"{ledger.report}: {files}", soft_wrap=True)
+    _say(written, view, ledger.report, console)
     return results
+
+
+def report_joined(
+    folders: Sequence[str | StorePath],
+    out: Path,
+    console: Console | None = None,
+    options: Options | None = None,
+) -> pd.DataFrame:
+    """Write one report of several comparisons.
+
+    Args:
+        folders: Folders of comparisons, whose trials are joined: each trial once.
+        out: Folder of the report.
+        console: Where the tables are printed; default: standard error.
+        options: What is shown.
+
+    Returns:
+        The joined table, one row per trial.
+
+    Raises:
+        InputError: As for :func:`report`.
+    """
+    ledgers = [*map(Ledger, folders)]
+    names = _distinct(ledgers)
+    results, lines = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
+    pairs = [pair for each in ledgers for pair in each.pairs()]
+    try:
+        chosen, curves = options or Options(), _curves(ledgers)
+        written, view = _write(results, out, " + ".join(names), pairs, chosen, curves)
+        ledgers[0].write_compact(out, results)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    console = console or plain_console(stderr=True)
+    _say(written, view, out, console)
+    for line in lines:
+        console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
+    return results
+
+
+def report_changes(
+    before: str | StorePath,
+    after: str | StorePath,
+    out: Path,
+    console: Console | None = None,
+    margin: float = 100 * MARGIN,
+) -> None:
+    """Write and print what changed between two comparisons: which cells moved beyond noise.
+
+    Args:
+        before: Folder of the first.
+        after: Folder of the second.
+        out: Folder of the files ``changes.md`` and ``changes.csv``.
+        console: Where the table is printed; default: standard error.
+        margin: Differences of accuracy that are smaller, in percentage points, count as equal.
+
+    Raises:
+        InputError: As for :func:`report`.
+    """
+    check_margin(margin)
+    ledgers = Ledger(before), Ledger(after)
+    one, other = _distinct(ledgers)
+    table = changes(ledgers[0].results(), ledgers[1].results(), (one, other), margin / 100)
+    try:
+        reports.write_table(table, f"{other} against {one}", out)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    console = console or plain_console(stderr=True)
+    terminal.show(table, f"{other} against {one}", console)
+    console.print(f"{out}: changes.md, changes.csv and other formats", soft_wrap=True)
 
 
 def report_search(folder: str | StorePath, console: Console | None = None) -> bool:
@@ -86,40 +156,46 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
     return True
 
 
-def _validated(given: Iterable[tuple[str, str] | str], results: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the pairs. Raises InputError if a pair does not name two methods that can be compared."""
-    labels = set(results["label"])
-    pairs = [_split(pair, labels) if isinstance(pair, str) else pair for pair in given]
-    with_target = set(results.dropna(subset=["target_density"])["label"])
-    for pair in pairs:
-        if pair[0] == pair[1]:
-            raise InputError(f"--pair {':'.join(pair)}: should name two different methods")
-        for label in pair:
-            if label not in labels:
-                raise InputError(f"--pair: {unknown('label', label, labels)}")
-        if not with_target.intersection(pair):
-            raise InputError(f"--pair {':'.join(pair)}: one of the methods should have a target density")
-    return pairs
+def _write(
+    results: pd.DataFrame,
+    out: Path,
+    title: str,
+    pairs: Sequence[tuple[str, str]],
+    options: Options,
+    curves: pd.DataFrame,
+    points: pd.DataFrame | None = None,
+) -> tuple[reports.Report, View]:
+    """Check the options and write the report."""
+    check_margin(options.margin)
+    every = [*pairs, *pairs_of(options.pairs, results), *with_baseline(options.baseline, results)]
+    view = view_of(options, results)
+    written = reports.write(results, out, title, every, options.margin / 100, view, curves, points)
+    return written, view
 
 
-def _with_baseline(baseline: str | None, results: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pair all other methods with the baseline. Raises InputError if there is no such method."""
-    if baseline is None:
-        return []
-    labels = list(dict.fromkeys(results["label"]))
-    if baseline not in labels:
-        raise InputError(f"--baseline: {unknown('label', baseline, labels)}")
-    return [(label, baseline) for label in labels if label != baseline]
+def _curves(ledgers: Iterable[Ledger]) -> pd.DataFrame:
+    """Return the curves of several ledgers; those of a trial that several have come from the first."""
+    found = pd.DataFrame({"trial_id": []})
+    for ledger in ledgers:
+        curves = ledger.all_curves()
+        if not curves.empty:
+            found = pd.concat([found, curves[~curves["trial_id"].isin(found["trial_id"])]])
+    return found
 
 
-def _split(text: str, labels: set[str]) -> tuple[str, str]:
-    """Split ``A:B`` at the colon that leaves known labels: labels may hold colons. Raises InputError."""
-    colons = [at for at, character in enumerate(text) if character == ":" and text[:at] and text[at + 1 :]]
-    pairs = [(text[:at], text[at + 1 :]) for at in colons]
-    if not pairs:
-        raise InputError(f"--pair {text!r}: should be the labels of two methods as A:B")
-    known = [pair for pair in pairs if labels.issuperset(pair)]
-    if len(known) > 1:
-        named = " or ".join(f"{one!r} and {other!r}" for one, other in known)
-        raise InputError(f"--pair {text!r}: may name {named}; use against in the spec")
-    return max(pairs, key=lambda pair: len(labels.intersection(pair)))
+def _say(written: reports.Report, view: View, folder: object, console: Console | None) -> None:
+    console = console or plain_console(stderr=True)
+    reports.show(written, console, view)
+    console.print(f"{folder}: index.html, report.md, report.tex, tables/, figures/", soft_wrap=True)
+
+
+def _distinct(ledgers: Sequence[Ledger]) -> list[str]:
+    """Return a name for each ledger: that of its comparison, or its folder's where names repeat."""
+    names = [ledger.name() for ledger in ledgers]
+    if len({*names}) < len(names):
+        names = [ledger.folder.name for ledger in ledgers]
+    return names if len({*names}) == len(names) else [str(ledger.folder) for ledger in ledgers]
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"--out {folder}: {error.strerror or error}")

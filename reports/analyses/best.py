@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from switchbench.reports.cells import Task
+from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.paired import Verdict, family
 
 
@@ -16,6 +17,7 @@ class Ranked:
     """Methods that are not below it by a corrected test; a method of one seed is never told apart."""
 
 
+@remembered
 def best_by_density(task: Task, density: float) -> Ranked | None:
     """Return the best method at a target density.
 

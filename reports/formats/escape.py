@@ -1,6 +1,7 @@
 """Escape text for Markdown and LaTeX: labels of users hold any printable character."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
 from pylatexenc.latexencode import UnicodeToLatexEncoder
@@ -10,7 +11,7 @@ from switchbench.errors import printable
 TEX = {
     "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_", "{": "\\{",
     "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "×": "$\\times$",
-    "–": "--", "<": "\\ensuremath{<}", ">": "\\ensuremath{>}", "|": "\\ensuremath{|}",
+    "†": "$^{\\dagger}$", "–": "--", "<": "\\ensuremath{<}", ">": "\\ensuremath{>}", "|": "\\ensuremath{|}",
     "[": "{[}", "*": "{*}", "-": "{-}", "`": "{`}", "'": "{'}",
 }  # fmt: skip
 """The last line: ``\\\\`` takes a ``[`` or ``*`` that follows it as its own, and ``--``, ``?``` and ``''``
@@ -55,14 +56,32 @@ def markdown_line(text: str) -> str:
     return re.sub(r"^([#+=-]|\d+(?=[.)]))", _escape_start, markdown(text))
 
 
-def latex(text: str) -> str:
+def latex(text: str, breaks: bool = False) -> str:
     r"""Escape text for LaTeX. A character that LaTeX does not know without a package is named by its code.
+
+    Args:
+        text: Any text.
+        breaks: Whether lines may be broken within long words, as in a narrow column.
+
+    Returns:
+        LaTeX that needs no package.
 
     >>> latex("50 % λ ≤ é 中")
     "50 \\% \\ensuremath{\\lambda} \\ensuremath{\\leq} \\'e U+4E2D"
     """
     text = printable(" ".join(text.split()))
-    return "".join(TEX.get(each) or (each if each.isascii() else _encoded(each)) for each in text)
+    allowed = set(_breaks(text)) if breaks else set()
+    parts = (TEX.get(each) or (each if each.isascii() else _encoded(each)) for each in text)
+    return "".join(part + ("\\allowbreak{}" if at in allowed else "") for at, part in enumerate(parts))
+
+
+def _breaks(text: str) -> Iterator[int]:
+    """Yield the positions after which a line may be broken: in words of more than twelve characters."""
+    length = 0
+    for at, character in enumerate(text):
+        length = 0 if character == " " else length + 1
+        if length > 6 and (not character.isalnum() or length % 8 == 0):
+            yield at
 
 
 def _escape_start(found: re.Match[str]) -> str:

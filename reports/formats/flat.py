@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from switchbench.reports.cells import ACCURACY, Report
 from switchbench.reports.tables.table import Entry, Number, Table
 
 
@@ -42,3 +43,27 @@ def _note(entry: Entry) -> str:
     if isinstance(entry, str):
         return entry
     return " ".join(part for part in ("best" if entry.best else "", entry.mark, entry.note) if part)
+
+
+def cells(report: Report) -> pd.DataFrame:
+    """Return every number of every cell, one row per task, method and target, in the ledger's units."""
+    return pd.DataFrame(
+        {
+            "network": task.network,
+            "dataset": task.dataset,
+            "scope": task.scope,
+            "label": cell.label,
+            "target_density": cell.target,
+            "n": cell.accuracy.n,
+            "planned": cell.planned,
+            "test_accuracy_mean": cell.accuracy.mean,
+            "test_accuracy_ci95": cell.accuracy.interval,
+            "test_accuracy_std": cell.accuracy.std,
+            **{f"{name}_mean": value for name, value in cell.means.items() if name != ACCURACY},
+            "flops_over_plain": cell.flops,
+            "time_over_plain_min": min(cell.times, default=math.nan),
+            "time_over_plain_max": max(cell.times, default=math.nan),
+        }
+        for task in report.tasks
+        for cell in task.cells.values()
+    )

@@ -8,18 +8,22 @@ from switchbench.reports.tables.sections import Section
 from switchbench.reports.tables.table import Number, Table, text
 
 
-def document(title: str, sections: Sequence[Section], problems: Sequence[str] = ()) -> str:
+def document(
+    title: str, sections: Sequence[Section], problems: Sequence[str] = (), findings: Sequence[str] = ()
+) -> str:
     """Return a whole report.
 
     Args:
         title: Heading of the report.
         sections: The tables, in groups.
         problems: One line for each planned trial without a measurement.
+        findings: What the statistics say, in sentences.
 
     Returns:
         The text of the file.
     """
     lines = [f"# {escape.markdown_line(title)}", ""]
+    lines += ["## Findings", "", *bullets(findings), ""] if findings else []
     for section in sections:
         lines += [f"## {escape.markdown_line(section.title)}", ""]
         lines += [line for table in section.tables for line in table_lines(table)]

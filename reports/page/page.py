@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from importlib import resources
 from string import Template
@@ -25,6 +25,8 @@ from switchbench.reports.tables.sections import Section
 from switchbench.row import Status
 
 SCRIPTS = ("data.js", "tables.js", "figures.js", "trials.js", "page.js")
+PRACTICE = "practice"
+"""Table of the checklist, which the page shows in its own way."""
 TRIALS = 10_000
 """More trials are not on the page one by one: it would take long to open."""
 
@@ -44,7 +46,8 @@ def page(
         report: The report.
         sections: Its tables. A section with the title of a task is shown with the task's figures; others
             before or after the tasks, as they stand.
-        trials: The ledger's table, one row per planned trial.
+        trials: The ledger's table, one row per planned trial. Methods that the report leaves out are left
+            out.
         curves: The trainings: one row per trial and epoch, with ``trial_id``, ``step`` and numbers.
         findings: What the results say, in sentences of plain text.
         checklist: Recommendations of good practice, and whether they are followed.
@@ -53,11 +56,13 @@ def page(
     Returns:
         The text of an HTML file.
     """
-    styles = method_styles(labels_of(report))
+    labels = labels_of(report)
+    trials = trials[trials["label"].isin(labels)]
+    styles = method_styles(labels)
     single = trials if len(trials) <= TRIALS else trials.iloc[:0]
     shown = parts.Parts(styles)
     shown.add("findings", "Findings", bullets(findings, "findings"))
-    shown.add_sections(report, sections)
+    shown.add_sections(report, _without(PRACTICE, sections) if checklist else sections)
     if len(single):
         shown.add_table(trial_table(single))
     elif len(trials):
@@ -92,6 +97,12 @@ def page(
         "script": script,
     }
     return Template(_file("page.html")).substitute(values)
+
+
+def _without(name: str, sections: Sequence[Section]) -> list[Section]:
+    """Return sections without the table of a name, and without those that become empty."""
+    kept = [replace(each, tables=[table for table in each.tables if table.name != name]) for each in sections]
+    return [each for each in kept if each.tables or each.notes]
 
 
 def _section(part: parts.Part) -> str:

@@ -1,7 +1,7 @@
 """Differences between two methods, paired by seed: of methods and their controls, and of requested pairs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,10 @@ class Contrast:
     differences: dict[float, Difference]
     """Differences of test accuracy (shares) over pairs of the same seed, by target density."""
 
+    def only(self, densities: Sequence[float]) -> "Contrast":
+        """Return the contrast at some of its densities."""
+        return replace(self, differences={density: self.differences[density] for density in densities})
+
     @property
     def verdict(self) -> str:
         """The finding in one line: the densities by outcome."""
@@ -44,6 +48,20 @@ def _more(difference: Difference) -> str:
         return ""
     seeds = f"{difference.more_seeds:+}" if difference.more_seeds else f"over {MOST_SEEDS:,}"
     return f" ({seeds} seeds)"
+
+
+def common(one: Numbers, other: Numbers) -> tuple[Any, Any]:
+    """Return the places of the seeds that two ascending arrays of seeds share.
+
+    Example:
+        >>> ours, theirs = common(np.array([0, 1, 2]), np.array([1, 2, 3]))
+        >>> ours.tolist(), theirs.tolist()
+        ([1, 2], [0, 1])
+    """
+    if np.array_equal(one, other):  # as they mostly are: then nothing is sorted
+        return slice(None), slice(None)
+    _, ours, theirs = np.intersect1d(one, other, return_indices=True)
+    return ours, theirs
 
 
 @dataclass(frozen=True)
@@ -67,7 +85,7 @@ class Paired:
         one, other = self._at(label, density), self._at(against, density)
         if one is None or other is None:
             return np.empty(0)
-        _, ours, theirs = np.intersect1d(one[0], other[0], return_indices=True)
+        ours, theirs = common(one[0], other[0])
         found: Numbers = one[1][ours] - other[1][theirs]
         return found
 

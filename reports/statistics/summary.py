@@ -22,8 +22,6 @@ class Summary:
     """Sample standard deviation; NaN for n < 2."""
     interval: float
     """Half-width of the 95 % confidence interval of the mean; NaN for n < 2."""
-    median: float = math.nan
-    """NaN for n = 0."""
 
     @property
     def constant(self) -> bool:
@@ -49,14 +47,14 @@ def summarise(values: npt.ArrayLike) -> Summary:
         >>> f"{summary.mean:.2f} ± {summary.interval:.4f} (n = {summary.n})"
         '0.92 ± 0.0497 (n = 3)'
         >>> summarise([0.5])
-        Summary(n=1, mean=0.5, std=nan, interval=nan, median=0.5)
+        Summary(n=1, mean=0.5, std=nan, interval=nan)
     """
     data = np.asarray(values, dtype=float)
     n = len(data)
     if n == 0:
         return Summary(0, math.nan, math.nan, math.nan)
     if n == 1:
-        return Summary(1, float(data[0]), math.nan, math.nan, float(data[0]))
+        return Summary(1, float(data[0]), math.nan, math.nan)
     std = float(data.std(ddof=1))
     quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))  # scipy.stats takes a second to import
-    return Summary(n, float(data.mean()), std, quantile * std / math.sqrt(n), float(np.median(data)))
+    return Summary(n, float(data.mean()), std, quantile * std / math.sqrt(n))

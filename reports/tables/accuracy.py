@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from switchbench.reports.analyses.best import Ranked, best_by_density
 from switchbench.reports.cells import Cell, Task
 from switchbench.reports.controls import DENSE
@@ -80,7 +82,7 @@ def summary(task: Task) -> Table:
                 Number(nonzero(cell), digits=0),
                 Number(spread.n, digits=0),
                 Number(spread.mean, spread.interval),
-                Number(spread.median),
+                Number(float(np.median(percents))),
                 Number(spread.std),
                 *map(Number, (float(percents.min()), float(percents.max()))),
             ]

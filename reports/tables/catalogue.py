@@ -1,15 +1,21 @@
 """The tables of a report, in order.
 
-To add a table, write a function ``Task -> Table`` (or ``Report -> Table``, for one over all tasks) and add it
+To add a table, write a function ``Task -> Table`` (or ``Across -> Table``, for one over all tasks) and add it
 here.
 """
 
 from collections.abc import Callable
 
+from switchbench.reports.analyses.across import Across, across
 from switchbench.reports.cells import Report, Task
+from switchbench.reports.checklist import checklist
 from switchbench.reports.tables.accuracy import accuracy, summary, to_dense
 from switchbench.reports.tables.costs import costs, layers
 from switchbench.reports.tables.differences import attribution, differences, tests
+from switchbench.reports.tables.operating import curves, front_shares
+from switchbench.reports.tables.overall import leaderboard, rank_pairs
+from switchbench.reports.tables.practice import practice
+from switchbench.reports.tables.published import published
 from switchbench.reports.tables.sections import Section, folder_names
 from switchbench.reports.tables.table import Table
 
@@ -19,17 +25,32 @@ TASK_TABLES: tuple[Callable[[Task], Table], ...] = (
     tests,
     attribution,
     to_dense,
+    curves,
+    front_shares,
     summary,
     costs,
     layers,
+    published,
 )
 """The tables of each task."""
 
 
+OVERALL_TABLES: tuple[Callable[[Across], Table], ...] = (leaderboard, rank_pairs)
+"""The tables over all tasks."""
+OVERALL = "all-tasks"
+"""Folder of the tables over all tasks."""
+
+
 def sections(report: Report) -> list[Section]:
-    """Return the tables of a report: a section for each task. Tables without rows are left out."""
+    """Return the tables of a report: a section for each task, and one over all. Empty ones are left out."""
     folders = folder_names([(task.network, task.dataset, task.scope) for task in report.tasks])
-    return [
+    by_task = [
         Section(task.title, folder, [table for make in TASK_TABLES if (table := make(task)).rows])
         for task, folder in zip(report.tasks, folders, strict=True)
     ]
+    over_all = across(report)
+    tables = [*(make(over_all) for make in OVERALL_TABLES), practice(checklist(report))]
+    tables = [table for table in tables if table.rows]
+    if not tables and not over_all.missing:
+        return by_task
+    return [*by_task, Section("All tasks", OVERALL, tables, over_all.missing)]

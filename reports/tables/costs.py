@@ -31,7 +31,7 @@ LAYER_CAPTION = (
 
 def costs(task: Task) -> Table:
     """Densities, MACs, FLOPs, memory and time by method and target density."""
-    measured = [cell for key in task.shown() if (cell := task.cells[key]).accuracy.n]
+    measured = task.measured
     columns = [
         column
         for column in _columns()
@@ -47,7 +47,7 @@ def costs(task: Task) -> Table:
 
 def layers(task: Task) -> Table:
     """Density of each layer by method and target density."""
-    cells = [cell for key in task.shown() if (cell := task.cells[key]).layers]
+    cells = [cell for cell in task.measured if cell.layers]
     names = list(dict.fromkeys(name for cell in cells for name in cell.layers))
     rows: list[list[Entry]] = [
         [

@@ -60,7 +60,7 @@ def attribution(task: Task) -> Table:
             contrast.against,
             Number(density, significant=6),
             _difference(difference),
-            _verdict(difference),
+            verdict(difference),
         ]
         for contrast in controls
         for density, difference in contrast.differences.items()
@@ -91,12 +91,13 @@ def _test(difference: Difference) -> list[Entry]:
         Number(difference.summary.n, digits=0),
         Number(100 * difference.summary.mean, signed=True),
         *map(p_value, p_values),
-        _verdict(difference),
+        verdict(difference),
         Number(more, digits=0, signed=True) if more else NOTHING,
     ]
 
 
-def _verdict(difference: Difference) -> str:
+def verdict(difference: Difference) -> str:
+    """Return what the tests of a difference say, as a table's entry."""
     words = {
         Verdict.EQUAL: "equal",
         Verdict.UNDECIDED: "undecided",

@@ -32,7 +32,7 @@ def folder_names(titles: Iterable[Sequence[str]]) -> list[str]:
 
     Example:
         >>> folder_names([("lenet-5", "mnist", "fc"), ("größe", "mnist", "fc")])
-        ['lenet-5_mnist_fc', 'gr-e_mnist_fc_87eb3349']
+        ['lenet-5_mnist_fc', 'gr-e_mnist_fc_673032a6']
     """
     return [_folder_name(parts) for parts in titles]
 

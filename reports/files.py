@@ -18,8 +18,11 @@ from rich.console import Console
 
 from switchbench.errors import printable
 from switchbench.reports.cells import Report, build
+from switchbench.reports.checklist import checklist
 from switchbench.reports.figures.accuracy import accuracy_figure
-from switchbench.reports.formats import escape, flat, markdown, terminal
+from switchbench.reports.findings import findings
+from switchbench.reports.formats import escape, flat, latex, markdown, terminal
+from switchbench.reports.formats.latex import Style
 from switchbench.reports.page.page import page
 from switchbench.reports.search.tables import search_tables
 from switchbench.reports.statistics.contrasts import Pair
@@ -29,6 +32,7 @@ from switchbench.reports.tables.catalogue import sections
 from switchbench.reports.tables.differences import differences
 from switchbench.reports.tables.sections import Section
 from switchbench.reports.tables.table import Table
+from switchbench.reports.view import EVERYTHING, View
 from switchbench.row import columns
 
 
@@ -38,6 +42,7 @@ def write(
     title: str,
     pairs: Sequence[Pair] = (),
     margin: float = MARGIN,
+    view: View = EVERYTHING,
     curves: pd.DataFrame | None = None,
     points: pd.DataFrame | None = None,
 ) -> Report:
@@ -49,6 +54,7 @@ def write(
         title: Heading of the report.
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
         margin: Differences of accuracy that are smaller, as shares, count as equal.
+        view: What is shown, and how.
         curves: The ledger's table of curves, which the page shows.
         points: The ledger's table of points, if there was a search, which the page shows as well.
 
@@ -58,32 +64,51 @@ def write(
     Raises:
         OSError: A file cannot be written.
     """
-    report = build(results, title, pairs, margin)
-    made = sections(report)
+    report = view.report(build(results, title, pairs, margin))
+    made = view.sections(sections(report))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(markdown.document(title, made, report.problems), encoding="utf-8")
+    whole = markdown.document(title, made, report.problems, findings(report))
+    (folder / "report.md").write_text(whole, encoding="utf-8")
+    (folder / "report.tex").write_text(latex.document(made, report.problems, view.style), encoding="utf-8")
+    every = flat.cells(report)
+    every.to_csv(folder / "cells.csv", index=False)
+    every.to_parquet(folder / "cells.parquet", index=False)
     for section in made:
         own = folder / "tables" / section.folder
-        own.mkdir(parents=True, exist_ok=True)
         for table in section.tables:
-            _write_table(table, own)
+            write_table(table, section.title, own, view.style)
     accuracy_figure(report, folder / "accuracy")
     _write_page(folder, report, made, results, curves, points)
     return report
 
 
-def show(report: Report, console: Console) -> None:
+def text(report: Report) -> str:
+    """Return a whole report in Markdown."""
+    return markdown.document(report.title, sections(report), report.problems, findings(report))
+
+
+def show(report: Report, console: Console, view: View = EVERYTHING) -> None:
     """Print the tables of accuracy and of differences, and the trials without a measurement."""
     for task in report.tasks:
-        terminal.show(accuracy(task), task.title, console)
+        terminal.show(view.table(accuracy(task)), task.title, console)
         if task.contrasts:
-            terminal.show(differences(task), "", console)
+            terminal.show(view.table(differences(task)), "", console)
     if report.problems:
         lines = ["Trials without a measurement:", "", *(f"- {printable(line)}" for line in report.problems)]
         console.out("\n".join(lines), highlight=False)
 
 
-def _write_table(table: Table, folder: Path) -> None:
+def write_table(table: Table, title: str, folder: Path, style: Style = Style.PAPER) -> None:
+    """Write a table in every format, as ``folder/NAME.*``. Raises OSError.
+
+    Args:
+        table: The table.
+        title: What it is about, for captions.
+        folder: It is created.
+        style: What LaTeX does with wide tables.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{table.name}.tex").write_text(latex.floats(table, title, style) + "\n", encoding="utf-8")
     (folder / f"{table.name}.md").write_text("\n".join(markdown.table_lines(table)), encoding="utf-8")
     data = flat.frame(table)
     data.to_csv(folder / f"{table.name}.csv", index=False)
@@ -132,5 +157,5 @@ def _write_page(
 
         made = [*made, Section("Search", "search", search_tables(points))]
         search = pictures(points)
-    text = page(report, made, results, curves, search=search)
+    text = page(report, made, results, curves, findings(report), checklist(report), search)
     (folder / "index.html").write_text(text, encoding="utf-8")

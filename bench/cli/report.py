@@ -1,0 +1,52 @@
+"""Which report is written: of one comparison, of several, or of what changed between two."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from switchbench.compare import report as reporting
+from switchbench.compare.choices import Options
+from switchbench.errors import InputError
+from switchbench.observe.terminal import plain_console
+from switchbench.store.ledger import Ledger
+
+JOINED = Path("report")
+"""Default folder of a report of several comparisons."""
+
+
+def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | None) -> list[Path]:
+    """Return the folders to report on; results in MLflow are pulled into a folder of their own.
+
+    Raises:
+        InputError: No results are named, or they cannot be pulled.
+    """
+    found = [*given]
+    if experiment is not None:
+        from switchbench.compare.pull import pull
+
+        found.append(pull(mlflow_uri, experiment))
+    elif mlflow_uri is not None:
+        raise InputError("--mlflow-uri: needs --experiment NAME as well; `switchbench pull` lists them")
+    if not found:
+        raise InputError("DIR: name the folder of a comparison, or --experiment of results in MLflow")
+    return found
+
+
+def single(folder: Path, out: Path | None, options: Options) -> None:
+    """Write the report of a comparison and of its search. Raises InputError."""
+    if out is not None:
+        raise InputError(f"--out {out}: the report of one comparison is written into its folder")
+    searched = reporting.report_search(folder, plain_console())
+    if Ledger(folder).has_comparison or not searched:
+        reporting.report(folder, plain_console(), options=options)
+
+
+def joined(given: Sequence[Path], out: Path | None, options: Options) -> None:
+    """Write one report of several comparisons. Raises InputError."""
+    reporting.report_joined(given, out or JOINED, plain_console(), options)
+
+
+def changed(given: Sequence[Path], out: Path | None, margin: float) -> None:
+    """Write what changed between two comparisons. Raises InputError."""
+    if len(given) != 2:
+        raise InputError(f"--diff: needs two folders, before and after; {len(given)} were named")
+    reporting.report_changes(given[0], given[1], out or JOINED, plain_console(), margin)

@@ -1,0 +1,137 @@
+"""Check what a report should show: methods, densities, pairs, style."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from switchbench.errors import InputError, unknown
+from switchbench.reports.formats.latex import Style
+from switchbench.reports.statistics.paired import MARGIN
+from switchbench.reports.view import View
+
+ASCENDING = ":ascending"
+MOST_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a report shows, as given on the command line."""
+
+    pairs: Sequence[tuple[str, str] | str] = ()
+    """Pairs of labels of methods whose difference is shown, paired by seed, also as ``A:B``."""
+    baseline: str | None = None
+    """Label of a method that all others are compared with."""
+    margin: float = 100 * MARGIN
+    """Differences of accuracy that are smaller, in percentage points, count as equal."""
+    methods: Sequence[str] = ()
+    """Labels of methods that are shown, also several in one text with commas between; empty: all."""
+    densities: Sequence[str] = ()
+    """Target densities that are shown, in the same form."""
+    columns: Sequence[str] = ()
+    """Columns of tables that are shown, in the same form."""
+    sort: str | None = None
+    """Column that sorts tables; with ``:ascending``, the smallest number is first."""
+    digits: int = 2
+    """Decimals of accuracies."""
+    style: str = "paper"
+    """What LaTeX does with wide tables: ``paper`` splits them, ``wide`` turns them by 90°."""
+
+
+def view_of(choices: Options, results: pd.DataFrame) -> View:
+    """Return what is shown.
+
+    Args:
+        choices: The options, as given.
+        results: The table of results.
+
+    Returns:
+        The view.
+
+    Raises:
+        InputError: An option names nothing that the results have, or is not allowed.
+    """
+    labels, targets = [*results["label"].unique()], results["target_density"].dropna().unique().tolist()
+    methods = _split(choices.methods, labels)
+    for label in methods:
+        if label not in labels:
+            raise InputError(f"--methods: {unknown('label', label, labels)}")
+    if choices.style not in [*Style]:
+        raise InputError(f"--style: {unknown('style', choices.style, [*Style])}")
+    if not 0 <= choices.digits <= MOST_DIGITS:
+        raise InputError(f"--digits {choices.digits}: should be from 0 to {MOST_DIGITS}")
+    sort = choices.sort or ""
+    return View(
+        methods=methods,
+        densities=[_density(text, targets) for text in _split(choices.densities, ())],
+        columns=_split(choices.columns, ()),
+        sort=sort.removesuffix(ASCENDING) or None,
+        ascending=sort.endswith(ASCENDING),
+        digits=choices.digits,
+        style=Style(choices.style),
+    )
+
+
+def check_margin(margin: float) -> None:
+    """Raise InputError if a margin of equality, in percentage points, is not allowed."""
+    if not 0 < margin <= 100:
+        raise InputError(f"--margin {margin:g}: should be above 0 and at most 100 percentage points")
+
+
+def pairs_of(given: Iterable[tuple[str, str] | str], results: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the pairs. Raises InputError if a pair does not name two methods that can be compared."""
+    labels = set(results["label"])
+    pairs = [split_pair(pair, labels) if isinstance(pair, str) else pair for pair in given]
+    with_target = set(results.dropna(subset=["target_density"])["label"])
+    for pair in pairs:
+        if pair[0] == pair[1]:
+            raise InputError(f"--pair {':'.join(pair)}: should name two different methods")
+        for label in pair:
+            if label not in labels:
+                raise InputError(f"--pair: {unknown('label', label, labels)}")
+        if not with_target.intersection(pair):
+            raise InputError(f"--pair {':'.join(pair)}: one of the methods should have a target density")
+    return pairs
+
+
+def with_baseline(baseline: str | None, results: pd.DataFrame) -> list[tuple[str, str]]:
+    """Pair all other methods with the baseline. Raises InputError if there is no such method."""
+    if baseline is None:
+        return []
+    labels = list(dict.fromkeys(results["label"]))
+    if baseline not in labels:
+        raise InputError(f"--baseline: {unknown('label', baseline, labels)}")
+    return [(label, baseline) for label in labels if label != baseline]
+
+
+def split_pair(text: str, labels: set[str]) -> tuple[str, str]:
+    """Split ``A:B`` at the colon that leaves known labels: labels may hold colons. Raises InputError."""
+    colons = [at for at, character in enumerate(text) if character == ":" and text[:at] and text[at + 1 :]]
+    pairs = [(text[:at], text[at + 1 :]) for at in colons]
+    if not pairs:
+        raise InputError(f"--pair {text!r}: should be the labels of two methods as A:B")
+    known = [pair for pair in pairs if labels.issuperset(pair)]
+    if len(known) > 1:
+        named = " or ".join(f"{one!r} and {other!r}" for one, other in known)
+        raise InputError(f"--pair {text!r}: may name {named}; use against in the spec")
+    return max(pairs, key=lambda pair: len(labels.intersection(pair)))
+
+
+def _split(texts: Sequence[str], whole: Sequence[str]) -> list[str]:
+    """Split texts at commas, except those that are a known name as a whole."""
+    parts = [[text] if text in whole else text.split(",") for text in texts]
+    return [part.strip() for group in parts for part in group if part.strip()]
+
+
+def _density(text: str, targets: Sequence[float]) -> float:
+    """Return the target density that a text names. Raises InputError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    for target in targets:
+        if math.isclose(value, target, rel_tol=1e-9):
+            return target
+    known = ", ".join(f"{target:g}" for target in sorted(targets, reverse=True))
+    raise InputError(f"--densities {text}: should be among the target densities: {known or 'there are none'}")

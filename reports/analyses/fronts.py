@@ -1,0 +1,157 @@
+"""Pareto fronts of accuracy against density and cost, and how sure they are."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from switchbench.reports.cells import Cell, Numbers, Task
+from switchbench.reports.memory import remembered
+from switchbench.reports.statistics.pareto import on_front
+
+DRAWS = 1_000
+"""Bootstrap draws."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost that accuracy is set against."""
+
+    name: str
+    heading: str
+    values: Callable[[Cell], Numbers]
+    """The cost of each measured seed of a cell."""
+    unit: str = ""
+    """Of the axis."""
+
+
+COSTS: tuple[Cost, ...] = (
+    Cost("density", "density in scope", lambda cell: cell.values["density"]),
+    Cost(
+        "non-zero",
+        "non-zero parameters",
+        lambda cell: cell.values["density_network"] * cell.values["parameters"],
+    ),
+    Cost("macs", "MACs", lambda cell: cell.values["macs"]),
+    Cost("macs-shrunk", "MACs without dead units", lambda cell: cell.values["macs_shrunk"]),
+    Cost("train-flops", "training FLOPs", lambda cell: cell.values["train_flops"]),
+    Cost("train-seconds", "training time", lambda cell: cell.values["train_seconds"], "s"),
+)
+"""The costs, in the order of the report. Measured latency is not among them: trials do not measure it."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method at a target density."""
+
+    label: str
+    target: float
+    cost: float
+    """Mean over seeds."""
+    accuracy: float
+    """Mean over seeds, as a share."""
+    on_front: bool
+    """Whether no other point costs less and is as accurate, or costs as much and is more accurate."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """Accuracy against one cost."""
+
+    name: str
+    heading: str
+    unit: str
+    points: list[Point]
+    shares: dict[str, float]
+    """By label: share of bootstrap draws (of seeds, with replacement) in which the method is on the front."""
+    seeds: int
+    """Number of seeds that were drawn from; shares of fewer than three say little."""
+
+
+@remembered
+def fronts(task: Task, costs: tuple[Cost, ...] = COSTS) -> list[Front]:
+    """Return the Pareto fronts of a task.
+
+    Seeds are drawn with replacement, the same ones for all methods, as comparisons are paired by seed. Each
+    draw has its own means of accuracy and cost, and its own front.
+
+    Args:
+        task: The task.
+        costs: The costs; those that no cell of the task has are left out.
+
+    Returns:
+        One front per cost.
+    """
+    cells = task.measured
+    if not cells:
+        return []
+    seeds = np.unique(np.concatenate([cell.seeds for cell in cells]))
+    accuracies = _matrix(cells, seeds, lambda cell: cell.accuracies)
+    weights = _weights(len(seeds), task.title)
+    drawn = _weighted_means(weights, accuracies)
+    made = []
+    for cost in costs:
+        values = _matrix(cells, seeds, cost.values)
+        if not np.isnan(values).all():
+            made.append(
+                _front(cost, cells, values, accuracies, _weighted_means(weights, values), drawn, len(seeds))
+            )
+    return made
+
+
+def _front(
+    cost: Cost,
+    cells: list[Cell],
+    values: Numbers,
+    accuracies: Numbers,
+    drawn_costs: Numbers,
+    drawn_accuracies: Numbers,
+    seeds: int,
+) -> Front:
+    once = np.ones((1, len(values)))
+    means, gains = _weighted_means(once, values)[0], _weighted_means(once, accuracies)[0]
+    front = on_front(means, gains)
+    able = ~_always_dominated(drawn_costs, drawn_accuracies)
+    drawn = on_front(drawn_costs[:, able], drawn_accuracies[:, able])
+    labels = np.array([cell.label for cell in cells], dtype=object)
+    shares = {
+        label: float(drawn[:, labels[able] == label].any(axis=1).mean()) for label in dict.fromkeys(labels)
+    }
+    points = [
+        Point(cell.label, cell.target, float(cost_), float(gain), bool(on))
+        for cell, cost_, gain, on in zip(cells, means, gains, front, strict=True)
+    ]
+    return Front(cost.name, cost.heading, cost.unit, points, shares, seeds)
+
+
+def _always_dominated(costs: Numbers, gains: Numbers) -> Numbers:
+    """Tell which points another dominates, whatever the draw: most, and they need not be sorted."""
+    cheapest, dearest = np.nanmin(costs, axis=0), np.nanmax(costs, axis=0)
+    lowest, highest = np.nanmin(gains, axis=0), np.nanmax(gains, axis=0)
+    known: Numbers = np.asarray(~(np.isnan(costs) | np.isnan(gains)).any(axis=0))
+    below = (dearest[:, None] <= cheapest) & (lowest[:, None] > highest) & known[:, None]
+    dominated: Numbers = np.asarray(below.any(axis=0))
+    return dominated
+
+
+def _matrix(cells: list[Cell], seeds: Numbers, values: Callable[[Cell], Numbers]) -> Numbers:
+    """Return a value of each seed (rows) and cell (columns); NaN where it was not measured."""
+    matrix = np.full((len(seeds), len(cells)), np.nan)
+    for at, cell in enumerate(cells):
+        matrix[np.searchsorted(seeds, cell.seeds), at] = values(cell)
+    return matrix
+
+
+def _weights(seeds: int, title: str) -> Numbers:
+    """Return how often each seed is in each draw. The generator depends on the task alone: reports repeat."""
+    generator = np.random.default_rng(zlib.crc32(title.encode()))
+    return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=DRAWS).astype(float)
+
+
+def _weighted_means(weights: Numbers, values: Numbers) -> Numbers:
+    """Return the mean of each column under each draw, over the seeds that have a value."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means: Numbers = (weights @ np.where(known, values, 0)) / (weights @ known.astype(float))
+    return means

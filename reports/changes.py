@@ -1,0 +1,105 @@
+"""What changed between two sets of results: which cells moved beyond noise."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from switchbench.reports.cells import Cell, Report, build
+from switchbench.reports.statistics.paired import MARGIN, Difference, family
+from switchbench.reports.tables.accuracy import target
+from switchbench.reports.tables.differences import p_value, verdict
+from switchbench.reports.tables.table import Entry, Number, Table
+
+CAPTION = (
+    "Test accuracy in % of the seeds that both have. Difference: {after} minus {before}, in percentage "
+    "points, mean ± half-width of the 95 % confidence interval (Student's t). p is that of a paired t test, "
+    "corrected over all cells that both have (Holm); equal: within {margin:g} points, by two one-sided "
+    "tests, likewise corrected."
+)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A cell that both hold."""
+
+    task: str
+    before: Cell
+    after: Cell
+    difference: Difference
+
+    @property
+    def identical(self) -> bool:
+        """Whether both have the same accuracies, seed by seed."""
+        return self.difference.summary.n > 0 and not any(_differences(self.before, self.after))
+
+
+def changes(
+    before: pd.DataFrame, after: pd.DataFrame, names: tuple[str, str], margin: float = MARGIN
+) -> Table:
+    """Compare two tables of results, cell by cell.
+
+    Args:
+        before: Results of one version of the code, or of one recipe.
+        after: Those of the other.
+        names: What the two are called.
+        margin: Differences that are smaller, as shares, count as equal.
+
+    Returns:
+        A row per cell that both measured, those that moved first. Its notes say how many moved, how many
+        trials are identical, and which cells only one holds.
+    """
+    one, other = (_cells(build(results, "")) for results in (before, after))
+    common = [key for key in one if key in other and one[key].accuracy.n and other[key].accuracy.n]
+    pairs = [(one[key], other[key]) for key in common]
+    tests = family([_differences(*pair) for pair in pairs], margin)
+    moved = [Moved(key[0], *pair, test) for key, pair, test in zip(common, pairs, tests, strict=True)]
+    moved.sort(key=lambda each: np.nan_to_num(each.difference.p_corrected, nan=2.0))
+    rows: list[list[Entry]] = [_row(each) for each in moved if not each.identical]
+    caption = CAPTION.format(before=names[0], after=names[1], margin=100 * margin)
+    header = ["task", "method", "target", *names, "difference", "p Holm", "n", "verdict"]
+    beyond = sum(each.difference.p_corrected <= 0.05 for each in moved)
+    same = len({*before["trial_id"]} & {*after["trial_id"]})
+    notes = [
+        f"{beyond} of {len(moved)} cells moved beyond noise; {len(moved) - len(rows)} are identical and left "
+        f"out; {same} trials are in both"
+    ]
+    for name, mine, others in ((names[0], one, other), (names[1], other, one)):
+        only = Counter((key[1], key[0]) for key in mine if key not in others)
+        named = [f"{label} on {task} ({cells} cells)" for (label, task), cells in only.items()]
+        notes += [f"only in {name}: {', '.join(named)}"] if only else []
+    return Table("changes", caption, header, rows, notes, keys=3)
+
+
+Key = tuple[str, str, float | None]
+
+
+def _cells(report: Report) -> dict[Key, Cell]:
+    return {
+        (task.title, label, density): cell
+        for task in report.tasks
+        for (label, density), cell in task.cells.items()
+    }
+
+
+def _differences(before: Cell, after: Cell) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    _, one, other = np.intersect1d(before.seeds, after.seeds, return_indices=True)
+    found: np.ndarray[tuple[int], np.dtype[np.float64]] = after.accuracies[other] - before.accuracies[one]
+    return found
+
+
+def _row(moved: Moved) -> list[Entry]:
+    summary = moved.difference.summary
+    common = np.intersect1d(moved.before.seeds, moved.after.seeds)
+    means = [cell.accuracies[np.isin(cell.seeds, common)].mean() for cell in (moved.before, moved.after)]
+    return [
+        moved.task,
+        moved.before.label,
+        target(moved.before),
+        *(Number(100 * float(mean)) for mean in means),
+        Number(100 * summary.mean, 100 * summary.interval, signed=True) if summary.n else "no seed in common",
+        p_value(moved.difference.p_corrected),
+        Number(summary.n, digits=0),
+        verdict(moved.difference),
+    ]

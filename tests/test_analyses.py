@@ -1,0 +1,188 @@
+"""Areas, crossings, fronts, leaderboards and checklists against values that are known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up import results
+
+from switchbench import reports
+from switchbench.reports.analyses.across import across
+from switchbench.reports.analyses.best import best_by_density
+from switchbench.reports.analyses.curves import areas, crossings
+from switchbench.reports.analyses.fronts import fronts
+from switchbench.reports.checklist import checklist
+from switchbench.reports.findings import findings
+from switchbench.reports.statistics.pareto import on_front
+
+# Areas and crossings
+
+
+def test_the_area_is_that_of_trapezoids_in_log_density() -> None:
+    (task,) = reports.build(results(spread=0, densities=[0.4, 0.2, 0.05]), "t").tasks
+    found = areas(task)["random"]  # accuracy falls by a point per halving: linear in log density
+    assert found.mean == pytest.approx(0.905 + 0.01 * np.log2([0.4, 0.05]).mean())
+    assert found.n == 3
+
+
+def test_the_density_that_costs_a_point_is_interpolated_in_log_density() -> None:
+    table = results(spread=0, densities=[0.8, 0.4, 0.2])  # random: half a point above dense at density 1
+    (task,) = reports.build(table, "t").tasks
+    found = crossings(task)["random"]  # 0.005 + 0.01 log2(d) = -0.01
+    assert found.density == pytest.approx(2**-1.5)
+    assert (found.below, found.above, found.n) == (0, 0, 3)
+    never = crossings(task, lost=0.5)["random"]
+    assert never.below == 3
+    assert math.isnan(never.density)
+    assert crossings(task, lost=-0.5)["random"].above == 3
+
+
+def test_seeds_beyond_the_densities_leave_the_median_where_it_is_known() -> None:
+    table = results(spread=0, densities=[0.8, 0.4, 0.2])
+    table.loc[(table["label"] == "random") & (table["seed"] == 2), "test_accuracy"] = 0.9  # loses nothing
+    (task,) = reports.build(table, "t").tasks
+    found = crossings(task)["random"]
+    assert found.below == 1
+    assert found.density == pytest.approx(2**-1.5)
+    assert math.isnan(found.low)
+
+
+def test_the_interval_of_a_crossing_contains_the_truth() -> None:
+    inside = 0
+    draw = np.random.default_rng(0)
+    for _ in range(400):
+        table = results(methods=["dense", "random"], spread=0, densities=[0.8, 0.4, 0.2, 0.1], seeds=5)
+        table["test_accuracy"] += draw.normal(0, 0.001, 5)[table["seed"]]  # of the seed: dense has it too
+        table.loc[table["label"] == "random", "test_accuracy"] += draw.normal(0, 0.002, 5)[
+            table.loc[table["label"] == "random", "seed"]
+        ]
+        found = crossings(reports.build(table, "t").tasks[0])["random"]
+        inside += found.low <= 2**-1.5 <= found.high
+    assert 0.92 <= inside / 400 <= 0.98
+
+
+# The best
+
+
+def test_the_best_and_those_not_told_apart_from_it() -> None:
+    table = results(["dense", "random", "l1", "magnitude"], seeds=5, spread=1e-4)
+    near = table["label"] == "l1"
+    table.loc[near, "test_accuracy"] = (
+        table.loc[table["label"] == "magnitude", "test_accuracy"].to_numpy()
+        - [
+            1e-5,
+            -1e-5,
+            2e-5,
+            0,
+            0,
+        ]
+        * 3
+    )
+    (task,) = reports.build(table, "t").tasks
+    best = best_by_density(task, 0.1)
+    assert best
+    assert best.label == "magnitude"
+    assert best.tied == {"l1"}
+    said = findings(reports.build(table, "t"))
+    assert (
+        "At 10 % density, magnitude has the highest mean accuracy (88.18 %); l1 is not told apart from it."
+        in said
+    )
+
+
+# Fronts
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
+def test_a_front_holds_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
+    costs, gains = np.array(points, dtype=float).T
+    expected = [
+        not any(c <= cost and g >= gain and (c, g) != (cost, gain) for c, g in points)
+        for cost, gain in points
+    ]
+    assert on_front(costs, gains).tolist() == expected
+
+
+def test_unknown_costs_are_on_no_front() -> None:
+    assert on_front(np.array([np.nan, 1.0]), np.array([1.0, 0.5])).tolist() == [False, True]
+
+
+def test_shares_of_draws() -> None:
+    table = results(["dense", "random", "l1", "magnitude"], densities=[0.1], seeds=8, spread=0.004)
+    coin = table["label"].isin(["l1", "magnitude"])
+    draw = np.random.default_rng(3)
+    table.loc[coin, "test_accuracy"] = 0.95 + draw.normal(0, 0.004, coin.sum())
+    (front, *_) = fronts(reports.build(table, "t").tasks[0])
+    assert front.name == "density"
+    assert front.shares["random"] == 0.0
+    assert front.shares["l1"] + front.shares["magnitude"] == pytest.approx(1, abs=0.01)  # one of them wins
+    assert {point.label for point in front.points if point.on_front} <= {"l1", "magnitude", "dense"}
+    assert next(point for point in front.points if point.label == "dense").on_front is False
+
+
+# All tasks
+
+
+def test_over_tasks() -> None:
+    report = reports.build(results(tasks=3, spread=0), "t")
+    found = across(report)
+    assert found.labels == ["random", "magnitude"]
+    assert found.tests
+    assert found.tests.ranks.tolist() == [2, 1]
+    assert found.win_rates == {"random": 0, "magnitude": 1}
+    assert found.best_blocks == {"random": 0, "magnitude": 9}
+    assert found.improvements["random"].mean == 0
+    gap = found.interquartile_means["magnitude"].mean - found.interquartile_means["random"].mean
+    assert gap == pytest.approx(0.005)
+    assert [line for line in found.missing if "cannot be significant with 3 tasks" in line]
+
+
+def test_profiles_are_shares_of_runs() -> None:
+    taus, shares = across(reports.build(results(), "t")).profile(points=50)
+    for label, share in shares.items():
+        scores = across(reports.build(results(), "t")).scores[label].ravel()
+        assert share.tolist() == pytest.approx([np.mean(scores >= tau) for tau in taus])
+
+
+def test_a_method_that_lacks_a_block_is_named_and_left_out() -> None:
+    table = results(tasks=2)
+    table = table[~((table["label"] == "random") & (table["network"] == "net-1"))]
+    found = across(reports.build(table, "t"))
+    assert (found.labels, found.left_out) == (["magnitude"], ["random"])
+    assert "left out of statements over tasks: random" in " ".join(found.missing)
+
+
+def test_one_task_allows_no_ranks() -> None:
+    found = across(reports.build(results(), "t"))
+    assert found.tests is None
+    assert "need at least two tasks" in found.missing[0]
+
+
+# The checklist
+
+
+def test_the_checklist_says_what_is_missing() -> None:
+    full = results(tasks=3, densities=[0.5, 0.2, 0.1, 0.05, 0.01])
+    assert all(check.met and not check.spec_change for check in checklist(reports.build(full, "t")))
+    cases = {
+        "seeds: 3 or more": full[full["seed"] < 2],
+        "networks and datasets: at least 3 pairs in all": full[full["network"] == "net-0"],
+        "methods: add random": full[full["label"] != "random"],
+        "methods: add magnitude": full[full["label"] != "magnitude"],
+        "methods: add dense": full[full["label"] != "dense"],
+        "densities: at least 5": full[full["target_density"].isna() | (full["target_density"] > 0.05)],
+    }
+    for change, table in cases.items():
+        lacking = [check.spec_change for check in checklist(reports.build(table, "t")) if not check.met]
+        assert len(lacking) == 1, change
+        assert lacking[0].startswith(change)
+
+
+def test_a_failed_trial_and_other_seeds_are_noticed() -> None:
+    table = results()
+    table.loc[0, ["status", "test_accuracy"]] = ["failed", None]
+    lacking = [check.name for check in checklist(reports.build(table, "t")) if not check.met]
+    assert "every planned trial was measured" in lacking
+    assert [name for name in lacking if name.startswith("the same seeds for all methods")]
