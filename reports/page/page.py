@@ -20,7 +20,7 @@ from switchbench.reports.page.data import labels_of, task_data, trial_data, tria
 from switchbench.reports.page.packed import packed, to_json
 from switchbench.reports.page.styles import method_styles
 from switchbench.reports.page.tables import table_data
-from switchbench.reports.page.text import as_html, bullets
+from switchbench.reports.page.text import as_html
 from switchbench.reports.tables.sections import Section
 from switchbench.row import Status
 
@@ -61,7 +61,7 @@ def page(
     styles = method_styles(labels)
     single = trials if len(trials) <= TRIALS else trials.iloc[:0]
     shown = parts.Parts(styles)
-    shown.add("findings", "Findings", bullets(findings, "findings"))
+    shown.add("findings", "Findings", parts.findings(findings))
     shown.add_sections(report, _without(PRACTICE, sections) if checklist else sections)
     if len(single):
         shown.add_table(trial_table(single))

@@ -11,6 +11,8 @@ from switchbench.reports.page.text import as_html, bullets
 from switchbench.reports.tables.sections import Section
 from switchbench.reports.tables.table import Table
 
+FINDINGS = 12
+"""Findings that are always shown."""
 PROBLEMS = 200
 """Trials without a measurement that are listed; the table of trials has all."""
 OPEN = 2
@@ -90,6 +92,13 @@ class Parts:
         return "\n".join([*html, bullets(section.notes, "notes")])
 
 
+def findings(lines: Sequence[str]) -> str:
+    """Return the findings: the first are always shown, the others are one click away."""
+    more = len(lines) - FINDINGS
+    rest = f"<summary>{more} more</summary>{bullets(lines[FINDINGS:], 'findings')}"
+    return bullets(lines[:FINDINGS], "findings") + (f"<details>{rest}</details>" if more > 0 else "")
+
+
 def problems(lines: Sequence[str]) -> str:
     """Return what was not measured."""
     more = len(lines) - PROBLEMS
@@ -102,7 +111,8 @@ def checklist(checks: Iterable[Check]) -> str:
     states = {True: ("met", "✓ met"), False: ("unmet", "✗ not met"), None: ("unknown", "? not known")}
     rows = "".join(
         f'<tr class="{states[check.met][0]}"><th scope="row">{as_html(check.name)}</th>'
-        f"<td>{states[check.met][1]}</td><td>{as_html(check.why)}</td><td>{_code(check.spec_change)}</td></tr>"
+        f"<td>{states[check.met][1]}</td><td>{as_html(check.why)}</td>"
+        f"<td>{as_html(check.spec_change)}</td></tr>"
         for check in checks
     )
     names = ("recommendation", "state", "why", "what would supply it, in the spec")
@@ -111,10 +121,6 @@ def checklist(checks: Iterable[Check]) -> str:
         '<div class="scroll" tabindex="0" role="region" aria-label="Checklist">'
         f'<table class="checklist"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         '<p class="caption">The recommendations of Blalock et al. 2020 (What is the state of neural network '
-        "pruning?), checked by program.</p>"
+        "pruning?) and the rules of this project, checked by program.</p>"
     )
     return table if rows else ""
-
-
-def _code(text: str) -> str:
-    return f"<code>{as_html(text)}</code>" if text else ""

@@ -57,7 +57,9 @@ class MethodStyle:
 def method_styles(labels: Sequence[str]) -> dict[str, MethodStyle]:
     """Return the style of each label, which is the one of the figures."""
     return {
-        label: MethodStyle(colour, on_dark(colour), SYMBOLS.get(marker, "circle"), DASHES.get(dash, "longdashdot"))
+        label: MethodStyle(
+            colour, on_dark(colour), SYMBOLS.get(marker, "circle"), DASHES.get(dash, "longdashdot")
+        )
         for label, (colour, marker, dash) in _of_figures(labels).items()
     }
 

@@ -15,7 +15,9 @@ METHOD = "method"
 TITLES = {
     "to-dense": "Difference to dense", "tests": "Tests of the differences", "summary": "Summary over seeds",
     "costs": "Costs", "layers": "Density by layer", "attribution": "What each part is worth",
-    "trials": "All trials", "search": "Budget of the search", "best-points": "Best points of the search",
+    "curves": "Area, and where a point is lost", "fronts": "Pareto fronts",
+    "published": "Published figures", "rank-tests": "Tests of ranks", "trials": "All trials",
+    "search": "Budget of the search", "best-points": "Best points of the search",
 }  # fmt: skip
 """Headings where the name of a table's file says too little."""
 
