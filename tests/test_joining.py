@@ -89,9 +89,11 @@ def test_a_conflict_is_named() -> None:
     other = one.copy()
     other.loc[4, "test_accuracy"] = 0.5
     both, lines = joined([("one", one), ("two", other)])
-    assert both.loc[4, "test_accuracy"] == one.loc[4, "test_accuracy"]
+    assert both["test_accuracy"].tolist() == one["test_accuracy"].tolist()
     assert len(lines) == 1
-    assert lines[0].startswith(f"trial {one.loc[4, 'trial_id']} has different test accuracies, 50.0000% to")
+    assert lines[0].startswith(
+        f"trial {one['trial_id'].tolist()[4]} has different test accuracies, 50.0000% to"
+    )
     assert lines[0].endswith("; that of one counts")
 
 

@@ -11,7 +11,7 @@ from made_up import results
 
 from switchbench import reports
 from switchbench.reports.formats.latex import PACKAGES, Style, floats
-from switchbench.reports.tables.table import Number, Table
+from switchbench.reports.tables.table import Entry, Number, Table
 from switchbench.reports.view import View
 
 needs_latex = pytest.mark.skipif(not shutil.which("pdflatex"), reason="LaTeX is not installed")
@@ -66,12 +66,12 @@ def test_a_wide_table_is_split_or_turned() -> None:
 
 
 def test_numbers_are_siunitxs_and_what_follows_has_its_own_column() -> None:
-    rows = [
+    rows: list[list[Entry]] = [
         ["a", Number(9.5, 0.25, mark="†"), Number(12_345, digits=0)],
         ["b", Number(10.25, best=True), "none measured"],
         ["c", "", Number(float("nan"))],
     ]
-    text = floats(Table("t", "", ["method", "accuracy", "MACs"], [*map(list, rows)]), "title")
+    text = floats(Table("t", "", ["method", "accuracy", "MACs"], rows), "title")
     assert "{lS[table-format=2.2]@{\\,}lS[table-format=5.0]}" in text
     assert "a & 9.50 & $\\pm$ 0.25 $^{\\dagger}$ & 12345 \\\\" in text
     assert "b & \\bfseries 10.25 &  & \\multicolumn{1}{c}{none measured} \\\\" in text
