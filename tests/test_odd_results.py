@@ -93,7 +93,7 @@ def test_forty_methods_twelve_densities_nine_tasks() -> None:
     assert [row[0] for row in leaderboard.rows][:2] == ["method-36", "method-35"]
     for section in made:
         for each in section.tables:
-            assert len({len(row) for row in [each.header, *each.rows]}) == 1, each.name
+            assert {len(row) for row in each.rows} == {len(each.header)}, each.name
             assert len({*each.header}) == len(each.header), each.name  # columns of its data
 
 
