@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from switchbench.observe.mlflow import ID_TAG
+from switchbench.observe.mlflow_rows import COMPARISON_ID, ID_TAG
 from switchbench.store.ledger import Ledger
 
 pytestmark = [
@@ -117,11 +117,11 @@ def test_an_outage_costs_no_result_and_doubles_none(tmp_path: Path, server: Serv
         run.data.tags[ID_TAG]: run for run in client.search_runs([experiment.experiment_id], max_results=500)
     }
     assert len(client.search_runs([experiment.experiment_id], max_results=500)) == TRIALS + 1
-    assert runs.keys() == {*results["trial_id"], "report"}
+    assert runs.keys() == {*results["trial_id"], COMPARISON_ID}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     for row in results.itertuples():
         assert runs[str(row.trial_id)].data.metrics["test_accuracy"] == row.test_accuracy
-    report = {file.path for file in client.list_artifacts(runs["report"].info.run_id, "report")}
+    report = {file.path for file in client.list_artifacts(runs[COMPARISON_ID].info.run_id, "report")}
     assert report >= {"report/table.md", "report/accuracy.svg", "report/results.parquet"}
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file

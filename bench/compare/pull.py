@@ -43,7 +43,7 @@ def pull(
     place, ledger = required(uri), Ledger(_default_folder(experiment) if out is None else out)
     ledger.check_writable()
     collected = _asked(place, lambda: mlflow_pull.collect(place, experiment, curves))
-    spec = _merged(collected.specs) or {"name": experiment}
+    spec = {"name": experiment} | _merged(collected.specs)
     own: dict[str, Row] = {}
     kept: list[PlannedTrial] = []
     if ledger.has_comparison:
@@ -51,7 +51,8 @@ def pull(
             problem = f"holds another comparison, {ledger.name()!r} and not {spec['name']!r}"
             raise InputError(f"output folder {ledger.folder}: {problem}")
         own = {row.trial_id: row for row in ledger.rows()}
-        kept = [trial for trial in ledger.planned() if trial.trial_id in own.keys() - collected.known]
+        unknown = own.keys() - collected.known - {trial.trial_id for trial in collected.plan}
+        kept = [trial for trial in ledger.planned() if trial.trial_id in unknown]
     rows = [row for row in collected.rows.values() if not _is_later(own.get(row.trial_id), row)]
     points = {row.trial_id: collected.curves.get(row.trial_id, []) for row in rows}
     # One folder's spec is copied byte by byte; the stored one stays where MLflow has none.

@@ -122,7 +122,7 @@ class Experiment:
             self._log(run_id, tags=tags | {NAME_TAG: self._name})
             return str(run_id)
         rows = self._ledger.rows() if self._ledger.has_comparison else ()
-        start = min((times(row)[0] for row in rows), default=None)
+        start = min((times(row)[0] for row in rows if row.finished), default=None)
         return str(self._client.create_run(self._id, start, tags, self._name).info.run_id)
 
     def send_all(self, rows: Iterable[Row]) -> tuple[int, Exception | None]:

@@ -181,7 +181,7 @@ def _with_rows(runs: Iterable[Any]) -> list[_Sent]:
         _warn(
             "%s without a row of this version: %s; switchbench sync sends them again",
             _counted(without, "run"),
-            _named(without),
+            _named(sorted(without)),
         )
     return found
 
@@ -196,7 +196,7 @@ def _latest(found: Iterable[_Sent]) -> dict[str, _Sent]:
             conflicts[sent.row.trial_id] += other.row.status == sent.row.status == Status.OK
         if other is None or str(sent.row.finished) > str(other.row.finished):
             latest[sent.row.trial_id] = sent
-    if named := [*+conflicts]:
+    if named := sorted(+conflicts):
         _warn(
             "%s measured with different results: %s; the latest counts",
             _counted(named, "trial"),

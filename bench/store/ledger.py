@@ -104,7 +104,7 @@ class Ledger:
         if not self._id_file.exists():
             with write_stream(self._id_file) as stream:
                 stream.write(uuid4().hex.encode())
-        return self._id_file.read_bytes().decode()
+        return self._id_file.read_bytes().decode(errors="replace")
 
     def check_writable(self) -> None:
         """Check early that the folder can be written. Nothing is written.
@@ -211,7 +211,8 @@ class Ledger:
     ) -> None:
         """Store results that were collected elsewhere, in gathered form. Make the folder if it is missing.
 
-        Rows and curves replace stored ones of the same trials, and the plan replaces the stored one.
+        The folder's own results are gathered first. Rows and curves replace stored ones of the same trials,
+        and the plan replaces the stored one.
 
         Args:
             spec: Content of the spec's file; None: the stored one stays.
