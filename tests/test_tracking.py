@@ -338,7 +338,7 @@ def test_a_second_pull_updates_and_keeps_what_mlflow_lacks(tmp_path: Path, spec:
     assert len(rows) == 8 + 1
     assert rows[later.trial_id].density == 0.5
     assert rows[own[1].trial_id].density == own[1].density
-    assert pulled.curves(own[1].trial_id) == ledger.curves(own[1].trial_id)
+    assert repr(pulled.curves(own[1].trial_id)) == repr(ledger.curves(own[1].trial_id))
     ids = [trial.trial_id for trial in ledger.planned()]
     assert [trial.trial_id for trial in pulled.planned()] == [*ids, unsent.trial_id]
 
