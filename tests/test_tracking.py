@@ -255,12 +255,26 @@ def test_the_last_value_of_a_metric_is_the_final_one(sent: Ledger) -> None:
     assert not [name for name in run.data.metrics if name.startswith("curve")]
 
 
-def test_spec_plan_report_and_networks_are_artifacts(sent: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spec_plan_report_and_networks_are_artifacts(sent: Ledger) -> None:
     client, runs = _client(sent), runs_of(sent)
     parent, with_network = runs["comparison"][0].info.run_id, runs[next(sent.rows()).trial_id][0].info.run_id
     assert {file.path for file in client.list_artifacts(parent)} == {"plan.parquet", "spec.yaml", "report"}
     assert [file.path for file in client.list_artifacts(parent, "report")] == ["report/index.html"]
     assert [file.path for file in client.list_artifacts(with_network)] == ["network.pt"]
+    trial_id = next(sent.rows()).trial_id
+    size = len(sent.networks.content(trial_id, tracking.NETWORK_BYTES) or b"")
+    assert sent.networks.content(trial_id, size - 1) is None  # a larger one is not sent
+
+
+def test_files_that_cannot_be_sent_cost_no_row(tmp_path: Path, spec: dict[str, Any]) -> None:
+    ledger = filled(tmp_path / "here", spec)
+    ledger.networks.save(next(ledger.rows()).trial_id, {})
+    (tmp_path / "here" / "mlflow").write_text("no folder")
+    with pytest.raises(OSError, match="mlflow"):
+        send(ledger)
+    runs = runs_of(ledger)
+    assert {run.info.status for each in runs.values() for run in each} == {"FINISHED"}
+    assert_same(ledger, Ledger(pull(ledger.mlflow_uri, "small", tmp_path / "there")))
 
 
 def test_an_old_mirror_is_taken_over(tmp_path: Path, spec: dict[str, Any]) -> None:

@@ -291,8 +291,7 @@ def pull(
     from switchbench.store.ledger import Ledger
 
     if experiment is None:
-        for name, trials in pulling.experiments(mlflow_uri).items():
-            typer.echo(f"{name}: {trials:,} trials")
+        show.experiments(pulling.experiments(mlflow_uri))
         return
     folder = pulling.pull(mlflow_uri, experiment, out, curves)
     show.pulled(experiment, folder, Ledger(folder).results()["status"])

@@ -52,6 +52,14 @@ def inventory(entries: "Iterable[InventoryEntry]") -> None:
     plain_console().print(table)
 
 
+def experiments(trials: dict[str, int]) -> None:
+    """Print the experiments of MLflow that hold trials, one line each."""
+    for name, count in trials.items():
+        typer.echo(f"{name}: {count:,} trials")
+    if not trials:
+        typer.echo("no experiment holds runs of switchbench")
+
+
 def pulled(experiment: str, folder: object, statuses: "Iterable[str]") -> None:
     """Print how many trials came from MLflow into a results folder."""
     counted = Counter(statuses)

@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from switchbench.errors import InputError
-from switchbench.observe.mlflow_client import connect, one_line, remove_escaped_folder, runs_with
+from switchbench.observe.mlflow_client import (
+    connect,
+    one_line,
+    patient_reading,
+    remove_escaped_folder,
+    runs_with,
+)
 from switchbench.observe.mlflow_rows import (
     COMPARISON_ID,
     CURVES_TAG,
@@ -107,7 +113,9 @@ class Experiment:
     def _find_parent(self) -> str:
         """List all runs, and return the id of the comparison's run."""
         identity, found, old = _identity(self._ledger), "", ""
-        for run in runs_with(self._client, self._id, ID_TAG):
+        with patient_reading():
+            runs = [*runs_with(self._client, self._id, ID_TAG)]
+        for run in runs:
             tags = run.data.tags
             trial_id = tags.get(ID_TAG)
             if trial_id == COMPARISON_ID:
