@@ -394,6 +394,8 @@ def test_two_measurements_of_a_trial_are_named_and_the_later_one_counts(
 ) -> None:
     uri = f"sqlite:///{tmp_path / 'shared.db'}"
     later = filled(tmp_path / "later", spec, day=2, missing=8)
+    for row in later.rows():
+        later.write(replace(row, seconds=1e6), [])  # it began first
     earlier = filled(tmp_path / "earlier", spec, day=1)
     for each in (later, earlier):
         assert send(each, uri) == len([*each.rows()])
