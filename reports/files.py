@@ -7,6 +7,7 @@
     tables/TASK/NAME.tex          one table: .tex, .md, .csv, .parquet, .html
     cells.csv                     every number of every cell in full precision
     figures/NAME.svg              figures: .svg, .pdf, .png
+    index.html                    the page: findings, figures, tables, all trials, and the search
 """
 
 from collections.abc import Sequence
@@ -17,18 +18,22 @@ from rich.console import Console
 
 from switchbench.errors import printable
 from switchbench.reports.cells import Report, build
+from switchbench.reports.checklist import checklist
 from switchbench.reports.figures.accuracy import accuracy_figure
 from switchbench.reports.findings import findings
 from switchbench.reports.formats import escape, flat, latex, markdown, terminal
 from switchbench.reports.formats.latex import Style
+from switchbench.reports.page.page import page
 from switchbench.reports.search.tables import search_tables
 from switchbench.reports.statistics.contrasts import Pair
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.tables.accuracy import accuracy
 from switchbench.reports.tables.catalogue import sections
 from switchbench.reports.tables.differences import differences
+from switchbench.reports.tables.sections import Section
 from switchbench.reports.tables.table import Table
 from switchbench.reports.view import EVERYTHING, View
+from switchbench.row import columns
 
 
 def write(
@@ -38,6 +43,8 @@ def write(
     pairs: Sequence[Pair] = (),
     margin: float = MARGIN,
     view: View = EVERYTHING,
+    curves: pd.DataFrame | None = None,
+    points: pd.DataFrame | None = None,
 ) -> Report:
     """Write the report of a comparison.
 
@@ -48,6 +55,8 @@ def write(
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
         margin: Differences of accuracy that are smaller, as shares, count as equal.
         view: What is shown, and how.
+        curves: The ledger's table of curves, which the page shows.
+        points: The ledger's table of points, if there was a search, which the page shows as well.
 
     Returns:
         The report, for other renderers.
@@ -69,6 +78,7 @@ def write(
         for table in section.tables:
             write_table(table, section.title, own, view.style)
     accuracy_figure(report, folder / "accuracy")
+    _write_page(folder, report, made, results, curves, points)
     return report
 
 
@@ -105,13 +115,14 @@ def write_table(table: Table, title: str, folder: Path, style: Style = Style.PAP
     data.to_parquet(folder / f"{table.name}.parquet", index=False)
 
 
-def write_search(points: pd.DataFrame, folder: Path, title: str) -> list[Table]:
-    """Write the tables ``search.md`` and the pictures ``search.html`` of a search.
+def write_search(points: pd.DataFrame, folder: Path, title: str, with_page: bool = True) -> list[Table]:
+    """Write the tables of a search, ``search.md``, and a page with its tables and pictures.
 
     Args:
         points: The ledger's table of points, one row per point.
         folder: Where the files are written; it is created.
         title: Name of the search.
+        with_page: Whether to write ``index.html``; that of :func:`write` has both comparison and search.
 
     Returns:
         The tables of ``search.md``.
@@ -119,13 +130,32 @@ def write_search(points: pd.DataFrame, folder: Path, title: str) -> list[Table]:
     Raises:
         OSError: A file cannot be written.
     """
-    from switchbench.reports.search.pictures import write_pictures  # imports optuna and plotly, which is slow
-
     folder.mkdir(parents=True, exist_ok=True)
     tables = search_tables(points)
     lines = [f"# {escape.markdown_line(title)}: search", ""]
     for table in tables:
         lines += [*markdown.table_lines(table), ""]
     (folder / "search.md").write_text("\n".join(lines), encoding="utf-8")
-    write_pictures(points, folder / "search.html", title)
+    if with_page:
+        _write_page(
+            folder, Report(f"{title}: search", [], []), [], pd.DataFrame(columns=columns()), None, points
+        )
     return tables
+
+
+def _write_page(
+    folder: Path,
+    report: Report,
+    made: Sequence[Section],
+    results: pd.DataFrame,
+    curves: pd.DataFrame | None,
+    points: pd.DataFrame | None,
+) -> None:
+    search = None
+    if points is not None:
+        from switchbench.reports.search.pictures import pictures  # imports optuna and plotly, which is slow
+
+        made = [*made, Section("Search", "search", search_tables(points))]
+        search = pictures(points)
+    text = page(report, made, results, curves, findings(report), checklist(report), search)
+    (folder / "index.html").write_text(text, encoding="utf-8")

@@ -13,9 +13,9 @@ from switchbench.reports.tables.table import Entry, Number, Table
 
 CAPTION = (
     "The most accurate method of each comparison at each target density: mean test accuracy in % ± "
-    "half-width of the 95 % confidence interval (Student's t) over n seeds, and the methods that are not told "
-    "apart from it there. Bold: the highest mean of all comparisons. Comparisons differ in training, which "
-    "bounds what any method can reach: compare methods within one comparison."
+    "half-width of the 95 % confidence interval (Student's t) over n seeds, and the methods that are not "
+    "told apart from it there. Bold: the highest mean of all comparisons. Comparisons differ in training, "
+    "which bounds what any method can reach: compare methods within one comparison."
 )
 COMPARISONS_CAPTION = "The comparisons, with what each trial was trained for."
 NAMED = 4

@@ -76,8 +76,9 @@ def test_a_label_is_text_in_the_pictures_and_tables_of_a_search(
     html = html_of((tmp_path / "search.md").read_text())
     assert set(re.findall(r"<td>(.*?)</td>", html)) != set()
     assert unescaped(html).count(f">{label}<") >= 2
-    pictures = (tmp_path / "search.html").read_text()
-    assert re.findall(r"<h2>(.*?)</h2>", pictures) == [label.translate({38: "&amp;", 60: "&lt;", 62: "&gt;"})]
+    page = (tmp_path / "index.html").read_text()
+    assert re.findall(r"<h3>(.*?)</h3>", page)[-1] == label.translate({38: "&amp;", 60: "&lt;", 62: "&gt;"})
+    assert "<script>alert" not in page
 
 
 @pytest.mark.parametrize(

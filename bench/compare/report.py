@@ -49,7 +49,8 @@ def report(
     chosen = options or Options([*pairs], baseline, margin)
     try:
         with ledger.report_folder() as local:
-            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen)
+            curves, points = ledger.all_curves(), SearchLedger(ledger).points()
+            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen, curves, points)
             ledger.write_compact(local, results)
     except OSError as error:
         raise ledger.unwritable(error) from error
@@ -82,7 +83,8 @@ def report_joined(
     results, lines = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
     pairs = [pair for each in ledgers for pair in each.pairs()]
     try:
-        written, view = _write(results, out, " + ".join(names), pairs, options or Options())
+        chosen, curves = options or Options(), _curves(ledgers)
+        written, view = _write(results, out, " + ".join(names), pairs, chosen, curves)
         ledgers[0].write_compact(out, results)
     except OSError as error:
         raise _unwritable(out, error) from error
@@ -146,7 +148,7 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
     title = search.name()
     try:
         with ledger.report_folder() as local:
-            tables = reports.write_search(points, local, title)
+            tables = reports.write_search(points, local, title, with_page=not ledger.has_comparison)
     except OSError as error:
         raise ledger.unwritable(error) from error
     for table in tables:
@@ -155,13 +157,30 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
 
 
 def _write(
-    results: pd.DataFrame, out: Path, title: str, pairs: Sequence[tuple[str, str]], options: Options
+    results: pd.DataFrame,
+    out: Path,
+    title: str,
+    pairs: Sequence[tuple[str, str]],
+    options: Options,
+    curves: pd.DataFrame,
+    points: pd.DataFrame | None = None,
 ) -> tuple[reports.Report, View]:
     """Check the options and write the report."""
     check_margin(options.margin)
     every = [*pairs, *pairs_of(options.pairs, results), *with_baseline(options.baseline, results)]
     view = view_of(options, results)
-    return reports.write(results, out, title, every, options.margin / 100, view), view
+    written = reports.write(results, out, title, every, options.margin / 100, view, curves, points)
+    return written, view
+
+
+def _curves(ledgers: Iterable[Ledger]) -> pd.DataFrame:
+    """Return the curves of several ledgers; those of a trial that several have come from the first."""
+    found = pd.DataFrame({"trial_id": []})
+    for ledger in ledgers:
+        curves = ledger.all_curves()
+        if not curves.empty:
+            found = pd.concat([found, curves[~curves["trial_id"].isin(found["trial_id"])]])
+    return found
 
 
 def _say(written: reports.Report, view: View, folder: object, console: Console | None) -> None:

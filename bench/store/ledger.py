@@ -302,6 +302,24 @@ class Ledger:
                 del point[ID]
         return points
 
+    def all_curves(self) -> pd.DataFrame:
+        """Return the stored curves of all trials: one row per trial and epoch.
+
+        Returns:
+            ``trial_id``, and the columns of the curves; missing values are NaN. Empty if nothing is stored.
+
+        Raises:
+            InputError: A file cannot be read now, as without permission.
+        """
+        ids = _ids(self._curves)
+        with ThreadPoolExecutor(READERS) as readers:
+            found = [*zip(ids, readers.map(self._small_curves, ids), strict=True)]
+        own = pd.DataFrame([{ID: each, **point} for each, points in found for point in points])
+        gathered = parquet.frame_if_sound(self._gathered_curves_file)
+        if gathered.empty or own.empty:
+            return own if gathered.empty else gathered
+        return pd.concat([gathered[~gathered[ID].isin(own[ID])], own], ignore_index=True)
+
     def announce(self, started: Started) -> None:
         """Store where a trial runs. Raises OSError."""
         parquet.write(self._running / f"{started.trial_id}.parquet", [started], Started)

@@ -169,13 +169,26 @@ def read_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only:
     Raises:
         InputError: The file exists and cannot be read now, as without permission.
     """
+    table = _table_if_sound(path, columns, **only)
+    rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
+    return rows
+
+
+def frame_if_sound(path: StorePath) -> pd.DataFrame:
+    """Read a file of numbers as a table, as :func:`read_if_sound` reads rows; empty if there is none."""
+    table = _table_if_sound(path)
+    frame: pd.DataFrame = pd.DataFrame() if table is None else table.to_pandas()
+    return frame
+
+
+def _table_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> pa.Table | None:
     try:
-        return read(path, columns, **only)
+        return _table(path, columns, **only)
     except MissingFile:
-        return []
+        return None
     except BrokenFile as error:
         logging.getLogger(__name__).warning("%s; it counts as missing", error)
-        return []
+        return None
 
 
 def _arrow(rows: Iterable[Any], row_type: type | None) -> pa.Table:

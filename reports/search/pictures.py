@@ -1,14 +1,12 @@
-"""Draw a search with Optuna's plots, in one self-contained HTML file.
+"""Draw a search with Optuna's plots, as a part of the page.
 
 Studies are rebuilt from the stored points, so published points give the same pictures.
 """
 
-import html
 import json
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -18,6 +16,8 @@ from optuna.distributions import json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from switchbench.reports.page.packed import packed
+from switchbench.reports.page.text import as_html
 from switchbench.reports.search.tables import objectives_of
 from switchbench.row import PointState, uses
 
@@ -28,34 +28,39 @@ STATES = {
 }
 CONTOURS = 4
 """Number of dimensions in the contour plot: the most important ones."""
-STYLE = "body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
-STYLE += "p.none{color:#666}.picture{overflow-x:auto}"
 
 
-def write_pictures(points: pd.DataFrame, path: Path, title: str) -> None:
-    """Write every picture of every method's points as one self-contained HTML file."""
-    parts = [f"<h1>{html.escape(title)}: search</h1>"]
-    library: bool = True
+def pictures(points: pd.DataFrame, level: int = 3) -> str:
+    """Return every picture of every method's points as HTML for the page.
+
+    Args:
+        points: The ledger's table of points, one row per point.
+        level: Level of the headings, which name the methods.
+
+    Returns:
+        For each method a heading and its figures. A figure is plotly's description, compressed; the page's
+        own copy of plotly draws it.
+    """
+    parts = []
     for label, own in points.groupby("label", sort=False):
-        parts.append(f"<h2>{html.escape(str(label))}</h2>")
+        parts.append(f"<h{level}>{as_html(str(label))}</h{level}>")
         for heading, draw in _pictures(_study(own), objectives_of(own)):
-            parts.append(f"<h3>{html.escape(heading)}</h3>")
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    figure = draw()
-                drawn = figure.to_html(full_html=False, include_plotlyjs=library)
-                parts.append(f"<div class='picture'>{drawn}</div>")
-                library = False
-            except Exception as error:  # optuna raises many kinds if there are too few points
-                parts.append(
-                    f"<p class='none'>not drawn: {html.escape(str(error) or type(error).__name__)}</p>"
-                )
-    heading = f"<title>{html.escape(title)}: search</title>"
-    head = f"<head><meta charset='utf-8'>{heading}<style>{STYLE}</style></head>"
-    path.write_text(
-        f"<!doctype html><html lang='en'>{head}<body>{''.join(parts)}</body></html>", encoding="utf-8"
-    )
+            parts.append(
+                f"<figure class='picture'><figcaption>{as_html(heading)}</figcaption>{_drawn(draw)}</figure>"
+            )
+    return "\n".join(parts)
+
+
+def _drawn(draw: Callable[[], Any]) -> str:
+    """Return a compressed figure, or why there is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            figure = draw()
+    except Exception as error:  # optuna raises many kinds if there are too few points
+        return f"<p class='caption'>not drawn: {as_html(str(error) or type(error).__name__)}</p>"
+    figure.update_layout(template=None)  # colours and fonts are those of the page
+    return f"<script type='application/gzip'>{packed(figure.to_json())}</script>"
 
 
 def _study(own: pd.DataFrame) -> optuna.Study:
