@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from switchbench.compare.plan import Plan, plan
+    from switchbench.compare.pull import pull
     from switchbench.compare.report import report
     from switchbench.compare.run import run
     from switchbench.compare.sync import sync
@@ -49,6 +50,7 @@ __all__ = [
     "load",
     "option",
     "plan",
+    "pull",
     "register",
     "report",
     "run",
@@ -59,6 +61,7 @@ __all__ = [
 
 _HOMES = {
     "compare.plan": ["Plan", "plan"],
+    "compare.pull": ["pull"],
     "compare.report": ["report"],
     "compare.run": ["run"],
     "compare.sync": ["sync"],

@@ -136,14 +136,14 @@ class PlannedTrial(Stored):
     trial_id: str
     """Hash that identifies the trial."""
     label: str = field(metadata={"uses": Uses(tag=True)})
-    method: str
+    method: str = field(metadata={"uses": Uses(tag=True)})
     control_of: str | None = None
     """Name of the method that this one is a control of."""
-    network: str
-    dataset: str
-    scope: str
-    seed: int
-    target_density: float | None = None
+    network: str = field(metadata={"uses": Uses(tag=True)})
+    dataset: str = field(metadata={"uses": Uses(tag=True)})
+    scope: str = field(metadata={"uses": Uses(tag=True)})
+    seed: int = field(metadata={"uses": Uses(tag=True)})
+    target_density: float | None = column(tag=True)
     """Density that the method is asked for, in (0, 1]; None if the method takes no target."""
     start: str | None = None
     """Id of the trial whose dense network this one starts from."""
@@ -363,8 +363,8 @@ def used_as(use: str) -> list[str]:
     Returns:
         Names of the columns of :class:`Row` for which the attribute is true.
 
-    >>> used_as("tag")
-    ['label', 'status', 'error', 'idle', 'device', 'versions']
+    >>> used_as("share")
+    ['density', 'test_accuracy', 'test_top5', 'val_accuracy']
     """
     return [name for name in columns() if getattr(uses(name), use)]
 

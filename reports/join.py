@@ -39,10 +39,9 @@ def joined(folders: Sequence[tuple[str, pd.DataFrame]]) -> tuple[pd.DataFrame, l
     every = pd.concat(tables, ignore_index=True)
     lines += _conflicts(every, [name for name, _ in folders])
     settled = every["status"].map({Status.OK: 0, Status.MISSING: 2}).fillna(1)
-    first = every.assign(_settled=settled, _at=range(len(every))).sort_values(
-        ["_settled", "_order"], kind="stable"
-    )
-    kept = first.drop_duplicates("trial_id").sort_values("_at")
+    place = pd.Series(range(len(every))).groupby(every["trial_id"]).transform("min")
+    ordered = every.assign(_settled=settled, _at=place).sort_values(["_settled", "_order"], kind="stable")
+    kept = ordered.drop_duplicates("trial_id").sort_values("_at")
     return kept.drop(columns=["_order", "_settled", "_at"]).reset_index(drop=True), lines
 
 

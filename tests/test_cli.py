@@ -318,6 +318,8 @@ def test_reports_and_mirrors_need_results(switchbench: Any, tmp_path: Path) -> N
     one_line(switchbench("report", "nowhere"), "nowhere: holds no comparison")
     one_line(switchbench("sync", "nowhere"), "nowhere: holds no comparison")
     one_line(switchbench("sync", "nowhere", "--mlflow-uri", "none"), "--mlflow-uri none")
+    one_line(switchbench("pull", "--mlflow-uri", "none"), "--mlflow-uri none")
+    one_line(switchbench("pull", "--mlflow-uri", "sqlite:///nowhere.db"), "no such file: nowhere.db")
     assert not (tmp_path / "nowhere").exists()
 
 

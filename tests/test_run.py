@@ -203,7 +203,7 @@ def test_mlflow_has_one_run_per_trial_and_sync_sends_no_more(case: Case) -> None
             ).fetchall()
         )
     results = Ledger(case.out).results()
-    assert sorted(tag for (tag,) in tags) == sorted([*results["trial_id"], "report"])
+    assert sorted(tag for (tag,) in tags) == sorted([*results["trial_id"], "comparison"])
     assert ended == (len(results) + 1,)
     measured = results[results["status"] == "ok"]
     assert accuracy == dict(zip(measured["trial_id"], measured["test_accuracy"], strict=True))

@@ -28,7 +28,7 @@ os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven processes th
 import psutil
 
 import switchbench
-from switchbench.observe.mlflow import ID_TAG
+from switchbench.observe.mlflow_rows import COMPARISON_ID, ID_TAG
 from switchbench.row import Row
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
@@ -126,7 +126,7 @@ class Campaign:
         experiment = client.get_experiment_by_name("campaign")
         assert experiment, "MLflow has no experiment"
         runs = client.search_runs([experiment.experiment_id], max_results=1_000)
-        return Counter(run.data.tags[ID_TAG] for run in runs if run.data.tags.get(ID_TAG) != "report")
+        return Counter(run.data.tags[ID_TAG] for run in runs if run.data.tags.get(ID_TAG) != COMPARISON_ID)
 
     def _processes(self) -> dict[psutil.Process, str]:
         """Return the processes of the campaign that are alive, with their command lines.

@@ -311,6 +311,28 @@ def sync(results: Results, mlflow_uri: MlflowUri = None) -> None:
 
 
 @app.command()
+def pull(
+    mlflow_uri: Annotated[
+        str | None, typer.Option(help="MLflow server or database; default: $MLFLOW_TRACKING_URI.")
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of a comparison; default: list those there are.")
+    ] = None,
+    out: Out = None,
+    curves: Annotated[bool, typer.Option(help="Read the curves too.")] = True,
+) -> None:
+    """Make a results folder from what machines have sent to MLflow, for report and run."""
+    from switchbench.compare import pull as pulling
+    from switchbench.store.ledger import Ledger
+
+    if experiment is None:
+        show.experiments(pulling.experiments(mlflow_uri))
+        return
+    folder = pulling.pull(mlflow_uri, experiment, out, curves)
+    show.pulled(experiment, folder, Ledger(folder).results()["status"])
+
+
+@app.command()
 def status(
     results: Results,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until the run ends.")] = False,

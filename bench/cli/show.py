@@ -1,5 +1,6 @@
 """Print the results of commands as tables and lines."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from rich.cells import cell_len
 from rich.table import Table
 
 from switchbench.observe.terminal import plain_console
+from switchbench.row import Status
 
 if TYPE_CHECKING:
     from switchbench.cli.inventory import InventoryEntry
@@ -48,6 +50,20 @@ def inventory(entries: "Iterable[InventoryEntry]") -> None:
         size = f"{entry.size / 1e6:,.1f} MB" if entry.folder else ""
         table.add_row(entry.name, str(entry.folder or absent), size, entry.description)
     plain_console().print(table)
+
+
+def experiments(trials: dict[str, int]) -> None:
+    """Print the experiments of MLflow that hold trials, one line each."""
+    for name, count in trials.items():
+        typer.echo(f"{name}: {count:,} trials")
+    if not trials:
+        typer.echo("no experiment holds runs of switchbench")
+
+
+def pulled(experiment: str, folder: object, statuses: "Iterable[str]") -> None:
+    """Print how many trials came from MLflow into a results folder."""
+    counted = Counter(statuses)
+    typer.echo(f"{experiment}: {counted.total():,} trials, {counted[Status.MISSING]:,} missing → {folder}")
 
 
 def plan(planned: "Plan") -> None:

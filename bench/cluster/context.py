@@ -9,7 +9,8 @@ from typing import Self
 
 from rich.console import Console
 
-from switchbench.observe.mlflow import Mirror, is_off, resolve
+from switchbench.observe.mlflow import Mirror
+from switchbench.observe.mlflow_client import is_off, resolve
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import plain_console
 from switchbench.plugins.load import load

@@ -57,8 +57,9 @@ def view_of(choices: Options, results: pd.DataFrame) -> View:
     for label in methods:
         if label not in labels:
             raise InputError(f"--methods: {unknown('label', label, labels)}")
-    if choices.style not in [*Style]:
-        raise InputError(f"--style: {unknown('style', choices.style, [*Style])}")
+    styles = [style.value for style in Style]
+    if choices.style not in styles:
+        raise InputError(f"--style: {unknown('style', choices.style, styles)}")
     if not 0 <= choices.digits <= MOST_DIGITS:
         raise InputError(f"--digits {choices.digits}: should be from 0 to {MOST_DIGITS}")
     sort = choices.sort or ""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from switchbench.errors import InputError, without_passwords
 from switchbench.observe import mlflow
+from switchbench.observe.mlflow_client import is_off, one_line, resolve
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 
@@ -21,8 +22,8 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
     Raises:
         InputError: MLflow is turned off, or MLflow fails.
     """
-    mlflow_uri = mlflow.resolve(mlflow_uri)
-    if mlflow.is_off(mlflow_uri):
+    mlflow_uri = resolve(mlflow_uri)
+    if is_off(mlflow_uri):
         raise InputError(f"--mlflow-uri {mlflow_uri}: MLflow is turned off; name a server or database")
     ledger = Ledger(folder)
     search = SearchLedger(ledger)
@@ -34,6 +35,5 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
     except InputError:
         raise
     except Exception as error:  # MLflow and its stores raise many types
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        place = mlflow_uri or ledger.mlflow_uri
-        raise InputError(without_passwords(f"MLflow at {place}: {reason}")) from error
+        place = without_passwords(str(mlflow_uri or ledger.mlflow_uri))
+        raise InputError(f"MLflow at {place}: {one_line(error)}") from error

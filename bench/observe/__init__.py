@@ -1,4 +1,5 @@
-"""Observers of a run: live progress on the terminal, and the mirror in MLflow. Results are stored in store.
+"""Observers of a run: live progress on the terminal, and the mirror in MLflow, which can be read back.
+Results are stored in store.
 
 May import: store.
 """

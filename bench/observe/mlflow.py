@@ -1,56 +1,84 @@
-"""Mirror of the ledger in MLflow. The only code that imports mlflow.
+"""Mirror of the ledger in MLflow.
 
-Results are in the ledger; MLflow holds a copy. Trials never call MLflow, and its failures never end a run: a
-thread of the driver sends finished rows, and ``switchbench sync`` sends the missing ones. The tag
-:data:`ID_TAG` of an MLflow run holds the trial's id, and :data:`STAMP_TAG` the version of the row that was
-sent, so that nothing is sent twice.
+Results are in the ledger; MLflow holds a copy, which :mod:`switchbench.observe.mlflow_pull` reads back.
+Trials never call MLflow, and its failures never end a run: a thread of the driver sends finished rows, and
+``switchbench sync`` sends the missing ones.
+
+An experiment holds one run for each results folder, which is the parent of the runs of its trials. The tag
+:data:`~switchbench.observe.mlflow_rows.ID_TAG` holds the trial's id, and :data:`STAMP_TAG` the version of the
+row that was sent, so that nothing is sent twice.
 """
 
 import itertools
-import json
-import logging
-import os
 import queue
-import sqlite3
+import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from switchbench.errors import InputError, without_passwords
-from switchbench.row import Row, Status, used_as
+from switchbench.errors import InputError
+from switchbench.observe.mlflow_client import (
+    connect,
+    one_line,
+    patient_reading,
+    remove_escaped_folder,
+    runs_with,
+)
+from switchbench.observe.mlflow_rows import (
+    COMPARISON_ID,
+    CURVES_TAG,
+    ID_TAG,
+    NAME_TAG,
+    PARENT_TAG,
+    curves_tag,
+    dataset_input,
+    metrics,
+    parameters,
+    readable_tags,
+    row_tags,
+    run_name,
+    several_tasks,
+    source_tags,
+    times,
+)
+from switchbench.row import Row, Status
 from switchbench.store.ledger import Ledger
 
-URI_VARIABLE = "MLFLOW_TRACKING_URI"
-"""MLflow's environment variable, which counts where no URI is given."""
-OFF = "none"
-"""Value of ``--mlflow-uri`` that turns the mirror off."""
-ID_TAG = "switchbench.trial_id"
 STAMP_TAG = "switchbench.sent"
-REPORT_ID = "report"
-"""Value of :data:`ID_TAG` for the run that holds the report."""
+LEDGER_TAG = "switchbench.ledger"
+"""Tag of a comparison's run: the name of the results folder that it mirrors."""
+OLD_REPORT_ID = "report"
+"""Value of the tag of ids for the run that held the report in older versions; it becomes the parent."""
 FAILURES_BEFORE_GIVING_UP = 2
 """Stop sending after this many consecutive failures: then the server is probably down."""
 PATIENCE_SECONDS = 20
 """How long :meth:`Mirror.close` waits without progress."""
-LOCK_SECONDS = 5
-"""How long to wait for another program that has locked an SQLite database."""
-METRIC_BATCH = 1_000
-"""MLflow's limit on metrics in one request."""
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line for each run, with a server
+METRIC_BATCH = 800
+"""Metrics in one request. MLflow's limit is 1,000 values, with parameters and tags."""
+NETWORK_BYTES = 10_000_000
+"""Largest file of a finished network that is sent."""
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A run of a trial in MLflow."""
+
+    run_id: str
+    parent: str
+    stamp: str
 
 
 class Experiment:
     """The experiment of one ledger on an MLflow server or database."""
 
     def __init__(self, ledger: Ledger, uri: str | None) -> None:
-        """Connect, and list the runs that exist already. A deleted experiment is restored.
+        """Connect, list the runs that exist already, and find or make the comparison's run.
+
+        A deleted experiment is restored.
 
         Args:
             ledger: Its name becomes the experiment's name.
@@ -60,35 +88,50 @@ class Experiment:
             InputError: The database cannot be used or made, or the ledger cannot hold one.
             Exception: Whatever MLflow raises.
         """
-        from mlflow import MlflowClient
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        self._ledger = ledger
+        self._ledger, self._name = ledger, ledger.name()
         place = uri or ledger.mlflow_uri
         if place is None:
             raise InputError(f"--mlflow-uri: is required with results in {ledger.folder}")
-        _check_sqlite(place)
-        self._client = MlflowClient(tracking_uri=place)
-        name = ledger.name()
-        existing = self._client.get_experiment_by_name(name)
-        _remove_escaped_folder(place)
+        self._client = connect(place)
+        existing = self._client.get_experiment_by_name(self._name)
+        remove_escaped_folder(place)
         if existing and existing.lifecycle_stage == "deleted":
             self._client.restore_experiment(existing.experiment_id)
         artifacts = None if uri else ledger.mlflow_artifacts
-        self._id = existing.experiment_id if existing else self._client.create_experiment(name, artifacts)
-        self._runs: dict[str, tuple[str, str]] = {}
-        """MLflow's run id and the stamp of the row that was sent, by trial id."""
-        token = None
-        while True:
-            page = self._client.search_runs([self._id], max_results=1_000, page_token=token)
-            for run in page:
-                tags = run.data.tags
-                if ID_TAG in tags:
-                    self._runs[tags[ID_TAG]] = (run.info.run_id, tags.get(STAMP_TAG, ""))
-            token = page.token
-            if not token:
-                return
+        self._id = (
+            existing.experiment_id if existing else self._client.create_experiment(self._name, artifacts)
+        )
+        self._several = several_tasks(ledger.planned()) if ledger.has_comparison else []
+        self._runs: dict[str, list[_Sent]] = {}
+        """The runs of each trial. Two folders that measured the same trial have a run each."""
+        self._problem: Exception | None = None
+        """Why files of a trial are missing in MLflow."""
+        self._ended: int | None = None
+        """The end of the last trial."""
+        self._parent = self._find_parent()
+
+    def _find_parent(self) -> str:
+        """List all runs, and return the id of the comparison's run."""
+        identity, found, old = _identity(self._ledger), "", ""
+        with patient_reading():
+            runs = [*runs_with(self._client, self._id, ID_TAG)]
+        for run in runs:
+            tags = run.data.tags
+            trial_id = tags.get(ID_TAG)
+            if trial_id == COMPARISON_ID:
+                found = run.info.run_id if tags.get(LEDGER_TAG) == identity else found
+            elif trial_id == OLD_REPORT_ID:
+                old = run.info.run_id
+            elif trial_id:
+                sent = _Sent(run.info.run_id, tags.get(PARENT_TAG, ""), tags.get(STAMP_TAG, ""))
+                self._runs.setdefault(trial_id, []).append(sent)
+        tags = {ID_TAG: COMPARISON_ID, LEDGER_TAG: identity, "comparison": self._name, **source_tags()}
+        if run_id := found or old:
+            self._log(run_id, tags=tags | {NAME_TAG: self._name})
+            return str(run_id)
+        rows = self._ledger.rows() if self._ledger.has_comparison else ()
+        start = min((times(row)[0] for row in rows if row.finished), default=None)
+        return str(self._client.create_run(self._id, start, tags, self._name).info.run_id)
 
     def send_all(self, rows: Iterable[Row]) -> tuple[int, Exception | None]:
         """Send rows as the iterable yields them. A row that fails does not stop the next ones.
@@ -114,73 +157,99 @@ class Experiment:
     def send(self, row: Row) -> bool:
         """Create or update the MLflow run of a row.
 
+        The run is complete once it has its stamp, which is in the last request. A finished network is sent if
+        it is stored and its file has at most :data:`NETWORK_BYTES`. Its exact zeros are the mask, so that no
+        further file holds one.
+
         Returns:
             Whether anything was sent; False if the run was up to date.
         """
-        from mlflow.entities import Metric, Param, RunTag
+        name = run_name(row, self._several)
+        stamp, (start, end) = f"{row.finished} {name}", times(row)
+        self._ended = max(end, self._ended or end)
+        runs = self._runs.setdefault(row.trial_id, [])
+        own = next((run for run in runs if run.parent in ("", self._parent)), None)
+        elsewhere = {run.stamp.partition(" ")[0] for run in runs if run is not own}
+        if str(row.finished) in elsewhere or (own and own.stamp == stamp):
+            return False
+        run_id = own.run_id if own else self._create(row, name, start)
+        curves = self._ledger.curves(row.trial_id)
+        if dataset := dataset_input(row):
+            self._client.log_inputs(run_id, [dataset])
+        self._send_network(run_id, row.trial_id)
+        *earlier, last = _batches(metrics(row, curves))
+        for batch in earlier:
+            self._log(run_id, batch)
+        self._client.set_terminated(run_id, "FAILED" if row.status == Status.FAILED else "FINISHED", end)
+        tags = {NAME_TAG: name, PARENT_TAG: self._parent, CURVES_TAG: curves_tag(curves)}
+        tags |= readable_tags(row, self._name) | row_tags(row) | {STAMP_TAG: stamp}
+        self._log(run_id, last, parameters(row), tags)
+        runs[:] = [run for run in runs if run.run_id != run_id] + [_Sent(run_id, self._parent, stamp)]
+        return True
+
+    def send_plan(self) -> None:
+        """Send the spec and the plan, if they exist, as artifacts of the comparison's run."""
+        if self._ledger.has_comparison:
+            with self._ledger.description() as local:
+                self._client.log_artifacts(self._parent, str(local))
+
+    def finish(self) -> None:
+        """Send the spec, the plan and the report's files, and end the comparison's run.
+
+        Raises:
+            Exception: Whatever MLflow raises, also when it received the file of a network.
+        """
+        self._client.set_terminated(self._parent, "FINISHED", self._ended)
+        self.send_plan()
+        if self._ledger.report.exists():
+            with self._ledger.report_files() as local:
+                self._client.log_artifacts(self._parent, str(local), "report")
+        if self._problem:
+            raise self._problem
+
+    def _create(self, row: Row, name: str, start: int) -> str:
+        tags = {ID_TAG: row.trial_id, PARENT_TAG: self._parent}
+        run_id = str(self._client.create_run(self._id, start, tags, name).info.run_id)
+        self._runs[row.trial_id].append(_Sent(run_id, self._parent, ""))
+        return run_id
+
+    def _log(
+        self,
+        run_id: str,
+        metrics: list[Any] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log values in one request."""
+        from mlflow.entities import Param, RunTag
         from mlflow.exceptions import MlflowException
 
-        trial_id, stamp = row.trial_id, f"{row.finished} {row.label}"
-        run_id, sent_stamp = self._runs.get(trial_id, ("", ""))
-        if run_id and sent_stamp == stamp:
-            return False
-        run_id = run_id or self._create(trial_id, _run_name(row))
-        milliseconds = int(1_000 * datetime.fromisoformat(str(row.finished)).timestamp())
-        measured = [key for key in used_as("metric") if row[key] is not None]
-        metrics = [Metric(key, float(row[key]), milliseconds, 0) for key in measured]
-        for point in self._ledger.curves(trial_id):
-            step = int(point["step"])
-            points = ((f"curve_{key}", value) for key, value in point.items() if key != "step")
-            metrics += [Metric(key, value, milliseconds, step) for key, value in points]
-        parameters = [Param(key, str(value)) for key, value in _parameters(row).items()]
-        tags = [RunTag(key, str(row[key] or "")[:5_000]) for key in used_as("tag")]
-        tags.append(RunTag("mlflow.runName", _run_name(row)))
+        params = [Param(key, value) for key, value in (parameters or {}).items()]
+        run_tags = [RunTag(key, value) for key, value in (tags or {}).items()]
         try:
-            self._client.log_batch(run_id, metrics[:METRIC_BATCH], parameters, tags)
+            self._client.log_batch(run_id, metrics or [], params, run_tags)
         except MlflowException as error:
             if "param" not in str(error):
                 raise
             # A run that has other parameters keeps them: MLflow changes none. All else follows the ledger.
-            self._client.log_batch(run_id, metrics[:METRIC_BATCH], tags=tags)
-        for start in range(METRIC_BATCH, len(metrics), METRIC_BATCH):
-            self._client.log_batch(run_id, metrics[start : start + METRIC_BATCH])
-        self._client.set_terminated(run_id, "FAILED" if row.status == Status.FAILED else "FINISHED")
-        self._client.set_tag(run_id, STAMP_TAG, stamp)
-        self._runs[trial_id] = (run_id, stamp)
-        return True
+            self._client.log_batch(run_id, metrics or [], tags=run_tags)
 
-    def send_report(self) -> None:
-        """Send the report's files, if they exist, as artifacts of one run called ``report``."""
-        if not self._ledger.report.exists():
+    def _send_network(self, run_id: str, trial_id: str) -> None:
+        """Send a network's file. After a failure, which :meth:`finish` raises, none is sent any more."""
+        if self._problem:
             return
-        run_id, _ = self._runs.get(REPORT_ID, ("", ""))
-        run_id = run_id or self._create(REPORT_ID, REPORT_ID)
-        with self._ledger.report_files() as local:
-            self._client.log_artifacts(run_id, str(local), "report")
-        self._client.set_terminated(run_id, "FINISHED")
-
-    def _create(self, trial_id: str, run_name: str) -> str:
-        run = self._client.create_run(self._id, tags={ID_TAG: trial_id}, run_name=run_name)
-        self._runs[trial_id] = (run.info.run_id, "")
-        return str(run.info.run_id)
-
-
-def resolve(uri: str | None) -> str | None:
-    """Return a given URI, or that of the environment; None if there is neither."""
-    return uri or os.environ.get(URI_VARIABLE) or None
-
-
-def is_off(uri: str | None) -> bool:
-    """Return whether a URI turns MLflow off.
-
-    >>> is_off("none"), is_off(None)
-    (True, False)
-    """
-    return uri == OFF
+        try:
+            if content := self._ledger.networks.content(trial_id, NETWORK_BYTES):
+                with tempfile.TemporaryDirectory(prefix="switchbench-") as folder:
+                    file = Path(folder, "network.pt")
+                    file.write_bytes(content)
+                    self._client.log_artifact(run_id, str(file))
+        except Exception as error:  # the row is worth more than the file
+            self._problem = error
 
 
 def sync(ledger: Ledger, rows: list[Row], uri: str | None = None) -> int:
-    """Send the rows that MLflow lacks, and the report if it exists.
+    """Send the rows that MLflow lacks, the plan, and the report if it exists.
 
     Args:
         ledger: The ledger of the rows.
@@ -193,11 +262,21 @@ def sync(ledger: Ledger, rows: list[Row], uri: str | None = None) -> int:
     Raises:
         Exception: The last one that MLflow raised. Rows that MLflow accepts are sent before.
     """
-    experiment = Experiment(ledger, uri)
+    return _send_everything(Experiment(ledger, uri), rows)
+
+
+def _send_everything(experiment: Experiment, rows: Iterable[Row]) -> int:
+    """Send the plan, rows as they come, and the report. Return the number of rows sent.
+
+    Raises:
+        Exception: The last one that MLflow raised.
+    """
+    with suppress(Exception):  # rows need no plan; at the end it is sent again
+        experiment.send_plan()
     sent, problem = experiment.send_all(rows)
     if problem:
         raise problem
-    experiment.send_report()
+    experiment.finish()
     return sent
 
 
@@ -234,14 +313,9 @@ class Mirror(threading.Thread):
     def run(self) -> None:
         """Send the rows of the ledger, then new rows, then the report."""
         try:
-            experiment = Experiment(self._ledger, self._uri)
-            _, problem = experiment.send_all(self._rows())
-            if problem:
-                raise problem
-            experiment.send_report()
+            _send_everything(Experiment(self._ledger, self._uri), self._rows())
         except Exception as error:  # errors of the mirror must never end the run
-            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-            self.problem = without_passwords(f"{kind}{error}".split("\n")[0])[:200]
+            self.problem = one_line(error)[:200]
 
     def _rows(self) -> Iterator[Row]:
         """Yield the rows to send. A request for the next row means that the last one has been handled."""
@@ -250,60 +324,15 @@ class Mirror(threading.Thread):
             yield row
 
 
-def _check_sqlite(uri: str) -> None:
-    """Check at once that MLflow can use or make an SQLite database: MLflow itself retries for minutes.
+def _batches(metrics: list[Any]) -> list[list[Any]]:
+    """Split metrics into requests; there is always a last one, which may be empty."""
+    starts = range(0, max(len(metrics), 1), METRIC_BATCH)
+    return [metrics[start : start + METRIC_BATCH] for start in starts]
 
-    Raises:
-        InputError: It cannot.
-    """
-    if not uri.startswith("sqlite:"):
-        return
-    from sqlalchemy import make_url
 
-    file = make_url(uri).database
-    if not file or file == ":memory:":
-        return
-    path = Path(file).absolute()
-    if not path.exists():  # MLflow makes it, and its folder
-        folder = next(parent for parent in path.parents if parent.exists())
-        if not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise InputError(f"{file}: cannot be made, because {folder} is no folder that can be written")
-        return
+def _identity(ledger: Ledger) -> str:
+    """Return the name of a results folder; where it cannot be written, as a published one, its path."""
     try:
-        with closing(sqlite3.connect(file, timeout=LOCK_SECONDS)) as database:
-            database.execute("SELECT count(*) FROM sqlite_master")
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            problem = "another program has locked this database; try again when that has ended"
-            raise InputError(f"{file}: {problem}") from error
-        raise InputError(f"{file}: no database that MLflow can use ({error})") from error
-
-
-def _remove_escaped_folder(uri: str) -> None:
-    """Remove the empty folder that MLflow makes of a path whose special characters are escaped in the URI."""
-    from sqlalchemy import make_url
-
-    written = uri.removeprefix("sqlite:///")
-    if written != uri and written != make_url(uri).database:
-        with suppress(OSError):
-            os.removedirs(Path(written).parent)
-
-
-def _run_name(row: Row) -> str:
-    density = "" if row.target_density is None else f" {row.target_density:g}"
-    return f"{row.label}{density} {row.network} {row.dataset} seed {row.seed}"
-
-
-def _parameters(row: Row) -> dict[str, Any]:
-    """Flatten the trial's config: ``training.lr``, ``method.strength``, …; labels are left out, as tags."""
-    flat: dict[str, Any] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(f"{prefix}.{key}" if prefix else key, inner)
-        elif not prefix.endswith((".label", "dataset.path")):
-            flat[prefix] = value
-
-    walk("", json.loads(row.config or "{}"))
-    return flat
+        return ledger.identity()
+    except OSError:
+        return str(ledger.folder)

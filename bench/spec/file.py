@@ -4,7 +4,7 @@ import copy
 import difflib
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -142,10 +142,10 @@ def shipped_text(name: str) -> str:
     return SHIPPED.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def dump(spec: Spec) -> str:
-    """Return a resolved spec as YAML, with every default written out."""
+def dump(spec: Spec | Mapping[str, Any]) -> str:
+    """Return a spec, or its plain values, as YAML. A resolved spec has every default written out."""
     stream = io.StringIO()
-    _yaml().dump(spec.model_dump(mode="json"), stream)
+    _yaml().dump(spec.model_dump(mode="json") if isinstance(spec, Spec) else spec, stream)
     return stream.getvalue()
 
 

@@ -16,6 +16,7 @@
     DIR/best.yaml                    the comparison with the best points of a search
     DIR/search/                      the search's own ledger (:mod:`switchbench.store.search`)
     DIR/lock                         held by a driver that runs trials, so that there is one at a time
+    DIR/id                           random name of the folder, by which MLflow tells it from others
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
 DIR is a local or mounted folder, or is in an object store (:mod:`switchbench.store.objects`). A trial has a
@@ -36,6 +37,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pandas as pd
 
@@ -52,6 +54,10 @@ from switchbench.store.tensors import NetworkStore
 
 StoredT = TypeVar("StoredT", bound=Stored)
 ReadT = TypeVar("ReadT")
+Points = list[dict[str, float]]
+"""Curves of a trial: one point per epoch."""
+DESCRIPTION = ("spec.yaml", "plan.parquet")
+"""Files of :meth:`Ledger.description`."""
 ID = "trial_id"
 PLANNED = [field.name for field in fields(PlannedTrial)]
 STORED = [status for status in Status if status != Status.MISSING]
@@ -70,10 +76,10 @@ class Ledger:
         self.networks = NetworkStore(self.folder / "networks")
         self.best_file = self.folder / "best.yaml"
         self.lock_file = self.folder / "lock"
-        self._spec_file = self.folder / "spec.yaml"
+        self._spec_file, self._plan_file = (self.folder / name for name in DESCRIPTION)
         self._gathered_file = self.folder / "results.parquet"
         self._gathered_curves_file = self.folder / "curves.parquet"
-        self._plan_file = self.folder / "plan.parquet"
+        self._id_file = self.folder / "id"
         self._trials = self.folder / "trials"
         self._curves = self.folder / "curves"
         self._running = self.folder / "running"
@@ -88,6 +94,17 @@ class Ledger:
     def mlflow_artifacts(self) -> str | None:
         """Where the default MLflow database keeps files, as a URI; None where there is none."""
         return (self.folder / "mlflow").as_uri() if isinstance(self.folder, Path) else None
+
+    def identity(self) -> str:
+        """Return the random name of the folder, which is made when it is first needed. Copies share it.
+
+        Raises:
+            OSError: It cannot be written or read.
+        """
+        if not self._id_file.exists():
+            with write_stream(self._id_file) as stream:
+                stream.write(uuid4().hex.encode())
+        return self._id_file.read_bytes().decode(errors="replace")
 
     def check_writable(self) -> None:
         """Check early that the folder can be written. Nothing is written.
@@ -172,6 +189,53 @@ class Ledger:
         except OSError as error:
             raise self.unwritable(error) from error
 
+    @contextmanager
+    def description(self) -> Iterator[Path]:
+        """Yield a local folder with copies of the spec and the plan: a ledger without results.
+
+        Raises:
+            InputError: The folder holds no comparison.
+        """
+        with tempfile.TemporaryDirectory(prefix="switchbench-") as name:
+            parquet.write(Path(name) / self._plan_file.name, self.planned(), PlannedTrial)
+            if (spec := self.spec_bytes()) is not None:
+                (Path(name) / self._spec_file.name).write_bytes(spec)
+            yield Path(name)
+
+    def spec_bytes(self) -> bytes | None:
+        """Return the content of the spec's file; None if there is none. Raises OSError."""
+        return self._spec_file.read_bytes() if self._spec_file.exists() else None
+
+    def fill(
+        self, spec: bytes | None, plan: list[PlannedTrial], rows: list[Row], curves: Mapping[str, Points]
+    ) -> None:
+        """Store results that were collected elsewhere, in gathered form. Make the folder if it is missing.
+
+        The folder's own results are gathered first. Rows and curves replace stored ones of the same trials,
+        and the plan replaces the stored one.
+
+        Args:
+            spec: Content of the spec's file; None: the stored one stays.
+            plan: All planned trials.
+            rows: Rows of finished trials.
+            curves: Their curves by trial id.
+
+        Raises:
+            InputError: A run is going on in the folder, or a file cannot be written.
+        """
+        self.compact()
+        points = [{ID: trial_id, **point} for trial_id, curve in curves.items() for point in curve]
+        with self.only_driver():
+            try:
+                parquet.gather(self._gathered_curves_file, points, ID)
+                parquet.gather(self._gathered_file, rows, ID, Row)
+                parquet.write(self._plan_file, plan, PlannedTrial)
+                if spec is not None:
+                    with write_stream(self._spec_file) as stream:
+                        stream.write(spec)
+            except OSError as error:
+                raise self.unwritable(error) from error
+
     def _remove_partial_files(self) -> None:
         """Remove what killed processes left half-written; a file that is young may be written just now."""
         if isinstance(self.folder, Path):
@@ -184,6 +248,16 @@ class Ledger:
     def has_comparison(self) -> bool:
         """Whether the folder holds a plan or a published table."""
         return self._plan_file.exists() or self._gathered_file.exists()
+
+    def planned(self) -> list[PlannedTrial]:
+        """Return the planned trials; if the folder has no plan, those of the published table.
+
+        Raises:
+            InputError: The folder holds no comparison.
+        """
+        if self._plan_file.exists() or not self._gathered_file.exists():
+            return self._plan()
+        return [PlannedTrial.stored(plain) for plain in parquet.plain_rows(self.results(), Row)]
 
     def write_best(self, spec: Spec) -> None:
         """Store the comparison with the best points of a search. Raises InputError."""

@@ -106,6 +106,10 @@ class ObjectPath:
             if not missing_ok:
                 raise
 
+    def size(self) -> int:
+        """Return the number of bytes of the object; 0 if there is none. Raises OSError."""
+        return int(self._info().size or 0)
+
     def mkdir(self, parents: bool = False, exist_ok: bool = False) -> None:
         """Do nothing: object stores have no folders."""
 
@@ -141,6 +145,11 @@ def resolved(place: str | StorePath) -> StorePath:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"output folder {str(place)[:100]}: {reason}") from error
     return path
+
+
+def size(path: StorePath) -> int:
+    """Return the size of a file in bytes. Raises OSError."""
+    return path.size() if isinstance(path, ObjectPath) else path.stat().st_size
 
 
 def discard(path: StorePath) -> None:

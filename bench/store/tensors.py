@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchbench.store.objects import StorePath, write_stream
+from switchbench.store.objects import StorePath, size, write_stream
 
 State = dict[str, Tensor]
 """State of a network, as ``state_dict()`` returns it."""
@@ -80,6 +80,21 @@ class NetworkStore:
     def has(self, trial_id: str) -> bool:
         """Return whether a network is stored."""
         return self._path(trial_id).exists()
+
+    def content(self, trial_id: str, at_most: int) -> bytes | None:
+        """Return the bytes of a stored network's file.
+
+        Args:
+            trial_id: The trial.
+            at_most: Largest size in bytes.
+
+        Returns:
+            The content; None if there is no network, or if it is larger. Raises OSError.
+        """
+        path = self._path(trial_id)
+        if not path.exists() or size(path) > at_most:
+            return None
+        return path.read_bytes()
 
     def save(self, trial_id: str, state: State) -> None:
         """Store the state of a network. A failure, such as a full disk, is logged and not raised."""

@@ -17,8 +17,8 @@ SEPARATION = 8.0
 """Points between two columns."""
 COLUMN_WIDTH, TEXT_WIDTH, TEXT_HEIGHT = 225.0, 340.0, 540.0
 """Points, of an article at 10pt: one of two columns, the text of one column, and the height of the text."""
-PAGE_ROWS, TURNED_ROWS = 36, 20
-"""Rows of one float, and of one that is turned."""
+PAGE_LINES, TURNED_LINES = 36, 20
+"""Lines of one float's rows, and of one that is turned."""
 SET_UP = r"\sisetup{detect-weight,group-minimum-digits=4,group-separator={,}}"
 
 
@@ -54,17 +54,16 @@ def floats(table: Table, title: str, style: Style = Style.PAPER) -> str:
     """
     columns = [column(table, at) for at in range(len(table.header))]
     turned = style == Style.WIDE and _width(columns) > TEXT_WIDTH
-    length = TURNED_ROWS if turned else PAGE_ROWS
-    starts = range(0, len(table.rows), length)
+    pages = [*_pages(columns, table.rows, TURNED_LINES if turned else PAGE_LINES)]
     blocks = [*_blocks(columns, table.keys, TEXT_HEIGHT if turned else TEXT_WIDTH)]
-    parts = [(block, start) for start in starts for block in blocks]
+    parts = [(block, page) for page in pages for block in blocks]
     made = []
-    for part, (block, start) in enumerate(parts, 1):
+    for part, (block, page) in enumerate(parts, 1):
         wide = _width(block) > COLUMN_WIDTH
         kind = "sidewaystable*" if turned else "table*" if wide else "table"
         of_parts = f" (part {part} of {len(parts)})" if len(parts) > 1 else ""
         caption = f"{title}: {table.name}{of_parts}." + (f" {table.caption}" if part == 1 else "")
-        made.append(_float(kind, caption, block, table.rows[start : start + length]))
+        made.append(_float(kind, caption, block, page))
     return "\n".join(made)
 
 
@@ -83,6 +82,22 @@ def _blocks(columns: Sequence[Column], keys: int, limit: float) -> Iterator[list
             yield from blocks
             return
     yield from ([*first, each] for each in rest)
+
+
+def _pages(
+    columns: Sequence[Column], rows: Sequence[Sequence[Entry]], limit: int
+) -> Iterator[list[Sequence[Entry]]]:
+    """Yield groups of rows that fit on a page."""
+    page: list[Sequence[Entry]] = []
+    filled = 0
+    for row in rows:
+        lines = max(column.lines(row[column.at]) for column in columns)
+        if page and filled + lines > limit:
+            yield page
+            page, filled = [], 0
+        page.append(row)
+        filled += lines
+    yield page
 
 
 def _float(kind: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Entry]]) -> str:

@@ -1,5 +1,6 @@
 """How LaTeX sets a column of a table: numbers aligned by siunitx, what follows them, and text."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ WIDTHS = {"ijl.,:;'|!": 2.6, "()[]-frts ": 3.5, "mw%@&±×†<>≈": 7.4, "MW": 
 LETTER, CAPITAL = 4.5, 6.4
 LONGEST_TEXT = 110.0
 """Points of the widest column of text whose lines are not broken."""
+RAGGED = 1.3
+"""Factor by which broken lines are longer, because words do not fill them."""
 LONGEST_HEADING = 8
 """Characters of the longest heading that is not broken into two lines."""
 NUMBER = re.compile(r"[+-]?[\d,]+(\.\d+)?")
@@ -39,6 +42,12 @@ class Column:
         lines = [escape.latex(line) for line in _lines(self.heading)]
         shown = lines[0] if len(lines) == 1 else f"\\shortstack{{{lines[0]}\\\\{lines[1]}}}"
         return f"\\multicolumn{{{self.places}}}{{c}}{{{shown}}}" if self.spec.startswith("S") else shown
+
+    def lines(self, entry: Entry) -> int:
+        """Estimate how many lines an entry takes: several in a column of long text."""
+        if self.spec == "l" or self.spec.startswith("S"):
+            return 1
+        return math.ceil(RAGGED * _points(text(entry, self.digits)) / self.width)
 
     def entry(self, entry: Entry) -> str:
         """Return an entry of the column."""

@@ -28,6 +28,8 @@ def document(
         lines += [f"## {escape.markdown_line(section.title)}", ""]
         lines += [line for table in section.tables for line in table_lines(table)]
         lines += [*bullets(section.notes), ""] if section.notes else []
+    if not sections and not problems:
+        lines.append("No trial is planned: there is nothing to report.")
     if problems:
         lines += ["Trials without a measurement:", "", *bullets(map(printable, problems))]
     return "\n".join(lines) + "\n"

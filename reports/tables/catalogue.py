@@ -48,6 +48,8 @@ def sections(report: Report) -> list[Section]:
         Section(task.title, folder, [table for make in TASK_TABLES if (table := make(task)).rows])
         for task, folder in zip(report.tasks, folders, strict=True)
     ]
+    if not report.tasks:
+        return []
     over_all = across(report)
     tables = [*(make(over_all) for make in OVERALL_TABLES), practice(checklist(report))]
     tables = [table for table in tables if table.rows]

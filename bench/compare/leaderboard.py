@@ -1,0 +1,61 @@
+"""Find the comparisons below a folder and write their leaderboard."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from switchbench import reports
+from switchbench.errors import InputError
+from switchbench.reports.leaderboard import Comparison
+from switchbench.store.ledger import Ledger
+
+PAGE = Path("report", "index.html")
+
+
+def leaderboard(folder: Path, out: Path | None = None) -> tuple[Path, int]:
+    """Write a static page over all comparisons below a folder: the best methods per task and density.
+
+    Args:
+        folder: Folder whose subfolders hold comparisons, at any depth.
+        out: The page; default: ``leaderboard.html`` in the folder.
+
+    Returns:
+        The page, and the number of comparisons.
+
+    Raises:
+        InputError: The folder holds no comparison, or the page cannot be written.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    ledgers = [Ledger(each) for each in _comparisons(folder)]
+    if not ledgers:
+        raise InputError(f"{folder}: holds no comparison, at any depth")
+    page = out or folder / "leaderboard.html"
+    names = [ledger.name() for ledger in ledgers]
+    found = [
+        Comparison(
+            name if names.count(name) == 1 else str(Path(ledger.folder).relative_to(folder)),
+            ledger.results(),
+            _address(Path(ledger.folder) / PAGE, page.parent),
+        )
+        for name, ledger in zip(names, ledgers, strict=True)
+    ]
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        reports.write_leaderboard(found, page, folder.resolve().name)
+    except OSError as error:
+        raise InputError(f"--out {page}: {error.strerror or error}") from error
+    return page, len(found)
+
+
+def _comparisons(folder: Path) -> Iterator[Path]:
+    """Yield the folders of comparisons, sorted, without looking inside of them."""
+    for path, folders, _ in os.walk(folder):
+        folders.sort()
+        if Ledger(Path(path)).has_comparison:
+            folders.clear()
+            yield Path(path)
+
+
+def _address(page: Path, start: Path) -> str:
+    return os.path.relpath(page, start).replace(os.sep, "/") if page.exists() else ""

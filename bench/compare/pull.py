@@ -1,0 +1,119 @@
+"""A results folder that is made from MLflow alone, as if its trials had run there."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from switchbench.compare.plan import RESULTS
+from switchbench.errors import InputError, without_passwords
+from switchbench.observe import mlflow_pull
+from switchbench.observe.mlflow_client import one_line, required
+from switchbench.row import PlannedTrial, Row
+from switchbench.spec.file import dump, read_plain
+from switchbench.store.ledger import Ledger
+from switchbench.store.objects import StorePath
+
+UNITED = ("networks", "datasets", "scope", "methods", "densities", "seeds")
+"""Keys of a spec whose lists are united."""
+AnswerT = TypeVar("AnswerT")
+
+
+def pull(
+    uri: str | None, experiment: str, out: str | StorePath | None = None, curves: bool = True
+) -> StorePath:
+    """Make or update a results folder from an experiment of MLflow.
+
+    Several machines may have sent to the experiment: the folder holds the union of their plans, each trial
+    once, with its latest row. Results in the folder that MLflow does not know, or that are later than
+    MLflow's, stay.
+
+    Args:
+        uri: MLflow server or database; None: ``$MLFLOW_TRACKING_URI``.
+        experiment: Name of the experiment, which is the name of the comparison.
+        out: The folder: a new one, or one of the same comparison; None: ``results/NAME``.
+        curves: Whether curves are read too.
+
+    Returns:
+        The folder, for :func:`switchbench.report` and :func:`switchbench.run`.
+
+    Raises:
+        InputError: MLflow does not answer, there is no such experiment, it holds no results, or the folder
+            holds another comparison or cannot be written.
+    """
+    place, ledger = required(uri), Ledger(_default_folder(experiment) if out is None else out)
+    ledger.check_writable()
+    collected = _asked(place, lambda: mlflow_pull.collect(place, experiment, curves))
+    spec = {"name": experiment} | _merged(collected.specs)
+    own: dict[str, Row] = {}
+    kept: list[PlannedTrial] = []
+    if ledger.has_comparison:
+        if ledger.name() != spec["name"]:
+            problem = f"holds another comparison, {ledger.name()!r} and not {spec['name']!r}"
+            raise InputError(f"output folder {ledger.folder}: {problem}")
+        own = {row.trial_id: row for row in ledger.rows()}
+        unknown = own.keys() - collected.known - {trial.trial_id for trial in collected.plan}
+        kept = [trial for trial in ledger.planned() if trial.trial_id in unknown]
+    rows = [row for row in collected.rows.values() if not _is_later(own.get(row.trial_id), row)]
+    points = {row.trial_id: collected.curves.get(row.trial_id, []) for row in rows}
+    # One folder's spec is copied byte by byte; the stored one stays where MLflow has none.
+    content = collected.specs[0] if len(collected.specs) == 1 else dump(spec).encode()
+    keep_spec = not collected.specs and ledger.spec_bytes() is not None
+    ledger.fill(None if keep_spec else content, [*collected.plan, *kept], rows, points)
+    return ledger.folder
+
+
+def experiments(uri: str | None) -> dict[str, int]:
+    """Return the number of trials in each experiment of MLflow that holds runs of switchbench, by name.
+
+    Args:
+        uri: MLflow server or database; None: ``$MLFLOW_TRACKING_URI``.
+
+    Raises:
+        InputError: MLflow does not answer.
+    """
+    place = required(uri)
+    return _asked(place, lambda: mlflow_pull.experiments(place))
+
+
+def _asked(place: str, ask: Callable[[], AnswerT]) -> AnswerT:
+    """Return an answer of MLflow. Raises InputError, whatever MLflow raises."""
+    try:
+        return ask()
+    except InputError:
+        raise
+    except Exception as error:  # MLflow and its stores raise many types
+        raise InputError(f"MLflow at {without_passwords(place)}: {one_line(error)}") from error
+
+
+def _default_folder(experiment: str) -> StorePath:
+    """Return the folder of a comparison. Raises InputError if its name is no name of a folder."""
+    if experiment in (".", "..") or set("/\\\0") & set(experiment):
+        raise InputError(f"--out: is required, because --experiment {experiment!r} is no name of a folder")
+    return RESULTS / experiment
+
+
+def _is_later(own: Row | None, sent: Row) -> bool:
+    """Return whether the folder's row is later than the one in MLflow."""
+    return own is not None and str(own.finished) > str(sent.finished)
+
+
+def _merged(specs: list[bytes]) -> dict[str, Any]:
+    """Return one spec for several machines that ran a part each: the first, with the lists of all.
+
+    It may describe trials that nobody planned; the plan says which trials the report shows.
+    """
+    merged, *others = [read_plain(spec, "spec.yaml in MLflow") for spec in specs] or [{}]
+    differing = {key for spec in others for key in merged.keys() | spec if spec.get(key) != merged.get(key)}
+    if named := sorted(differing - {*UNITED}):
+        message = "specs in MLflow differ in %s; the first one counts"
+        logging.getLogger(__name__).warning(message, ", ".join(named))
+    for key in differing.intersection(UNITED):
+        lists = [spec[key] for spec in (merged, *others) if isinstance(spec.get(key), list)]
+        merged[key] = [
+            value for at, each in enumerate(lists) for value in each if not _among(value, lists[:at])
+        ]
+    return merged
+
+
+def _among(value: Any, lists: list[list[Any]]) -> bool:
+    return any(value in each for each in lists)

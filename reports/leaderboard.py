@@ -1,0 +1,110 @@
+"""The best methods of many comparisons, by task and target density."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from switchbench.reports.analyses.best import best_by_density
+from switchbench.reports.cells import Task, build
+from switchbench.reports.tables.sections import Section, folder_names
+from switchbench.reports.tables.table import Entry, Number, Table
+
+CAPTION = (
+    "The most accurate method of each comparison at each target density: mean test accuracy in % ± "
+    "half-width of the 95 % confidence interval (Student's t) over n seeds, and the methods that are not "
+    "told apart from it there. Bold: the highest mean of all comparisons. Comparisons differ in training, "
+    "which bounds what any method can reach: compare methods within one comparison."
+)
+COMPARISONS_CAPTION = "The comparisons, with what each trial was trained for."
+NAMED = 4
+"""Most methods that a row names as not told apart."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison of a leaderboard."""
+
+    name: str
+    results: pd.DataFrame
+    """The ledger's table."""
+    page: str = ""
+    """Relative address of its page; empty: it has none."""
+
+
+def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
+    """Return the leaderboard.
+
+    Args:
+        comparisons: The comparisons. Tasks of the same network, data set and scope are put together.
+
+    Returns:
+        A section of all comparisons, and one for each task, with a row per density and comparison.
+    """
+    by_task: dict[tuple[str, str, str], list[tuple[Comparison, Task]]] = {}
+    for comparison in comparisons:
+        for task in build(comparison.results, comparison.name).tasks:
+            key = (task.network, task.dataset, task.scope)
+            by_task.setdefault(key, []).append((comparison, task))
+    sections = [
+        Section(shared[0][1].title, folder, [_leaders(shared)])
+        for shared, folder in zip(by_task.values(), folder_names([*by_task]), strict=True)
+    ]
+    return [
+        Section("Comparisons", "comparisons", [_comparisons(comparisons)]),
+        *(section for section in sections if section.tables[0].rows),
+    ]
+
+
+def _leaders(shared: Sequence[tuple[Comparison, Task]]) -> Table:
+    """Return the best of each comparison of a task, by density from high to low, the most accurate first."""
+    header = ["density", "method", "accuracy", "n", "not told apart", "comparison"]
+    rows: list[list[Entry]] = []
+    for density in sorted({density for _, task in shared for density in task.densities}, reverse=True):
+        found = []
+        for comparison, task in shared:
+            if best := best_by_density(task, density):
+                found.append((task.cells[best.label, density].accuracy, best, comparison.name))
+        found.sort(key=lambda each: -each[0].mean)
+        for place, (accuracy, best, name) in enumerate(found):
+            tied = sorted(best.tied)
+            more = f" and {len(tied) - NAMED} more" if len(tied) > NAMED else ""
+            rows.append(
+                [
+                    Number(density, significant=6),
+                    best.label,
+                    Number(100 * accuracy.mean, 100 * accuracy.interval, best=place == 0),
+                    Number(accuracy.n, digits=0),
+                    ", ".join(tied[:NAMED]) + more,
+                    name,
+                ]
+            )
+    return Table("leaders", CAPTION, header, rows, keys=2)
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> Table:
+    header = ["comparison", "tasks", "methods", "densities", "seeds", "trials", "training"]
+    rows: list[list[Entry]] = [
+        [
+            comparison.name,
+            Number(len(comparison.results[["network", "dataset", "scope"]].drop_duplicates()), digits=0),
+            *(
+                Number(comparison.results[column].nunique(), digits=0)
+                for column in ("label", "target_density", "seed", "trial_id")
+            ),
+            _training(comparison.results),
+        ]
+        for comparison in comparisons
+    ]
+    return Table("comparisons", COMPARISONS_CAPTION, header, rows)
+
+
+def _training(results: pd.DataFrame) -> str:
+    """Return the training of the first trial that has a config, in a few words."""
+    config = next((text for text in results["config"] if isinstance(text, str)), None)
+    training = json.loads(config).get("training", {}) if config else {}
+    length = f"{training['epochs']} epochs" if training.get("epochs") else ""
+    length = f"{training['steps']} steps" if training.get("steps") else length
+    parts = [length, str(training.get("optimizer", "")), f"lr {training['lr']:g}" if "lr" in training else ""]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,190 @@
+"""Several folders in one report, what changed between two, and what is shown of one."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from made_up import results
+from typer.testing import CliRunner
+
+from switchbench import reports
+from switchbench.cli.app import app
+from switchbench.compare.choices import Options, view_of
+from switchbench.compare.report import report_changes, report_joined
+from switchbench.errors import InputError
+from switchbench.reports.changes import changes
+from switchbench.reports.join import joined
+from switchbench.row import Row
+from switchbench.store import parquet
+
+
+def configured(table: pd.DataFrame, **method: Any) -> pd.DataFrame:
+    """Give each row a config, as the engine stores it."""
+    configs = [
+        json.dumps(
+            {
+                "network": {"network": "mlp", "label": network},
+                "dataset": {"dataset": "digits", "label": "data"},
+                "method": {"method": label, "label": label} | (method if label == "magnitude" else {}),
+                "density": density if density == density else None,
+                "seed": int(seed),
+                "training": {"epochs": 3},
+            }
+        )
+        for network, label, density, seed in zip(
+            table["network"], table["label"], table["target_density"], table["seed"], strict=True
+        )
+    ]
+    return table.assign(config=configs)
+
+
+def folder(path: Path, table: pd.DataFrame) -> Path:
+    """Publish a table as the results of a comparison."""
+    path.mkdir()
+    parquet.write_table(path / "results.parquet", table, Row)
+    return path
+
+
+def test_a_trial_stands_once_and_a_measured_row_counts() -> None:
+    table = configured(results())
+    half = table.copy()
+    half.loc[half["seed"] == 2, ["status", "test_accuracy", "config"]] = ["missing", None, None]
+    both, lines = joined([("one", half), ("two", table)])
+    assert lines == []
+    assert both["trial_id"].tolist() == table["trial_id"].tolist()
+    assert both["test_accuracy"].tolist() == table["test_accuracy"].tolist()
+
+
+def test_seeds_of_two_machines_are_pooled() -> None:
+    table = configured(results(seeds=4))
+    parts = [("one", table[table["seed"] < 2]), ("two", table[table["seed"] >= 2])]
+    report = reports.build(joined(parts)[0], "t")
+    assert {cell.accuracy.n for cell in report.tasks[0].cells.values()} == {4}
+
+
+def test_one_name_for_two_things_is_kept_apart() -> None:
+    one, other = configured(results()), configured(results(), strength=0.1)
+    other = other.assign(trial_id=other["trial_id"] + "x")
+    both, lines = joined([("one", one), ("two", other)])
+    assert lines == ["two: label 'magnitude' is another than that of an earlier folder: kept apart"]
+    assert [*dict.fromkeys(both["label"])] == ["dense", "random", "magnitude", "magnitude (two)"]
+
+
+def test_a_network_of_another_size_is_another_task() -> None:
+    one = configured(results())
+    other = one.assign(
+        config=[text.replace('"mlp"', '"mlp", "hidden": [9]') for text in one["config"]],
+        trial_id=one["trial_id"] + "x",
+    )
+    both, lines = joined([("one", one), ("two", other)])
+    assert [*dict.fromkeys(both["network"])] == ["net-0", "net-0 (two)"]
+    assert len(lines) == 1
+
+
+def test_a_conflict_is_named() -> None:
+    one = configured(results())
+    other = one.copy()
+    other.loc[4, "test_accuracy"] = 0.5
+    both, lines = joined([("one", one), ("two", other)])
+    assert both["test_accuracy"].tolist() == one["test_accuracy"].tolist()
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        f"trial {one['trial_id'].tolist()[4]} has different test accuracies, 50.0000% to"
+    )
+    assert lines[0].endswith("; that of one counts")
+
+
+def test_what_moved_beyond_noise() -> None:
+    before = results(seeds=5, spread=0.001)
+    after = before.assign(trial_id=before["trial_id"] + "x")
+    draw = [0.0, 1e-4, -1e-4, 2e-4, -2e-4]
+    hit = (after["label"] == "magnitude") & (after["target_density"] == 0.01)
+    after.loc[hit, "test_accuracy"] += [0.01 + each for each in draw]
+    noisy = (after["label"] == "random") & (after["target_density"] == 0.01)
+    after.loc[noisy, "test_accuracy"] += draw
+    table = changes(before, after[after["label"] != "dense"], ("old", "new"))
+    found = {str(row[1]): row[-1] for row in table.rows}
+    assert found == {"magnitude": "above", "random": "equal"}
+    assert (
+        table.notes[0]
+        == "1 of 6 cells moved beyond noise; 4 are identical and left out; 0 trials are in both"
+    )
+    assert table.notes[1] == "only in old: dense on net-0 on data, scope fc (1 cells)"
+
+
+def test_reports_of_folders(tmp_path: Path) -> None:
+    table = configured(results(seeds=4))
+    one = folder(tmp_path / "one", table[table["seed"] < 2])
+    two = folder(tmp_path / "two", table[table["seed"] >= 1])
+    assert len(report_joined([one, two], tmp_path / "out")) == len(table)
+    assert "# one + two" in (tmp_path / "out" / "report.md").read_text()
+    assert len(pd.read_parquet(tmp_path / "out" / "results.parquet")) == len(table)
+    report_changes(one, two, tmp_path / "changes")
+    assert (tmp_path / "changes" / "changes.csv").exists()
+
+
+# What is shown
+
+
+def test_methods_densities_columns_order_and_digits(tmp_path: Path) -> None:
+    table = results()
+    chosen = Options(
+        methods=["random,magnitude"], densities=["0.1,0.010"], sort="0.01", columns=["0.1", "0.01"], digits=1
+    )
+    view = view_of(chosen, table)
+    reports.write(table, tmp_path, "title", view=view)
+    text = (tmp_path / "tables" / "net-0_data_fc" / "accuracy.md").read_text()
+    lines = text.splitlines()
+    assert lines[0] == "| method | 0.1 | 0.01 |"
+    assert [line.split(" ")[1] for line in lines[2:4]] == ["magnitude", "random"]
+    assert re.fullmatch(r"\| random \| \d\d\.\d ± \d\.\d( †)? \| \d\d\.\d ± \d\.\d( †)? \|", lines[3])
+    frame = pd.read_csv(tmp_path / "tables" / "net-0_data_fc" / "costs.csv")
+    assert {*frame["method"]} == {"random", "magnitude"}
+    assert {*frame["target"]} == {0.1, 0.01}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"methods": ["magnitud"]}, "--methods: unknown label 'magnitud'; did you mean 'magnitude'?"),
+        ({"densities": ["0.2"]}, "--densities 0.2: should be among the target densities: 0.1, 0.05, 0.01"),
+        ({"densities": ["low"]}, "--densities low: should be among the target densities"),
+        ({"style": "papr"}, "--style: unknown style 'papr'; did you mean 'paper'? known: paper, wide"),
+        ({"digits": 9}, "--digits 9: should be from 0 to 6"),
+    ],
+)
+def test_choices_that_name_nothing_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        view_of(Options(**options), results())
+    assert str(caught.value).startswith(said)
+
+
+def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--sort: unknown column 'acuracy'; did you mean 'accuracy'"):
+        reports.write(results(), tmp_path, "t", view=view_of(Options(sort="acuracy"), results()))
+
+
+def test_a_label_with_a_comma_is_one_label() -> None:
+    table = results(["dense", "a,b", "random"])
+    assert view_of(Options(methods=["a,b"]), table).methods == ["a,b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["report"], "DIR: name the folder of a comparison"),
+        (["report", "--diff", "a"], "--diff: needs two folders, before and after; 1 were named"),
+        (["report", "a", "--mlflow-uri", "x"], "--mlflow-uri: needs --experiment NAME as well"),
+        (["report", "a", "--out", "b"], "--out b: the report of one comparison is written into its folder"),
+    ],
+)
+def test_the_command_says_what_is_missing(
+    arguments: list[str], said: str, monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith(said)
