@@ -25,6 +25,7 @@ from switchbench.reports.tables.sections import Section
 from switchbench.row import Status
 
 SCRIPTS = ("data.js", "tables.js", "figures.js", "trials.js", "page.js")
+NOTHING = "No trial is planned: there is nothing to report."
 PRACTICE = "practice"
 """Table of the checklist, which the page shows in its own way."""
 TRIALS = 10_000
@@ -81,8 +82,9 @@ def page(
         "tables-data": packed(tables),
         "data": packed(to_json(data)),
         "trials-data": packed(to_json(trial_data(report, single, curves))),
-        "plotly": _plotly(),
     }
+    if report.tasks or search:
+        blocks["plotly"] = _plotly()
     script = "".join(map(_file, SCRIPTS))
     values = {
         "policy": _policy(script),
@@ -90,7 +92,7 @@ def page(
         "style": _file("page.css"),
         "scope": as_html(_scope(report, trials)),
         "navigation": "\n".join(f'<a href="#{each.name}">{as_html(each.title)}</a>' for each in shown.parts),
-        "content": "\n".join(map(_section, shown.parts)),
+        "content": "\n".join(map(_section, shown.parts)) or f"<p>{NOTHING}</p>",
         "blocks": "\n".join(_block(name, text) for name, text in blocks.items()),
         "script": script,
     }
