@@ -125,6 +125,7 @@ async function start() {
   tables.openRows("trials", (row) => panel.open(row));
   startSearch();
   document.documentElement.dataset.ready = "yes";
+  if (document.getElementById("plotly")) window.requestIdleCallback?.(plotly); // before a figure comes into view
 }
 
 start();
