@@ -10,6 +10,7 @@
     index.html                    the page: findings, figures, tables, all trials, and the search
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from switchbench.reports.cells import Report, build
 from switchbench.reports.checklist import checklist
 from switchbench.reports.figures.accuracy import accuracy_figure
 from switchbench.reports.findings import findings
-from switchbench.reports.formats import escape, flat, latex, markdown, terminal
+from switchbench.reports.formats import escape, flat, html, latex, markdown, terminal
 from switchbench.reports.formats.latex import Style
+from switchbench.reports.leaderboard import Comparison, leaderboard
 from switchbench.reports.page.page import page
 from switchbench.reports.search.tables import search_tables
 from switchbench.reports.statistics.contrasts import Pair
@@ -70,6 +72,8 @@ def write(
     whole = markdown.document(title, made, report.problems, findings(report))
     (folder / "report.md").write_text(whole, encoding="utf-8")
     (folder / "report.tex").write_text(latex.document(made, report.problems, view.style), encoding="utf-8")
+    for name in ("tables", "figures"):  # a table of an earlier report would be taken for one of this
+        shutil.rmtree(folder / name, ignore_errors=True)
     every = flat.cells(report)
     every.to_csv(folder / "cells.csv", index=False)
     every.to_parquet(folder / "cells.parquet", index=False)
@@ -110,6 +114,7 @@ def write_table(table: Table, title: str, folder: Path, style: Style = Style.PAP
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{table.name}.tex").write_text(latex.floats(table, title, style) + "\n", encoding="utf-8")
     (folder / f"{table.name}.md").write_text("\n".join(markdown.table_lines(table)), encoding="utf-8")
+    (folder / f"{table.name}.html").write_text(html.fragment(table), encoding="utf-8")
     data = flat.frame(table)
     data.to_csv(folder / f"{table.name}.csv", index=False)
     data.to_parquet(folder / f"{table.name}.parquet", index=False)
@@ -141,6 +146,20 @@ def write_search(points: pd.DataFrame, folder: Path, title: str, with_page: bool
             folder, Report(f"{title}: search", [], []), [], pd.DataFrame(columns=columns()), None, points
         )
     return tables
+
+
+def write_leaderboard(comparisons: Sequence[Comparison], file: Path, title: str) -> None:
+    """Write the leaderboard of several comparisons as a page. Raises OSError.
+
+    Args:
+        comparisons: The comparisons.
+        file: The page.
+        title: Its heading.
+    """
+    links = {each.name: each.page for each in comparisons if each.page}
+    none = pd.DataFrame(columns=columns())
+    made = leaderboard(comparisons)
+    file.write_text(page(Report(f"{title}: leaderboard", [], []), made, none, links=links), encoding="utf-8")
 
 
 def _write_page(

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from importlib import resources
@@ -39,6 +39,7 @@ def page(
     findings: Sequence[str] = (),
     checklist: Sequence[Check] = (),
     search: str | None = None,
+    links: Mapping[str, str] = {},
 ) -> str:
     """Return the page.
 
@@ -52,6 +53,7 @@ def page(
         findings: What the results say, in sentences of plain text.
         checklist: Recommendations of good practice, and whether they are followed.
         search: HTML of the search's pictures, by :func:`switchbench.reports.search.pictures.pictures`.
+        links: Relative addresses of other pages, by title.
 
     Returns:
         The text of an HTML file.
@@ -61,6 +63,7 @@ def page(
     styles = method_styles(labels)
     single = trials if len(trials) <= TRIALS else trials.iloc[:0]
     shown = parts.Parts(styles)
+    shown.add("reports", "Reports", parts.links(links))
     shown.add("findings", "Findings", parts.findings(findings))
     shown.add_sections(report, _without(PRACTICE, sections) if checklist else sections)
     if len(single):
@@ -83,8 +86,9 @@ def page(
         "tables-data": packed(tables),
         "data": packed(to_json(data)),
         "trials-data": packed(to_json(trial_data(report, single, curves))),
-        "plotly": _plotly(),
     }
+    if report.tasks or search:
+        blocks["plotly"] = _plotly()  # else there is nothing to draw
     script = "".join(map(_file, SCRIPTS))
     values = {
         "policy": _policy(script),
