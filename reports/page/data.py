@@ -29,6 +29,13 @@ def labels_of(report: Report) -> list[str]:
     return list(dict.fromkeys(label for task in report.tasks for label in task.labels))
 
 
+def shown_trials(report: Report, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials of the methods and target densities that the report shows."""
+    targets = {density for task in report.tasks for density in task.densities}
+    at = trials["target_density"]
+    return trials[trials["label"].isin(labels_of(report)) & (at.isna() | at.isin(targets))]
+
+
 def task_data(task: Task) -> dict[str, Any]:
     """Return the points of the figure of a task: accuracies in %, differences to dense in points."""
     dense = task.label_of(DENSE)

@@ -16,7 +16,7 @@ from switchbench.reports.cells import Report
 from switchbench.reports.checklist import Check
 from switchbench.reports.formats.escape import latex
 from switchbench.reports.page import parts
-from switchbench.reports.page.data import labels_of, task_data, trial_data, trial_table
+from switchbench.reports.page.data import labels_of, shown_trials, task_data, trial_data, trial_table
 from switchbench.reports.page.packed import packed, to_json
 from switchbench.reports.page.styles import method_styles
 from switchbench.reports.page.tables import table_data
@@ -25,6 +25,7 @@ from switchbench.reports.tables.sections import Section
 from switchbench.row import Status
 
 SCRIPTS = ("data.js", "tables.js", "figures.js", "trials.js", "page.js")
+NOTHING = "No trial is planned: there is nothing to report."
 PRACTICE = "practice"
 """Table of the checklist, which the page shows in its own way."""
 TRIALS = 10_000
@@ -47,8 +48,7 @@ def page(
         report: The report.
         sections: Its tables. A section with the title of a task is shown with the task's figures; others
             before or after the tasks, as they stand.
-        trials: The ledger's table, one row per planned trial. Methods that the report leaves out are left
-            out.
+        trials: The ledger's table, one row per planned trial. Those that the report leaves out are left out.
         curves: The trainings: one row per trial and epoch, with ``trial_id``, ``step`` and numbers.
         findings: What the results say, in sentences of plain text.
         checklist: Recommendations of good practice, and whether they are followed.
@@ -58,9 +58,8 @@ def page(
     Returns:
         The text of an HTML file.
     """
-    labels = labels_of(report)
-    trials = trials[trials["label"].isin(labels)]
-    styles = method_styles(labels)
+    trials = shown_trials(report, trials)
+    styles = method_styles(labels_of(report))
     single = trials if len(trials) <= TRIALS else trials.iloc[:0]
     shown = parts.Parts(styles)
     shown.add("reports", "Reports", parts.links(links))
@@ -96,7 +95,7 @@ def page(
         "style": _file("page.css"),
         "scope": as_html(_scope(report, trials)),
         "navigation": "\n".join(f'<a href="#{each.name}">{as_html(each.title)}</a>' for each in shown.parts),
-        "content": "\n".join(map(_section, shown.parts)),
+        "content": "\n".join(map(_section, shown.parts)) or f"<p>{NOTHING}</p>",
         "blocks": "\n".join(_block(name, text) for name, text in blocks.items()),
         "script": script,
     }
