@@ -6,7 +6,7 @@
     report.tex                    every table, to be compiled or taken apart
     tables/TASK/NAME.tex          one table: .tex, .md, .csv, .parquet, .html
     cells.csv                     every number of every cell in full precision
-    figures/NAME.svg              figures: .svg, .pdf, .png
+    figures/TASK/NAME.svg         figures: .svg, .pdf, .png; figures/captions.md says what they show
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from switchbench.errors import printable
 from switchbench.reports.cells import Report, build
-from switchbench.reports.figures.accuracy import accuracy_figure
+from switchbench.reports.figures.catalogue import Sources, draw_all
 from switchbench.reports.findings import findings
 from switchbench.reports.formats import escape, flat, latex, markdown, terminal
 from switchbench.reports.formats.latex import Style
@@ -38,6 +38,7 @@ def write(
     pairs: Sequence[Pair] = (),
     margin: float = MARGIN,
     view: View = EVERYTHING,
+    sources: Sources | None = None,
 ) -> Report:
     """Write the report of a comparison.
 
@@ -48,6 +49,7 @@ def write(
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
         margin: Differences of accuracy that are smaller, as shares, count as equal.
         view: What is shown, and how.
+        sources: What figures show beyond the ledger's table, such as curves.
 
     Returns:
         The report, for other renderers.
@@ -68,7 +70,7 @@ def write(
         own = folder / "tables" / section.folder
         for table in section.tables:
             write_table(table, section.title, own, view.style)
-    accuracy_figure(report, folder / "accuracy")
+    draw_all(report, folder / "figures", sources)
     return report
 
 

@@ -1,0 +1,131 @@
+"""Critical-difference diagrams (Demšar 2006, Statistical comparisons of classifiers over multiple data sets)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from switchbench.reports.figures.panels import EDGE, LINE_HEIGHT
+from switchbench.reports.figures.style import DOUBLE, SMALL, Style, settings
+from switchbench.reports.figures.text import fitting, shown, wrapped
+from switchbench.reports.figures.text import width as text_width
+
+CAPTION = (
+    "Average ranks over tasks and densities; 1 is best. A bar joins methods that the data do not tell apart, "
+    "which does not mean equal (Demšar 2006)."
+)
+DIFFERENCE = " CD is the critical difference."
+AXIS, CD, BAR = 0.36, 0.2, 0.06
+"""Heights in inches: of the axis with its labels, of the critical difference, of a bar."""
+LEAST_AXIS, INDENT = 1.1, 0.16
+"""Widths in inches: of the axis at least, and between the axis and the labels."""
+
+
+@settings()
+def ranks_figure(
+    ranks: Mapping[str, float],
+    groups: Sequence[Sequence[str]],
+    critical_difference: float | None,
+    styles: dict[str, Style],
+    width: float = DOUBLE,
+) -> Figure | None:
+    """Draw average ranks on an axis, with bars that join methods that are not told apart.
+
+    Args:
+        ranks: Average rank of each method; lower is better.
+        groups: Methods that are not told apart, for each bar.
+        critical_difference: Least difference of two ranks that counts; None if tests are pairwise.
+        styles: Looks of the methods.
+        width: Width in inches.
+
+    Returns:
+        The figure; None with fewer than two methods.
+    """
+    ordered = sorted((label for label in ranks if math.isfinite(ranks[label])), key=lambda each: ranks[each])
+    if len(ordered) < 2:
+        return None
+    half = -(-len(ordered) // 2)
+    sides = ordered[:half], ordered[: half - 1 : -1]  # the outermost first, so that leaders do not cross
+    room = (width - LEAST_AXIS) / 2 - INDENT - EDGE
+    texts = {label: wrapped(f"{shown(label)}  {ranks[label]:.2f}", room, SMALL) for label in ordered}
+    margin = max(text_width(line, SMALL) for lines in texts.values() for line in lines) + INDENT + EDGE
+    low = math.floor(ranks[ordered[0]])
+    high = max(math.ceil(max(ranks[ordered[-1]], low + (critical_difference or 0))), low + 1)
+    bars = _levels([[ranks[label] for label in group if label in texts] for group in groups])
+    below = AXIS + (CD if critical_difference else 0)
+    first = below + 0.1 + BAR * (max((level for level, _, _ in bars), default=-1) + 1)
+    lines = max(sum(len(texts[label]) for label in side) for side in sides)
+    panel = _canvas(width, first + lines * LINE_HEIGHT + EDGE)
+    axis = _Axis(margin, low, (width - 2 * margin) / (high - low))
+    axis.draw(panel, high, below)
+    if critical_difference:
+        ends = [axis.place(low), axis.place(low + critical_difference)]
+        panel.plot(ends, [CD, CD], color="black", marker="|", linewidth=1)
+        panel.text(ends[0], CD - 0.05, f"CD = {critical_difference:.2f}", va="bottom")
+    for level, start, end in bars:
+        y = below + 0.07 + BAR * level
+        ends = [axis.place(start) - 0.03, axis.place(end) + 0.03]
+        panel.plot(ends, [y, y], color="black", linewidth=2.2, solid_capstyle="butt", gid="bar")
+    for side, edge, sign in zip(sides, (margin, width - margin), (-1, 1), strict=True):
+        y = first
+        for label in side:
+            x, middle = axis.place(ranks[label]), y + LINE_HEIGHT * len(texts[label]) / 2
+            look = {"color": styles[label].colour, "linewidth": 0.8, "marker": styles[label].marker}
+            panel.plot(
+                [x, x, edge + sign * INDENT / 2], [below, middle, middle], markevery=[2], label=label, **look
+            )
+            for number, line in enumerate(texts[label]):
+                at = edge + sign * INDENT, y + LINE_HEIGHT * (number + 0.78)
+                panel.text(*at, line, ha="right" if sign < 0 else "left", va="baseline")
+            y += LINE_HEIGHT * len(texts[label])
+    return panel.get_figure(root=True)
+
+
+def _canvas(width: float, height: float) -> Axes:
+    """Return axes that fill a new figure, in inches from its top left corner."""
+    panel = Figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
+    panel.set_xlim(0, width)
+    panel.set_ylim(height, 0)
+    panel.set_axis_off()
+    return panel
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The axis of ranks."""
+
+    left: float
+    """Where the lowest rank is, in inches."""
+    low: int
+    """The lowest rank."""
+    scale: float
+    """Inches per rank."""
+
+    def place(self, rank: float) -> float:
+        """Return where a rank is, in inches."""
+        return self.left + (rank - self.low) * self.scale
+
+    def draw(self, panel: Axes, high: int, y: float) -> None:
+        """Draw the axis at a height, with labels above it where they fit."""
+        ranks = range(self.low, high + 1)
+        places, texts = [self.place(rank) for rank in ranks], [str(rank) for rank in ranks]
+        panel.plot([places[0], places[-1]], [y, y], color="black", linewidth=0.8)
+        panel.vlines(places, y - 0.04, y, color="black", linewidth=0.6)
+        steps = (step for step in (1, 2, 5, 10, 20, 50) if all(fitting(places[::step], texts[::step], SMALL)))
+        step = next(steps, len(texts))
+        for place, text in zip(places[::step], texts[::step], strict=True):
+            panel.text(place, y - 0.06, text, ha="center", va="bottom")
+        panel.text((places[0] + places[-1]) / 2, y - AXIS + 0.15, "average rank", ha="center", va="bottom")
+
+
+def _levels(groups: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:
+    """Return level, lowest and highest rank of each bar; bars of one level do not touch."""
+    bars: list[tuple[int, float, float]] = []
+    ends: list[float] = []
+    for start, end in sorted((min(group), max(group)) for group in groups if len(group) > 1):
+        level = next((i for i, other in enumerate(ends) if other < start), len(ends))
+        ends[level : level + 1] = [end]
+        bars.append((level, start, end))
+    return bars
