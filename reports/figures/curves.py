@@ -18,8 +18,8 @@ from switchbench.reports.figures.style import Style, settings
 from switchbench.row import Status
 
 CAPTION = (
-    "Validation accuracy and density over the steps of training{where}: means over seeds, with thin lines for single "
-    "seeds. Methods without a target density are shown with the density that they reached."
+    "Validation accuracy and density over the steps of training{where}: means over seeds, with thin lines "
+    "for single seeds. Methods without a target density are shown with the density that they reached."
 )
 VALUES = ("val_accuracy", "density")
 MOST_SEEDS = 5
@@ -52,9 +52,9 @@ def curves_figure(
     points = _points(task, trials, curves, density)
     if points.empty:
         return None
-    means = points.groupby(["label", "step"], sort=False)[[*VALUES]].mean().sort_index(level="step")
-    labels = [label for label in task.labels if label in means.index.get_level_values("label")]
-    drawn = {label: _series(label, means.loc[label]) for label in labels}
+    own = {str(label): rows for label, rows in points.groupby("label")}
+    labels = [label for label in task.labels if label in own]
+    drawn = {label: _series(label, own[label]) for label in labels}
     ends = limits([y for accuracy, _ in drawn.values() for y in accuracy.y])
     low, high = log_limits([y for _, each in drawn.values() for y in each.y if y > NONE_LEFT])
     last = max(each.x[-1] for each, _ in drawn.values())
@@ -77,7 +77,7 @@ def curves_figure(
         for i, panel in enumerate((upper, lower)):
             in_grey(panel, [drawn[label][i] for label in labels if label not in group])
             for label in group:
-                _seeds(panel, points[points["label"] == label], VALUES[i], styles[label])
+                _seeds(panel, own[label], VALUES[i], styles[label])
                 highlight(panel, drawn[label][i], styles[label])
     return made.figure
 
@@ -99,8 +99,9 @@ def _points(task: Task, trials: pd.DataFrame, curves: pd.DataFrame, density: flo
     return points.dropna(subset=["step", *VALUES]).sort_values("step")
 
 
-def _series(label: str, means: pd.DataFrame) -> tuple[Series, Series]:
-    """Return accuracy and density of a method over the steps."""
+def _series(label: str, points: pd.DataFrame) -> tuple[Series, Series]:
+    """Return accuracy and density of a method over the steps, as means over its seeds."""
+    means = points.groupby("step")[[*VALUES]].mean()
     x: Numbers = means.index.to_numpy(dtype=float)
     accuracy, density = (means[name].to_numpy(dtype=float) for name in VALUES)
     none = np.full(len(x), np.nan)

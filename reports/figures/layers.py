@@ -16,8 +16,9 @@ from switchbench.reports.figures.style import SMALL, Style, settings
 from switchbench.reports.figures.text import shown, width
 
 CAPTION = (
-    "Mean density of each layer over seeds, in network order ({names}){where}. Methods without a target density "
-    "stand at the density that they reached. Triangles at the lower edge mark layers without a connection."
+    "Mean density of each layer over seeds, in network order ({names}){where}. Methods without a target "
+    "density stand at the density that they reached. Triangles at the lower edge mark layers without a "
+    "connection."
 )
 TITLES = ("layer", "density")
 

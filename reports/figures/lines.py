@@ -11,7 +11,7 @@ from matplotlib.markers import CARETDOWNBASE, CARETLEFTBASE, CARETRIGHTBASE, CAR
 
 from switchbench.reports.figures.axes import Numbers
 from switchbench.reports.figures.panels import Entry, Grid, grid, groups, natural_width
-from switchbench.reports.figures.style import GREY, Style
+from switchbench.reports.figures.style import GREY, NO_LINE, Style
 
 HEIGHT, LOW_HEIGHT = 2.1, 1.15
 """Height of a single panel, and of one of several, in inches."""
@@ -92,7 +92,7 @@ def highlight(panel: Axes, each: Series, style: Style) -> None:
         color=style.colour,
         marker=style.marker,
         markevery=-(-len(each.x) // MOST_MARKERS),
-        linestyle=style.dash if each.is_line else "none",
+        linestyle=style.dash if each.is_line else NO_LINE,
         label=each.label,
     )
     mark_outside(panel, each.x, each.y, style.colour)

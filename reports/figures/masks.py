@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from switchbench.reports.figures.panels import EDGE, Entry, grid
-from switchbench.reports.figures.style import DOUBLE, MEDIUM, SINGLE, settings
+from switchbench.reports.figures.style import DOUBLE, SINGLE, settings
 
 CAPTION = (
-    "Connections of the first layer that are kept, by pixel of the image: mean over seeds. All pictures share "
-    "one scale."
+    "Connections of the first layer that are kept, by pixel of the image: mean over seeds. All pictures "
+    "share one scale."
 )
 BAR = 0.62
 """Room for the colour bar in inches."""

@@ -1,6 +1,6 @@
 """The layout of figures: panels in a grid, each under its own key, with sizes in inches.
 
-Sizes are computed from the widths of the texts. Matplotlib's layout engines would draw each figure twice more.
+Sizes are computed from the widths of the texts. Matplotlib's layout engines draw each figure once more.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from switchbench.reports.figures.style import DOUBLE, MEDIUM, SINGLE, SMALL, Style
+from switchbench.reports.figures.style import DOUBLE, MEDIUM, NO_LINE, SINGLE, SMALL, Style
 from switchbench.reports.figures.text import LINE, POINTS, shown, width, wrapped
 
 FEW = 12
@@ -85,7 +85,7 @@ def grid(
         bottom: Room below the panels in inches.
 
     Returns:
-        The figure with empty panels. Labels of ticks are at the left and below the lowest panel of each column.
+        The figure with empty panels. Ticks have labels at the left and below the lowest panel of each column.
     """
     room = figure_width - left - right
     columns = min(len(keys), columns or (2 if figure_width < DOUBLE - 1 else 3))
@@ -186,7 +186,7 @@ def _sample(figure: Figure, entry: Entry, x: float, y: float) -> None:
             color=style.colour,
             marker=style.marker,
             markevery=[len(xs) // 2],
-            linestyle=style.dash if entry.line else "none",
+            linestyle=style.dash if entry.line else NO_LINE,
             transform=figure.dpi_scale_trans,
         )
     )

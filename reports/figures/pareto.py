@@ -10,15 +10,16 @@ from matplotlib.ticker import MaxNLocator
 from switchbench.reports.figures.axes import limits, linear_y, log_limits, log_x
 from switchbench.reports.figures.lines import HEIGHT, mark_outside
 from switchbench.reports.figures.panels import FEW, Entry, grid
-from switchbench.reports.figures.style import GREY, SINGLE, Style, settings
+from switchbench.reports.figures.style import GREY, NO_LINE, SINGLE, Style, settings
 
 CAPTION = (
-    "Test accuracy (mean over seeds) against {heading}, one point for each target density. The line is the Pareto "
-    "front: no measured point costs less and is more accurate. Percentages: share of bootstrap draws in which "
-    "the method is on the front; those that seldom are may be grey."
+    "Test accuracy (mean over seeds) against {heading}, one point for each target density. The line is the "
+    "Pareto front: no measured point costs less and is more accurate. Percentages: share of bootstrap draws "
+    "in which the method is on the front; of many methods, those that seldom are stand in grey."
 )
 
 
+OTHERS = Style(GREY, ".", NO_LINE)
 SELDOM = 0.05
 """Least share of bootstrap draws in which a method is on the front, for it to stand out among many."""
 
@@ -81,7 +82,7 @@ def front_figure(front: Front, styles: dict[str, Style], width: float = SINGLE) 
     labels = list(dict.fromkeys(point.label for point in points))
     chosen = labels if len(labels) <= FEW else _often(front, labels)
     keys = [Entry(_with_share(label, front.shares), styles[label], line=False) for label in chosen]
-    keys += [Entry("others", Style(GREY, ".", ""), line=False)] if len(chosen) < len(labels) else []
+    keys += [Entry("others", OTHERS, line=False)] if len(chosen) < len(labels) else []
     made = grid([keys], width, [HEIGHT], front.heading, ["test accuracy (%)"])
     panel = made.panels[0][0]
     costs = np.array([point.cost for point in points])
@@ -95,7 +96,7 @@ def front_figure(front: Front, styles: dict[str, Style], width: float = SINGLE) 
     if best:
         panel.step(*zip(*best, strict=True), where="post", color="#555555", linewidth=0.9, zorder=1.5)
     for label in labels:
-        style = styles[label] if label in chosen else Style(GREY, ".", "")
+        style = styles[label] if label in chosen else OTHERS
         own = [point for point in points if point.label == label]
         x, y = np.array([point.cost for point in own]), np.array([100 * point.accuracy for point in own])
         order = 2 if label in chosen else 1

@@ -1,4 +1,4 @@
-"""Critical-difference diagrams (Demšar 2006, Statistical comparisons of classifiers over multiple data sets)."""
+"""Critical-difference diagrams (Demšar 2006, Statistical comparisons of classifiers)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -46,24 +46,25 @@ def ranks_figure(
     ordered = sorted((label for label in ranks if math.isfinite(ranks[label])), key=lambda each: ranks[each])
     if len(ordered) < 2:
         return None
+    difference = critical_difference if critical_difference and math.isfinite(critical_difference) else 0
     half = -(-len(ordered) // 2)
     sides = ordered[:half], ordered[: half - 1 : -1]  # the outermost first, so that leaders do not cross
     room = (width - LEAST_AXIS) / 2 - INDENT - EDGE
     texts = {label: wrapped(f"{shown(label)}  {ranks[label]:.2f}", room, SMALL) for label in ordered}
     margin = max(text_width(line, SMALL) for lines in texts.values() for line in lines) + INDENT + EDGE
     low = math.floor(ranks[ordered[0]])
-    high = max(math.ceil(max(ranks[ordered[-1]], low + (critical_difference or 0))), low + 1)
+    high = max(math.ceil(max(ranks[ordered[-1]], low + difference)), low + 1)
     bars = _levels([[ranks[label] for label in group if label in texts] for group in groups])
-    below = AXIS + (CD if critical_difference else 0)
+    below = AXIS + (CD if difference else 0)
     first = below + 0.1 + BAR * (max((level for level, _, _ in bars), default=-1) + 1)
     lines = max(sum(len(texts[label]) for label in side) for side in sides)
     panel = _canvas(width, first + lines * LINE_HEIGHT + EDGE)
     axis = _Axis(margin, low, (width - 2 * margin) / (high - low))
     axis.draw(panel, high, below)
-    if critical_difference:
-        ends = [axis.place(low), axis.place(low + critical_difference)]
+    if difference:
+        ends = [axis.place(low), axis.place(low + difference)]
         panel.plot(ends, [CD, CD], color="black", marker="|", linewidth=1)
-        panel.text(ends[0], CD - 0.05, f"CD = {critical_difference:.2f}", va="bottom")
+        panel.text(ends[0], CD - 0.05, f"CD = {difference:.2f}", va="bottom")
     for level, start, end in bars:
         y = below + 0.07 + BAR * level
         ends = [axis.place(start) - 0.03, axis.place(end) + 0.03]
@@ -71,16 +72,30 @@ def ranks_figure(
     for side, edge, sign in zip(sides, (margin, width - margin), (-1, 1), strict=True):
         y = first
         for label in side:
-            x, middle = axis.place(ranks[label]), y + LINE_HEIGHT * len(texts[label]) / 2
-            look = {"color": styles[label].colour, "linewidth": 0.8, "marker": styles[label].marker}
-            panel.plot(
-                [x, x, edge + sign * INDENT / 2], [below, middle, middle], markevery=[2], label=label, **look
-            )
-            for number, line in enumerate(texts[label]):
-                at = edge + sign * INDENT, y + LINE_HEIGHT * (number + 0.78)
-                panel.text(*at, line, ha="right" if sign < 0 else "left", va="baseline")
+            _method(panel, texts[label], styles[label], (axis.place(ranks[label]), below, edge, y), sign)
             y += LINE_HEIGHT * len(texts[label])
     return panel.get_figure(root=True)
+
+
+def _method(
+    panel: Axes, lines: list[str], style: Style, places: tuple[float, float, float, float], sign: int
+) -> None:
+    """Draw the leader of a method from its rank on the axis to its name.
+
+    Args:
+        panel: Axes in inches.
+        lines: The name.
+        style: Look of the method.
+        places: Of the rank on the axis: x and y; x of the edge of the names, and y of the top of the name.
+        sign: -1 for names at the left, 1 at the right.
+    """
+    x, top, edge, y = places
+    middle = y + LINE_HEIGHT * len(lines) / 2
+    corners = [x, x, edge + sign * INDENT / 2], [top, middle, middle]
+    panel.plot(*corners, color=style.colour, marker=style.marker, markevery=[2], linewidth=0.8, gid="leader")
+    for number, line in enumerate(lines):
+        baseline = y + LINE_HEIGHT * (number + 0.78)
+        panel.text(edge + sign * INDENT, baseline, line, ha="right" if sign < 0 else "left", va="baseline")
 
 
 def _canvas(width: float, height: float) -> Axes:

@@ -10,8 +10,8 @@ from switchbench.reports.figures.style import Style, settings
 from switchbench.reports.statistics.summary import summarise
 
 CAPTION = (
-    "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points, against "
-    "density: means and 95 % intervals over pairs (Student's t). Zero is the dense control."
+    "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points, "
+    "against density: means and 95 % intervals over pairs (Student's t). Zero is the dense control."
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from matplotlib import rc_context, rcParams, rcParamsDefault
 from matplotlib.figure import Figure
@@ -17,12 +18,13 @@ PNG_DPI = 300
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe & Ito (2008), without yellow, which is too light for lines. Colour-blind people tell them apart."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
-Dash = str | tuple[float, tuple[float, ...]]
+Dash = Literal["-", "--", ":", "-.", "none"] | tuple[float, tuple[float, ...]]
+NO_LINE: Dash = "none"
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
 GREY = "#bbbbbb"
 """What a panel does not highlight."""
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # matplotlib brings it, so figures are the same on all machines
     "font.size": SMALL,
     "text.parse_math": False,  # a dollar sign is a dollar sign
@@ -48,7 +50,9 @@ SETTINGS = {
     "svg.hashsalt": "switchbench",  # the same results give identical bytes
     "pdf.fonttype": 42,  # TrueType, which journals ask for
 }
-DEFAULTS = {name: value for name, value in rcParamsDefault.items() if not name.startswith("backend")}
+DEFAULTS: dict[Any, Any] = {
+    name: value for name, value in rcParamsDefault.items() if not name.startswith("backend")
+}
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ class Style:
 def styles(labels: Sequence[str]) -> dict[str, Style]:
     """Return a style for each method. It depends on the order of the labels alone.
 
-    Methods that follow each other differ in colour, marker and dash. The first 55 differ in marker or dash, so
-    that they can be told apart in grey; all combinations repeat after 385.
+    Methods that follow each other differ in colour, marker and dash. The first 55 differ in marker or dash,
+    so that they can be told apart in grey; the first 385 in colour as well.
 
     Example:
         >>> styles(["dense", "magnitude"])["magnitude"]
