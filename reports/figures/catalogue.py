@@ -7,7 +7,7 @@
     figures/captions.md                   what each shows
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from switchbench.reports.analyses.across import Across, across
+from switchbench.reports.analyses.fronts import fronts
 from switchbench.reports.cells import Report, Task
 from switchbench.reports.figures import (
     accuracy,
@@ -35,49 +37,29 @@ from switchbench.reports.formats import escape
 from switchbench.reports.tables.sections import folder_names
 
 ALL_TASKS = "all-tasks"
+MOST_HISTOGRAMS = 12
+"""Methods whose weights are drawn."""
 
 Arrays = Mapping[str, npt.ArrayLike]
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """What a critical-difference diagram shows: the arguments of :func:`ranks.ranks_figure`."""
-
-    ranks: Mapping[str, float]
-    groups: Sequence[Sequence[str]]
-    critical_difference: float | None
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What a performance profile shows: the arguments of :func:`profiles.profile_figure`."""
-
-    name: str
-    """Name of the file."""
-    taus: npt.ArrayLike
-    shares: Arrays
-    xlabel: str
+TaskKey = tuple[str, str, str]
+"""Network, data set and scope."""
 
 
 @dataclass(frozen=True)
 class Sources:
     """What figures show beyond the cells of a report. All of it may be missing.
 
-    Mappings by task have the task's title as the key.
+    Mappings by task have network, data set and scope as the key.
     """
 
     trials: pd.DataFrame | None = None
     """The ledger's table, which says whose the curves are."""
     curves: pd.DataFrame | None = None
     """One row per trial and epoch: trial_id, step, val_accuracy, density."""
-    fronts: Mapping[str, Sequence[pareto.Front]] = field(default_factory=dict)
-    """Pareto fronts by task."""
-    masks: Mapping[str, Arrays] = field(default_factory=dict)
+    masks: Mapping[TaskKey, Arrays] = field(default_factory=dict)
     """By task: for each label, the connections kept per input pixel, (height, width)."""
-    weights: Mapping[str, Mapping[str, Arrays]] = field(default_factory=dict)
+    weights: Mapping[TaskKey, Mapping[str, Arrays]] = field(default_factory=dict)
     """By task: for each label, the weights or gates of each layer."""
-    ranks: Ranks | None = None
-    profiles: Sequence[Profile] = ()
 
 
 @dataclass(frozen=True)
@@ -100,16 +82,19 @@ def draw_all(report: Report, folder: Path, sources: Sources | None = None) -> No
     Raises:
         OSError: A file cannot be written.
     """
-    looks = styles([label for task in report.tasks for label in task.labels])
+    looks = styles([label for task in report.tasks for label in task.paired.methods])
     sources = sources or Sources()
-    folders = folder_names([(task.network, task.dataset, task.scope) for task in report.tasks])
+    folders = folder_names([_key(task) for task in report.tasks])
     groups = [
         (task.title, name, task_drawings(task, looks, sources))
         for task, name in zip(report.tasks, folders, strict=True)
     ]
     captions = ["# Figures", ""]
     folder.mkdir(parents=True, exist_ok=True)
-    for title, name, drawings in [*groups, ("All tasks", ALL_TASKS, overall_drawings(looks, sources))]:
+    for title, name, drawings in [
+        *groups,
+        ("All tasks", ALL_TASKS, overall_drawings(across(report.tasks), looks)),
+    ]:
         lines = []
         for drawing in drawings:  # one at a time, so that they do not fill the memory
             (folder / name).mkdir(exist_ok=True)
@@ -139,27 +124,32 @@ def task_drawings(task: Task, looks: dict[str, Style], sources: Sources) -> Iter
     yield from _drawn("layers", caption, layers.layers_figure(task, looks))
     caption = cost.CAPTION.format(where=lowest, unit="FLOPs") + OUTSIDE
     yield from _drawn("cost", caption, cost.cost_figure(task, looks))
-    for front in sources.fronts.get(task.title, ()):
-        caption = pareto.CAPTION.format(heading=front.heading) + OUTSIDE
-        yield from _drawn(f"pareto-{_slug(front.heading)}", caption, pareto.front_figure(front, looks))
+    for front in fronts(task):
+        caption = pareto.CAPTION.format(heading=front.heading, seeds=front.seeds) + OUTSIDE
+        yield from _drawn(f"pareto-{front.name}", caption, pareto.front_figure(front, looks))
     if sources.curves is not None and sources.trials is not None:
         figure = curves.curves_figure(task, sources.trials, sources.curves, looks)
         yield from _drawn("curves", curves.CAPTION.format(where=lowest), figure)
-    yield from _drawn("masks", masks.CAPTION, masks.masks_figure(sources.masks.get(task.title, {})))
-    for label, values in sources.weights.get(task.title, {}).items():
+    yield from _drawn("masks", masks.CAPTION, masks.masks_figure(sources.masks.get(_key(task), {})))
+    weights = sources.weights.get(_key(task), {})
+    for label, values in [*weights.items()][:MOST_HISTOGRAMS]:
         caption = histograms.CAPTION.format(label=label)
-        yield from _drawn(f"weights-{_slug(label)}", caption, histograms.histograms_figure(values))
+        yield from _drawn(
+            f"weights-{folder_names([(label,)])[0]}", caption, histograms.histograms_figure(values)
+        )
 
 
-def overall_drawings(looks: dict[str, Style], sources: Sources) -> Iterator[Drawing]:
+def overall_drawings(found: Across, looks: dict[str, Style]) -> Iterator[Drawing]:
     """Draw the figures over all tasks, one after the other."""
-    if given := sources.ranks:
-        figure = ranks.ranks_figure(given.ranks, given.groups, given.critical_difference, looks)
-        more = ranks.DIFFERENCE if given.critical_difference else ""
-        yield from _drawn("ranks", ranks.CAPTION + more, figure)
-    for each in sources.profiles:
-        figure = profiles.profile_figure(each.taus, each.shares, each.xlabel, looks)
-        yield from _drawn(each.name, profiles.CAPTION, figure)
+    if tests := found.tests:
+        average = dict(zip(found.labels, tests.ranks.tolist(), strict=True))
+        joined = [[found.labels[column] for column in group] for group in tests.groups]
+        figure = ranks.ranks_figure(average, joined, tests.critical_difference, looks)
+        yield from _drawn("ranks", ranks.CAPTION.format(tasks=len(found.tasks)), figure)
+    taus, shares = found.profile()
+    score = "accuracy − dense (points)" if found.relative else "test accuracy (%)"
+    figure = profiles.profile_figure(100 * taus, shares, score, looks)
+    yield from _drawn("profile", profiles.CAPTION.format(blocks=len(found.blocks)), figure)
 
 
 def _drawn(name: str, caption: str, figure: Figure | None) -> Iterator[Drawing]:
@@ -168,6 +158,5 @@ def _drawn(name: str, caption: str, figure: Figure | None) -> Iterator[Drawing]:
         yield Drawing(name, caption, figure)
 
 
-def _slug(text: str) -> str:
-    """Return a name of a file for any text."""
-    return folder_names([(text,)])[0]
+def _key(task: Task) -> TaskKey:
+    return task.network, task.dataset, task.scope

@@ -129,7 +129,8 @@ def _stacked(
     for i, height in enumerate(heights):
         y -= height
         part = figure.add_axes((x / whole[0], y / whole[1], each / whole[0], height / whole[1]))
-        part.tick_params(labelleft=first, labelbottom=lowest and i == len(heights) - 1)
+        bottom = lowest and i == len(heights) - 1
+        part.tick_params(left=first, labelleft=first, bottom=bottom, labelbottom=bottom)
         parts.append(part)
         y -= GAP / 2
     return parts

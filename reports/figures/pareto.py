@@ -1,12 +1,12 @@
 """Pareto fronts: accuracy against a cost, with the methods that are best at some cost."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from switchbench.reports.analyses.fronts import Front
 from switchbench.reports.figures.axes import limits, linear_y, log_limits, log_x
 from switchbench.reports.figures.lines import HEIGHT, mark_outside
 from switchbench.reports.figures.panels import FEW, Entry, grid
@@ -15,53 +15,12 @@ from switchbench.reports.figures.style import GREY, NO_LINE, SINGLE, Style, sett
 CAPTION = (
     "Test accuracy (mean over seeds) against {heading}, one point for each target density. The line is the "
     "Pareto front: no measured point costs less and is more accurate. Percentages: share of bootstrap draws "
-    "in which the method is on the front; of many methods, those that seldom are stand in grey."
+    "of {seeds} seeds in which the method is on the front; of many methods, those that seldom are stand in "
+    "grey."
 )
-
-
 OTHERS = Style(GREY, ".", NO_LINE)
 SELDOM = 0.05
 """Least share of bootstrap draws in which a method is on the front, for it to stand out among many."""
-
-
-class Point(Protocol):
-    """A method at a target density."""
-
-    @property
-    def label(self) -> str:
-        """The method."""
-
-    @property
-    def target(self) -> float | None:
-        """Target density; None or NaN if the method takes none."""
-
-    @property
-    def cost(self) -> float:
-        """Mean cost, at least 0."""
-
-    @property
-    def accuracy(self) -> float:
-        """Mean test accuracy, as a share."""
-
-    @property
-    def on_front(self) -> bool:
-        """Whether no point costs less and is more accurate."""
-
-
-class Front(Protocol):
-    """Points of a task, and which of them are on the front."""
-
-    @property
-    def heading(self) -> str:
-        """Name of the cost."""
-
-    @property
-    def points(self) -> Sequence[Point]:
-        """All points."""
-
-    @property
-    def shares(self) -> Mapping[str, float]:
-        """Share of bootstrap draws in which each method is on the front."""
 
 
 @settings()
@@ -83,7 +42,8 @@ def front_figure(front: Front, styles: dict[str, Style], width: float = SINGLE) 
     chosen = labels if len(labels) <= FEW else _often(front, labels)
     keys = [Entry(_with_share(label, front.shares), styles[label], line=False) for label in chosen]
     keys += [Entry("others", OTHERS, line=False)] if len(chosen) < len(labels) else []
-    made = grid([keys], width, [HEIGHT], front.heading, ["test accuracy (%)"])
+    heading = f"{front.heading} ({front.unit})" if front.unit else front.heading
+    made = grid([keys], width, [HEIGHT], heading, ["test accuracy (%)"])
     panel = made.panels[0][0]
     costs = np.array([point.cost for point in points])
     if (costs > 0).all():

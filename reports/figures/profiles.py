@@ -13,8 +13,8 @@ from switchbench.reports.figures.lines import Series, lines_figure
 from switchbench.reports.figures.style import Style, settings
 
 CAPTION = (
-    "Performance profiles (Dolan & Moré 2002; Agarwal et al. 2021): the share of blocks (network, data set, "
-    "density) in which a method's score is at least the value on the x axis. Higher is better."
+    "Performance profiles (Dolan & Moré 2002; Agarwal et al. 2021): the share of runs, over {blocks} blocks "
+    "(task, target density) and all seeds, that score at least the value on the x axis. Higher is better."
 )
 
 
@@ -26,7 +26,7 @@ def profile_figure(
     styles: dict[str, Style],
     width: float | None = None,
 ) -> Figure | None:
-    """Draw the share of blocks in which each method's score is at least τ, as a function of τ.
+    """Draw the share of runs in which each method's score is at least τ, as a function of τ.
 
     Args:
         taus: Values of τ, ascending.
@@ -49,4 +49,4 @@ def profile_figure(
         panel.xaxis.set_major_locator(MaxNLocator(max(2, round(inches / 0.6))))
         linear_y(panel, (-0.03, 1.03))
 
-    return lines_figure(drawn, styles, scales, (xlabel, "share of blocks"), width).figure
+    return lines_figure(drawn, styles, scales, (xlabel, "share of runs"), width).figure

@@ -13,10 +13,10 @@ from switchbench.reports.figures.text import fitting, shown, wrapped
 from switchbench.reports.figures.text import width as text_width
 
 CAPTION = (
-    "Average ranks over tasks and densities; 1 is best. A bar joins methods that the data do not tell apart, "
-    "which does not mean equal (Demšar 2006)."
+    "Average ranks over {tasks} tasks, by area under accuracy against log density; 1 is best. Bars join "
+    "methods whose ranks differ by less than the critical difference (CD; Nemenyi's test at 5 %, Demšar 2006): "
+    "the data do not tell them apart, which does not mean that they are equal."
 )
-DIFFERENCE = " CD is the critical difference."
 AXIS, CD, BAR = 0.36, 0.2, 0.06
 """Heights in inches: of the axis with its labels, of the critical difference, of a bar."""
 LEAST_AXIS, INDENT = 1.1, 0.16
