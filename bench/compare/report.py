@@ -8,9 +8,11 @@ from rich.console import Console
 
 from switchbench import reports
 from switchbench.compare.choices import Options, check_margin, pairs_of, view_of, with_baseline
+from switchbench.compare.sources import sources_of
 from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.reports.changes import changes
+from switchbench.reports.figures.catalogue import Sources
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
 from switchbench.reports.statistics.paired import MARGIN
@@ -49,7 +51,8 @@ def report(
     chosen = options or Options([*pairs], baseline, margin)
     try:
         with ledger.report_folder() as local:
-            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen)
+            sources = sources_of([ledger], results)
+            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen, sources)
             ledger.write_compact(local, results)
     except OSError as error:
         raise ledger.unwritable(error) from error
@@ -82,7 +85,8 @@ def report_joined(
     results, lines = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
     pairs = [pair for each in ledgers for pair in each.pairs()]
     try:
-        written, view = _write(results, out, " + ".join(names), pairs, options or Options())
+        sources = sources_of(ledgers, results)
+        written, view = _write(results, out, " + ".join(names), pairs, options or Options(), sources)
         ledgers[0].write_compact(out, results)
     except OSError as error:
         raise _unwritable(out, error) from error
@@ -155,13 +159,18 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
 
 
 def _write(
-    results: pd.DataFrame, out: Path, title: str, pairs: Sequence[tuple[str, str]], options: Options
+    results: pd.DataFrame,
+    out: Path,
+    title: str,
+    pairs: Sequence[tuple[str, str]],
+    options: Options,
+    sources: Sources,
 ) -> tuple[reports.Report, View]:
     """Check the options and write the report."""
     check_margin(options.margin)
     every = [*pairs, *pairs_of(options.pairs, results), *with_baseline(options.baseline, results)]
     view = view_of(options, results)
-    return reports.write(results, out, title, every, options.margin / 100, view), view
+    return reports.write(results, out, title, every, options.margin / 100, view, sources), view
 
 
 def _say(written: reports.Report, view: View, folder: object, console: Console | None) -> None:

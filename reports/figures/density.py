@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,8 +16,6 @@ from switchbench.reports.figures.style import Style
 
 NONE_LEFT = 1e-12
 """Stands for density 0, which a log axis does not have: far left of all others, so that it is clipped."""
-CONTROL = Style("#555555", "", (0, (4, 2)))
-"""The line of the dense control."""
 
 
 def control(task: Task) -> Cell | None:
@@ -63,17 +62,18 @@ def density_figure(
         width: Width of the figure in inches.
         level: Mean of the dense control and half-width of its interval; None without it.
     """
+    dense = control(task)
+    look = replace(styles[dense.label], marker="") if dense else None
     across = log_limits([*task.densities, *(x for each in drawn for x in each.x if x > NONE_LEFT)])
 
     def scales(panel: Axes, inches: float) -> None:
         log_x(panel, across, inches, task.densities)
         linear_y(panel, ends)
-        if level:
+        if level and look:
             mean, half = level
-            panel.axhline(mean, color=CONTROL.colour, linestyle=CONTROL.dash, linewidth=0.9, zorder=1.5)
+            panel.axhline(mean, color=look.colour, linestyle=look.dash, linewidth=0.9, zorder=1.5)
             if half > 0:
-                panel.axhspan(mean - half, mean + half, color=CONTROL.colour, alpha=0.1, linewidth=0)
+                panel.axhspan(mean - half, mean + half, color=look.colour, alpha=0.1, linewidth=0)
 
-    dense = control(task)
-    top = [Entry(dense.label, CONTROL)] if dense and level else []
+    top = [Entry(dense.label, look)] if dense and level and look else []
     return lines_figure(drawn, styles, scales, ("density", title), width, top).figure

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -14,8 +15,8 @@ CAPTION = (
     "Connections of the first layer that are kept, by pixel of the image: mean over seeds. All pictures "
     "share one scale."
 )
-BAR = 0.62
-"""Room for the colour bar in inches."""
+BAR, MATRIX = 0.62, 1.7
+"""Inches: room for the colour bar, height of a matrix."""
 
 
 @settings()
@@ -42,12 +43,34 @@ def masks_figure(counts: Mapping[str, npt.ArrayLike], width: float | None = None
     most = max(max(float(np.nanmax(image)) for image in images.values() if np.isfinite(image).any()), 1e-9)
     for (panel,), image in zip(made.panels, images.values(), strict=True):
         drawn = panel.imshow(image, cmap="viridis", vmin=0, vmax=most, interpolation="nearest")
-        panel.set_xticks([])
-        panel.set_yticks([])
-        panel.grid(False)
+        _bare(panel)
     box = made.panels[0][0].get_position()
     bar = made.figure.add_axes((1 - (BAR - 0.08) / width, box.y0, 0.08 / width, box.height))
     made.figure.colorbar(drawn, cax=bar)
     bar.yaxis.set_major_locator(MaxNLocator(3))
     bar.grid(False)
     return made.figure
+
+
+@settings()
+def matrices_figure(matrices: Mapping[str, npt.ArrayLike], width: float = DOUBLE) -> Figure:
+    """Draw matrices below each other, such as the masks of a network's layers: dark where values are high.
+
+    Args:
+        matrices: For each title, an array (outputs, inputs).
+        width: Width in inches.
+    """
+    keys = [[Entry(title)] for title in matrices]
+    made = grid(keys, width, [MATRIX], "", [""], columns=1, left=EDGE, right=EDGE, bottom=EDGE)
+    for (panel,), matrix in zip(made.panels, matrices.values(), strict=True):
+        panel.imshow(np.asarray(matrix), cmap="Greys", vmin=0, aspect="auto", interpolation="nearest")
+        _bare(panel)
+    return made.figure
+
+
+def _bare(panel: Axes) -> None:
+    """Remove ticks and grid, and draw a frame."""
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.grid(False)
+    panel.spines[:].set_visible(True)

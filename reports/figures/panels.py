@@ -16,9 +16,9 @@ from switchbench.reports.figures.text import LINE, POINTS, shown, width, wrapped
 FEW = 12
 """Most methods in one panel. More are spread over several, each of which highlights some of them."""
 MOST_PANELS = 9
-LEFT, RIGHT, BOTTOM, GAP, EDGE = 0.56, 0.1, 0.4, 0.14, 0.04
+LEFT, RIGHT, BOTTOM, GAP, EDGE = 0.56, 0.1, 0.4, 0.12, 0.04
 """Inches: room for titles and labels of axes, between panels, and around all."""
-SAMPLE = 0.3
+SAMPLE = 0.27
 """Inches of a key's entry before its text."""
 LINE_HEIGHT = LINE * SMALL / POINTS
 

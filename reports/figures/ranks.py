@@ -14,8 +14,8 @@ from switchbench.reports.figures.text import width as text_width
 
 CAPTION = (
     "Average ranks over {tasks} tasks, by area under accuracy against log density; 1 is best. Bars join "
-    "methods whose ranks differ by less than the critical difference (CD; Nemenyi's test at 5 %, Demšar 2006): "
-    "the data do not tell them apart, which does not mean that they are equal."
+    "methods whose ranks differ by less than the critical difference (CD; Nemenyi's test at 5 %, Demšar "
+    "2006): the data do not tell them apart, which does not mean that they are equal."
 )
 AXIS, CD, BAR = 0.36, 0.2, 0.06
 """Heights in inches: of the axis with its labels, of the critical difference, of a bar."""

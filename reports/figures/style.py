@@ -21,6 +21,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 Dash = Literal["-", "--", ":", "-.", "none"] | tuple[float, tuple[float, ...]]
 NO_LINE: Dash = "none"
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
+NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+"""The formats, and what they leave out so that files can be compared."""
 GREY = "#bbbbbb"
 """What a panel does not highlight."""
 
@@ -94,7 +96,6 @@ def settings() -> Iterator[None]:
         yield
 
 
-@settings()
 def save(figure: Figure, stem: Path) -> None:
     """Write a figure as SVG, PDF and PNG. The same figure gives identical bytes.
 
@@ -105,6 +106,16 @@ def save(figure: Figure, stem: Path) -> None:
     Raises:
         OSError: A file cannot be written.
     """
-    figure.savefig(f"{stem}.svg", metadata={"Date": None})
-    figure.savefig(f"{stem}.pdf", metadata={"CreationDate": None})
-    figure.savefig(f"{stem}.png", metadata={"Software": None}, dpi=PNG_DPI)
+    for ending in NO_DATE:
+        save_as(figure, Path(f"{stem}{ending}"))
+
+
+@settings()
+def save_as(figure: Figure, path: Path) -> None:
+    """Write a figure to one file, whose ending names the format.
+
+    Raises:
+        OSError: The file cannot be written.
+        ValueError: matplotlib does not know the format.
+    """
+    figure.savefig(path, metadata=NO_DATE.get(path.suffix), dpi=PNG_DPI)
