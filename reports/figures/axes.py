@@ -16,7 +16,7 @@ SUFFIXES = {1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k", 1: ""}
 
 
 def limits(values: Sequence[float] | Numbers, room: float = 1) -> tuple[float, float]:
-    """Return the range of an axis of percentages.
+    """Return the range of an axis of percentages or their differences.
 
     Intervals of few seeds may be much wider than the differences between methods, so they do not count. A
     method that collapses would flatten the others to one line, so means beyond Tukey's outer fences (1977) do
@@ -37,6 +37,12 @@ def limits(values: Sequence[float] | Numbers, room: float = 1) -> tuple[float, f
     low, high = max(min(values), first - fence), min(max(values), third + fence)
     more = 0.1 * (high - low) + room
     return float(low - more), float(high + more)
+
+
+def percent_limits(values: Sequence[float] | Numbers) -> tuple[float, float]:
+    """Return the range of an axis of shares in %, which ends little beyond 0 and 100."""
+    low, high = limits(values)
+    return max(low, -1.0), min(high, 101.0)
 
 
 def log_limits(values: Sequence[float] | Numbers) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from switchbench.reports.cells import Cell, Task
 from switchbench.reports.figures.accuracy import in_percent
-from switchbench.reports.figures.axes import limits, linear_y, log_limits, log_x
+from switchbench.reports.figures.axes import linear_y, log_limits, log_x, percent_limits
 from switchbench.reports.figures.lines import lines_figure, series
 from switchbench.reports.figures.style import Style, settings
 
@@ -51,7 +51,7 @@ def cost_figure(
     if not drawn:
         return None
     across = log_limits([each.x[0] for each in drawn])
-    ends = limits([each.y[0] for each in drawn])
+    ends = percent_limits([each.y[0] for each in drawn])
 
     def scales(panel: Axes, inches: float) -> None:
         log_x(panel, across, inches)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from switchbench.reports.cells import Task
-from switchbench.reports.figures.axes import Numbers, limits, linear_y, log_limits, log_y, short
+from switchbench.reports.figures.axes import Numbers, linear_y, log_limits, log_y, percent_limits, short
 from switchbench.reports.figures.density import NONE_LEFT
 from switchbench.reports.figures.lines import Series, highlight, in_grey
 from switchbench.reports.figures.panels import Entry, grid, groups, natural_width
@@ -55,7 +55,7 @@ def curves_figure(
     own = {str(label): rows for label, rows in points.groupby("label")}
     labels = [label for label in task.labels if label in own]
     drawn = {label: _series(label, own[label]) for label in labels}
-    ends = limits([y for accuracy, _ in drawn.values() for y in accuracy.y])
+    ends = percent_limits([y for accuracy, _ in drawn.values() for y in accuracy.y])
     low, high = log_limits([y for _, each in drawn.values() for y in each.y if y > NONE_LEFT])
     last = max(each.x[-1] for each, _ in drawn.values())
     shown = groups(labels)

@@ -35,7 +35,7 @@ def masks_figure(counts: Mapping[str, npt.ArrayLike], width: float | None = None
     if not images:
         return None
     width = width or (SINGLE if len(images) <= 3 else DOUBLE)
-    columns = min(len(images), 3 if width < DOUBLE - 1 else 6)
+    columns = min(len(images), 3 if width < DOUBLE - 1 else 6 if len(images) <= 24 else 8)
     each = (width - 2 * EDGE - BAR) / columns - 0.14
     height = each * max(image.shape[0] / image.shape[1] for image in images.values())
     keys = [[Entry(label)] for label in images]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from switchbench.reports.analyses.fronts import Front
-from switchbench.reports.figures.axes import limits, linear_y, log_limits, log_x
+from switchbench.reports.figures.axes import linear_y, log_limits, log_x, percent_limits
 from switchbench.reports.figures.lines import HEIGHT, mark_outside
 from switchbench.reports.figures.panels import FEW, Entry, grid
 from switchbench.reports.figures.style import GREY, NO_LINE, SINGLE, Style, settings
@@ -51,7 +51,7 @@ def front_figure(front: Front, styles: dict[str, Style], width: float = SINGLE) 
     else:
         panel.set_xlim(-0.03 * costs.max() - 1e-9, 1.03 * costs.max() + 1e-9)
         panel.xaxis.set_major_locator(MaxNLocator(max(2, round(made.size[0] / 0.6))))
-    linear_y(panel, limits([100 * point.accuracy for point in points]))
+    linear_y(panel, percent_limits([100 * point.accuracy for point in points]))
     best = sorted((point.cost, 100 * point.accuracy) for point in points if point.on_front)
     if best:
         panel.step(*zip(*best, strict=True), where="post", color="#555555", linewidth=0.9, zorder=1.5)

@@ -36,16 +36,18 @@ def profile_figure(
         width: Width in inches; default: one column, or two where methods need several panels.
 
     Returns:
-        The figure; None without methods, or with fewer than two values of τ.
+        The figure; None without methods, or if τ has a single value.
     """
     x = np.asarray(taus, dtype=float)
-    if not shares or len(x) < 2:
+    if not shares or len(x) < 2 or not x[0] < x[-1]:
         return None
     none = np.full(len(x), np.nan)
     drawn = [Series(label, x, np.asarray(each, dtype=float), none) for label, each in shares.items()]
 
+    room = 0.05 * (x[-1] - x[0])
+
     def scales(panel: Axes, inches: float) -> None:
-        panel.set_xlim(x[0], x[-1])
+        panel.set_xlim(x[0] - room, x[-1] + room)
         panel.xaxis.set_major_locator(MaxNLocator(max(2, round(inches / 0.6))))
         linear_y(panel, (-0.03, 1.03))
 
