@@ -13,7 +13,7 @@ from switchbench.reports.figures.density import NONE_LEFT, measured
 from switchbench.reports.figures.lines import LOW_HEIGHT, Series, highlight, lines_figure
 from switchbench.reports.figures.panels import FEW, Entry, grid, natural_width
 from switchbench.reports.figures.style import SMALL, Style, settings
-from switchbench.reports.figures.text import shown, width
+from switchbench.reports.figures.text import even_step, shown, width
 
 CAPTION = (
     "Mean density of each layer over seeds, in network order ({names}){where}. Methods without a target "
@@ -55,9 +55,12 @@ def layers_figure(task: Task, styles: dict[str, Style], width: float | None = No
     ends = log_limits(positive)
 
     def scales(panel: Axes, inches: float) -> None:
-        step = inches / len(names)
+        each = inches / len(names)
+        places = [each * (i + 0.5) for i in range(len(names))]
+        texts = _texts(names, each)
+        step = even_step(places, texts, SMALL)
         panel.set_xlim(-0.5, len(names) - 0.5)
-        fixed_x(panel, range(len(names)), _texts(names, step), [step * (i + 0.5) for i in range(len(names))])
+        fixed_x(panel, range(0, len(names), step), texts[::step], places[::step])
         log_y(panel, ends)
 
     if many(task):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from switchbench.reports.figures.panels import EDGE, LINE_HEIGHT
 from switchbench.reports.figures.style import DOUBLE, SMALL, Style, settings
-from switchbench.reports.figures.text import fitting, shown, wrapped
+from switchbench.reports.figures.text import even_step, shown, wrapped
 from switchbench.reports.figures.text import width as text_width
 
 CAPTION = (
@@ -54,12 +54,12 @@ def ranks_figure(
     margin = max(text_width(line, SMALL) for lines in texts.values() for line in lines) + INDENT + EDGE
     low = math.floor(ranks[ordered[0]])
     high = max(math.ceil(max(ranks[ordered[-1]], low + difference)), low + 1)
-    bars = _levels([[ranks[label] for label in group if label in texts] for group in groups])
+    axis = _Axis(margin, low, (width - 2 * margin) / (high - low))
+    bars = _levels([[axis.place(ranks[label]) for label in group if label in texts] for group in groups])
     below = AXIS + (CD if difference else 0)
     first = below + 0.1 + BAR * (max((level for level, _, _ in bars), default=-1) + 1)
     lines = max(sum(len(texts[label]) for label in side) for side in sides)
     panel = _canvas(width, first + lines * LINE_HEIGHT + EDGE)
-    axis = _Axis(margin, low, (width - 2 * margin) / (high - low))
     axis.draw(panel, high, below)
     if difference:
         ends = [axis.place(low), axis.place(low + difference)]
@@ -67,8 +67,7 @@ def ranks_figure(
         panel.text(ends[0], CD - 0.05, f"CD = {difference:.2f}", va="bottom")
     for level, start, end in bars:
         y = below + 0.07 + BAR * level
-        ends = [axis.place(start) - 0.03, axis.place(end) + 0.03]
-        panel.plot(ends, [y, y], color="black", linewidth=2.2, solid_capstyle="butt", gid="bar")
+        panel.plot([start, end], [y, y], color="black", linewidth=2.2, solid_capstyle="butt", gid="bar")
     for side, edge, sign in zip(sides, (margin, width - margin), (-1, 1), strict=True):
         y = first
         for label in side:
@@ -128,19 +127,18 @@ class _Axis:
         places, texts = [self.place(rank) for rank in ranks], [str(rank) for rank in ranks]
         panel.plot([places[0], places[-1]], [y, y], color="black", linewidth=0.8)
         panel.vlines(places, y - 0.04, y, color="black", linewidth=0.6)
-        steps = (step for step in (1, 2, 5, 10, 20, 50) if all(fitting(places[::step], texts[::step], SMALL)))
-        step = next(steps, len(texts))
+        step = even_step(places, texts, SMALL)
         for place, text in zip(places[::step], texts[::step], strict=True):
             panel.text(place, y - 0.06, text, ha="center", va="bottom")
         panel.text((places[0] + places[-1]) / 2, y - AXIS + 0.15, "average rank", ha="center", va="bottom")
 
 
 def _levels(groups: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:
-    """Return level, lowest and highest rank of each bar; bars of one level do not touch."""
+    """Return level and ends of each bar in inches; bars of one level do not touch."""
     bars: list[tuple[int, float, float]] = []
     ends: list[float] = []
-    for start, end in sorted((min(group), max(group)) for group in groups if len(group) > 1):
-        level = next((i for i, other in enumerate(ends) if other < start), len(ends))
+    for start, end in sorted((min(group) - 0.03, max(group) + 0.03) for group in groups if len(group) > 1):
+        level = next((i for i, other in enumerate(ends) if other + 0.06 < start), len(ends))
         ends[level : level + 1] = [end]
         bars.append((level, start, end))
     return bars

@@ -60,6 +60,12 @@ def wrapped(text: str, room: float, size: float) -> list[str]:
     return [line.strip() for line in lines]
 
 
+def even_step(places: Sequence[float], texts: Sequence[str], size: float) -> int:
+    """Return the step at which labels of a horizontal axis do not touch: 1, 2, 5, 10, 20 and so on."""
+    steps = (step * 10**power for power in range(len(str(len(texts)))) for step in (1, 2, 5))
+    return next((step for step in steps if all(fitting(places[::step], texts[::step], size))), len(texts))
+
+
 def fitting(places: Sequence[float], texts: Sequence[str], size: float, gap: float = 0.06) -> list[bool]:
     """Choose labels of a horizontal axis that do not touch each other: the first, and then each that fits.
 
