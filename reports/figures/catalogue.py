@@ -93,7 +93,7 @@ def draw_all(report: Report, folder: Path, sources: Sources | None = None) -> No
     folder.mkdir(parents=True, exist_ok=True)
     for title, name, drawings in [
         *groups,
-        ("All tasks", ALL_TASKS, overall_drawings(across(report.tasks), looks)),
+        ("All tasks", ALL_TASKS, overall_drawings(across(report), looks)),
     ]:
         lines = []
         for drawing in drawings:  # one at a time, so that they do not fill the memory

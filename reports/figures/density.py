@@ -29,11 +29,15 @@ def measured(task: Task) -> dict[str, list[Cell]]:
     """Return the measured cells of each method but the dense control, without methods that have none."""
     dense = control(task)
     cells: dict[str, list[Cell]] = {}
-    for key in task.shown():
-        cell = task.cells[key]
-        if cell is not dense and cell.accuracy.n and not math.isnan(density_of(cell)):
+    for cell in task.measured:
+        if cell is not dense and not math.isnan(density_of(cell)):
             cells.setdefault(cell.label, []).append(cell)
     return cells
+
+
+def cell_at(task: Task, label: str, density: float) -> Cell | None:
+    """Return a method's measurements at a target density, or its only ones if it takes no target."""
+    return task.cells.get((label, density)) or task.cells.get((label, None))
 
 
 def density_of(cell: Cell) -> float:
