@@ -16,7 +16,7 @@ from switchbench.reports.cells import Report
 from switchbench.reports.checklist import Check
 from switchbench.reports.formats.escape import latex
 from switchbench.reports.page import parts
-from switchbench.reports.page.data import labels_of, shown_trials, task_data, trial_data, trial_table
+from switchbench.reports.page.data import shown_trials, task_data, trial_data, trial_table
 from switchbench.reports.page.packed import packed, to_json
 from switchbench.reports.page.styles import method_styles
 from switchbench.reports.page.tables import table_data
@@ -59,7 +59,7 @@ def page(
         The text of an HTML file.
     """
     trials = shown_trials(report, trials)
-    styles = method_styles(labels_of(report))
+    styles = method_styles(report.methods)
     single = trials if len(trials) <= TRIALS else trials.iloc[:0]
     shown = parts.Parts(styles)
     shown.add("reports", "Reports", parts.links(links))
