@@ -6,6 +6,6 @@ May import: nothing.
 """
 
 from switchbench.reports.cells import Report, build
-from switchbench.reports.files import show, text, write, write_search, write_table
+from switchbench.reports.files import show, text, write, write_leaderboard, write_search, write_table
 
-__all__ = ["Report", "build", "show", "text", "write", "write_search", "write_table"]
+__all__ = ["Report", "build", "show", "text", "write", "write_leaderboard", "write_search", "write_table"]

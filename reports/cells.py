@@ -156,6 +156,11 @@ class Report:
     memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Results of analyses."""
 
+    @property
+    def methods(self) -> list[str]:
+        """Labels of all methods, also of those that are not shown: a method's style depends on its place."""
+        return list(dict.fromkeys(label for task in self.tasks for label in task.paired.methods))
+
     def only(self, labels: Collection[str] = (), densities: Collection[float] = ()) -> "Report":
         """Return the report with some of its methods and densities; empty: all."""
         tasks = [task.only(labels, densities) for task in self.tasks]

@@ -6,10 +6,11 @@
     report.tex                    every table, to be compiled or taken apart
     tables/TASK/NAME.tex          one table: .tex, .md, .csv, .parquet, .html
     cells.csv                     every number of every cell in full precision
-    figures/NAME.svg              figures: .svg, .pdf, .png
+    figures/TASK/NAME.svg         figures: .svg, .pdf, .png; figures/captions.md says what they show
     index.html                    the page: findings, figures, tables, all trials, and the search
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from rich.console import Console
 from switchbench.errors import printable
 from switchbench.reports.cells import Report, build
 from switchbench.reports.checklist import checklist
-from switchbench.reports.figures.accuracy import accuracy_figure
+from switchbench.reports.figures.catalogue import draw_all
 from switchbench.reports.findings import findings
-from switchbench.reports.formats import escape, flat, latex, markdown, terminal
+from switchbench.reports.formats import escape, flat, html, latex, markdown, terminal
 from switchbench.reports.formats.latex import Style
+from switchbench.reports.leaderboard import Comparison, leaderboard
 from switchbench.reports.page.page import page
 from switchbench.reports.search.tables import search_tables
+from switchbench.reports.sources import Sources
 from switchbench.reports.statistics.contrasts import Pair
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.tables.accuracy import accuracy
@@ -43,8 +46,7 @@ def write(
     pairs: Sequence[Pair] = (),
     margin: float = MARGIN,
     view: View = EVERYTHING,
-    curves: pd.DataFrame | None = None,
-    points: pd.DataFrame | None = None,
+    sources: Sources | None = None,
 ) -> Report:
     """Write the report of a comparison.
 
@@ -55,8 +57,7 @@ def write(
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
         margin: Differences of accuracy that are smaller, as shares, count as equal.
         view: What is shown, and how.
-        curves: The ledger's table of curves, which the page shows.
-        points: The ledger's table of points, if there was a search, which the page shows as well.
+        sources: What is shown beyond the ledger's table, such as curves.
 
     Returns:
         The report, for other renderers.
@@ -70,6 +71,8 @@ def write(
     whole = markdown.document(title, made, report.problems, findings(report))
     (folder / "report.md").write_text(whole, encoding="utf-8")
     (folder / "report.tex").write_text(latex.document(made, report.problems, view.style), encoding="utf-8")
+    for name in ("tables", "figures"):  # a table of an earlier report would be taken for one of this
+        shutil.rmtree(folder / name, ignore_errors=True)
     every = flat.cells(report)
     every.to_csv(folder / "cells.csv", index=False)
     every.to_parquet(folder / "cells.parquet", index=False)
@@ -77,8 +80,8 @@ def write(
         own = folder / "tables" / section.folder
         for table in section.tables:
             write_table(table, section.title, own, view.style)
-    accuracy_figure(report, folder / "accuracy")
-    _write_page(folder, report, made, results, curves, points)
+    draw_all(report, folder / "figures", sources)
+    _write_page(folder, report, made, results, sources or Sources())
     return report
 
 
@@ -110,6 +113,7 @@ def write_table(table: Table, title: str, folder: Path, style: Style = Style.PAP
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{table.name}.tex").write_text(latex.floats(table, title, style) + "\n", encoding="utf-8")
     (folder / f"{table.name}.md").write_text("\n".join(markdown.table_lines(table)), encoding="utf-8")
+    (folder / f"{table.name}.html").write_text(html.fragment(table), encoding="utf-8")
     data = flat.frame(table)
     data.to_csv(folder / f"{table.name}.csv", index=False)
     data.to_parquet(folder / f"{table.name}.parquet", index=False)
@@ -137,10 +141,23 @@ def write_search(points: pd.DataFrame, folder: Path, title: str, with_page: bool
         lines += [*markdown.table_lines(table), ""]
     (folder / "search.md").write_text("\n".join(lines), encoding="utf-8")
     if with_page:
-        _write_page(
-            folder, Report(f"{title}: search", [], []), [], pd.DataFrame(columns=columns()), None, points
-        )
+        report, none = Report(f"{title}: search", [], []), pd.DataFrame(columns=columns())
+        _write_page(folder, report, [], none, Sources(points=points))
     return tables
+
+
+def write_leaderboard(comparisons: Sequence[Comparison], file: Path, title: str) -> None:
+    """Write the leaderboard of several comparisons as a page. Raises OSError.
+
+    Args:
+        comparisons: The comparisons.
+        file: The page.
+        title: Its heading.
+    """
+    links = {each.name: each.page for each in comparisons if each.page}
+    none = pd.DataFrame(columns=columns())
+    made = leaderboard(comparisons)
+    file.write_text(page(Report(f"{title}: leaderboard", [], []), made, none, links=links), encoding="utf-8")
 
 
 def _write_page(
@@ -148,14 +165,13 @@ def _write_page(
     report: Report,
     made: Sequence[Section],
     results: pd.DataFrame,
-    curves: pd.DataFrame | None,
-    points: pd.DataFrame | None,
+    sources: Sources,
 ) -> None:
     search = None
-    if points is not None:
+    if sources.points is not None:
         from switchbench.reports.search.pictures import pictures  # imports optuna and plotly, which is slow
 
-        made = [*made, Section("Search", "search", search_tables(points))]
-        search = pictures(points)
-    text = page(report, made, results, curves, findings(report), checklist(report), search)
+        made = [*made, Section("Search", "search", search_tables(sources.points))]
+        search = pictures(sources.points)
+    text = page(report, made, results, sources.curves, findings(report), checklist(report), search)
     (folder / "index.html").write_text(text, encoding="utf-8")

@@ -16,6 +16,10 @@ from switchbench.cli.app import app
 from switchbench.errors import InputError
 from switchbench.measure.csr import CSRLinear, to_csr
 from switchbench.measure.latency import FORMS, ROUNDS, WARM_UP, seconds
+from switchbench.networks.layers import prunable
+from switchbench.reports.cells import TASK
+from switchbench.store.ledger import Ledger
+from switchbench.trained.arrays import kept_per_pixel, stored_arrays
 from switchbench.trained.export import export
 from switchbench.trained.load import FinishedNetwork, load_finished
 
@@ -40,8 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, module_without_ray: None) -
 
 
 def trial(folder: Path, label: str, network: str) -> str:
-    from switchbench.store.ledger import Ledger
-
     rows = Ledger(folder).results()
     (row,) = rows[(rows["label"] == label) & (rows["network"] == network)].to_dict("records")
     return f"{folder}/{row['trial_id']}"
@@ -236,3 +238,29 @@ def test_export_says_where_and_how_well(folder: Path, tmp_path: Path) -> None:
     )
     assert "same class on 150 of 150 test images" in said
     assert "times as fast as dense" in said
+
+
+def test_arrays_of_stored_networks_are_their_masks_and_weights(folder: Path) -> None:
+    ledger = Ledger(folder)
+    results = ledger.results()
+    results = results[(results["label"] == "magnitude") & (results["status"] == "ok")]
+    arrays = stored_arrays([Ledger(folder / "nothing"), ledger], results)
+    assert arrays.masks.keys() == arrays.weights.keys() == {*results[TASK].itertuples(index=False, name=None)}
+    for row in results.to_dict("records"):
+        task = (row["network"], row["dataset"], row["scope"])
+        network = load_finished(f"{folder}/{row['trial_id']}", quiet).network
+        name, first = next(iter(prunable(network).items()))
+        weight = first.get_parameter("weight").detach()
+        assert arrays.weights[task]["magnitude"][name].tolist() == weight.tolist()
+        kept = arrays.masks[task]["magnitude"]
+        assert kept.shape == (28, 28)
+        if weight.dim() == 2:
+            assert kept.ravel().tolist() == (weight != 0).sum(0).tolist()
+    assert not stored_arrays([Ledger(folder / "nothing")], results).masks
+
+
+def test_connections_of_a_convolution_are_counted_where_they_read() -> None:
+    layer = torch.nn.Conv2d(1, 1, 2, bias=False)
+    layer.weight.data = torch.tensor([[[[1.0, 0.0], [0.0, -2.0]]]])
+    kept = kept_per_pixel(torch.nn.Sequential(layer, torch.nn.ReLU()), torch.zeros(1, 1, 3, 3))
+    assert kept.tolist() == [[1, 1, 0], [1, 2, 1], [0, 1, 1]]

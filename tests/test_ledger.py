@@ -303,18 +303,16 @@ def test_curves_of_different_columns_are_gathered_whole(filled: tuple[Ledger, li
     assert [ledger.curves(config.trial_id) for config in plan[:2]] == points
 
 
-def test_all_curves_are_one_table_wherever_they_are_stored(filled: tuple[Ledger, list[Any]]) -> None:
+def test_curves_of_several_trials_come_as_one_table(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, plan = filled
-    for config in plan[:2]:
-        ledger.write(row_of(config, Status.OK), [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}])
-    before = ledger.all_curves()
-    own = before[before["trial_id"] == plan[0].trial_id]
-    assert own["step"].tolist() == [1, 2]
+    ids = [config.trial_id for config in plan[:2]]
+    ledger.write(row_of(plan[0], Status.OK), [{"step": 1.0, "loss": 1.5}])
     ledger.compact()
-    ledger.write(row_of(plan[1], Status.OK), [{"step": 1, "loss": 0.5}])
-    after = ledger.all_curves().groupby("trial_id")["loss"].apply(list)
-    assert (after[plan[0].trial_id], after[plan[1].trial_id]) == ([2.0, 1.0], [0.5])
-    assert set(after.index) == set(before["trial_id"])
+    ledger.write(row_of(plan[1], Status.OK), [{"step": 1.0, "loss": 0.5}, {"step": 2.0, "loss": 0.25}])
+    table = ledger.curve_table([*ids, "unknown"]).sort_values("loss")
+    assert table["trial_id"].tolist() == [ids[1], ids[1], ids[0]]
+    assert table["loss"].tolist() == [0.25, 0.5, 1.5]
+    assert ledger.curve_table(["unknown"]).empty
 
 
 def test_a_gathered_file_that_is_broken_is_named_and_nothing_runs_again(

@@ -115,7 +115,10 @@ def test_a_comparison_runs_once(place: str, spec: dict[str, Any], without_ray: N
     assert again["finished"].tolist() == first["finished"].tolist()
     measured = ["trial_id", "status", "test_accuracy", "val_loss", "density"]
     assert first[measured].equals(here[measured])
-    assert {file.name for file in (Ledger(place).folder / "report").iterdir()} >= {"table.md", "accuracy.svg"}
+    with Ledger(place).report_files() as local:
+        written = {file.relative_to(local).as_posix() for file in local.rglob("*.*")}
+    assert written >= {"report.md", "results.parquet", "figures/captions.md"}
+    assert any(file.startswith("figures/") and file.endswith("/curves.pdf") for file in written)
     assert Ledger(place).networks.has(first["trial_id"][0])
     loaded = switchbench.report(place)
     assert loaded["finished"].tolist() == first["finished"].tolist()

@@ -1,8 +1,6 @@
 """Tables say what was measured, with n, and what was not."""
 
 import io
-import warnings
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from switchbench import reports
 from switchbench.compare.choices import split_pair
 from switchbench.errors import InputError
 from switchbench.reports.cells import Task, _by_layer
-from switchbench.reports.figures.accuracy import _limits
 from switchbench.reports.tables import catalogue
 from switchbench.reports.tables.table import Entry, Number, Table
 from switchbench.row import columns
@@ -144,44 +141,9 @@ def test_a_dense_start_is_said_where_there_is_one() -> None:
     assert said in reports.text(reports.build(rows().assign(start="abc"), "title"))
 
 
-def test_figures(written: Path) -> None:
-    svg = ElementTree.parse(written / "accuracy.svg").getroot()
-    assert svg.tag.endswith("svg")
-    assert (written / "accuracy.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_figure_of_many_methods_leaves_room_for_its_panels(tmp_path: Path) -> None:
-    one = rows()[lambda table: table["label"] == "prune"]
-    many = [one.assign(label=f"a-method-with-a-long-name-{i}") for i in range(40)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # matplotlib warns where no room is left
-        reports.write(pd.concat(many), tmp_path, "title")
-    svg = ElementTree.parse(tmp_path / "accuracy.svg").getroot()
-    (panel,) = [part for part in svg.iter() if part.get("id") == "patch_2"]  # the panel's background
-    corners = next(iter(panel)).get("d", "").replace("M", "").replace("L", "").replace("z", "").split()
-    width = max(map(float, corners[::2])) - min(map(float, corners[::2]))
-    height = max(map(float, corners[1::2])) - min(map(float, corners[1::2]))
-    assert width > 300  # points
-    assert height > 250
-
-
-def test_a_collapsed_method_does_not_flatten_the_others(tmp_path: Path) -> None:
-    low, high = _limits([88, 89, 90, 91, 87, 88, 89, 10])
-    assert 80 < low < 87
-    assert 91 < high < 95
-    low, _ = _limits([88, 89, 10])  # of three, none is far off
-    assert low < 10
-    near = [rows().assign(label=rows()["label"] + f"-{i}") for i in range(4)]
-    fallen = rows()[lambda table: table["label"] == "prune"].assign(label="fallen", test_accuracy=-3.0)
-    reports.write(pd.concat([*near, fallen.assign(status="ok")]), tmp_path, "title")
-    svg = (tmp_path / "accuracy.svg").read_text()
-    assert svg.count("(below") == 1
-    assert "fallen (below" in svg
-
-
 def test_the_same_results_draw_the_same_bytes(written: Path, tmp_path: Path) -> None:
     reports.write(rows(), tmp_path / "again", "title")
-    for name in ("report.md", "cells.csv", "report.tex", "accuracy.svg"):
+    for name in ("report.md", "cells.csv", "report.tex", "figures/captions.md"):
         assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes()
 
 
@@ -201,12 +163,10 @@ def test_brackets_are_text(tmp_path: Path) -> None:
     assert "prune [strong] x[/x]" in stream.getvalue()
 
 
-def test_every_connection_off_is_said_in_the_figure(tmp_path: Path) -> None:
+def test_every_connection_off_is_an_infinite_compression() -> None:
     table = rows()
     table.loc[table["label"] == "once", ["density", "macs"]] = 0
-    reports.write(table, tmp_path, "title")
-    assert (tmp_path / "accuracy.svg").exists()
-    assert "inf×" in (tmp_path / "report.md").read_text()
+    assert "inf×" in reports.text(reports.build(table, "title"))
 
 
 def test_a_missed_target_is_marked(tmp_path: Path) -> None:

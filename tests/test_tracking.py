@@ -22,7 +22,8 @@ from switchbench.compare.pull import experiments, pull
 from switchbench.errors import InputError
 from switchbench.observe import mlflow as tracking
 from switchbench.observe import mlflow_client, mlflow_history
-from switchbench.observe.mlflow import Experiment, Mirror
+from switchbench.observe.mlflow import Mirror
+from switchbench.observe.mlflow_experiment import NETWORK_BYTES, Experiment
 from switchbench.observe.mlflow_rows import ID_TAG, PARENT_TAG, row_of, row_tags
 from switchbench.row import Row, Status
 from switchbench.spec.file import parse
@@ -262,7 +263,7 @@ def test_spec_plan_report_and_networks_are_artifacts(sent: Ledger) -> None:
     assert [file.path for file in client.list_artifacts(parent, "report")] == ["report/index.html"]
     assert [file.path for file in client.list_artifacts(with_network)] == ["network.pt"]
     trial_id = next(sent.rows()).trial_id
-    size = len(sent.networks.content(trial_id, tracking.NETWORK_BYTES) or b"")
+    size = len(sent.networks.content(trial_id, NETWORK_BYTES) or b"")
     assert sent.networks.content(trial_id, size - 1) is None  # a larger one is not sent
 
 

@@ -303,6 +303,20 @@ def report(
 
 
 @app.command()
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with comparisons, at any depth.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page; default: DIR/leaderboard.html.")
+    ] = None,
+) -> None:
+    """Write a page over all comparisons below a folder: the best methods by task and density."""
+    from switchbench.compare.leaderboard import leaderboard as write
+
+    page, number = write(folder, out)
+    typer.echo(f"{page}: {number} comparisons")
+
+
+@app.command()
 def sync(results: Results, mlflow_uri: MlflowUri = None) -> None:
     """Send the rows of a comparison that MLflow lacks."""
     from switchbench.compare.sync import sync as send

@@ -8,18 +8,19 @@ from switchbench.compare.choices import Options
 from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.store.ledger import Ledger
+from switchbench.store.objects import StorePath
 
 JOINED = Path("report")
 """Default folder of a report of several comparisons."""
 
 
-def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | None) -> list[Path]:
+def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | None) -> list[StorePath]:
     """Return the folders to report on; results in MLflow are pulled into a folder of their own.
 
     Raises:
         InputError: No results are named, or they cannot be pulled.
     """
-    found = [*given]
+    found: list[StorePath] = [*given]
     if experiment is not None:
         from switchbench.compare.pull import pull
 
@@ -31,7 +32,7 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
     return found
 
 
-def single(folder: Path, out: Path | None, options: Options) -> None:
+def single(folder: StorePath, out: Path | None, options: Options) -> None:
     """Write the report of a comparison and of its search. Raises InputError."""
     if out is not None:
         raise InputError(f"--out {out}: the report of one comparison is written into its folder")
@@ -40,12 +41,12 @@ def single(folder: Path, out: Path | None, options: Options) -> None:
         reporting.report(folder, plain_console(), options=options)
 
 
-def joined(given: Sequence[Path], out: Path | None, options: Options) -> None:
+def joined(given: Sequence[StorePath], out: Path | None, options: Options) -> None:
     """Write one report of several comparisons. Raises InputError."""
     reporting.report_joined(given, out or JOINED, plain_console(), options)
 
 
-def changed(given: Sequence[Path], out: Path | None, margin: float) -> None:
+def changed(given: Sequence[StorePath], out: Path | None, margin: float) -> None:
     """Write what changed between two comparisons. Raises InputError."""
     if len(given) != 2:
         raise InputError(f"--diff: needs two folders, before and after; {len(given)} were named")

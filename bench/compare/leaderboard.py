@@ -27,18 +27,19 @@ def leaderboard(folder: Path, out: Path | None = None) -> tuple[Path, int]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    ledgers = [Ledger(each) for each in _comparisons(folder)]
+    folders = [*_comparisons(folder)]
+    ledgers = [*map(Ledger, folders)]
     if not ledgers:
         raise InputError(f"{folder}: holds no comparison, at any depth")
     page = out or folder / "leaderboard.html"
     names = [ledger.name() for ledger in ledgers]
     found = [
         Comparison(
-            name if names.count(name) == 1 else str(Path(ledger.folder).relative_to(folder)),
+            name if names.count(name) == 1 else str(own.relative_to(folder)),
             ledger.results(),
-            _address(Path(ledger.folder) / PAGE, page.parent),
+            _address(own / PAGE, page.parent),
         )
-        for name, ledger in zip(names, ledgers, strict=True)
+        for name, own, ledger in zip(names, folders, ledgers, strict=True)
     ]
     try:
         page.parent.mkdir(parents=True, exist_ok=True)

@@ -8,11 +8,13 @@ from rich.console import Console
 
 from switchbench import reports
 from switchbench.compare.choices import Options, check_margin, pairs_of, view_of, with_baseline
+from switchbench.compare.sources import sources_of
 from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.reports.changes import changes
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
+from switchbench.reports.sources import Sources
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.view import View
 from switchbench.store.ledger import Ledger
@@ -49,8 +51,8 @@ def report(
     chosen = options or Options([*pairs], baseline, margin)
     try:
         with ledger.report_folder() as local:
-            curves, points = ledger.all_curves(), SearchLedger(ledger).points()
-            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen, curves, points)
+            sources = sources_of([ledger], results, SearchLedger(ledger).points())
+            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen, sources)
             ledger.write_compact(local, results)
     except OSError as error:
         raise ledger.unwritable(error) from error
@@ -83,8 +85,8 @@ def report_joined(
     results, lines = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
     pairs = [pair for each in ledgers for pair in each.pairs()]
     try:
-        chosen, curves = options or Options(), _curves(ledgers)
-        written, view = _write(results, out, " + ".join(names), pairs, chosen, curves)
+        sources = sources_of(ledgers, results)
+        written, view = _write(results, out, " + ".join(names), pairs, options or Options(), sources)
         ledgers[0].write_compact(out, results)
     except OSError as error:
         raise _unwritable(out, error) from error
@@ -162,25 +164,13 @@ def _write(
     title: str,
     pairs: Sequence[tuple[str, str]],
     options: Options,
-    curves: pd.DataFrame,
-    points: pd.DataFrame | None = None,
+    sources: Sources,
 ) -> tuple[reports.Report, View]:
     """Check the options and write the report."""
     check_margin(options.margin)
     every = [*pairs, *pairs_of(options.pairs, results), *with_baseline(options.baseline, results)]
     view = view_of(options, results)
-    written = reports.write(results, out, title, every, options.margin / 100, view, curves, points)
-    return written, view
-
-
-def _curves(ledgers: Iterable[Ledger]) -> pd.DataFrame:
-    """Return the curves of several ledgers; those of a trial that several have come from the first."""
-    found = pd.DataFrame({"trial_id": []})
-    for ledger in ledgers:
-        curves = ledger.all_curves()
-        if not curves.empty:
-            found = pd.concat([found, curves[~curves["trial_id"].isin(found["trial_id"])]])
-    return found
+    return reports.write(results, out, title, every, options.margin / 100, view, sources), view
 
 
 def _say(written: reports.Report, view: View, folder: object, console: Console | None) -> None:

@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from switchbench.errors import InputError, nearest_of, without_passwords
-from switchbench.observe.mlflow import LEDGER_TAG, OLD_REPORT_ID, STAMP_TAG
 from switchbench.observe.mlflow_client import PAGE, connect, one_line, pages, patient_reading, runs_with
 from switchbench.observe.mlflow_history import histories
-from switchbench.observe.mlflow_rows import COMPARISON_ID, CURVES_TAG, ID_TAG, points, row_of
+from switchbench.observe.mlflow_rows import (
+    COMPARISON_ID,
+    CURVES_TAG,
+    ID_TAG,
+    LEDGER_TAG,
+    OLD_REPORT_ID,
+    STAMP_TAG,
+    points,
+    row_of,
+)
 from switchbench.row import PlannedTrial, Row, Status
 from switchbench.store.ledger import DESCRIPTION, Ledger, Points
 

@@ -155,8 +155,8 @@ class Ledger:
             return
         with tempfile.TemporaryDirectory(prefix="switchbench-") as name:
             yield Path(name)
-            for file in sorted(Path(name).iterdir()):
-                (self.report / file.name).write_bytes(file.read_bytes())
+            for file in sorted(each for each in Path(name).rglob("*") if each.is_file()):
+                (self.report / file.relative_to(name).as_posix()).write_bytes(file.read_bytes())
 
     @contextmanager
     def report_files(self) -> Iterator[Path]:
@@ -165,8 +165,10 @@ class Ledger:
             yield self.report
             return
         with tempfile.TemporaryDirectory(prefix="switchbench-") as name:
-            for file in self.report.iterdir():
-                (Path(name) / file.name).write_bytes(file.read_bytes())
+            for below in self.report.names_below():
+                file = Path(name) / below
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes((self.report / below).read_bytes())
             yield Path(name)
 
     def create(self, spec: Spec, plan: list[TrialConfig]) -> None:
@@ -302,23 +304,26 @@ class Ledger:
                 del point[ID]
         return points
 
-    def all_curves(self) -> pd.DataFrame:
-        """Return the stored curves of all trials: one row per trial and epoch.
+    def curve_table(self, trial_ids: Collection[str]) -> pd.DataFrame:
+        """Return the stored curves of several trials: one row per trial and epoch, with the trial's id.
+
+        Args:
+            trial_ids: The trials; those without curves have no rows.
 
         Returns:
-            ``trial_id``, and the columns of the curves; missing values are NaN. Empty if nothing is stored.
-
-        Raises:
-            InputError: A file cannot be read now, as without permission.
+            The column ``trial_id`` and those of the curves; without any curve, a table without rows.
         """
-        ids = _ids(self._curves)
+        wanted = set(trial_ids)
+        present = sorted(wanted.intersection(_ids(self._curves)))
         with ThreadPoolExecutor(READERS) as readers:
-            found = [*zip(ids, readers.map(self._small_curves, ids), strict=True)]
-        own = pd.DataFrame([{ID: each, **point} for each, points in found for point in points])
-        gathered = parquet.frame_if_sound(self._gathered_curves_file)
-        if gathered.empty or own.empty:
-            return own if gathered.empty else gathered
-        return pd.concat([gathered[~gathered[ID].isin(own[ID])], own], ignore_index=True)
+            small = dict(zip(present, readers.map(self._small_curves, present), strict=True))
+        points = [{ID: each, **point} for each, curve in small.items() for point in curve]
+        found = [pd.DataFrame(points, columns=None if points else [ID])]
+        missing = wanted.difference(each for each, curve in small.items() if curve)
+        if missing:
+            gathered = parquet.frame_if_sound(self._gathered_curves_file)
+            found += [gathered[gathered[ID].isin(missing)]] if ID in gathered else []
+        return pd.concat(found, ignore_index=True)
 
     def announce(self, started: Started) -> None:
         """Store where a trial runs. Raises OSError."""

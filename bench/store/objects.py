@@ -83,6 +83,13 @@ class ObjectPath:
         for info in self._store.get_file_info(selector):
             yield self / info.base_name
 
+    def names_below(self) -> Iterator[str]:
+        """Yield the names of all objects below it, relative to it. Raises OSError."""
+        selector = fs.FileSelector(self.path, allow_not_found=True, recursive=True)
+        for info in self._store.get_file_info(selector):
+            if info.type == fs.FileType.File:
+                yield info.path.removeprefix(f"{self.path}/")
+
     def read_bytes(self) -> bytes:
         """Return the content. Raises FileNotFoundError if there is none, or OSError."""
         with self._store.open_input_stream(self.path) as stream:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from switchbench.measure.counting import LayerCount, count_layers
 from switchbench.measure.shrink import shrink
 from switchbench.networks.layers import prunable
+from switchbench.reports.figures.masks import matrices_figure
+from switchbench.reports.figures.style import save_as
 from switchbench.spec.components import DatasetChoice, NetworkChoice
 from switchbench.spec.scope import Scope
 
@@ -88,20 +90,13 @@ def picture(network: nn.Module, path: Path) -> None:
         OSError: The file cannot be written.
         ValueError: matplotlib does not know the format.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    layers = prunable(network)
-    figure = Figure(figsize=(8, 2.2 * len(layers)), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(len(layers), 1, squeeze=False).flatten()
-    for panel, (name, layer) in zip(panels, layers.items(), strict=True):
-        mask = (layer.get_parameter("weight").detach() != 0).flatten(1).float()
-        panel.imshow(_downsampled(mask), cmap="Greys", vmin=0, aspect="auto", interpolation="nearest")
-        panel.set_title(f"{name}: {mask.shape[0]} × {mask.shape[1]}, {mask.mean():.2%}", fontsize=9)
-        panel.set_xticks([])
-        panel.set_yticks([])
-    figure.savefig(path, dpi=150)
+    masks = {
+        name: (layer.get_parameter("weight").detach() != 0).flatten(1).float()
+        for name, layer in prunable(network).items()
+    }
+    titles = [f"{name}: {mask.shape[0]} × {mask.shape[1]}, {mask.mean():.2%}" for name, mask in masks.items()]
+    pictures = [_downsampled(mask).numpy() for mask in masks.values()]
+    save_as(matrices_figure(dict(zip(titles, pictures, strict=True))), path)
 
 
 def _downsampled(mask: Tensor, limit: int = 1200) -> Tensor:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from importlib import resources
@@ -16,7 +16,7 @@ from switchbench.reports.cells import Report
 from switchbench.reports.checklist import Check
 from switchbench.reports.formats.escape import latex
 from switchbench.reports.page import parts
-from switchbench.reports.page.data import labels_of, shown_trials, task_data, trial_data, trial_table
+from switchbench.reports.page.data import shown_trials, task_data, trial_data, trial_table
 from switchbench.reports.page.packed import packed, to_json
 from switchbench.reports.page.styles import method_styles
 from switchbench.reports.page.tables import table_data
@@ -40,6 +40,7 @@ def page(
     findings: Sequence[str] = (),
     checklist: Sequence[Check] = (),
     search: str | None = None,
+    links: Mapping[str, str] = {},
 ) -> str:
     """Return the page.
 
@@ -52,14 +53,16 @@ def page(
         findings: What the results say, in sentences of plain text.
         checklist: Recommendations of good practice, and whether they are followed.
         search: HTML of the search's pictures, by :func:`switchbench.reports.search.pictures.pictures`.
+        links: Relative addresses of other pages, by title.
 
     Returns:
         The text of an HTML file.
     """
     trials = shown_trials(report, trials)
-    styles = method_styles(labels_of(report))
+    styles = method_styles(report.methods)
     single = trials if len(trials) <= TRIALS else trials.iloc[:0]
     shown = parts.Parts(styles)
+    shown.add("reports", "Reports", parts.links(links))
     shown.add("findings", "Findings", parts.findings(findings))
     shown.add_sections(report, _without(PRACTICE, sections) if checklist else sections)
     if len(single):
@@ -84,7 +87,7 @@ def page(
         "trials-data": packed(to_json(trial_data(report, single, curves))),
     }
     if report.tasks or search:
-        blocks["plotly"] = _plotly()
+        blocks["plotly"] = _plotly()  # else there is nothing to draw
     script = "".join(map(_file, SCRIPTS))
     values = {
         "policy": _policy(script),

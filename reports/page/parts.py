@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from switchbench.reports.cells import Report, Task
 from switchbench.reports.checklist import Check
@@ -90,6 +91,15 @@ class Parts:
             self.tables[key] = table
             html.append(table_html(table, key, level, opened=number < OPEN))
         return "\n".join([*html, bullets(section.notes, "notes")])
+
+
+def links(addresses: Mapping[str, str]) -> str:
+    """Return links to other pages, by title; empty if there are none."""
+    lines = "".join(
+        f'<li><a href="{as_html(quote(address))}">{as_html(title)}</a></li>'
+        for title, address in addresses.items()
+    )
+    return f'<ul class="reports">{lines}</ul>' if lines else ""
 
 
 def findings(lines: Sequence[str]) -> str:

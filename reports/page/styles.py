@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 
-from switchbench.reports.figures.accuracy import COLOURS, MARKERS
+from switchbench.reports.figures.style import styles
 
 DARK_BACKGROUND = "#14171b"
 CONTRAST = 4.5
@@ -58,16 +57,13 @@ def method_styles(labels: Sequence[str]) -> dict[str, MethodStyle]:
     """Return the style of each label, which is the one of the figures."""
     return {
         label: MethodStyle(
-            colour, on_dark(colour), SYMBOLS.get(marker, "circle"), DASHES.get(dash, "longdashdot")
+            style.colour,
+            on_dark(style.colour),
+            SYMBOLS[style.marker],
+            DASHES.get(style.dash, "longdashdot") if isinstance(style.dash, str) else "longdashdot",
         )
-        for label, (colour, marker, dash) in _of_figures(labels).items()
+        for label, style in styles(labels).items()
     }
-
-
-def _of_figures(labels: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-    """Return colour, marker and dashes of each label, in matplotlib's words."""
-    styles = zip(cycle(COLOURS), cycle(MARKERS), cycle("-"), strict=False)
-    return dict(zip(labels, styles, strict=False))
 
 
 def on_dark(colour: str) -> str:

@@ -1,0 +1,39 @@
+"""Read what a report shows beyond the table of results: curves, arrays of stored networks, a search."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from switchbench.reports.cells import TASK
+from switchbench.reports.page.page import TRIALS
+from switchbench.reports.sources import Sources
+from switchbench.row import Status
+from switchbench.store.ledger import Ledger
+from switchbench.trained.arrays import stored_arrays
+
+
+def sources_of(
+    ledgers: Sequence[Ledger], results: pd.DataFrame, points: pd.DataFrame | None = None
+) -> Sources:
+    """Read the curves of all trials, and the networks of the lowest target density of each task.
+
+    If there are more trials than the page shows one by one, curves of the lowest density are enough as well.
+
+    Args:
+        ledgers: Where they are stored.
+        results: The table of all trials.
+        points: The points of the search, if there was one.
+    """
+    target = results["target_density"]
+    lowest = results.groupby(TASK)["target_density"].transform("min")
+    drawn = results[(results["status"] == Status.OK) & (target.isna() | (target == lowest))]
+    read = results if len(results) <= TRIALS else drawn
+    curves = pd.concat([ledger.curve_table(read["trial_id"]) for ledger in ledgers])
+    arrays = stored_arrays(ledgers, drawn)
+    return Sources(
+        trials=drawn,
+        curves=curves.drop_duplicates(["trial_id", "step"]) if "step" in curves else None,
+        masks=arrays.masks,
+        weights=arrays.weights,
+        points=points,
+    )

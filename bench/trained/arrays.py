@@ -1,0 +1,113 @@
+"""What figures show of stored networks: connections kept per input pixel, and the weights of each layer."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from switchbench.datasets import MissingData
+from switchbench.networks.layers import prunable
+from switchbench.row import Status
+from switchbench.spec.trial import TrialConfig
+from switchbench.store.ledger import Ledger
+
+Array = npt.NDArray[Any]
+TaskKey = tuple[str, str, str]
+"""Network, data set and scope."""
+
+
+@dataclass(frozen=True)
+class StoredArrays:
+    """Arrays by task and label."""
+
+    masks: dict[TaskKey, dict[str, Array]] = field(default_factory=dict)
+    """Connections of the first layer that are kept, per pixel (height, width), mean over seeds."""
+    weights: dict[TaskKey, dict[str, dict[str, Array]]] = field(default_factory=dict)
+    """Weights of each linear and convolution layer, of the first stored seed."""
+
+
+def stored_arrays(ledgers: Sequence[Ledger], trials: pd.DataFrame) -> StoredArrays:
+    """Read the stored networks of trials. Trials without one, or of unknown code or data, are left out.
+
+    Args:
+        ledgers: Where networks may be stored.
+        trials: Rows of their table: of one target density per task, as arrays are named by label.
+
+    Returns:
+        The arrays; empty if no network is stored.
+    """
+    found = StoredArrays()
+    counts: dict[tuple[TaskKey, str], list[Array]] = {}
+    for row in trials[trials["status"] == Status.OK].to_dict("records"):
+        task, label = (row["network"], row["dataset"], row["scope"]), row["label"]
+        kept = (_stored_network(ledger, row["trial_id"], row["config"]) for ledger in ledgers)
+        if not (loaded := next(filter(None, kept), None)):
+            continue
+        network, image = loaded
+        counts.setdefault((task, label), []).append(kept_per_pixel(network, image))
+        layers = {
+            name: layer.get_parameter("weight").detach().numpy() for name, layer in prunable(network).items()
+        }
+        found.weights.setdefault(task, {}).setdefault(label, layers)
+    for (task, label), each in counts.items():
+        found.masks.setdefault(task, {})[label] = np.mean(each, axis=0)
+    return found
+
+
+def kept_per_pixel(network: nn.Module, image: Tensor) -> Array:
+    """Count the connections of the first layer that leave each pixel, summed over channels.
+
+    With weights of 0 and 1, the sum of the layer's outputs has that number as its gradient, whatever the
+    layer's stride, padding or flattening is.
+
+    Args:
+        network: A finished network whose first linear or convolution layer reads the image.
+        image: An example image, (1, channels, height, width).
+
+    Returns:
+        An array (height, width).
+
+    Example:
+        >>> layer = nn.Linear(4, 2)
+        >>> _ = layer.weight.data.copy_(torch.tensor([[0.5, 0, 0, 0], [-1, 0, 0, 2]]))
+        >>> kept_per_pixel(nn.Sequential(nn.Flatten(), layer), torch.zeros(1, 1, 2, 2)).tolist()
+        [[2.0, 0.0], [0.0, 1.0]]
+    """
+    network = copy.deepcopy(network).eval()
+    layer = next(iter(prunable(network).values()))
+    with torch.no_grad():
+        weight = layer.get_parameter("weight")
+        weight.copy_((weight != 0).float())
+    sums: list[Tensor] = []
+    layer.register_forward_hook(lambda module, inputs, output: sums.append(output.sum()))
+    with torch.enable_grad():
+        pixels = image.clone().requires_grad_()
+        network(pixels)
+        (counts,) = torch.autograd.grad(torch.stack(sums).sum(), pixels)
+    kept: Array = counts[0].sum(dim=0).round().numpy()
+    return kept
+
+
+def _stored_network(ledger: Ledger, trial_id: str, config: object) -> tuple[nn.Module, Tensor] | None:
+    """Return the network of a trial and an image for it; None if it is not stored or cannot be built here."""
+    if not isinstance(config, str) or not ledger.networks.has(trial_id):
+        return None
+    try:
+        trial = TrialConfig.model_validate_json(config)
+        facts = trial.dataset.facts()
+    except (ValidationError, MissingData):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        network = trial.network.build(facts.shape, facts.classes)
+    state = ledger.networks.load(trial_id, network.state_dict())
+    if state is None:
+        return None
+    network.load_state_dict(state)
+    return network, torch.zeros(1, *facts.shape)

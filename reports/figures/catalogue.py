@@ -1,0 +1,140 @@
+"""The figures of a report, and their files.
+
+::
+
+    figures/TASK/NAME.svg, .pdf, .png     the figures of one task
+    figures/all-tasks/NAME.svg, …         those over all tasks
+    figures/captions.md                   what each shows
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from switchbench.reports.analyses.across import Across, across
+from switchbench.reports.analyses.fronts import fronts
+from switchbench.reports.cells import Report, Task
+from switchbench.reports.figures import (
+    accuracy,
+    cost,
+    curves,
+    density,
+    histograms,
+    layers,
+    masks,
+    pareto,
+    profiles,
+    ranks,
+    relative,
+)
+from switchbench.reports.figures.lines import OUTSIDE
+from switchbench.reports.figures.style import Style, save, styles
+from switchbench.reports.formats import escape
+from switchbench.reports.sources import Sources, TaskKey
+from switchbench.reports.tables.sections import folder_names
+
+ALL_TASKS = "all-tasks"
+MOST_HISTOGRAMS = 12
+"""Methods whose weights are drawn."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, the name of its files, and its caption."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+def draw_all(report: Report, folder: Path, sources: Sources | None = None) -> None:
+    """Write the figures of a report, and their captions. Figures without data are left out.
+
+    Args:
+        report: The report.
+        folder: Where the files are written; it is created.
+        sources: What is shown beyond the report's cells.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    looks = styles(report.methods)
+    sources = sources or Sources()
+    folders = folder_names([_key(task) for task in report.tasks])
+    groups = [
+        (task.title, name, task_drawings(task, looks, sources))
+        for task, name in zip(report.tasks, folders, strict=True)
+    ]
+    captions = ["# Figures", ""]
+    folder.mkdir(parents=True, exist_ok=True)
+    for title, name, drawings in [
+        *groups,
+        ("All tasks", ALL_TASKS, overall_drawings(across(report), looks)),
+    ]:
+        lines = []
+        for drawing in drawings:  # one at a time, so that they do not fill the memory
+            (folder / name).mkdir(exist_ok=True)
+            save(drawing.figure, folder / name / drawing.name)
+            lines.append(f"- `{name}/{drawing.name}`: {escape.markdown_line(drawing.caption)}")
+        captions += [f"## {escape.markdown_line(title)}", "", *lines, ""] if lines else []
+    (folder / "captions.md").write_text("\n".join(captions), encoding="utf-8")
+
+
+def task_drawings(task: Task, looks: dict[str, Style], sources: Sources) -> Iterator[Drawing]:
+    """Draw the figures of a task, one after the other.
+
+    Args:
+        task: The task.
+        looks: Styles of the methods of the whole report.
+        sources: What is shown beyond the task's cells.
+    """
+    dense = density.control(task)
+    lowest = f" at density {min(task.densities):g}" if task.densities else ""
+    names = ", ".join(f"{i} {name}" for i, name in enumerate(layers.layer_names(task), 1))
+    yield from _drawn("accuracy", accuracy.CAPTION + OUTSIDE, accuracy.accuracy_figure(task, looks))
+    if dense:
+        caption = relative.CAPTION.format(dense=dense.label) + OUTSIDE
+        yield from _drawn("relative", caption, relative.relative_figure(task, looks))
+    where = lowest if layers.many(task) else ""
+    caption = layers.CAPTION.format(names=names, where=where)
+    yield from _drawn("layers", caption, layers.layers_figure(task, looks))
+    caption = cost.CAPTION.format(where=lowest, unit="FLOPs") + OUTSIDE
+    yield from _drawn("cost", caption, cost.cost_figure(task, looks))
+    for front in fronts(task):
+        caption = pareto.CAPTION.format(heading=front.heading, seeds=front.seeds) + OUTSIDE
+        yield from _drawn(f"pareto-{front.name}", caption, pareto.front_figure(front, looks))
+    if sources.curves is not None and sources.trials is not None:
+        figure = curves.curves_figure(task, sources.trials, sources.curves, looks)
+        yield from _drawn("curves", curves.CAPTION.format(where=lowest), figure)
+    yield from _drawn("masks", masks.CAPTION, masks.masks_figure(sources.masks.get(_key(task), {})))
+    weights = sources.weights.get(_key(task), {})
+    for label, values in [*weights.items()][:MOST_HISTOGRAMS]:
+        caption = histograms.CAPTION.format(label=label)
+        yield from _drawn(
+            f"weights-{folder_names([(label,)])[0]}", caption, histograms.histograms_figure(values)
+        )
+
+
+def overall_drawings(found: Across, looks: dict[str, Style]) -> Iterator[Drawing]:
+    """Draw the figures over all tasks, one after the other."""
+    if tests := found.tests:
+        average = dict(zip(found.labels, tests.ranks.tolist(), strict=True))
+        joined = [[found.labels[column] for column in group] for group in tests.groups]
+        figure = ranks.ranks_figure(average, joined, tests.critical_difference, looks)
+        yield from _drawn("ranks", ranks.CAPTION.format(tasks=len(found.tasks)), figure)
+    taus, shares = found.profile()
+    score = "accuracy − dense (points)" if found.relative else "test accuracy (%)"
+    figure = profiles.profile_figure(100 * taus, shares, score, looks)
+    yield from _drawn("profile", profiles.CAPTION.format(blocks=len(found.blocks)), figure)
+
+
+def _drawn(name: str, caption: str, figure: Figure | None) -> Iterator[Drawing]:
+    """Yield a figure if there is one."""
+    if figure:
+        yield Drawing(name, caption, figure)
+
+
+def _key(task: Task) -> TaskKey:
+    return task.network, task.dataset, task.scope

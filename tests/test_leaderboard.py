@@ -1,0 +1,69 @@
+"""The leaderboard over comparisons: the best by task and density, and where they come from."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up import results
+
+from switchbench.compare.leaderboard import leaderboard
+from switchbench.errors import InputError
+from switchbench.reports.leaderboard import Comparison
+from switchbench.reports.leaderboard import leaderboard as sections_of
+from switchbench.reports.tables.table import Number
+from switchbench.row import Row
+from switchbench.store import parquet
+
+
+def published(folder: Path, table: pd.DataFrame) -> None:
+    folder.mkdir(parents=True)
+    parquet.write_table(folder / "results.parquet", table, Row)
+
+
+def test_the_best_of_each_comparison_by_density() -> None:
+    better = results(["dense", "random", "magnitude", "rigl"], [0.1, 0.02], spread=1e-5)
+    lucky = results(["random", "luck"], [0.1], seeds=1).assign(test_accuracy=0.99)
+    made = sections_of([Comparison("a", results()), Comparison("b", better), Comparison("c", lucky)])
+    assert [section.title for section in made] == ["Comparisons", "net-0 on data, scope fc"]
+    rows = [
+        [entry.text() if isinstance(entry, Number) else entry for entry in row]
+        for row in made[1].tables[0].rows
+    ]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("0.1", "rigl", "b"),
+        ("0.1", "magnitude", "a"),
+        ("0.05", "magnitude", "a"),
+        ("0.02", "rigl", "b"),
+        ("0.01", "magnitude", "a"),
+    ]
+    best = [entry.best for row in made[1].tables[0].rows if isinstance(entry := row[2], Number)]
+    assert best == [True, False, True, True, True]
+
+
+def test_comparisons_at_any_depth_with_links_to_their_pages(tmp_path: Path) -> None:
+    published(tmp_path / "a", results())
+    published(tmp_path / "deep" / "b & c", results(tasks=2))
+    published(tmp_path / "a" / "search", results())  # a part of a
+    (tmp_path / "a" / "report").mkdir()
+    (tmp_path / "a" / "report" / "index.html").write_text("page")
+    page, number = leaderboard(tmp_path)
+    text = page.read_text()
+    assert number == 2
+    assert '<a href="a/report/index.html">a</a>' in text
+    assert "b &amp; c" in text
+    assert len(text) < 200_000  # nothing is drawn, so plotly is not part of it
+
+
+def test_two_comparisons_of_one_name_are_named_by_their_folders(tmp_path: Path) -> None:
+    for name in ("a/x", "b/x"):
+        published(tmp_path / name, results())
+    page, _ = leaderboard(tmp_path, tmp_path / "out" / "page.html")
+    assert "a/x" in page.read_text()
+    assert "b/x" in page.read_text()
+
+
+def test_a_folder_without_comparisons_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no comparison, at any depth"):
+        leaderboard(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        leaderboard(tmp_path / "none")
