@@ -186,7 +186,7 @@ class AccuracyFigure {
     // Dense: a reference line over all densities.
     const xs = [1, ...this.task.targets];
     return { ...trace, x: xs, y: xs.map(() => value[0]), text: xs.map(() => trace.text[0]), mode: "lines+markers",
-      line: { ...trace.line, dash: "dot", width: 1.3 }, marker: { ...trace.marker, size: xs.map((_, at) => (at ? 0.1 : 8)) },
+      line: { ...trace.line, dash: "dot", width: 1.3 }, marker: { ...trace.marker, opacity: 1, line: { width: 0 }, size: xs.map((_, at) => (at ? 0.1 : 8)) },
       error_y: { ...trace.error_y, array: [trace.error_y.array[0]] } };
   }
 
