@@ -364,7 +364,7 @@ def used_as(use: str) -> list[str]:
         Names of the columns of :class:`Row` for which the attribute is true.
 
     >>> used_as("share")
-    ['density', 'test_accuracy', 'test_top5', 'val_accuracy']
+    ['density', 'density_prunable', 'density_network', 'test_accuracy', 'test_top5', 'val_accuracy']
     """
     return [name for name in columns() if getattr(uses(name), use)]
 

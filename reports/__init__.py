@@ -6,6 +6,26 @@ May import: nothing.
 """
 
 from switchbench.reports.cells import Report, build
-from switchbench.reports.files import show, text, write, write_leaderboard, write_search, write_table
+from switchbench.reports.files import (
+    Composed,
+    compose,
+    show,
+    text,
+    write,
+    write_leaderboard,
+    write_search,
+    write_table,
+)
 
-__all__ = ["Report", "build", "show", "text", "write", "write_leaderboard", "write_search", "write_table"]
+__all__ = [
+    "Composed",
+    "Report",
+    "build",
+    "compose",
+    "show",
+    "text",
+    "write",
+    "write_leaderboard",
+    "write_search",
+    "write_table",
+]

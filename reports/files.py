@@ -12,6 +12,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -39,36 +40,56 @@ from switchbench.reports.view import EVERYTHING, View
 from switchbench.row import columns
 
 
-def write(
+@dataclass(frozen=True)
+class Composed:
+    """A report before it is written: whatever can be wrong with its options has been found."""
+
+    results: pd.DataFrame
+    report: Report
+    sections: list[Section]
+    view: View
+
+
+def compose(
     results: pd.DataFrame,
-    folder: Path,
     title: str,
     pairs: Sequence[Pair] = (),
     margin: float = MARGIN,
     view: View = EVERYTHING,
-    sources: Sources | None = None,
-) -> Report:
-    """Write the report of a comparison.
+) -> Composed:
+    """Compute the statistics and tables of a report.
 
     Args:
         results: The ledger's table.
-        folder: Where the files are written; it is created.
         title: Heading of the report.
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
         margin: Differences of accuracy that are smaller, as shares, count as equal.
         view: What is shown, and how.
-        sources: What is shown beyond the ledger's table, such as curves.
 
     Returns:
-        The report, for other renderers.
+        The report, to be written and shown.
+
+    Raises:
+        InputError: The view names a column that no table has.
+    """
+    report = view.report(build(results, title, pairs, margin))
+    return Composed(results, report, view.sections(sections(report)), view)
+
+
+def write(composed: Composed, folder: Path, sources: Sources | None = None) -> None:
+    """Write the files of a report.
+
+    Args:
+        composed: The report.
+        folder: Where the files are written; it is created.
+        sources: What is shown beyond the ledger's table, such as curves.
 
     Raises:
         OSError: A file cannot be written.
     """
-    report = view.report(build(results, title, pairs, margin))
-    made = view.sections(sections(report))
+    report, made, view = composed.report, composed.sections, composed.view
     folder.mkdir(parents=True, exist_ok=True)
-    whole = markdown.document(title, made, report.problems, findings(report))
+    whole = markdown.document(report.title, made, report.problems, findings(report))
     (folder / "report.md").write_text(whole, encoding="utf-8")
     (folder / "report.tex").write_text(latex.document(made, report.problems, view.style), encoding="utf-8")
     for name in ("tables", "figures"):  # a table of an earlier report would be taken for one of this
@@ -81,8 +102,7 @@ def write(
         for table in section.tables:
             write_table(table, section.title, own, view.style)
     draw_all(report, folder / "figures", sources)
-    _write_page(folder, report, made, results, sources or Sources())
-    return report
+    _write_page(folder, report, made, composed.results, sources or Sources())
 
 
 def text(report: Report) -> str:
@@ -90,8 +110,9 @@ def text(report: Report) -> str:
     return markdown.document(report.title, sections(report), report.problems, findings(report))
 
 
-def show(report: Report, console: Console, view: View = EVERYTHING) -> None:
+def show(composed: Composed, console: Console) -> None:
     """Print the tables of accuracy and of differences, and the trials without a measurement."""
+    report, view = composed.report, composed.view
     for task in report.tasks:
         terminal.show(view.table(accuracy(task)), task.title, console)
         if task.contrasts:

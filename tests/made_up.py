@@ -1,11 +1,13 @@
 """Made-up tables of results for the tests of reports."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from switchbench import reports
 from switchbench.row import columns
 
 
@@ -63,3 +65,10 @@ def results(
                         | more
                     )
     return pd.DataFrame(made)
+
+
+def written(table: pd.DataFrame, folder: Path, title: str = "title", **options: Any) -> reports.Composed:
+    """Write the report of a table, with options of :func:`switchbench.reports.compose`."""
+    composed = reports.compose(table, title, **options)
+    reports.write(composed, folder)
+    return composed

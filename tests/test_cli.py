@@ -307,7 +307,7 @@ def test_all_methods_are_compared_with_a_baseline(switchbench: Any) -> None:
     shutil.copytree(PUBLISHED, "results", ignore=shutil.ignore_patterns("report"))
     outcome = switchbench("report", "results", "--baseline", "magnitude", "--margin", "0.5")
     assert outcome.code == 0
-    text = Path("results", "report", "table.md").read_text()
+    text = Path("results", "report", "report.md").read_text()
     for label in ("dense", "random", "l1", "switcher"):
         assert f"| {label} | magnitude |" in text
     assert "| magnitude | magnitude |" not in text

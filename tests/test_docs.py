@@ -46,7 +46,7 @@ def test_a_method_in_ten_lines(
     mine = results[results["label"] == "travelled"]
     assert mine["status"].tolist() == ["ok"] * 3
     assert mine["density"].tolist() == pytest.approx([0.1, 0.05, 0.02], abs=1e-4)
-    assert "| travelled |" in (tmp_path / "results" / "travelled" / "report" / "table.md").read_text()
+    assert "| travelled |" in (tmp_path / "results" / "travelled" / "report" / "report.md").read_text()
 
 
 def test_the_specs_are_valid(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from made_up import written
 from markdown_it import MarkdownIt
 from rich.console import Console
 
@@ -46,7 +47,7 @@ def results_of(label: str) -> pd.DataFrame:
 @pytest.mark.parametrize("label", LABELS)
 def test_a_label_is_text_in_a_report(tmp_path: Path, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("switchbench.reports.files.draw_all", lambda *_: None)
-    report = reports.write(results_of(label), tmp_path, label)
+    report = written(results_of(label), tmp_path, label).report
     html = html_of((tmp_path / "report.md").read_text())
     first = [unescaped(row) for row in re.findall(r"<tr>\s*<td[^>]*>(.*?)</td>", html)]
     assert first.count(label) >= 4  # each table of methods begins with it
@@ -115,7 +116,7 @@ def test_an_error_does_not_reach_the_terminal_with_escape_codes(tmp_path: Path) 
     report = reports.build(results, "title")
     output = io.StringIO()
     console = Console(file=output, width=200)
-    reports.show(report, console)
+    reports.show(reports.compose(results, "title"), console)
     assert output.getvalue().rstrip().endswith(": U+001B]0;titleU+0007 U+202Eb c")
     for text in (reports.text(report), latex.document([], report.problems)):
         assert "U+0007 U+202Eb c" in text

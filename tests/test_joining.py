@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from made_up import results
+from made_up import results, written
 from typer.testing import CliRunner
 
 from switchbench import reports
@@ -135,7 +135,7 @@ def test_methods_densities_columns_order_and_digits(tmp_path: Path) -> None:
         methods=["random,magnitude"], densities=["0.1,0.010"], sort="0.01", columns=["0.1", "0.01"], digits=1
     )
     view = view_of(chosen, table)
-    reports.write(table, tmp_path, "title", view=view)
+    written(table, tmp_path, "title", view=view)
     text = (tmp_path / "tables" / "net-0_data_fc" / "accuracy.md").read_text()
     lines = text.splitlines()
     assert lines[0] == "| method | 0.1 | 0.01 |"
@@ -164,7 +164,7 @@ def test_choices_that_name_nothing_are_refused(options: dict[str, Any], said: st
 
 def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--sort: unknown column 'acuracy'; did you mean 'accuracy'"):
-        reports.write(results(), tmp_path, "t", view=view_of(Options(sort="acuracy"), results()))
+        written(results(), tmp_path, "t", view=view_of(Options(sort="acuracy"), results()))
 
 
 def test_a_label_with_a_comma_is_one_label() -> None:

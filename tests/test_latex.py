@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up import results
+from made_up import results, written
 
-from switchbench import reports
 from switchbench.reports.formats.latex import PACKAGES, Style, floats
 from switchbench.reports.tables.table import Entry, Number, Table
 from switchbench.reports.view import View
@@ -40,13 +39,13 @@ def test_all_tables_of_a_report_compile(tmp_path: Path, options: str, style: Sty
     table = results(methods, densities, dataset=LONG)
     table.loc[5, ["status", "test_accuracy", "error"]] = ["failed", None, "Boom_ & % \\ {"]
     pairs = [(method, "magnitude") for method in methods[3:]]
-    reports.write(table, tmp_path, "title", pairs, view=View(style=style))
+    written(table, tmp_path, pairs=pairs, view=View(style=style))
     assert compiled(tmp_path, "\\input{report}", options) == ""
 
 
 @needs_latex
 def test_a_table_can_be_taken_by_its_name(tmp_path: Path) -> None:
-    reports.write(results(), tmp_path, "title")
+    written(results(), tmp_path, "title")
     assert (
         compiled(tmp_path, "\\input{tables/net-0_data_fc/accuracy}\\input{tables/all-tasks/leaderboard}")
         == ""
@@ -86,7 +85,7 @@ def test_a_unit_that_all_share_is_in_the_heading() -> None:
 
 def test_the_same_files_on_repetition(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        reports.write(results(), tmp_path / name, "title")
+        written(results(), tmp_path / name, "title")
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.tex"))
     assert len(files) > 8
     for file in files:

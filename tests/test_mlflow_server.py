@@ -111,7 +111,7 @@ def test_what_is_pulled_through_http_is_what_was_sent(tmp_path: Path) -> None:
         assert experiment
         runs = client.search_runs([experiment.experiment_id])
         (parent,) = [run for run in runs if run.data.tags[ID_TAG] == COMPARISON_ID]
-        assert "report/table.md" in [
+        assert "report/report.md" in [
             file.path for file in client.list_artifacts(parent.info.run_id, "report")
         ]
         trial = next(run for run in runs if run is not parent)
@@ -172,7 +172,7 @@ def test_an_outage_costs_no_result_and_doubles_none(tmp_path: Path, server: Serv
     for row in results.itertuples():
         assert runs[str(row.trial_id)].data.metrics["test_accuracy"] == row.test_accuracy
     report = {file.path for file in client.list_artifacts(runs[COMPARISON_ID].info.run_id, "report")}
-    assert report >= {"report/table.md", "report/accuracy.svg", "report/results.parquet"}
+    assert report >= {"report/report.md", "report/index.html", "report/results.parquet"}
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
     assert SECRET not in output + first.stdout + first.stderr

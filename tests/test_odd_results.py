@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import results
+from made_up import results, written
 
 from switchbench import reports
 from switchbench.errors import InputError
@@ -25,8 +25,8 @@ def numbers(table: pd.DataFrame) -> str:
 
 
 def test_no_results(tmp_path: Path) -> None:
-    report = reports.write(results().iloc[:0], tmp_path, "title")
-    assert report.tasks == []
+    composed = written(results().iloc[:0], tmp_path, "title")
+    assert composed.report.tasks == []
     assert (
         tmp_path / "report.md"
     ).read_text() == "# title\n\nNo trial is planned: there is nothing to report.\n"
@@ -35,7 +35,7 @@ def test_no_results(tmp_path: Path) -> None:
 
 def test_one_trial(tmp_path: Path) -> None:
     table = results(["magnitude"], [0.1], seeds=1)
-    reports.write(table, tmp_path, "title")
+    written(table, tmp_path, "title")
     text = numbers(table)
     accuracy = 100 * table["test_accuracy"].item()
     assert f"| magnitude | {accuracy:.2f} | 1 |" in text

@@ -90,7 +90,7 @@ def test_an_installed_method_is_run_and_reported(installed: Path, tmp_path: Path
     smallest = results[results["label"] == "smallest"]
     assert smallest["status"].tolist() == ["ok", "ok"]
     assert smallest["density"].tolist() == pytest.approx([0.2, 0.2], abs=1e-3)
-    assert "| smallest |" in (tmp_path / "results" / "others" / "report" / "table.md").read_text()
+    assert "| smallest |" in (tmp_path / "results" / "others" / "report" / "report.md").read_text()
 
 
 @pytest.mark.slow  # below, a method in a file is checked

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import written
 from rich.console import Console
 
 from switchbench import reports
@@ -47,13 +48,13 @@ def rows() -> pd.DataFrame:
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Path:
-    reports.write(rows(), tmp_path, "title")
+def drawn(tmp_path: Path) -> Path:
+    written(rows(), tmp_path, "title")
     return tmp_path
 
 
-def test_markdown(written: Path) -> None:
-    text = (written / "report.md").read_text()
+def test_markdown(drawn: Path) -> None:
+    text = (drawn / "report.md").read_text()
     lines = [line.replace(" ", "") for line in text.splitlines()]
     assert "|method|0.1|0.05|owndensity|n|" in lines
     assert "|dense|||92.00±4.97@100.00%|3|" in lines
@@ -75,8 +76,8 @@ def test_layers_without_a_connection_are_named() -> None:
     assert not [line for line in lines if "no connection is left" in line and "prune" not in line]
 
 
-def test_cost_table(written: Path) -> None:
-    text = (written / "report.md").read_text().replace(" ", "")
+def test_cost_table(drawn: Path) -> None:
+    text = (drawn / "report.md").read_text().replace(" ", "")
     assert "|prune|0.05|5.000%|5.000%|5.000%|100.00%|50|20.0×|500|10|0|1.50×|2×|" in text
 
 
@@ -88,21 +89,21 @@ def test_a_table_is_one_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         return Table("seeds", "How many seeds were planned.", ["method", "planned seeds"], rows)
 
     monkeypatch.setattr(catalogue, "TASK_TABLES", (*catalogue.TASK_TABLES, seeds))
-    reports.write(rows(), tmp_path, "title")
+    written(rows(), tmp_path, "title")
     text = (tmp_path / "report.md").read_text()
     assert "| method | planned seeds |" in text
     assert "| dense | 3 |" in text
     assert "How many seeds were planned." in text
 
 
-def test_layer_table(written: Path) -> None:
-    text = (written / "report.md").read_text()
+def test_layer_table(drawn: Path) -> None:
+    text = (drawn / "report.md").read_text()
     assert "| method | target | first | last |" in text
     assert "| prune | 0.05 | 2.500% | 10.000% |" in text
 
 
-def test_csv_has_every_number(written: Path) -> None:
-    table = pd.read_csv(written / "cells.csv").set_index(["label", "target_density"])
+def test_csv_has_every_number(drawn: Path) -> None:
+    table = pd.read_csv(drawn / "cells.csv").set_index(["label", "target_density"])
     prune, once = table.xs(("prune", 0.1)), table.xs(("once", 0.1))
     assert prune["test_accuracy_mean"] == pytest.approx(0.82)
     assert prune["test_accuracy_ci95"] == pytest.approx(4.302653 * 0.02 / 3**0.5)
@@ -113,8 +114,8 @@ def test_csv_has_every_number(written: Path) -> None:
     assert len(table) == 5
 
 
-def test_latex_is_escaped_and_balanced(written: Path) -> None:
-    text = (written / "report.tex").read_text()
+def test_latex_is_escaped_and_balanced(drawn: Path) -> None:
+    text = (drawn / "report.tex").read_text()
     assert "net\\_a on data" in text
     assert "prune & \\bfseries 82.00 & $\\pm$ 4.97 & 71.00 & $\\pm$ 12.71 (2 of 3) & " in text
     assert text.count("\\begin{") == text.count("\\end{") > 10
@@ -141,16 +142,16 @@ def test_a_dense_start_is_said_where_there_is_one() -> None:
     assert said in reports.text(reports.build(rows().assign(start="abc"), "title"))
 
 
-def test_the_same_results_draw_the_same_bytes(written: Path, tmp_path: Path) -> None:
-    reports.write(rows(), tmp_path / "again", "title")
+def test_the_same_results_draw_the_same_bytes(drawn: Path, tmp_path: Path) -> None:
+    written(rows(), tmp_path / "again", "title")
     for name in ("report.md", "cells.csv", "report.tex", "figures/captions.md"):
-        assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes()
+        assert (tmp_path / "again" / name).read_bytes() == (drawn / name).read_bytes()
 
 
 def test_numbers_are_never_cut_on_a_narrow_terminal() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=30)
-    reports.show(reports.build(rows(), "title"), console)
+    reports.show(reports.compose(rows(), "title"), console)
     assert "92.00 ± 4.97 @ 100.00%" in stream.getvalue()
     assert "…" not in stream.getvalue()
     assert "Boom: 100% & _more_" in stream.getvalue()
@@ -159,7 +160,7 @@ def test_numbers_are_never_cut_on_a_narrow_terminal() -> None:
 def test_brackets_are_text(tmp_path: Path) -> None:
     table = rows().replace({"label": {"prune": "prune [strong] x[/x]"}})
     stream = io.StringIO()
-    reports.show(reports.write(table, tmp_path, "title"), Console(file=stream, width=200))
+    reports.show(written(table, tmp_path, "title"), Console(file=stream, width=200))
     assert "prune [strong] x[/x]" in stream.getvalue()
 
 
@@ -172,13 +173,13 @@ def test_every_connection_off_is_an_infinite_compression() -> None:
 def test_a_missed_target_is_marked(tmp_path: Path) -> None:
     table = rows()
     table.loc[(table["label"] == "prune") & (table["target_density"] == 0.1), "density"] = 1.0
-    reports.write(table, tmp_path, "title")
+    written(table, tmp_path, "title")
     assert "| prune | **82.00 ± 4.97 @ 100.00%** | 71.00" in (tmp_path / "report.md").read_text()
 
 
 def test_reports_of_nothing_but_failures(tmp_path: Path) -> None:
     table = rows().assign(status="failed", error="no", test_accuracy=None)
-    reports.write(table, tmp_path, "title")
+    written(table, tmp_path, "title")
     assert "none measured" in (tmp_path / "report.md").read_text()
 
 

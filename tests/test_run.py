@@ -149,7 +149,7 @@ def test_failures_are_recorded_and_listed(case: Case) -> None:
     failed = Ledger(case.out).results().query("label == 'broken'")
     assert failed["status"].tolist() == ["failed", "failed"]
     assert set(failed["error"]) == {"RuntimeError: this method is broken (plugin.py:30)"}
-    table = (case.out / "report" / "table.md").read_text()
+    table = (case.out / "report" / "report.md").read_text()
     assert table.count("RuntimeError: this method is broken") == 2
     assert "| broken |" in table
 
@@ -179,7 +179,7 @@ def test_once_more_starts_no_ray_and_a_new_label_is_no_new_trial(case: Case, mon
     results = case.run(mlflow_uri="none")
     assert case.stamps() == before
     assert (results["label"] == "renamed").sum() == 4
-    assert "| renamed |" in (case.out / "report" / "table.md").read_text()
+    assert "| renamed |" in (case.out / "report" / "report.md").read_text()
 
 
 def test_mlflow_has_one_run_per_trial_and_sync_sends_no_more(case: Case) -> None:
@@ -208,7 +208,7 @@ def test_mlflow_has_one_run_per_trial_and_sync_sends_no_more(case: Case) -> None
     measured = results[results["status"] == "ok"]
     assert accuracy == dict(zip(measured["trial_id"], measured["test_accuracy"], strict=True))
     assert labels == dict(zip(results["trial_id"], results["label"], strict=True))
-    assert list((case.out / "mlflow").rglob("table.md"))
+    assert list((case.out / "mlflow").rglob("report.md"))
 
 
 def test_an_unreachable_mlflow_loses_nothing(case: Case, tmp_path: Path, capsys: Any) -> None:
@@ -235,5 +235,5 @@ def test_a_report_can_be_drawn_from_the_compact_table_alone(case: Case, tmp_path
     (tmp_path / "spec.yaml").write_bytes((case.out / "spec.yaml").read_bytes())
     switchbench.report(case.out)
     switchbench.report(tmp_path)
-    for name in ("table.md", "table.csv", "table.tex"):
+    for name in ("report.md", "cells.csv", "report.tex"):
         assert (tmp_path / "report" / name).read_text() == (case.out / "report" / name).read_text()

@@ -331,7 +331,7 @@ def test_what_is_pulled_is_what_was_sent(
     assert len(switchbench.plan(parse(spec), folder).todo) == 2
     for each in (ledger.folder, folder):
         switchbench.report(each)
-    table = "report/table.csv"
+    table = "report/cells.csv"
     assert (tmp_path / "here" / table).read_bytes() == (tmp_path / "there" / table).read_bytes()
 
 

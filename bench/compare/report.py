@@ -14,9 +14,7 @@ from switchbench.observe.terminal import plain_console
 from switchbench.reports.changes import changes
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
-from switchbench.reports.sources import Sources
 from switchbench.reports.statistics.paired import MARGIN
-from switchbench.reports.view import View
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 from switchbench.store.search import SearchLedger
@@ -49,14 +47,15 @@ def report(
     ledger = Ledger(folder)
     results = ledger.results()
     chosen = options or Options([*pairs], baseline, margin)
+    composed = _composed(results, ledger.name(), ledger.pairs(), chosen)
+    sources = sources_of([ledger], results, SearchLedger(ledger).points())
     try:
         with ledger.report_folder() as local:
-            sources = sources_of([ledger], results, SearchLedger(ledger).points())
-            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen, sources)
+            reports.write(composed, local, sources)
             ledger.write_compact(local, results)
     except OSError as error:
         raise ledger.unwritable(error) from error
-    _say(written, view, ledger.report, console)
+    _say(composed, ledger.report, console)
     return results
 
 
@@ -84,14 +83,14 @@ def report_joined(
     names = _distinct(ledgers)
     results, lines = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
     pairs = [pair for each in ledgers for pair in each.pairs()]
+    composed = _composed(results, " + ".join(names), pairs, options or Options())
     try:
-        sources = sources_of(ledgers, results)
-        written, view = _write(results, out, " + ".join(names), pairs, options or Options(), sources)
+        reports.write(composed, out, sources_of(ledgers, results))
         ledgers[0].write_compact(out, results)
     except OSError as error:
         raise _unwritable(out, error) from error
     console = console or plain_console(stderr=True)
-    _say(written, view, out, console)
+    _say(composed, out, console)
     for line in lines:
         console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
     return results
@@ -158,24 +157,18 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
     return True
 
 
-def _write(
-    results: pd.DataFrame,
-    out: Path,
-    title: str,
-    pairs: Sequence[tuple[str, str]],
-    options: Options,
-    sources: Sources,
-) -> tuple[reports.Report, View]:
-    """Check the options and write the report."""
+def _composed(
+    results: pd.DataFrame, title: str, pairs: Sequence[tuple[str, str]], options: Options
+) -> reports.Composed:
+    """Check the options and compose the report. Raises InputError."""
     check_margin(options.margin)
     every = [*pairs, *pairs_of(options.pairs, results), *with_baseline(options.baseline, results)]
-    view = view_of(options, results)
-    return reports.write(results, out, title, every, options.margin / 100, view, sources), view
+    return reports.compose(results, title, every, options.margin / 100, view_of(options, results))
 
 
-def _say(written: reports.Report, view: View, folder: object, console: Console | None) -> None:
+def _say(composed: reports.Composed, folder: object, console: Console | None) -> None:
     console = console or plain_console(stderr=True)
-    reports.show(written, console, view)
+    reports.show(composed, console)
     console.print(f"{folder}: index.html, report.md, report.tex, tables/, figures/", soft_wrap=True)
 
 
