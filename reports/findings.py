@@ -51,7 +51,7 @@ def _of_task(task: Task) -> Iterator[str]:
 def _best(task: Task, density: float, best: Ranked) -> str:
     accuracy = task.cells[best.label, density].accuracy
     mean = f"({100 * accuracy.mean:.2f} %)"
-    others = [label for label in task.labels if label in best.tied]
+    others = sorted(best.tied, key=lambda label: -task.cells[label, density].accuracy.mean)
     if accuracy.n < 2:
         return f"{best.label} has the highest accuracy {mean} of one seed, which decides nothing"
     if others:
@@ -75,7 +75,8 @@ def _contrast(contrast: Contrast) -> Iterator[str]:
     undecided = [d for d, each in contrast.differences.items() if each.verdict == Verdict.UNDECIDED]
     if undecided and len(undecided) == len(contrast.differences):
         seeds = [each.more_seeds for each in contrast.differences.values() if each.more_seeds]
-        more = f"; {min(seeds)} more seeds may decide one of them" if seeds else ""
+        fewest = min(seeds, default=0)
+        more = f"; {fewest} more {'seed' if fewest == 1 else 'seeds'} may decide one of them" if seeds else ""
         yield f"{contrast.label} and {contrast.against} are not told apart at any density{more}."
 
 
