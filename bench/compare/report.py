@@ -14,7 +14,6 @@ from switchbench.observe.terminal import plain_console
 from switchbench.reports.changes import changes
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
-from switchbench.reports.sources import Sources
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.view import View
 from switchbench.store.ledger import Ledger
@@ -51,8 +50,8 @@ def report(
     chosen = options or Options([*pairs], baseline, margin)
     try:
         with ledger.report_folder() as local:
-            sources = sources_of([ledger], results, SearchLedger(ledger).points())
-            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen, sources)
+            points = SearchLedger(ledger).points()
+            written, view = _write(results, local, ledger.name(), ledger.pairs(), chosen, [ledger], points)
             ledger.write_compact(local, results)
     except OSError as error:
         raise ledger.unwritable(error) from error
@@ -85,8 +84,7 @@ def report_joined(
     results, lines = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
     pairs = [pair for each in ledgers for pair in each.pairs()]
     try:
-        sources = sources_of(ledgers, results)
-        written, view = _write(results, out, " + ".join(names), pairs, options or Options(), sources)
+        written, view = _write(results, out, " + ".join(names), pairs, options or Options(), ledgers)
         ledgers[0].write_compact(out, results)
     except OSError as error:
         raise _unwritable(out, error) from error
@@ -164,12 +162,14 @@ def _write(
     title: str,
     pairs: Sequence[tuple[str, str]],
     options: Options,
-    sources: Sources,
+    ledgers: Sequence[Ledger],
+    points: pd.DataFrame | None = None,
 ) -> tuple[reports.Report, View]:
     """Check the options and write the report."""
     check_margin(options.margin)
     every = [*pairs, *pairs_of(options.pairs, results), *with_baseline(options.baseline, results)]
     view = view_of(options, results)
+    sources = sources_of(ledgers, results, points, view.densities)
     return reports.write(results, out, title, every, options.margin / 100, view, sources), view
 
 

@@ -92,7 +92,8 @@ def _points(task: Task, trials: pd.DataFrame, curves: pd.DataFrame, density: flo
         & (trials["status"] == Status.OK)
         & (target.isna() | (target == density))
     ]
-    points = curves.merge(chosen[["trial_id", "label", "seed"]], on="trial_id")
+    known = curves.reindex(columns=["trial_id", "step", *VALUES])  # those of older versions may lack one
+    points = known.merge(chosen[["trial_id", "label", "seed"]], on="trial_id")
     points = points.assign(
         val_accuracy=100 * points["val_accuracy"], density=points["density"].clip(lower=NONE_LEFT)
     )

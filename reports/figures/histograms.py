@@ -12,8 +12,8 @@ from switchbench.reports.figures.panels import Entry, grid, natural_width
 from switchbench.reports.figures.style import COLOURS, settings
 
 CAPTION = (
-    "Histograms of the values that are not zero, by layer, for {label}; above each, how many of all are not "
-    "zero. The outermost bins hold all values beyond them."
+    "Histograms of the values that are not zero, by layer, for {label}{where}; above each, how many of all "
+    "are not zero. The outermost bins hold all values beyond them."
 )
 BINS, HEIGHT = 41, 0.9
 MOST_LAYERS = 24
