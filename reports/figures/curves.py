@@ -79,7 +79,7 @@ def curves_figure(
             for label in group:
                 _seeds(panel, own[label], VALUES[i], styles[label])
                 highlight(panel, drawn[label][i], styles[label])
-    return made.figure
+    return made.finished()
 
 
 def _points(task: Task, trials: pd.DataFrame, curves: pd.DataFrame, density: float) -> pd.DataFrame:

@@ -49,7 +49,7 @@ def histograms_figure(values: Mapping[str, npt.ArrayLike], width: float | None =
         panel.set_xlim(edges[0], edges[-1])
         panel.xaxis.set_major_locator(MaxNLocator(3))
         linear_y(panel, (0, 1.08 * top))
-    return made.figure
+    return made.finished()
 
 
 def _shares(array: Numbers, edges: Numbers) -> Numbers:

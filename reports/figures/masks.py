@@ -50,7 +50,6 @@ def masks_figure(counts: Mapping[str, npt.ArrayLike], width: float | None = None
     bar = made.figure.add_axes((1 - (BAR - 0.08) / width, box.y0, 0.08 / width, box.height))
     made.figure.colorbar(drawn, cax=bar)
     bar.yaxis.set_major_locator(MaxNLocator(3))
-    bar.grid(False)
     return made.figure
 
 
@@ -71,8 +70,7 @@ def matrices_figure(matrices: Mapping[str, npt.ArrayLike], width: float = DOUBLE
 
 
 def _bare(panel: Axes) -> None:
-    """Remove ticks and grid, and draw a frame."""
+    """Remove ticks, and draw a frame."""
     panel.set_xticks([])
     panel.set_yticks([])
-    panel.grid(False)
     panel.spines[:].set_visible(True)

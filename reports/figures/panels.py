@@ -5,12 +5,14 @@ Sizes are computed from the widths of the texts. Matplotlib's layout engines dra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from switchbench.reports.figures.style import DOUBLE, MEDIUM, NO_LINE, SINGLE, SMALL, Style
+from switchbench.reports.figures.style import DOUBLE, LIGHT, MEDIUM, NO_LINE, SINGLE, SMALL, Style
 from switchbench.reports.figures.text import LINE, POINTS, shown, width, wrapped
 
 FEW = 12
@@ -43,6 +45,22 @@ class Grid:
     """The axes of each panel, from top to bottom."""
     size: tuple[float, float]
     """Width and height of the first axes of a panel, in inches."""
+
+    def finished(self) -> Figure:
+        """Return the figure with grid lines at its ticks. Call this once scales are set.
+
+        Grid lines of matplotlib, and ticks that have no labels, would take half of the time of drawing.
+        """
+        look: dict[str, Any] = {"colors": LIGHT, "linewidths": 0.5, "zorder": 0.5}
+        for panel in (part for stack in self.panels for part in stack):
+            panel.vlines(_shown_ticks(panel.xaxis), 0, 1, transform=panel.get_xaxis_transform(), **look)
+            panel.hlines(_shown_ticks(panel.yaxis), 0, 1, transform=panel.get_yaxis_transform(), **look)
+        return self.figure
+
+
+def _shown_ticks(axis: Axis) -> list[float]:
+    low, high = axis.get_view_interval()
+    return [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
 
 
 def groups(labels: Sequence[str], few: int = FEW) -> list[list[str]]:
@@ -129,8 +147,8 @@ def _stacked(
     for i, height in enumerate(heights):
         y -= height
         part = figure.add_axes((x / whole[0], y / whole[1], each / whole[0], height / whole[1]))
-        bottom = lowest and i == len(heights) - 1
-        part.tick_params(left=first, labelleft=first, bottom=bottom, labelbottom=bottom)
+        part.xaxis.set_visible(lowest and i == len(heights) - 1)
+        part.yaxis.set_visible(first)
         parts.append(part)
         y -= GAP / 2
     return parts

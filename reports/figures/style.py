@@ -23,8 +23,8 @@ NO_LINE: Dash = "none"
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
 NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
 """The formats, and what they leave out so that files can be compared."""
-GREY = "#bbbbbb"
-"""What a panel does not highlight."""
+GREY, LIGHT = "#bbbbbb", "#e4e4e4"
+"""What a panel does not highlight, and grid lines."""
 
 SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # matplotlib brings it, so figures are the same on all machines
@@ -34,12 +34,8 @@ SETTINGS: dict[Any, Any] = {
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "axes.unicode_minus": True,
     "axes.formatter.useoffset": False,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.5,
     "lines.linewidth": 1.1,
     "lines.markersize": 3.6,
     "xtick.labelsize": SMALL,
