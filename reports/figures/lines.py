@@ -89,7 +89,8 @@ def highlight(panel: Axes, each: Series, style: Style) -> None:
         if each.is_line:
             panel.fill_between(each.x, low, high, color=style.colour, alpha=0.13, linewidth=0)
         else:
-            panel.vlines(each.x, low, high, color=style.colour, linewidth=0.8)
+            bars = np.stack([np.column_stack([each.x, low]), np.column_stack([each.x, high])], axis=1)
+            panel.add_collection(LineCollection([*bars], colors=style.colour, linewidths=0.8), autolim=False)
     panel.plot(
         each.x,
         each.y,

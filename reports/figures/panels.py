@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -53,8 +54,10 @@ class Grid:
         """
         look: dict[str, Any] = {"colors": LIGHT, "linewidths": 0.5, "zorder": 0.5}
         for panel in (part for stack in self.panels for part in stack):
-            panel.vlines(_shown_ticks(panel.xaxis), 0, 1, transform=panel.get_xaxis_transform(), **look)
-            panel.hlines(_shown_ticks(panel.yaxis), 0, 1, transform=panel.get_yaxis_transform(), **look)
+            upright = [[(tick, 0), (tick, 1)] for tick in _shown_ticks(panel.xaxis)]
+            level = [[(0, tick), (1, tick)] for tick in _shown_ticks(panel.yaxis)]
+            for lines, scale in (upright, panel.get_xaxis_transform()), (level, panel.get_yaxis_transform()):
+                panel.add_collection(LineCollection(lines, transform=scale, **look), autolim=False)
         return self.figure
 
 

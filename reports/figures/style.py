@@ -21,8 +21,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 Dash = Literal["-", "--", ":", "-.", "none"] | tuple[float, tuple[float, ...]]
 NO_LINE: Dash = "none"
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
-NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
-"""The formats, and what they leave out so that files can be compared."""
+FORMATS: dict[str, dict[str, Any]] = {
+    ".svg": {"metadata": {"Date": None}},
+    ".pdf": {"metadata": {"CreationDate": None}},
+    ".png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}},
+}
+"""The formats with their options: no dates, so that files can be compared; fast compression."""
 GREY, LIGHT = "#bbbbbb", "#e4e4e4"
 """What a panel does not highlight, and grid lines."""
 
@@ -102,7 +106,7 @@ def save(figure: Figure, stem: Path) -> None:
     Raises:
         OSError: A file cannot be written.
     """
-    for ending in NO_DATE:
+    for ending in FORMATS:
         save_as(figure, Path(f"{stem}{ending}"))
 
 
@@ -114,4 +118,4 @@ def save_as(figure: Figure, path: Path) -> None:
         OSError: The file cannot be written.
         ValueError: matplotlib does not know the format.
     """
-    figure.savefig(path, metadata=NO_DATE.get(path.suffix), dpi=PNG_DPI)
+    figure.savefig(path, dpi=PNG_DPI, **FORMATS.get(path.suffix, {}))
