@@ -28,7 +28,7 @@ def limits(values: Sequence[float] | Numbers, room: float = 1) -> tuple[float, f
 
     Example:
         >>> [round(end) for end in limits([88, 89, 90, 91, 87, 88, 89, 10])]
-        [83, 93]
+        [81, 93]
     """
     if not len(values):
         return 0, 100

@@ -62,7 +62,8 @@ def matrices_figure(matrices: Mapping[str, npt.ArrayLike], width: float = DOUBLE
         width: Width in inches.
     """
     keys = [[Entry(title)] for title in matrices]
-    made = grid(keys, width, [MATRIX], "", [""], columns=1, left=EDGE, right=EDGE, bottom=EDGE)
+    height = MATRIX if len(keys) <= 10 else MATRIX / 3
+    made = grid(keys, width, [height], "", [""], columns=1, left=EDGE, right=EDGE, bottom=EDGE)
     for (panel,), matrix in zip(made.panels, matrices.values(), strict=True):
         panel.imshow(np.asarray(matrix), cmap="Greys", vmin=0, aspect="auto", interpolation="nearest")
         _bare(panel)

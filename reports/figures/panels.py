@@ -131,12 +131,11 @@ def grid(
             panels.append(_stacked(figure, (x, y, each), heights, lowest, column == 0))
         for part, ylabel in zip(panels[-len(row)], ylabels, strict=True):
             box = part.get_position()
-            middle = (box.y0 + box.y1) / 2 * height
-            place = {"rotation": "vertical", "ha": "left", "va": "center", "fontsize": MEDIUM}
-            figure.text(EDGE / figure_width, middle / height, ylabel, **place)  # type: ignore[arg-type]
+            at = EDGE / figure_width, (box.y0 + box.y1) / 2
+            figure.text(*at, ylabel, rotation="vertical", ha="left", va="center", fontsize=MEDIUM)
         y -= stack + gap
-    middle = (left + room / 2) / figure_width
-    figure.text(middle, EDGE / height, xlabel, ha="center", va="bottom", fontsize=MEDIUM)
+    at = (left + room / 2) / figure_width, EDGE / height
+    figure.text(*at, xlabel, ha="center", va="bottom", fontsize=MEDIUM)
     return Grid(figure, panels, (each, heights[0]))
 
 
