@@ -34,7 +34,7 @@ from switchbench.reports.figures.pareto import front_figure
 from switchbench.reports.figures.profiles import profile_figure
 from switchbench.reports.figures.ranks import ranks_figure
 from switchbench.reports.figures.relative import relative_figure
-from switchbench.reports.figures.style import DOUBLE, SINGLE, save, settings, styles
+from switchbench.reports.figures.style import DOUBLE, SINGLE, settings, styles
 from switchbench.reports.sources import Sources
 from switchbench.row import columns
 
@@ -347,7 +347,7 @@ def test_files_repeat_and_are_fit_for_print(tmp_path: Path, capfd: pytest.Captur
 def test_whatever_results_are_there_figures_are_drawn_or_left_out(
     change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(style, "NO_DATE", {".svg": {"Date": None}})  # the other formats take longer
+    monkeypatch.setattr(style, "FORMATS", {".svg": {}})  # the other formats take longer
     results = change(table())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -355,10 +355,14 @@ def test_whatever_results_are_there_figures_are_drawn_or_left_out(
     assert (tmp_path / "captions.md").exists()
 
 
-def test_drawing_is_fast_enough(tmp_path: Path) -> None:
-    task = task_of(table(30, (0.1, 0.05, 0.02, 0.01)))
-    figure = accuracy_figure(task, styles(task.labels))
-    assert figure
-    artists = len(figure.findobj())
-    assert artists < 2_500, artists  # time is proportional to these
-    save(figure, tmp_path / "accuracy")
+def test_many_seeds_and_epochs_draw_no_more_artists() -> None:
+    """Time is proportional to the number of artists."""
+    counts = []
+    for seeds in (6, 20):
+        results = table(30, (0.1, 0.05, 0.02, 0.01), seeds)
+        task = task_of(results)
+        looks = styles(task.labels)
+        figures = [accuracy_figure(task, looks), curves_figure(task, results, curves_of(results, 20), looks)]
+        counts.append([len(figure.findobj()) for figure in figures if figure])
+    assert counts[0] == counts[1]
+    assert max(counts[0]) < 1_500

@@ -48,7 +48,7 @@ def report(
     results = ledger.results()
     chosen = options or Options([*pairs], baseline, margin)
     composed = _composed(results, ledger.name(), ledger.pairs(), chosen)
-    sources = sources_of([ledger], results, SearchLedger(ledger).points())
+    sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
         with ledger.report_folder() as local:
             reports.write(composed, local, sources)
@@ -85,7 +85,7 @@ def report_joined(
     pairs = [pair for each in ledgers for pair in each.pairs()]
     composed = _composed(results, " + ".join(names), pairs, options or Options())
     try:
-        reports.write(composed, out, sources_of(ledgers, results))
+        reports.write(composed, out, sources_of(ledgers, results, densities=composed.view.densities))
         ledgers[0].write_compact(out, results)
     except OSError as error:
         raise _unwritable(out, error) from error

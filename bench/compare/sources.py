@@ -1,6 +1,6 @@
 """Read what a report shows beyond the table of results: curves, arrays of stored networks, a search."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -13,7 +13,10 @@ from switchbench.trained.arrays import stored_arrays
 
 
 def sources_of(
-    ledgers: Sequence[Ledger], results: pd.DataFrame, points: pd.DataFrame | None = None
+    ledgers: Sequence[Ledger],
+    results: pd.DataFrame,
+    points: pd.DataFrame | None = None,
+    densities: Collection[float] = (),
 ) -> Sources:
     """Read the curves of all trials, and the networks of the lowest target density of each task.
 
@@ -23,10 +26,13 @@ def sources_of(
         ledgers: Where they are stored.
         results: The table of all trials.
         points: The points of the search, if there was one.
+        densities: Target densities that the report shows; empty: all.
     """
+    free = results["target_density"].isna()
     target = results["target_density"]
-    lowest = results.groupby(TASK)["target_density"].transform("min")
-    drawn = results[(results["status"] == Status.OK) & (target.isna() | (target == lowest))]
+    target = target.where(target.isin(densities)) if densities else target
+    lowest = target.groupby([results[name] for name in TASK]).transform("min")
+    drawn = results[(results["status"] == Status.OK) & (free | (target == lowest))]
     read = results if len(results) <= TRIALS else drawn
     curves = pd.concat([ledger.curve_table(read["trial_id"]) for ledger in ledgers])
     arrays = stored_arrays(ledgers, drawn)

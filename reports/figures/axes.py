@@ -55,9 +55,12 @@ def log_limits(values: Sequence[float] | Numbers) -> tuple[float, float]:
 def log_ticks(low: float, high: float) -> list[float]:
     """Return round numbers between two: powers of ten, or 1, 2 and 5 times these if there are few.
 
-    >>> log_ticks(0.8, 30)
-    [1.0, 2.0, 5.0, 10.0, 20.0]
+    >>> log_ticks(0.8, 30), log_ticks(0.95, 1.3)
+    ([1.0, 2.0, 5.0, 10.0, 20.0], [1.0, 1.1, 1.2, 1.3])
     """
+    if high < 4 * low:
+        near = np.round(MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high), 12).tolist()
+        return [tick for tick in near if low <= tick <= high]
     steps = (1, 2, 5) if high < 200 * low else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**power for power in powers for step in steps]

@@ -90,15 +90,14 @@ def task_drawings(task: Task, looks: dict[str, Style], sources: Sources) -> Iter
         looks: Styles of the methods of the whole report.
         sources: What is shown beyond the task's cells.
     """
-    dense = density.control(task)
     lowest = f" at density {min(task.densities):g}" if task.densities else ""
-    names = ", ".join(f"{i} {name}" for i, name in enumerate(layers.layer_names(task), 1))
+    dense = density.control(task)
+    control = dense.label if dense else None
     yield from _drawn("accuracy", accuracy.CAPTION + OUTSIDE, accuracy.accuracy_figure(task, looks))
-    if dense:
-        caption = relative.CAPTION.format(dense=dense.label) + OUTSIDE
-        yield from _drawn("relative", caption, relative.relative_figure(task, looks))
-    where = lowest if layers.many(task) else ""
-    caption = layers.CAPTION.format(names=names, where=where)
+    caption = relative.CAPTION.format(dense=control) + OUTSIDE
+    yield from _drawn("relative", caption, relative.relative_figure(task, looks))
+    names = ", ".join(f"{i} {name}" for i, name in enumerate(layers.layer_names(task), 1))
+    caption = layers.CAPTION.format(names=names, where=lowest if layers.many(task) else "")
     yield from _drawn("layers", caption, layers.layers_figure(task, looks))
     caption = cost.CAPTION.format(where=lowest, unit="FLOPs") + OUTSIDE
     yield from _drawn("cost", caption, cost.cost_figure(task, looks))
@@ -108,13 +107,16 @@ def task_drawings(task: Task, looks: dict[str, Style], sources: Sources) -> Iter
     if sources.curves is not None and sources.trials is not None:
         figure = curves.curves_figure(task, sources.trials, sources.curves, looks)
         yield from _drawn("curves", curves.CAPTION.format(where=lowest), figure)
-    yield from _drawn("masks", masks.CAPTION, masks.masks_figure(sources.masks.get(_key(task), {})))
+    kept = sources.masks.get(_key(task), {})
+    # The dense control keeps everything, which would take most of the colours.
+    kept = {label: kept[label] for label in task.labels if label in kept and label != control}
+    yield from _drawn("masks", masks.CAPTION.format(where=lowest), masks.masks_figure(kept))
     weights = sources.weights.get(_key(task), {})
-    for label, values in [*weights.items()][:MOST_HISTOGRAMS]:
-        caption = histograms.CAPTION.format(label=label)
-        yield from _drawn(
-            f"weights-{folder_names([(label,)])[0]}", caption, histograms.histograms_figure(values)
-        )
+    for label in [label for label in task.labels if label in weights][:MOST_HISTOGRAMS]:
+        where = lowest if task.paired.takes_target(label) else ""
+        caption = histograms.CAPTION.format(label=label, where=where)
+        name = f"weights-{folder_names([(label,)])[0]}"
+        yield from _drawn(name, caption, histograms.histograms_figure(weights[label]))
 
 
 def overall_drawings(found: Across, looks: dict[str, Style]) -> Iterator[Drawing]:

@@ -58,9 +58,7 @@ def cost_figure(
         log_x(panel, across, inches)
         linear_y(panel, ends)
 
-    return lines_figure(
-        drawn, styles, scales, (f"training {unit} / plain", "test accuracy (%)"), width
-    ).figure
+    return lines_figure(drawn, styles, scales, (f"training {unit} / plain", "test accuracy (%)"), width)
 
 
 def _cost(cell: Cell, unit: Unit) -> float:

@@ -79,7 +79,7 @@ def curves_figure(
             for label in group:
                 _seeds(panel, own[label], VALUES[i], styles[label])
                 highlight(panel, drawn[label][i], styles[label])
-    return made.figure
+    return made.finished()
 
 
 def _points(task: Task, trials: pd.DataFrame, curves: pd.DataFrame, density: float) -> pd.DataFrame:
@@ -92,7 +92,8 @@ def _points(task: Task, trials: pd.DataFrame, curves: pd.DataFrame, density: flo
         & (trials["status"] == Status.OK)
         & (target.isna() | (target == density))
     ]
-    points = curves.merge(chosen[["trial_id", "label", "seed"]], on="trial_id")
+    known = curves.reindex(columns=["trial_id", "step", *VALUES])  # those of older versions may lack one
+    points = known.merge(chosen[["trial_id", "label", "seed"]], on="trial_id")
     points = points.assign(
         val_accuracy=100 * points["val_accuracy"], density=points["density"].clip(lower=NONE_LEFT)
     )

@@ -80,4 +80,4 @@ def density_figure(
                 panel.axhspan(mean - half, mean + half, color=look.colour, alpha=0.1, linewidth=0)
 
     top = [Entry(dense.label, look)] if dense and level and look else []
-    return lines_figure(drawn, styles, scales, ("density", title), width, top).figure
+    return lines_figure(drawn, styles, scales, ("density", title), width, top)

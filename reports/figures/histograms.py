@@ -12,8 +12,8 @@ from switchbench.reports.figures.panels import Entry, grid, natural_width
 from switchbench.reports.figures.style import COLOURS, settings
 
 CAPTION = (
-    "Histograms of the values that are not zero, by layer, for {label}; above each, how many of all are not "
-    "zero. The outermost bins hold all values beyond them."
+    "Histograms of the values that are not zero, by layer, for {label}{where}; above each, how many of all "
+    "are not zero. The outermost bins hold all values beyond them."
 )
 BINS, HEIGHT = 41, 0.9
 MOST_LAYERS = 24
@@ -49,7 +49,7 @@ def histograms_figure(values: Mapping[str, npt.ArrayLike], width: float | None =
         panel.set_xlim(edges[0], edges[-1])
         panel.xaxis.set_major_locator(MaxNLocator(3))
         linear_y(panel, (0, 1.08 * top))
-    return made.figure
+    return made.finished()
 
 
 def _shares(array: Numbers, edges: Numbers) -> Numbers:

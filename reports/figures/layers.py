@@ -64,7 +64,7 @@ def layers_figure(task: Task, styles: dict[str, Style], width: float | None = No
         log_y(panel, ends)
 
     if many(task):
-        return lines_figure(by_target[targets[-1]], styles, scales, TITLES, width).figure
+        return lines_figure(by_target[targets[-1]], styles, scales, TITLES, width)
     drawn = {each.label: each for series in by_target.values() for each in series}
     top = [Entry(label, styles[label], each.is_line) for label, each in drawn.items()]
     keys = [[Entry(f"density {target:g}")] if target == target else [] for target in targets]
@@ -73,7 +73,7 @@ def layers_figure(task: Task, styles: dict[str, Style], width: float | None = No
         scales(panel, made.size[0])
         for each in series:
             highlight(panel, each, styles[each.label])
-    return made.figure
+    return made.finished()
 
 
 def _series(task: Task, names: Sequence[str], target: float) -> list[Series]:

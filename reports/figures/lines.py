@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.markers import CARETDOWNBASE, CARETLEFTBASE, CARETRIGHTBASE, CARETUPBASE
 
 from switchbench.reports.figures.axes import Numbers
-from switchbench.reports.figures.panels import Entry, Grid, grid, groups, natural_width
+from switchbench.reports.figures.panels import Entry, grid, groups, natural_width
 from switchbench.reports.figures.style import GREY, NO_LINE, Style
 
 HEIGHT, LOW_HEIGHT = 2.1, 1.15
@@ -52,7 +53,7 @@ def lines_figure(
     titles: tuple[str, str],
     width: float | None = None,
     top: Sequence[Entry] = (),
-) -> Grid:
+) -> Figure:
     """Draw series in one panel, or in several that each highlight a few.
 
     Args:
@@ -62,6 +63,9 @@ def lines_figure(
         titles: Titles of the x and the y axis.
         width: Width of the figure in inches; default: its natural width.
         top: Entries of the key above all panels.
+
+    Returns:
+        The figure.
     """
     by_label = {each.label: each for each in drawn}
     shown = groups([*by_label])
@@ -75,7 +79,7 @@ def lines_figure(
         in_grey(panel, [each for each in drawn if each.label not in group])
         for label in group:
             highlight(panel, by_label[label], styles[label])
-    return made
+    return made.finished()
 
 
 def highlight(panel: Axes, each: Series, style: Style) -> None:
@@ -85,7 +89,8 @@ def highlight(panel: Axes, each: Series, style: Style) -> None:
         if each.is_line:
             panel.fill_between(each.x, low, high, color=style.colour, alpha=0.13, linewidth=0)
         else:
-            panel.vlines(each.x, low, high, color=style.colour, linewidth=0.8)
+            bars = np.stack([np.column_stack([each.x, low]), np.column_stack([each.x, high])], axis=1)
+            panel.add_collection(LineCollection([*bars], colors=style.colour, linewidths=0.8), autolim=False)
     panel.plot(
         each.x,
         each.y,

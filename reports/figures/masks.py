@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -12,8 +13,8 @@ from switchbench.reports.figures.panels import EDGE, Entry, grid
 from switchbench.reports.figures.style import DOUBLE, SINGLE, settings
 
 CAPTION = (
-    "Connections of the first layer that are kept, by pixel of the image: mean over seeds. All pictures "
-    "share one scale."
+    "Connections of the first layer that are kept{where}, by pixel of the image: mean over seeds. All "
+    "pictures share one scale, which is that of square roots, so that sparse pictures can be read."
 )
 BAR, MATRIX = 0.62, 1.7
 """Inches: room for the colour bar, height of a matrix."""
@@ -41,14 +42,14 @@ def masks_figure(counts: Mapping[str, npt.ArrayLike], width: float | None = None
     keys = [[Entry(label)] for label in images]
     made = grid(keys, width, [height], "", [""], columns=columns, left=EDGE, right=BAR, bottom=EDGE)
     most = max(max(float(np.nanmax(image)) for image in images.values() if np.isfinite(image).any()), 1e-9)
+    scale = PowerNorm(0.5, 0, most)
     for (panel,), image in zip(made.panels, images.values(), strict=True):
-        drawn = panel.imshow(image, cmap="viridis", vmin=0, vmax=most, interpolation="nearest")
+        drawn = panel.imshow(image, cmap="viridis", norm=scale, interpolation="nearest")
         _bare(panel)
     box = made.panels[0][0].get_position()
     bar = made.figure.add_axes((1 - (BAR - 0.08) / width, box.y0, 0.08 / width, box.height))
     made.figure.colorbar(drawn, cax=bar)
     bar.yaxis.set_major_locator(MaxNLocator(3))
-    bar.grid(False)
     return made.figure
 
 
@@ -61,7 +62,8 @@ def matrices_figure(matrices: Mapping[str, npt.ArrayLike], width: float = DOUBLE
         width: Width in inches.
     """
     keys = [[Entry(title)] for title in matrices]
-    made = grid(keys, width, [MATRIX], "", [""], columns=1, left=EDGE, right=EDGE, bottom=EDGE)
+    height = MATRIX if len(keys) <= 10 else MATRIX / 3
+    made = grid(keys, width, [height], "", [""], columns=1, left=EDGE, right=EDGE, bottom=EDGE)
     for (panel,), matrix in zip(made.panels, matrices.values(), strict=True):
         panel.imshow(np.asarray(matrix), cmap="Greys", vmin=0, aspect="auto", interpolation="nearest")
         _bare(panel)
@@ -69,8 +71,7 @@ def matrices_figure(matrices: Mapping[str, npt.ArrayLike], width: float = DOUBLE
 
 
 def _bare(panel: Axes) -> None:
-    """Remove ticks and grid, and draw a frame."""
+    """Remove ticks, and draw a frame."""
     panel.set_xticks([])
     panel.set_yticks([])
-    panel.grid(False)
     panel.spines[:].set_visible(True)

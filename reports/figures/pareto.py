@@ -62,7 +62,7 @@ def front_figure(front: Front, styles: dict[str, Style], width: float = SINGLE) 
         order = 2 if label in chosen else 1
         panel.plot(x, y, color=style.colour, marker=style.marker, linestyle="none", label=label, zorder=order)
         mark_outside(panel, x, y, style.colour)
-    return made.figure
+    return made.finished()
 
 
 def _often(front: Front, labels: Sequence[str]) -> list[str]:

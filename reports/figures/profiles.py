@@ -51,4 +51,4 @@ def profile_figure(
         panel.xaxis.set_major_locator(MaxNLocator(max(2, round(inches / 0.6))))
         linear_y(panel, (-0.03, 1.03))
 
-    return lines_figure(drawn, styles, scales, (xlabel, "share of runs"), width).figure
+    return lines_figure(drawn, styles, scales, (xlabel, "share of runs"), width)

@@ -39,7 +39,7 @@ def relative_figure(task: Task, styles: dict[str, Style], width: float | None = 
         return None
     ends = limits([0, *(mean for each in drawn for mean in each.y)], room=0.3)
     ends = min(ends[0], -0.3), max(ends[1], 0.3)
-    return density_figure(task, drawn, styles, ends, f"accuracy − {dense.label} (points)", width, (0, 0))
+    return density_figure(task, drawn, styles, ends, "difference (points)", width, (0, 0))
 
 
 def _point(task: Task, cell: Cell, dense: str) -> tuple[float, float, float] | None:

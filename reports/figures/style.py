@@ -21,10 +21,14 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 Dash = Literal["-", "--", ":", "-.", "none"] | tuple[float, tuple[float, ...]]
 NO_LINE: Dash = "none"
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
-NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
-"""The formats, and what they leave out so that files can be compared."""
-GREY = "#bbbbbb"
-"""What a panel does not highlight."""
+FORMATS: dict[str, dict[str, Any]] = {
+    ".svg": {"metadata": {"Date": None}},
+    ".pdf": {"metadata": {"CreationDate": None}},
+    ".png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}},
+}
+"""The formats with their options: no dates, so that files can be compared; fast compression."""
+GREY, LIGHT = "#bbbbbb", "#e4e4e4"
+"""What a panel does not highlight, and grid lines."""
 
 SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # matplotlib brings it, so figures are the same on all machines
@@ -34,12 +38,8 @@ SETTINGS: dict[Any, Any] = {
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "axes.unicode_minus": True,
     "axes.formatter.useoffset": False,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.5,
     "lines.linewidth": 1.1,
     "lines.markersize": 3.6,
     "xtick.labelsize": SMALL,
@@ -106,7 +106,7 @@ def save(figure: Figure, stem: Path) -> None:
     Raises:
         OSError: A file cannot be written.
     """
-    for ending in NO_DATE:
+    for ending in FORMATS:
         save_as(figure, Path(f"{stem}{ending}"))
 
 
@@ -118,4 +118,4 @@ def save_as(figure: Figure, path: Path) -> None:
         OSError: The file cannot be written.
         ValueError: matplotlib does not know the format.
     """
-    figure.savefig(path, metadata=NO_DATE.get(path.suffix), dpi=PNG_DPI)
+    figure.savefig(path, dpi=PNG_DPI, **FORMATS.get(path.suffix, {}))
