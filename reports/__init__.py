@@ -15,6 +15,7 @@ from switchbench.reports.files import (
     write_leaderboard,
     write_search,
     write_table,
+    write_tables,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "write_leaderboard",
     "write_search",
     "write_table",
+    "write_tables",
 ]

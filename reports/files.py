@@ -87,13 +87,27 @@ def write(composed: Composed, folder: Path, sources: Sources | None = None) -> N
     Raises:
         OSError: A file cannot be written.
     """
+    report = composed.report
+    write_tables(composed, folder)
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+    draw_all(report, folder / "figures", sources)
+    _write_page(folder, report, composed.sections, composed.results, sources or Sources())
+
+
+def write_tables(composed: Composed, folder: Path) -> None:
+    """Write the files of a report without figures and page. Raises OSError.
+
+    Args:
+        composed: The report.
+        folder: Where the files are written; it is created. Tables of an earlier report are removed: they
+            would be taken for some of this.
+    """
     report, made, view = composed.report, composed.sections, composed.view
     folder.mkdir(parents=True, exist_ok=True)
     whole = markdown.document(report.title, made, report.problems, findings(report))
     (folder / "report.md").write_text(whole, encoding="utf-8")
     (folder / "report.tex").write_text(latex.document(made, report.problems, view.style), encoding="utf-8")
-    for name in ("tables", "figures"):  # a table of an earlier report would be taken for one of this
-        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.rmtree(folder / "tables", ignore_errors=True)
     every = flat.cells(report)
     every.to_csv(folder / "cells.csv", index=False)
     every.to_parquet(folder / "cells.parquet", index=False)
@@ -101,8 +115,6 @@ def write(composed: Composed, folder: Path, sources: Sources | None = None) -> N
         own = folder / "tables" / section.folder
         for table in section.tables:
             write_table(table, section.title, own, view.style)
-    draw_all(report, folder / "figures", sources)
-    _write_page(folder, report, made, composed.results, sources or Sources())
 
 
 def text(report: Report) -> str:
