@@ -58,10 +58,12 @@ def table(
     methods: int = 2, densities: tuple[float, ...] = (0.1, 0.05), seeds: int = 3, **more: Any
 ) -> pd.DataFrame:
     """A dense control, methods with targets, and one that finds its density: density 0.03."""
-    rows = [trial("dense", seed, NAN, 0.90 + 0.01 * seed, **more) for seed in range(seeds)]
-    rows += [trial("free", seed, NAN, 0.85 + 0.02 * seed, density=0.03, **more) for seed in range(seeds)]
+    rows = [trial("dense", seed, NAN, 0.90 + 0.01 * (seed % 3), **more) for seed in range(seeds)]
+    rows += [
+        trial("free", seed, NAN, 0.85 + 0.02 * (seed % 3), density=0.03, **more) for seed in range(seeds)
+    ]
     for i, density, seed in itertools.product(range(methods), densities, range(seeds)):
-        accuracy = 0.8 - 0.01 * i + 0.02 * seed + 0.05 * math.log10(density)
+        accuracy = 0.8 - 0.01 * i + 0.02 * (seed % 3) + 0.05 * math.log10(density)
         rows.append(trial(f"{ODD}{i}".ljust(40, "x") if i else "prune", seed, density, accuracy, **more))
     return pd.DataFrame(rows)
 
@@ -76,7 +78,7 @@ def task_of(results: pd.DataFrame) -> Task:
 
 def curves_of(results: pd.DataFrame, epochs: int = 5) -> pd.DataFrame:
     points = [
-        {"trial_id": row["trial_id"], "step": 10 * epoch, "val_accuracy": 0.1 * epoch + 0.01 * row["seed"],
+        {"trial_id": row["trial_id"], "step": 10 * epoch, "val_accuracy": min(0.1 * epoch, 0.9) + 0.01 * (row["seed"] % 3),
          "density": 1 - (1 - row["density"]) * epoch / epochs}
         for row in results.to_dict("records") for epoch in range(1, epochs + 1)
     ]  # fmt: skip
@@ -358,11 +360,11 @@ def test_whatever_results_are_there_figures_are_drawn_or_left_out(
 def test_many_seeds_and_epochs_draw_no_more_artists() -> None:
     """Time is proportional to the number of artists."""
     counts = []
-    for seeds in (6, 20):
+    for seeds in (6, 21):
         results = table(30, (0.1, 0.05, 0.02, 0.01), seeds)
         task = task_of(results)
         looks = styles(task.labels)
         figures = [accuracy_figure(task, looks), curves_figure(task, results, curves_of(results, 20), looks)]
         counts.append([len(figure.findobj()) for figure in figures if figure])
     assert counts[0] == counts[1]
-    assert max(counts[0]) < 1_500
+    assert max(counts[0]) < 2_000
