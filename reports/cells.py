@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from switchbench.reports.controls import DENSE
 from switchbench.reports.statistics.contrasts import Contrast, Pair, Paired, contrasts
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.statistics.summary import Summary, summarise
@@ -21,6 +22,8 @@ TASK = ["network", "dataset", "scope"]
 PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "error"]
 """Columns that the line about an unmeasured trial shows."""
 ACCURACY = "test_accuracy"
+MISSED = 0.01
+"""Relative distance from the target density above which the target counts as missed."""
 
 Numbers = npt.NDArray[Any]
 
@@ -53,6 +56,16 @@ class Cell:
     def takes_target(self) -> bool:
         """Whether the method was given a target density."""
         return not math.isnan(self.target)
+
+    @property
+    def missed(self) -> bool:
+        """Whether the density that was reached is not the target."""
+        return self.takes_target and abs(self.means["density"] / self.target - 1) > MISSED
+
+    @property
+    def denser(self) -> bool:
+        """Whether the method ended denser than its target: then it is not compared at that target."""
+        return self.missed and self.means["density"] > self.target
 
     @property
     def accuracies(self) -> Numbers:
@@ -91,8 +104,22 @@ class Task:
     """Differences smaller than this, as shares, count as equal."""
     started: bool
     """Whether methods started from a trained dense network."""
+    unfiltered: "Task | None" = None
+    """The task with all its methods and densities, if this one shows some of them."""
     memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Results of analyses."""
+
+    @property
+    def whole(self) -> "Task":
+        """The task with all its methods and densities: what is shown does not change what is found."""
+        return self.unfiltered or self
+
+    @property
+    def control(self) -> Cell | None:
+        """The measurements of the dense control, shown or not; None if there are none."""
+        label = self.whole.label_of(DENSE)
+        cell = self.whole.cells.get((label, None)) if label else None
+        return cell if cell and cell.accuracy.n else None
 
     @property
     def title(self) -> str:
@@ -106,27 +133,40 @@ class Task:
 
     def label_of(self, method: str) -> str | None:
         """Return the first label of a method; None if it is not shown."""
-        return next((label for label in self.labels if self.paired.methods[label] == method), None)
+        return next(iter(self.labels_of(method)), None)
+
+    def labels_of(self, method: str) -> list[str]:
+        """Return the labels of a method that are shown: its entries may differ in options."""
+        return [label for label in self.labels if self.paired.methods[label] == method]
 
     def only(self, labels: Collection[str], densities: Collection[float]) -> "Task":
         """Return the task with some of its methods and densities; empty: all.
 
-        Tests of differences stay corrected for all differences of the task, whichever are shown.
+        Tests stay corrected for all differences of the task, whichever are shown.
         """
-        kept = [label for label in self.labels if not labels or label in labels]
         at = [density for density in self.densities if not densities or density in densities]
-        shown = {(label, density) for label in kept for density in (None, *at)}
+        cells = {
+            (label, density): cell
+            for (label, density), cell in self.cells.items()
+            if (not labels or label in labels) and (density is None or density in at)
+        }
+        kept = [label for label in self.labels if any((label, density) in cells for density in (None, *at))]
         return replace(
             self,
             labels=kept,
             densities=at,
-            cells={key: cell for key, cell in self.cells.items() if key in shown},
+            cells=cells,
+            unfiltered=self.whole,
             contrasts=[
                 contrast.only(at)
                 for contrast in self.contrasts
                 if {contrast.label, contrast.against} <= {*kept}
             ],
         )
+
+    def cell(self, label: str, density: float) -> Cell | None:
+        """Return a method's measurements at a target density, or its only ones if it takes no target."""
+        return self.cells.get((label, density)) or self.cells.get((label, None))
 
     def differences(self, label: str, against: str, density: float) -> Numbers:
         """Return a method's accuracies minus another's at a density, for the seeds that both have.
@@ -153,18 +193,27 @@ class Report:
     tasks: list[Task]
     problems: list[str]
     """One line for each planned trial without a measurement."""
+    unfiltered: "Report | None" = None
+    """The report with all methods and densities, if this one shows some of them."""
     memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Results of analyses."""
 
     @property
+    def whole(self) -> "Report":
+        """The report with all methods and densities: what is shown does not change what is found."""
+        return self.unfiltered or self
+
+    @property
     def methods(self) -> list[str]:
         """Labels of all methods, also of those that are not shown: a method's style depends on its place."""
-        return list(dict.fromkeys(label for task in self.tasks for label in task.paired.methods))
+        return list(dict.fromkeys(label for task in self.whole.tasks for label in task.labels))
 
     def only(self, labels: Collection[str] = (), densities: Collection[float] = ()) -> "Report":
         """Return the report with some of its methods and densities; empty: all."""
+        if not labels and not densities:
+            return self
         tasks = [task.only(labels, densities) for task in self.tasks]
-        return replace(self, tasks=[task for task in tasks if task.labels])
+        return replace(self, tasks=[task for task in tasks if task.labels], unfiltered=self.whole)
 
 
 def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin: float = MARGIN) -> Report:
@@ -277,7 +326,7 @@ def _by_layer(stored: Iterable[Any]) -> dict[str, Numbers]:
     densities: dict[str, list[float]] = {}
     for text in stored:
         for name, density in json.loads(text).items() if isinstance(text, str) else ():
-            if isinstance(density, int | float):
+            if isinstance(density, int | float) and not isinstance(density, bool):
                 densities.setdefault(name, []).append(density)
     return {name: np.array(values, dtype=float) for name, values in densities.items()}
 

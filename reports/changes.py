@@ -1,13 +1,16 @@
 """What changed between two sets of results: which cells moved beyond noise."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from switchbench.reports.cells import Cell, Report, build
-from switchbench.reports.statistics.paired import MARGIN, Difference, family
+from switchbench.reports.cells import Cell, Numbers, Report, build
+from switchbench.reports.statistics.contrasts import common
+from switchbench.reports.statistics.paired import ALPHA, MARGIN, Difference, family
+from switchbench.reports.statistics.summary import summarise
 from switchbench.reports.tables.accuracy import target
 from switchbench.reports.tables.differences import p_value, verdict
 from switchbench.reports.tables.table import Entry, Number, Table
@@ -51,28 +54,30 @@ def changes(
         trials are identical, and which cells only one holds.
     """
     one, other = (_cells(build(results, "")) for results in (before, after))
-    common = [key for key in one if key in other and one[key].accuracy.n and other[key].accuracy.n]
-    pairs = [(one[key], other[key]) for key in common]
+    shared = [key for key in one if key in other and one[key].accuracy.n and other[key].accuracy.n]
+    pairs = [(one[key], other[key]) for key in shared]
     tests = family([_differences(*pair) for pair in pairs], margin)
-    moved = [Moved(key[0], *pair, test) for key, pair, test in zip(common, pairs, tests, strict=True)]
+    moved = [Moved(key[0], *pair, test) for key, pair, test in zip(shared, pairs, tests, strict=True)]
     moved.sort(key=lambda each: np.nan_to_num(each.difference.p_corrected, nan=2.0))
     rows: list[list[Entry]] = [_row(each) for each in moved if not each.identical]
     caption = CAPTION.format(before=names[0], after=names[1], margin=100 * margin)
     header = ["task", "method", "target", *names, "difference", "p Holm", "n", "verdict"]
-    beyond = sum(each.difference.p_corrected <= 0.05 for each in moved)
+    beyond = sum(each.difference.p_corrected <= ALPHA for each in moved)
     same = len({*before["trial_id"]} & {*after["trial_id"]})
     notes = [
         f"{beyond} of {len(moved)} cells moved beyond noise; {len(moved) - len(rows)} are identical and left "
         f"out; {same} trials are in both"
     ]
     for name, mine, others in ((names[0], one, other), (names[1], other, one)):
-        only = Counter((key[1], key[0]) for key in mine if key not in others)
-        named = [f"{label} on {task} ({cells} cells)" for (label, task), cells in only.items()]
-        notes += [f"only in {name}: {', '.join(named)}"] if only else []
+        only = [key for key in mine if key not in others]
+        lost = [key for key in mine if key in others and mine[key].accuracy.n and not others[key].accuracy.n]
+        notes += [f"only in {name}: {_counted(only)}"] if only else []
+        notes += [f"measured only in {name}: {_counted(lost)}"] if lost else []
     return Table("changes", caption, header, rows, notes, keys=3)
 
 
 Key = tuple[str, str, float | None]
+"""Task, label, target density."""
 
 
 def _cells(report: Report) -> dict[Key, Cell]:
@@ -83,21 +88,30 @@ def _cells(report: Report) -> dict[Key, Cell]:
     }
 
 
-def _differences(before: Cell, after: Cell) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    _, one, other = np.intersect1d(before.seeds, after.seeds, return_indices=True)
-    found: np.ndarray[tuple[int], np.dtype[np.float64]] = after.accuracies[other] - before.accuracies[one]
+def _differences(before: Cell, after: Cell) -> Numbers:
+    one, other = common(before.seeds, after.seeds)
+    found: Numbers = after.accuracies[other] - before.accuracies[one]
     return found
+
+
+def _counted(keys: Sequence[Key]) -> str:
+    counts = Counter((label, task) for task, label, _ in keys)
+    return ", ".join(
+        f"{label} on {task} ({cells} {'cell' if cells == 1 else 'cells'})"
+        for (label, task), cells in counts.items()
+    )
 
 
 def _row(moved: Moved) -> list[Entry]:
     summary = moved.difference.summary
-    common = np.intersect1d(moved.before.seeds, moved.after.seeds)
-    means = [cell.accuracies[np.isin(cell.seeds, common)].mean() for cell in (moved.before, moved.after)]
+    shared = common(moved.before.seeds, moved.after.seeds)
+    pairs = zip((moved.before, moved.after), shared, strict=True)
+    means = [summarise(cell.accuracies[places]).mean for cell, places in pairs]
     return [
         moved.task,
         moved.before.label,
         target(moved.before),
-        *(Number(100 * float(mean)) for mean in means),
+        *(Number(100 * mean) for mean in means),
         Number(100 * summary.mean, 100 * summary.interval, signed=True) if summary.n else "no seed in common",
         p_value(moved.difference.p_corrected),
         Number(summary.n, digits=0),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from switchbench.reports.analyses.across import across
-from switchbench.reports.analyses.best import Ranked, best_by_density
+from switchbench.reports.analyses.best import Best, best_by_density
 from switchbench.reports.analyses.curves import LOST, crossings
 from switchbench.reports.cells import Report, Task
 from switchbench.reports.statistics.contrasts import Contrast
@@ -34,50 +34,71 @@ def findings(report: Report) -> list[str]:
 def _of_task(task: Task) -> Iterator[str]:
     for density in task.densities:
         if best := best_by_density(task, density):
-            yield f"At {100 * density:g} % density, {_best(task, density, best)}."
+            yield f"At {100 * density:g} % density, {_best(task.whole, density, best)}."
     for contrast in task.contrasts:
-        yield from _contrast(contrast)
-    lost = {label: found for label, found in crossings(task).items() if not math.isnan(found.density)}
-    if lost:
-        label = min(lost, key=lambda each: lost[each].density)
-        found = lost[label]
-        ends = f" (95 % interval {100 * found.low:.2g} to {100 * found.high:.2g} %)"
-        yield (
-            f"The lowest density at which a method has lost {100 * LOST:g} percentage point against dense is "
-            f"that of {label}: {100 * found.density:.2g} %{'' if math.isnan(found.low) else ends}."
-        )
+        yield from _contrast(task, contrast)
+    yield from _crossings(task)
 
 
-def _best(task: Task, density: float, best: Ranked) -> str:
+def _best(task: Task, density: float, best: Best) -> str:
     accuracy = task.cells[best.label, density].accuracy
     mean = f"({100 * accuracy.mean:.2f} %)"
-    others = sorted(best.tied, key=lambda label: -task.cells[label, density].accuracy.mean)
+    others = sorted(best.not_worse, key=lambda label: -task.cells[label, density].accuracy.mean)
     if accuracy.n < 2:
         return f"{best.label} has the highest accuracy {mean} of one seed, which decides nothing"
     if others:
         return f"{best.label} has the highest mean accuracy {mean}; {_named(others)} not told apart from it"
-    return f"{best.label} is the most accurate {mean}: all others are below it"
+    compared = best.compared - 1
+    rest = "the other measured method is" if compared == 1 else f"all {compared} other measured methods are"
+    return f"{best.label} is the most accurate {mean}: {rest} below it"
 
 
-def _contrast(contrast: Contrast) -> Iterator[str]:
+def _contrast(task: Task, contrast: Contrast) -> Iterator[str]:
     """Yield a sentence for each verdict that the tests have reached."""
     words = {
         Verdict.ABOVE: "is more accurate than",
         Verdict.BELOW: "is less accurate than",
         Verdict.EQUAL: "equals",
     }
+    label, against = (_with_density(task, each) for each in (contrast.label, contrast.against))
     for verdict, said in words.items():
         at = [f"{100 * d:g} %" for d, each in contrast.differences.items() if each.verdict == verdict]
         if at:
             margin = next(iter(contrast.differences.values())).margin
             within = f" within {100 * margin:g} points" if verdict == Verdict.EQUAL else ""
-            yield f"{contrast.label} {said} {contrast.against}{within} at {', '.join(at)} density."
+            yield f"{label} {said} {against}{within} at {', '.join(at)} density."
     undecided = [d for d, each in contrast.differences.items() if each.verdict == Verdict.UNDECIDED]
     if undecided and len(undecided) == len(contrast.differences):
-        seeds = [each.more_seeds for each in contrast.differences.values() if each.more_seeds]
-        fewest = min(seeds, default=0)
-        more = f"; {fewest} more {'seed' if fewest == 1 else 'seeds'} may decide one of them" if seeds else ""
-        yield f"{contrast.label} and {contrast.against} are not told apart at any density{more}."
+        numbers = [each.more_seeds for each in contrast.differences.values() if each.more_seeds]
+        fewest = min(numbers, default=0)
+        seeds = f"{fewest} more {'seed' if fewest == 1 else 'seeds'}"
+        more = f"; {seeds} may decide one of them" if fewest else ""
+        yield f"{label} and {against} are not told apart at any density{more}."
+
+
+def _with_density(task: Task, label: str) -> str:
+    """Name a method; one that takes no target with the density that it ended at."""
+    cell = task.cells.get((label, None))
+    return f"{label} (at {100 * cell.means['density']:.3g} % density)" if cell and cell.accuracy.n else label
+
+
+def _crossings(task: Task) -> Iterator[str]:
+    """Say which methods keep within one point of dense, or how far the one goes that goes furthest."""
+    found = {label: each for label, each in crossings(task).items() if label in task.labels}
+    far = [label for label, each in found.items() if 2 * each.below > each.n]
+    known = {label: each for label, each in found.items() if not math.isnan(each.density)}
+    lost = f"{100 * LOST:g} percentage point against dense"
+    if far:
+        lowest = f"{100 * min(task.whole.densities):g} % density"
+        yield f"{_listed(far)} lost less than {lost} down to {lowest}, in most seeds or all."
+    elif known:
+        label = min(known, key=lambda each: known[each].density)
+        each = known[label]
+        ends = f" (95 % interval {100 * each.low:.2g} to {100 * each.high:.2g} %)"
+        yield (
+            f"{label} lost {lost} at {100 * each.density:.2g} % density on average"
+            f"{'' if math.isnan(each.low) else ends}, the lowest of these methods; their order is not tested."
+        )
 
 
 def _over_all(report: Report) -> Iterator[str]:
@@ -94,7 +115,10 @@ def _over_all(report: Report) -> Iterator[str]:
 
 
 def _named(labels: list[str]) -> str:
+    return f"{_listed(labels)} {'is' if len(labels) == 1 else 'are'}"
+
+
+def _listed(labels: list[str]) -> str:
     shown = labels if len(labels) <= NAMED else labels[: NAMED - 1]
     more = f" and {len(labels) - len(shown)} others" if len(shown) < len(labels) else ""
-    verb = "is" if len(labels) == 1 else "are"
-    return f"{', '.join(shown)}{more} {verb}"
+    return f"{', '.join(shown)}{more}"

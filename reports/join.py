@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,11 +12,25 @@ from switchbench.row import Status
 
 PARTS = {"network": "network", "dataset": "dataset", "label": "method"}
 """Columns that name a part of a trial, and that part in its config. All else belongs to the method."""
-APART = {"network", "dataset", "scope", "density", "seed", "validation_seed"}
+APART = {"network", "dataset", "scope", "density", "seed"}
 """Parts of a config that are columns of their own, or name a part."""
 
 
-def joined(folders: Sequence[tuple[str, pd.DataFrame]]) -> tuple[pd.DataFrame, list[str]]:
+@dataclass(frozen=True)
+class Joined:
+    """Results of several folders."""
+
+    results: pd.DataFrame
+    """One row per trial."""
+    lines: list[str]
+    """What was kept apart, and which trials have different measurements."""
+    labels: list[dict[str, str]]
+    """For each folder: new labels of methods, by their labels in the folder."""
+
+
+def joined(
+    folders: Sequence[tuple[str, pd.DataFrame]],
+) -> Joined:
     """Join tables of results.
 
     A trial that several folders hold stands once: a measured row before one that is not, then the earliest
@@ -26,41 +41,63 @@ def joined(folders: Sequence[tuple[str, pd.DataFrame]]) -> tuple[pd.DataFrame, l
         folders: Name and table of results of each folder.
 
     Returns:
-        The joined table, and lines that name conflicts: equal trials with different measurements, and names
-        that were changed.
+        The joined table, and what it took.
     """
     lines: list[str] = []
+    labels: list[dict[str, str]] = []
     known: dict[tuple[str, ...], str] = {}
     tables: list[pd.DataFrame] = []
     for name, table in folders:
-        renamed, said = _renamed(table, name, known)
-        tables.append(renamed.assign(_order=len(tables)))
-        lines += said
+        changes = _changes(table, name, known)
+        tables.append(table.replace(changes).assign(_order=len(tables)))
+        labels.append(changes["label"])
+        lines += [
+            f"{name}: {column} {', '.join(map(repr, sorted(names)))} is another than that of an earlier "
+            "folder: kept apart"
+            for column, names in changes.items()
+            if names
+        ]
     every = pd.concat(tables, ignore_index=True)
     lines += _conflicts(every, [name for name, _ in folders])
     settled = every["status"].map({Status.OK: 0, Status.MISSING: 2}).fillna(1)
     place = pd.Series(range(len(every))).groupby(every["trial_id"]).transform("min")
     ordered = every.assign(_settled=settled, _at=place).sort_values(["_settled", "_order"], kind="stable")
     kept = ordered.drop_duplicates("trial_id").sort_values("_at")
-    return kept.drop(columns=["_order", "_settled", "_at"]).reset_index(drop=True), lines
+    return Joined(kept.drop(columns=["_order", "_settled", "_at"]).reset_index(drop=True), lines, labels)
 
 
-def _renamed(
+def _changes(
     table: pd.DataFrame, folder: str, known: dict[tuple[str, ...], str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """Rename what an earlier folder uses for something else; add to ``known`` what each name stands for."""
-    lines, changed = [], table.copy()
+) -> dict[str, dict[str, str]]:
+    """Return, by column, the new names of what an earlier folder uses for something else.
+
+    ``known`` holds what each name stands for, by column, name and task, and is added to. A name that an
+    earlier folder got for the same thing is used again.
+    """
+    changes: dict[str, dict[str, str]] = {}
     for column, part in PARTS.items():
-        meanings = _meanings(changed, column, part)
+        new = table.replace(changes)  # tasks may have new names by now
+        meanings = _meanings(new, column, part)
         apart = {key[0] for key, meaning in meanings.items() if known.get((column, *key), meaning) != meaning}
-        changes = {name: f"{name} ({folder})" for name in apart}
+        changes[column] = {name: _other_name(name, column, folder, meanings, known) for name in apart}
         for (name, *task), meaning in meanings.items():
-            known.setdefault((column, changes.get(name, name), *task), meaning)
-        if changes:
-            changed[column] = changed[column].replace(changes)
-            named = ", ".join(map(repr, sorted(changes)))
-            lines.append(f"{folder}: {column} {named} is another than that of an earlier folder: kept apart")
-    return changed, lines
+            known.setdefault((column, changes[column].get(name, name), *task), meaning)
+    return changes
+
+
+def _other_name(
+    name: str,
+    column: str,
+    folder: str,
+    meanings: dict[tuple[str, ...], str],
+    known: dict[tuple[str, ...], str],
+) -> str:
+    """Return the name of an earlier folder for the same thing, or a new one."""
+    own = {tuple(task): meaning for (each, *task), meaning in meanings.items() if each == name}
+    for (of, other, *task), meaning in known.items():
+        if of == column and other.startswith(f"{name} (") and own.get(tuple(task)) == meaning:
+            return other
+    return f"{name} ({folder})"
 
 
 def _meanings(table: pd.DataFrame, column: str, part: str) -> dict[tuple[str, ...], str]:

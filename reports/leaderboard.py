@@ -67,12 +67,12 @@ def _leaders(shared: Sequence[tuple[Comparison, Task]]) -> Table:
     for density in sorted({density for _, task in shared for density in task.densities}, reverse=True):
         found = []
         for comparison, task in shared:
-            best = best_by_density(task, density)
+            best = best_by_density(task, density)  # of methods of several seeds, if there are any
             if best and task.cells[best.label, density].accuracy.n >= FEWEST_SEEDS:
                 found.append((task.cells[best.label, density].accuracy, best, comparison.name))
         found.sort(key=lambda each: -each[0].mean)
         for place, (accuracy, best, name) in enumerate(found):
-            tied = sorted(best.tied)
+            tied = sorted(best.not_worse)
             more = f" and {len(tied) - NAMED} more" if len(tied) > NAMED else ""
             rows.append(
                 [
@@ -110,5 +110,9 @@ def _training(results: pd.DataFrame) -> str:
     training = json.loads(config).get("training", {}) if config else {}
     length = f"{training['epochs']} epochs" if training.get("epochs") else ""
     length = f"{training['steps']} steps" if training.get("steps") else length
-    parts = [length, str(training.get("optimizer", "")), f"lr {training['lr']:g}" if "lr" in training else ""]
+    parts = [
+        length,
+        str(training.get("optimizer", "")),
+        f"lr {training['lr']:g}" if training.get("lr") else "",
+    ]
     return ", ".join(part for part in parts if part)

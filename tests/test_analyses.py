@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from switchbench.reports.analyses.curves import areas, crossings
 from switchbench.reports.analyses.fronts import fronts
 from switchbench.reports.checklist import checklist
 from switchbench.reports.findings import findings
+from switchbench.reports.statistics.pairwise import pairwise
 from switchbench.reports.statistics.pareto import on_front
 
 # Areas and crossings
@@ -84,7 +86,7 @@ def test_the_best_and_those_not_told_apart_from_it() -> None:
     best = best_by_density(task, 0.1)
     assert best
     assert best.label == "magnitude"
-    assert best.tied == {"l1"}
+    assert best.not_worse == {"l1"}
     said = findings(reports.build(table, "t"))
     assert (
         "At 10 % density, magnitude has the highest mean accuracy (88.18 %); l1 is not told apart from it."
@@ -186,3 +188,103 @@ def test_a_failed_trial_and_other_seeds_are_noticed() -> None:
     lacking = [check.name for check in checklist(reports.build(table, "t")) if not check.met]
     assert "every planned trial was measured" in lacking
     assert [name for name in lacking if name.startswith("the same seeds for all methods")]
+
+
+# What is not there
+
+
+def test_the_best_is_found_on_seeds_that_methods_share() -> None:
+    """A method whose easiest seeds failed is still the better one."""
+    table = results(["dense", "random", "magnitude"], [0.1], seeds=5, spread=1e-4)
+    table["test_accuracy"] += 0.02 * (table["seed"] >= 3)  # easy seeds
+    failed = (table["label"] == "magnitude") & (table["seed"] >= 3)
+    table.loc[failed, ["status", "test_accuracy"]] = ["failed", None]
+    report = reports.build(table, "t")
+    best = best_by_density(report.tasks[0], 0.1)
+    assert best
+    assert (best.label, best.not_worse) == ("magnitude", frozenset())
+    assert across(report).win_rates == {"random": 0, "magnitude": 1}
+    assert across(report).best_blocks == {"random": 0, "magnitude": 1}
+
+
+def test_where_nothing_differs_something_is_told_apart_in_one_of_twenty_columns() -> None:
+    draw = np.random.default_rng(0)
+    apart = 0
+    for _ in range(300):
+        found = pairwise(draw.normal(size=(5, 10)))
+        apart += bool(found.below(int(found.scores.argmax())).any())
+    assert apart / 300 <= 0.085  # 5 %, and 2.8 standard errors
+
+
+def test_what_is_shown_does_not_change_what_is_found() -> None:
+    report = reports.build(results(["dense", "random", "l1", "magnitude"], seeds=4), "t")
+    shown = report.only(["random", "l1"], [0.05])
+    (whole,), (task,) = report.tasks, shown.tasks
+    assert best_by_density(task, 0.05) == best_by_density(whole, 0.05)
+    assert areas(task) == areas(whole)
+    assert crossings(task) == crossings(whole)
+    assert [front.shares for front in fronts(task)] == [front.shares for front in fronts(whole)]
+    assert across(shown).win_rates == across(report).win_rates
+    assert checklist(shown) == checklist(report)
+    text = reports.text(shown)
+    assert "the best at 0.05, magnitude, is not shown" in text
+    assert "| magnitude |" not in text
+
+
+def test_a_method_that_ended_denser_than_asked_is_not_compared_there() -> None:
+    table = results(["dense", "random", "l1", "magnitude"], spread=1e-4)
+    missed = (table["label"] == "magnitude") & (table["target_density"] == 0.05)
+    table.loc[missed, "density"] = 0.9
+    report = reports.build(table, "t")
+    best = best_by_density(report.tasks[0], 0.05)
+    assert best
+    assert best.label == "l1"
+    assert "magnitude" not in areas(report.tasks[0])
+    assert across(report).left_out == ["magnitude"]
+
+
+def test_a_method_without_a_target_is_named_with_its_density() -> None:
+    table = results(["dense", "random", "magnitude"], [0.1], spread=1e-4)
+    own = table[table["label"] == "dense"].assign(label="l1", method="l1", density=0.6, trial_id="x")
+    own["test_accuracy"] += [0.0, 1e-4, -1e-4]
+    report = reports.build(pd.concat([table, own]), "t", [("l1", "magnitude")])
+    assert "l1 (at 60 % density) is more accurate than magnitude at 10 % density." in findings(report)
+
+
+def test_one_lucky_seed_is_not_the_best() -> None:
+    table = results(["dense", "random", "l1", "magnitude"], [0.1], seeds=4)
+    lucky = table["label"] == "magnitude"
+    table = table[~lucky | (table["seed"] == 0)]
+    best = best_by_density(reports.build(table, "t").tasks[0], 0.1)
+    assert best
+    assert best.label == "l1"
+    assert "magnitude" in best.not_worse
+
+
+def test_a_draw_without_the_seeds_of_a_method_does_not_lose_it() -> None:
+    table = results(["dense", "random", "magnitude"], [0.1], spread=1e-4)
+    table = table[(table["label"] != "magnitude") | (table["seed"] == 0)]
+    (front, *_) = fronts(reports.build(table, "t").tasks[0])
+    assert front.shares["magnitude"] == 1
+    assert front.shares["random"] == 0
+
+
+def test_many_equal_points_cost_no_more_than_others() -> None:
+    costs, gains = np.ones((2, 6)), np.ones((2, 6))
+    costs[1, 3], gains[1, 4] = 0.5, 0.2
+    assert on_front(costs, gains).tolist() == [[True] * 6, [False, False, False, True, False, False]]
+
+
+def test_nothing_measured_meets_no_recommendation() -> None:
+    table = results().assign(status="failed", test_accuracy=None)
+    met = [check.name for check in checklist(reports.build(table, "t")) if check.met]
+    assert met == []
+
+
+def test_any_entry_of_a_method_is_that_method() -> None:
+    table = results(["dense", "magnitude", "random"], tasks=3, densities=[0.5, 0.2, 0.1, 0.05, 0.01])
+    other = table[table["label"] == "random"].assign(label="random-erk")
+    other["trial_id"] += "x"
+    table.loc[table["label"] == "random", ["status", "test_accuracy"]] = ["failed", None]
+    checks = {check.name: check for check in checklist(reports.build(pd.concat([table, other]), "t"))}
+    assert checks["random pruning as the lowest bar"].met

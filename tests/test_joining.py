@@ -52,7 +52,8 @@ def test_a_trial_stands_once_and_a_measured_row_counts() -> None:
     table = configured(results())
     half = table.copy()
     half.loc[half["seed"] == 2, ["status", "test_accuracy", "config"]] = ["missing", None, None]
-    both, lines = joined([("one", half), ("two", table)])
+    found = joined([("one", half), ("two", table)])
+    both, lines = found.results, found.lines
     assert lines == []
     assert both["trial_id"].tolist() == table["trial_id"].tolist()
     assert both["test_accuracy"].tolist() == table["test_accuracy"].tolist()
@@ -61,14 +62,15 @@ def test_a_trial_stands_once_and_a_measured_row_counts() -> None:
 def test_seeds_of_two_machines_are_pooled() -> None:
     table = configured(results(seeds=4))
     parts = [("one", table[table["seed"] < 2]), ("two", table[table["seed"] >= 2])]
-    report = reports.build(joined(parts)[0], "t")
+    report = reports.build(joined(parts).results, "t")
     assert {cell.accuracy.n for cell in report.tasks[0].cells.values()} == {4}
 
 
 def test_one_name_for_two_things_is_kept_apart() -> None:
     one, other = configured(results()), configured(results(), strength=0.1)
     other = other.assign(trial_id=other["trial_id"] + "x")
-    both, lines = joined([("one", one), ("two", other)])
+    found = joined([("one", one), ("two", other)])
+    both, lines = found.results, found.lines
     assert lines == ["two: label 'magnitude' is another than that of an earlier folder: kept apart"]
     assert [*dict.fromkeys(both["label"])] == ["dense", "random", "magnitude", "magnitude (two)"]
 
@@ -79,7 +81,8 @@ def test_a_network_of_another_size_is_another_task() -> None:
         config=[text.replace('"mlp"', '"mlp", "hidden": [9]') for text in one["config"]],
         trial_id=one["trial_id"] + "x",
     )
-    both, lines = joined([("one", one), ("two", other)])
+    found = joined([("one", one), ("two", other)])
+    both, lines = found.results, found.lines
     assert [*dict.fromkeys(both["network"])] == ["net-0", "net-0 (two)"]
     assert len(lines) == 1
 
@@ -88,7 +91,8 @@ def test_a_conflict_is_named() -> None:
     one = configured(results())
     other = one.copy()
     other.loc[4, "test_accuracy"] = 0.5
-    both, lines = joined([("one", one), ("two", other)])
+    found = joined([("one", one), ("two", other)])
+    both, lines = found.results, found.lines
     assert both["test_accuracy"].tolist() == one["test_accuracy"].tolist()
     assert len(lines) == 1
     assert lines[0].startswith(
@@ -112,7 +116,7 @@ def test_what_moved_beyond_noise() -> None:
         table.notes[0]
         == "1 of 6 cells moved beyond noise; 4 are identical and left out; 0 trials are in both"
     )
-    assert table.notes[1] == "only in old: dense on net-0 on data, scope fc (1 cells)"
+    assert table.notes[1] == "only in old: dense on net-0 on data, scope fc (1 cell)"
 
 
 def test_reports_of_folders(tmp_path: Path) -> None:
@@ -188,3 +192,30 @@ def test_the_command_says_what_is_missing(
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, InputError)
     assert str(result.exception).startswith(said)
+
+
+def test_what_is_no_longer_measured_is_named() -> None:
+    before = results()
+    after = before.assign(trial_id=before["trial_id"] + "x")
+    after.loc[after["label"] == "magnitude", ["status", "test_accuracy"]] = ["failed", None]
+    notes = changes(before, after, ("old", "new")).notes
+    assert notes[-1] == "measured only in old: magnitude on net-0 on data, scope fc (3 cells)"
+
+
+def test_pairs_follow_the_labels_of_their_folder() -> None:
+    one, other = configured(results()), configured(results(), strength=0.1)
+    third = other.assign(trial_id=other["trial_id"] + "y")
+    other = other.assign(trial_id=other["trial_id"] + "x")
+    found = joined([("one", one), ("two", other), ("three", third)])
+    assert found.labels == [{}, {"magnitude": "magnitude (two)"}, {"magnitude": "magnitude (two)"}]
+    assert [*dict.fromkeys(found.results["label"])] == ["dense", "random", "magnitude", "magnitude (two)"]
+
+
+def test_folders_of_different_densities(tmp_path: Path) -> None:
+    one = folder(tmp_path / "one", configured(results(densities=[0.1, 0.05])))
+    other = configured(results(densities=[0.2], network="other"))
+    two = folder(tmp_path / "two", other.assign(trial_id=other["trial_id"] + "x"))
+    report_joined([one, two], tmp_path / "out", options=Options(densities=["0.1"]))
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "net-0 on data" in text
+    assert "| method | own density | n |" in text.split("## other on data")[1]  # its dense control alone

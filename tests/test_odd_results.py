@@ -71,7 +71,7 @@ def test_columns_of_a_newer_version_are_missing(tmp_path: Path) -> None:
     text = numbers(read)
     assert "| magnitude | 0.1 |" in text
     assert "top-5 is missing for dense, random, magnitude" in text
-    assert "missing for dense, random, magnitude" in text
+    assert "| compression and theoretical speedup, both counted from the finished network | no |" in text
 
 
 def test_an_accuracy_that_is_no_number_is_no_measurement() -> None:

@@ -81,7 +81,8 @@ def results(number: int) -> pd.DataFrame:
         }
     )
     kept = table[(method > 0) | (place == 0)]  # dense takes no target
-    return kept.reindex(columns=columns())
+    ordered: pd.DataFrame = kept.reindex(columns=columns())
+    return ordered
 
 
 def measure(name: str, *arguments: str) -> float:

@@ -292,10 +292,12 @@ def report(
     from switchbench.cli import report as reporting
     from switchbench.compare.choices import Options
 
-    options = Options(pair, baseline, margin, methods, densities, columns, sort, digits, style)
+    options = Options(
+        tuple(pair), baseline, margin, tuple(methods), tuple(densities), tuple(columns), sort, digits, style
+    )
     folders = reporting.folders(results or [], mlflow_uri, experiment)
     if diff:
-        reporting.changed(folders, out, margin)
+        reporting.changed(folders, out, options)
     elif len(folders) > 1:
         reporting.joined(folders, out, options)
     else:

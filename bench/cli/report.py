@@ -36,9 +36,11 @@ def single(folder: StorePath, out: Path | None, options: Options) -> None:
     """Write the report of a comparison and of its search. Raises InputError."""
     if out is not None:
         raise InputError(f"--out {out}: the report of one comparison is written into its folder")
-    searched = reporting.report_search(folder, plain_console())
-    if Ledger(folder).has_comparison or not searched:
+    compared = Ledger(folder).has_comparison
+    if compared:
         reporting.report(folder, plain_console(), options=options)
+    if not reporting.report_search(folder, plain_console()) and not compared:
+        reporting.report(folder)  # says what the folder lacks
 
 
 def joined(given: Sequence[StorePath], out: Path | None, options: Options) -> None:
@@ -46,8 +48,12 @@ def joined(given: Sequence[StorePath], out: Path | None, options: Options) -> No
     reporting.report_joined(given, out or JOINED, plain_console(), options)
 
 
-def changed(given: Sequence[StorePath], out: Path | None, margin: float) -> None:
+def changed(given: Sequence[StorePath], out: Path | None, options: Options) -> None:
     """Write what changed between two comparisons. Raises InputError."""
+    if options != Options(margin=options.margin):
+        raise InputError(
+            "--diff: shows every cell that changed; of the other options only --margin goes with it"
+        )
     if len(given) != 2:
         raise InputError(f"--diff: needs two folders, before and after; {len(given)} were named")
-    reporting.report_changes(given[0], given[1], out or JOINED, plain_console(), margin)
+    reporting.report_changes(given[0], given[1], out or JOINED, plain_console(), options.margin)

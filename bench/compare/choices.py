@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from switchbench.errors import InputError, unknown
+from switchbench.reports.controls import DENSE
 from switchbench.reports.formats.latex import Style
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.view import View
@@ -97,13 +98,18 @@ def pairs_of(given: Iterable[tuple[str, str] | str], results: pd.DataFrame) -> l
 
 
 def with_baseline(baseline: str | None, results: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pair all other methods with the baseline. Raises InputError if there is no such method."""
+    """Pair all methods but the dense control with the baseline.
+
+    Raises:
+        InputError: There is no such method.
+    """
     if baseline is None:
         return []
     labels = list(dict.fromkeys(results["label"]))
     if baseline not in labels:
         raise InputError(f"--baseline: {unknown('label', baseline, labels)}")
-    return [(label, baseline) for label in labels if label != baseline]
+    controls = {*results.loc[results["method"] == DENSE, "label"]}  # the table to-dense compares with these
+    return [(label, baseline) for label in labels if label != baseline and label not in controls]
 
 
 def split_pair(text: str, labels: set[str]) -> tuple[str, str]:

@@ -81,8 +81,13 @@ def report_joined(
     """
     ledgers = [*map(Ledger, folders)]
     names = _distinct(ledgers)
-    results, lines = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
-    pairs = [pair for each in ledgers for pair in each.pairs()]
+    found = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
+    results = found.results
+    pairs = [
+        (labels.get(one, one), labels.get(other, other))
+        for each, labels in zip(ledgers, found.labels, strict=True)
+        for one, other in each.pairs()
+    ]
     composed = _composed(results, " + ".join(names), pairs, options or Options())
     try:
         reports.write(composed, out, sources_of(ledgers, results, densities=composed.view.densities))
@@ -91,7 +96,7 @@ def report_joined(
         raise _unwritable(out, error) from error
     console = console or plain_console(stderr=True)
     _say(composed, out, console)
-    for line in lines:
+    for line in found.lines:
         console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
     return results
 

@@ -10,13 +10,15 @@ from functools import cached_property
 
 import numpy as np
 
-from switchbench.reports.analyses.curves import areas
+from switchbench.reports.analyses.best import by_seed
+from switchbench.reports.analyses.curves import area, areas
 from switchbench.reports.cells import Numbers, Report, Task
-from switchbench.reports.controls import DENSE, MAGNITUDE
+from switchbench.reports.controls import MAGNITUDE
 from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.contrasts import common
+from switchbench.reports.statistics.pairwise import pairwise
 from switchbench.reports.statistics.ranking import RankTests, rank_tests
-from switchbench.reports.statistics.summary import Summary, summarise
+from switchbench.reports.statistics.summary import ROUNDING, Summary, summarise
 
 FEWEST_TASKS = 2
 """Ranks over fewer tasks are no ranks over tasks."""
@@ -62,14 +64,14 @@ class Across:
 
     @cached_property
     def win_rates(self) -> dict[str, float]:
-        """By label: share of blocks and other methods in which its mean accuracy is higher; ties are half."""
+        """By label: share of blocks and other methods in which its mean accuracy is higher; ties are half.
+
+        Two methods are compared on the seeds that both have.
+        """
         if len(self.labels) < 2 or not self.blocks:
             return {}
-        means = self._block_means()
-        below = np.stack(
-            [(means < row).sum(axis=0) + 0.5 * ((means == row).sum(axis=0) - 1) for row in means]
-        )
-        rates = below.mean(axis=1) / (len(self.labels) - 1)
+        wins = [(each > ROUNDING) + 0.5 * (abs(each) <= ROUNDING) for each in self._differences]
+        rates = (np.mean(wins, axis=0).sum(axis=1) - 0.5) / (len(self.labels) - 1)  # without itself
         return dict(zip(self.labels, rates.tolist(), strict=True))
 
     @cached_property
@@ -89,12 +91,11 @@ class Across:
 
     @cached_property
     def best_blocks(self) -> dict[str, int]:
-        """By label: number of blocks in which its mean accuracy is the highest; ties count for all."""
-        if not self.labels or not self.blocks:
+        """By label: number of blocks in which no mean accuracy is higher, on the seeds that pairs share."""
+        if not self.blocks:
             return {}
-        means = self._block_means()
-        best = (means == means.max(axis=0)).sum(axis=1)
-        return dict(zip(self.labels, best.tolist(), strict=True))
+        best = [(each >= -ROUNDING).all(axis=1) for each in self._differences]
+        return dict(zip(self.labels, np.sum(best, axis=0).tolist(), strict=True))
 
     @cached_property
     def task_scores(self) -> Numbers:
@@ -141,8 +142,8 @@ class Across:
             )
         if self.left_out:
             lines.append(
-                "Not measured at every density of every task, so left out of statements over tasks: "
-                + ", ".join(self.left_out)
+                "Not measured at every density of every task, or denser than asked there, so left out of "
+                "statements over tasks: " + ", ".join(self.left_out)
             )
         if self.labels and len(self._seeds) < 2:
             lines.append(
@@ -153,13 +154,14 @@ class Across:
             lines.append("Differences from the dense control need the method dense in every task.")
         return lines
 
-    def _block_means(self) -> Numbers:
-        return np.array(
-            [
-                [task.cells[label, density].accuracy.mean for task, density in self.blocks]
-                for label in self.labels
-            ]
-        )
+    @cached_property
+    def _differences(self) -> list[Numbers]:
+        """Mean differences between all pairs of methods, by block."""
+        found = []
+        for task, density in self.blocks:
+            cells = [task.cells[label, density] for label in self.labels]
+            found.append(pairwise(by_seed([(cell.seeds, cell.accuracies) for cell in cells])).means)
+        return found
 
     @cached_property
     def _seeds(self) -> Numbers:
@@ -188,45 +190,43 @@ def across(report: Report) -> Across:
     Returns:
         The analysis; its parts are computed when they are read.
     """
-    tasks = [
-        task
-        for task in report.tasks
-        if task.densities and any(cell.accuracy.n for cell in task.cells.values())
-    ]
+    tasks = [task for task in report.whole.tasks if task.densities and task.measured]
     blocks = [(task, density) for task in tasks for density in task.densities]
     labels = list(dict.fromkeys(label for task in tasks for label in task.with_targets()))
     complete = [label for label in labels if all(_measured(task, label, density) for task, density in blocks)]
-    magnitude = next((label for task in tasks if (label := task.label_of(MAGNITUDE))), None)
+    magnitude = [label for task in tasks for label in task.labels_of(MAGNITUDE) if label in complete]
     return Across(
         tasks=tasks,
         labels=complete,
         left_out=[label for label in labels if label not in complete],
         blocks=blocks if complete else [],
-        baseline=magnitude if magnitude in complete else None,
-        relative=bool(tasks) and all(len(_dense(task)[0]) for task in tasks),
+        baseline=magnitude[0] if magnitude else None,
+        relative=bool(tasks) and all(task.control for task in tasks),
     )
 
 
 def _measured(task: Task, label: str, density: float) -> bool:
     cell = task.cells.get((label, density))
-    return cell is not None and cell.accuracy.n > 0
+    return cell is not None and cell.accuracy.n > 0 and not cell.denser
 
 
 def _dense(task: Task) -> tuple[Numbers, Numbers]:
-    label = task.label_of(DENSE)
-    cell = task.cells.get((label, None)) if label else None
-    return (np.empty(0, int), np.empty(0)) if cell is None else (cell.seeds, cell.accuracies)
+    cell = task.control
+    return (cell.seeds, cell.accuracies) if cell else (np.empty(0, int), np.empty(0))
 
 
 def _task_scores(task: Task, labels: Sequence[str]) -> list[float]:
-    """Return each method's score: its area; with one density, or no seed at all densities, its mean."""
+    """Return each method's score: its area; of its means, if no seed was measured at all densities."""
     found = areas(task)
-    return [
-        found[label].mean
-        if label in found
-        else float(np.mean([task.cells[label, density].accuracy.mean for density in task.densities]))
-        for label in labels
-    ]
+    logs = np.log(task.densities)
+    scores = []
+    for label in labels:
+        means = np.array([[task.cells[label, density].accuracy.mean for density in task.densities]])
+        if label in found:
+            scores.append(found[label].mean)
+        else:
+            scores.append(float(area(logs, means)[0]) if len(logs) > 1 else float(means[0, 0]))
+    return scores
 
 
 def _middle_half(scores: Numbers) -> Numbers:

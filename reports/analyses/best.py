@@ -1,41 +1,75 @@
-"""The best method at a density, and those that the data do not tell apart from it."""
+"""The best method at a density, and those that the data do not show to be worse."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from switchbench.reports.cells import Task
+import numpy as np
+
+from switchbench.reports.cells import Numbers, Task
 from switchbench.reports.memory import remembered
-from switchbench.reports.statistics.paired import Verdict, family
+from switchbench.reports.statistics.pairwise import pairwise
 
 
 @dataclass(frozen=True)
-class Ranked:
+class Best:
     """The best of several methods."""
 
     label: str
-    """The method with the highest mean."""
-    tied: frozenset[str]
-    """Methods that are not below it by a corrected test; a method of one seed is never told apart."""
+    """The method with the highest mean, on the seeds that pairs of methods share."""
+    not_worse: frozenset[str]
+    """Methods that no corrected test shows to be below it; a method of one seed never is."""
+    compared: int
+    """Number of methods, the best included."""
 
 
 @remembered
-def best_by_density(task: Task, density: float) -> Ranked | None:
-    """Return the best method at a target density.
+def best_by_density(task: Task, density: float) -> Best | None:
+    """Return the best method at a target density, of all methods of the task, shown or not.
+
+    Methods that ended denser than the target take no part, nor do methods of a single seed if others have
+    more: the best of those is the luckiest.
 
     Args:
         task: The task.
         density: One of its target densities.
 
     Returns:
-        The method with the highest mean test accuracy among those that took this target; None if fewer than
-        two were measured. The others are tested against it, paired by seed, and corrected over the column
-        (Holm).
+        The method with the highest mean test accuracy; None if fewer than two were measured. All pairs of
+        methods are one family of paired tests (Holm).
     """
-    cells = [task.cells[label, density] for label in task.labels if (label, density) in task.cells]
-    measured = [cell for cell in cells if cell.accuracy.n]
-    if len(measured) < 2:
+    cells = [task.whole.cells.get((label, density)) for label in task.whole.labels]
+    measured = [cell for cell in cells if cell and cell.accuracy.n and not cell.denser]
+    several = [cell for cell in measured if cell.accuracy.n > 1]
+    own = several or measured
+    if len(own) < 2:
         return None
-    best = max(measured, key=lambda cell: cell.accuracy.mean)
-    others = [cell.label for cell in measured if cell is not best]
-    tests = family([task.differences(label, best.label, density) for label in others], task.margin)
-    tied = [label for label, test in zip(others, tests, strict=True) if test.verdict is not Verdict.BELOW]
-    return Ranked(best.label, frozenset(tied))
+    found = best_of([cell.label for cell in own], by_seed([(cell.seeds, cell.accuracies) for cell in own]))
+    single = {cell.label for cell in measured} - {cell.label for cell in own}
+    return Best(found.label, found.not_worse | single, len(measured))
+
+
+def best_of(labels: Sequence[str], values: Numbers) -> Best:
+    """Return the best of some methods.
+
+    Args:
+        labels: Two or more methods.
+        values: One row per seed, one column per method; NaN where a seed is missing.
+    """
+    pairs = pairwise(values)
+    best = int(np.nanargmax(pairs.scores)) if not np.isnan(pairs.scores).all() else 0
+    below = pairs.below(best)
+    others = [label for at, label in enumerate(labels) if at != best and not below[at]]
+    return Best(labels[best], frozenset(others), len(labels))
+
+
+def by_seed(measured: Sequence[tuple[Numbers, Numbers]]) -> Numbers:
+    """Return values as a matrix of seeds (rows) and methods (columns); NaN where a seed is missing.
+
+    Args:
+        measured: Seeds, ascending, and values of each method.
+    """
+    seeds = np.unique(np.concatenate([own for own, _ in measured])) if measured else np.empty(0)
+    matrix = np.full((len(seeds), len(measured)), np.nan)
+    for column, (own, values) in enumerate(measured):
+        matrix[np.searchsorted(seeds, own), column] = values
+    return matrix

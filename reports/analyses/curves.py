@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from switchbench.reports.analyses.best import Best, best_of, by_seed
 from switchbench.reports.cells import Numbers, Task
-from switchbench.reports.controls import DENSE
 from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.contrasts import common
 from switchbench.reports.statistics.summary import Summary, summarise
@@ -23,7 +23,8 @@ def areas(task: Task) -> dict[str, Summary]:
     same. Only seeds that were measured at every target count.
 
     Args:
-        task: A task with two or more target densities; with fewer, nothing is returned.
+        task: A task with two or more target densities; with fewer, nothing is returned. All its methods and
+            densities count, shown or not.
 
     Returns:
         Statistics of the areas over seeds, as shares of accuracy, by label.
@@ -32,27 +33,37 @@ def areas(task: Task) -> dict[str, Summary]:
 
 
 def seed_areas(task: Task) -> dict[str, tuple[Numbers, Numbers]]:
-    """Return the seeds that were measured at every target, and their areas, by label."""
-    found = {}
+    """Return the seeds that were measured at every target, and their areas, by label.
+
+    A method that ended denser than one of its targets has no area.
+    """
+    task, found = task.whole, {}
     for label in task.with_targets():
         seeds, accuracies = _by_seed(task, label)
         if len(task.densities) > 1 and len(seeds):
-            found[label] = (seeds, _area(np.log(task.densities), accuracies))
+            found[label] = (seeds, area(np.log(task.densities), accuracies))
     return found
 
 
-def _area(log_densities: Numbers, accuracies: Numbers) -> Numbers:
-    """Integrate each row of accuracies by trapezoids, and divide by the width."""
-    widths = -np.diff(log_densities)  # densities fall
+@remembered
+def best_area(task: Task) -> Best | None:
+    """Return the method with the largest area; None if fewer than two have one."""
+    found = seed_areas(task)
+    return best_of([*found], by_seed([*found.values()])) if len(found) > 1 else None
+
+
+def area(log_densities: Numbers, accuracies: Numbers) -> Numbers:
+    """Integrate each row of accuracies by trapezoids over falling log densities, and divide by the width."""
+    widths = -np.diff(log_densities)
     heights = (accuracies[:, 1:] + accuracies[:, :-1]) / 2
-    area: Numbers = heights @ widths / widths.sum()
-    return area
+    means: Numbers = heights @ widths / widths.sum()
+    return means
 
 
 def _by_seed(task: Task, label: str) -> tuple[Numbers, Numbers]:
     """Return the seeds that have all targets, and their accuracies, one row per seed, targets falling."""
     cells = [task.cells.get((label, density)) for density in task.densities]
-    if not cells or any(cell is None for cell in cells):
+    if not cells or any(cell is None or cell.denser for cell in cells):
         return np.empty(0, int), np.empty((0, len(cells)))
     present = [cell for cell in cells if cell is not None]
     seeds = present[0].seeds
@@ -71,9 +82,10 @@ class Crossing:
     density: float
     """Geometric mean over the seeds, or their median if some are not known; NaN if the median is not."""
     low: float
-    """Lower end of the 95 % interval (Student's t, of the logarithm); NaN unless all seeds are known."""
+    """Lower end of the 95 % interval (Student's t, of the logarithm), at least the lowest target; NaN unless
+    all seeds are known and differ."""
     high: float
-    """Its upper end."""
+    """Its upper end, at most the highest target."""
     below: int
     """Number of seeds that lose less at all densities: theirs is lower than the lowest target."""
     above: int
@@ -94,16 +106,15 @@ def crossings(task: Task, lost: float = LOST) -> dict[str, Crossing]:
     Returns:
         The crossings by label, of the methods with seeds that the dense control has too.
     """
-    dense = task.label_of(DENSE)
-    control = task.cells.get((dense, None)) if dense else None
+    control, task = task.control, task.whole
     if control is None or not task.densities:
         return {}
     found = {}
     for label in task.with_targets():
         seeds, accuracies = _by_seed(task, label)
-        ours, theirs = common(seeds, control.seeds)
-        if len(seeds[ours]):
-            lead = accuracies[ours] - (control.accuracies[theirs][:, None] - lost)
+        own, dense = common(seeds, control.seeds)
+        if len(seeds[own]):
+            lead = accuracies[own] - (control.accuracies[dense][:, None] - lost)
             found[label] = _summarised(np.log(task.densities), lead)
     return found
 
@@ -114,8 +125,9 @@ def _summarised(log_densities: Numbers, lead: Numbers) -> Crossing:
     below, above = int((logs == -math.inf).sum()), int((logs == math.inf).sum())
     if not below and not above:
         summary = summarise(logs)
-        ends = summary.mean - summary.interval, summary.mean + summary.interval
-        return Crossing(len(logs), math.exp(summary.mean), math.exp(ends[0]), math.exp(ends[1]), 0, 0)
+        low, high = (summary.mean + sign * summary.interval for sign in (-1, 1))
+        low, high = np.maximum(low, log_densities.min()), np.minimum(high, log_densities.max())  # NaN stays
+        return Crossing(len(logs), math.exp(summary.mean), math.exp(low), math.exp(high), 0, 0)
     ordered = np.sort(logs)
     middle = ordered[(len(logs) - 1) // 2 : len(logs) // 2 + 1]
     known = math.exp(float(middle.mean())) if np.isfinite(middle).all() else math.nan

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from switchbench.reports.analyses.best import by_seed
 from switchbench.reports.cells import Cell, Numbers, Task
 from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.pareto import on_front
@@ -83,16 +84,17 @@ def fronts(task: Task, costs: tuple[Cost, ...] = COSTS) -> list[Front]:
     Returns:
         One front per cost.
     """
+    task = task.whole
     cells = task.measured
     if not cells:
         return []
     seeds = np.unique(np.concatenate([cell.seeds for cell in cells]))
-    accuracies = _matrix(cells, seeds, lambda cell: cell.accuracies)
+    accuracies = by_seed([(cell.seeds, cell.accuracies) for cell in cells])
     weights = _weights(len(seeds), task.title)
     drawn = _weighted_means(weights, accuracies)
     made = []
     for cost in costs:
-        values = _matrix(cells, seeds, cost.values)
+        values = by_seed([(cell.seeds, cost.values(cell)) for cell in cells])
         if not np.isnan(values).all():
             made.append(
                 _front(cost, cells, values, accuracies, _weighted_means(weights, values), drawn, len(seeds))
@@ -127,20 +129,14 @@ def _front(
 
 def _always_dominated(costs: Numbers, gains: Numbers) -> Numbers:
     """Tell which points another dominates, whatever the draw: most, and they need not be sorted."""
-    cheapest, dearest = np.nanmin(costs, axis=0), np.nanmax(costs, axis=0)
-    lowest, highest = np.nanmin(gains, axis=0), np.nanmax(gains, axis=0)
-    known: Numbers = np.asarray(~(np.isnan(costs) | np.isnan(gains)).any(axis=0))
-    below = (dearest[:, None] <= cheapest) & (lowest[:, None] > highest) & known[:, None]
-    dominated: Numbers = np.asarray(below.any(axis=0))
+    costs, gains = np.where(np.isnan(costs), np.inf, costs), np.where(np.isnan(gains), -np.inf, gains)
+    cheapest, dearest = costs.min(axis=0), costs.max(axis=0)
+    lowest, highest = gains.min(axis=0), gains.max(axis=0)
+    order = np.argsort(dearest, kind="stable")
+    surest = np.maximum.accumulate(lowest[order])  # of the points that never cost more
+    cheaper = np.searchsorted(dearest[order], cheapest, side="right") - 1
+    dominated: Numbers = (cheaper >= 0) & (surest[np.maximum(cheaper, 0)] > highest)
     return dominated
-
-
-def _matrix(cells: list[Cell], seeds: Numbers, values: Callable[[Cell], Numbers]) -> Numbers:
-    """Return a value of each seed (rows) and cell (columns); NaN where it was not measured."""
-    matrix = np.full((len(seeds), len(cells)), np.nan)
-    for at, cell in enumerate(cells):
-        matrix[np.searchsorted(seeds, cell.seeds), at] = values(cell)
-    return matrix
 
 
 def _weights(seeds: int, title: str) -> Numbers:
@@ -150,8 +146,14 @@ def _weights(seeds: int, title: str) -> Numbers:
 
 
 def _weighted_means(weights: Numbers, values: Numbers) -> Numbers:
-    """Return the mean of each column under each draw, over the seeds that have a value."""
+    """Return the mean of each column under each draw, over the seeds that have a value.
+
+    A column whose seeds a draw does not hold keeps its mean of all seeds: it is not gone from that draw.
+    """
     known = ~np.isnan(values)
+    filled, counted = np.where(known, values, 0), known.astype(float)
+    drawn = weights @ counted
     with np.errstate(invalid="ignore", divide="ignore"):
-        means: Numbers = (weights @ np.where(known, values, 0)) / (weights @ known.astype(float))
+        mean = filled.sum(axis=0) / counted.sum(axis=0)
+        means: Numbers = np.where(drawn > 0, (weights @ filled) / drawn, mean)
     return means

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from switchbench.reports.cells import Task
 from switchbench.reports.figures.axes import percent_limits
-from switchbench.reports.figures.density import control, density_figure, density_of, measured
+from switchbench.reports.figures.density import density_figure, density_of, measured
 from switchbench.reports.figures.lines import series
 from switchbench.reports.figures.style import Style, settings
 from switchbench.reports.statistics.summary import Summary
@@ -33,7 +33,7 @@ def accuracy_figure(task: Task, styles: dict[str, Style], width: float | None = 
     ]
     if not drawn:
         return None
-    dense = control(task)
+    dense = task.control
     level = in_percent(dense.accuracy) if dense else None
     ends = percent_limits([mean for each in drawn for mean in each.y] + ([level[0]] if level else []))
     return density_figure(task, drawn, styles, ends, "test accuracy (%)", width, level)

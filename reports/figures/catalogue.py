@@ -20,7 +20,6 @@ from switchbench.reports.figures import (
     accuracy,
     cost,
     curves,
-    density,
     histograms,
     layers,
     masks,
@@ -91,7 +90,7 @@ def task_drawings(task: Task, looks: dict[str, Style], sources: Sources) -> Iter
         sources: What is shown beyond the task's cells.
     """
     lowest = f" at density {min(task.densities):g}" if task.densities else ""
-    dense = density.control(task)
+    dense = task.control
     control = dense.label if dense else None
     yield from _drawn("accuracy", accuracy.CAPTION + OUTSIDE, accuracy.accuracy_figure(task, looks))
     caption = relative.CAPTION.format(dense=control) + OUTSIDE

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from switchbench.reports.cells import Cell, Task
 from switchbench.reports.figures.accuracy import in_percent
 from switchbench.reports.figures.axes import linear_y, log_limits, log_x, percent_limits
-from switchbench.reports.figures.density import cell_at
 from switchbench.reports.figures.lines import lines_figure, series
 from switchbench.reports.figures.style import Style, settings
 
@@ -43,7 +42,7 @@ def cost_figure(
         The figure; None if no method has a measured cost.
     """
     density = min(task.densities, default=math.nan) if density is None else density
-    cells = [cell for label in task.labels if (cell := cell_at(task, label, density)) and cell.accuracy.n]
+    cells = [cell for label in task.labels if (cell := task.cell(label, density)) and cell.accuracy.n]
     drawn = [
         series(cell.label, [(cost, *in_percent(cell.accuracy))])
         for cell in cells

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from switchbench.reports.cells import Cell, Task
-from switchbench.reports.controls import DENSE
 from switchbench.reports.figures.axes import linear_y, log_limits, log_x
 from switchbench.reports.figures.lines import Series, lines_figure
 from switchbench.reports.figures.panels import Entry
@@ -18,26 +17,14 @@ NONE_LEFT = 1e-12
 """Stands for density 0, which a log axis does not have: far left of all others, so that it is clipped."""
 
 
-def control(task: Task) -> Cell | None:
-    """Return the measurements of the dense control; None if it was not measured."""
-    label = task.label_of(DENSE)
-    cell = task.cells.get((label, None)) if label is not None else None
-    return cell if cell and cell.accuracy.n else None
-
-
 def measured(task: Task) -> dict[str, list[Cell]]:
     """Return the measured cells of each method but the dense control, without methods that have none."""
-    dense = control(task)
+    dense = task.control
     cells: dict[str, list[Cell]] = {}
     for cell in task.measured:
         if cell is not dense and not math.isnan(density_of(cell)):
             cells.setdefault(cell.label, []).append(cell)
     return cells
-
-
-def cell_at(task: Task, label: str, density: float) -> Cell | None:
-    """Return a method's measurements at a target density, or its only ones if it takes no target."""
-    return task.cells.get((label, density)) or task.cells.get((label, None))
 
 
 def density_of(cell: Cell) -> float:
@@ -66,7 +53,7 @@ def density_figure(
         width: Width of the figure in inches.
         level: Mean of the dense control and half-width of its interval; None without it.
     """
-    dense = control(task)
+    dense = task.control
     look = replace(styles[dense.label], marker="") if dense else None
     across = log_limits([*task.densities, *(x for each in drawn for x in each.x if x > NONE_LEFT)])
 

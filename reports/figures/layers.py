@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from switchbench.reports.cells import Task
 from switchbench.reports.figures.axes import fixed_x, log_limits, log_y
-from switchbench.reports.figures.density import NONE_LEFT, cell_at, measured
+from switchbench.reports.figures.density import NONE_LEFT, measured
 from switchbench.reports.figures.lines import LOW_HEIGHT, Series, highlight, lines_figure
 from switchbench.reports.figures.panels import FEW, Entry, grid, natural_width
 from switchbench.reports.figures.style import SMALL, Style, settings
@@ -80,7 +80,7 @@ def _series(task: Task, names: Sequence[str], target: float) -> list[Series]:
     """Return the densities of the layers of each method at a target."""
     found = []
     for label in measured(task):
-        cell = cell_at(task, label, target)
+        cell = task.cell(label, target)
         known = (
             [(i, cell.layers[name]) for i, name in enumerate(names) if name in cell.layers] if cell else []
         )

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from switchbench.reports.cells import Cell, Task
 from switchbench.reports.figures.axes import limits
-from switchbench.reports.figures.density import control, density_figure, density_of, measured
+from switchbench.reports.figures.density import density_figure, density_of, measured
 from switchbench.reports.figures.lines import series
 from switchbench.reports.figures.style import Style, settings
 from switchbench.reports.statistics.summary import summarise
@@ -27,7 +27,7 @@ def relative_figure(task: Task, styles: dict[str, Style], width: float | None = 
     Returns:
         The figure; None if no method has a seed in common with the dense control.
     """
-    dense = control(task)
+    dense = task.control
     if not dense:
         return None
     drawn = [

@@ -1,12 +1,12 @@
 """What the page's figures and its table of trials show, as plain values."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from switchbench.reports.cells import ACCURACY, TASK, Cell, Report, Task
-from switchbench.reports.controls import DENSE
 from switchbench.reports.page.text import text_of
 from switchbench.reports.statistics.summary import summarise
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
@@ -38,7 +38,7 @@ def shown_trials(report: Report, trials: pd.DataFrame) -> pd.DataFrame:
 
 def task_data(task: Task) -> dict[str, Any]:
     """Return the points of the figure of a task: accuracies in %, differences to dense in points."""
-    dense = task.label_of(DENSE)
+    dense = task.control.label if task.control else None
     cells = [task.cells[key] for key in task.shown()]
     lines: dict[str, list[dict[str, Any]]] = {label: [] for label in task.labels}
     for cell in sorted(cells, key=lambda cell: cell.means["density"]):
@@ -55,7 +55,7 @@ def task_data(task: Task) -> dict[str, Any]:
 
 def _point(task: Task, cell: Cell, dense: str | None) -> dict[str, Any]:
     point = {
-        "x": cell.means["density"],
+        "x": cell.target if math.isnan(cell.means["density"]) else cell.means["density"],
         "target": cell.target,
         "mean": 100 * cell.accuracy.mean,
         "interval": 100 * cell.accuracy.interval,

@@ -9,6 +9,7 @@ from switchbench.reports.checklist import Check
 from switchbench.reports.page.styles import MethodStyle
 from switchbench.reports.page.tables import table_html
 from switchbench.reports.page.text import as_html, bullets
+from switchbench.reports.tables.practice import CAPTION
 from switchbench.reports.tables.sections import Section
 from switchbench.reports.tables.table import Table
 
@@ -118,7 +119,7 @@ def problems(lines: Sequence[str]) -> str:
 
 def checklist(checks: Iterable[Check]) -> str:
     """Return the checklist as a table; empty if there is none."""
-    states = {True: ("met", "✓ met"), False: ("unmet", "✗ not met"), None: ("unknown", "? not known")}
+    states = {True: ("met", "✓ met"), False: ("unmet", "✗ not met")}
     rows = "".join(
         f'<tr class="{states[check.met][0]}"><th scope="row">{as_html(check.name)}</th>'
         f"<td>{states[check.met][1]}</td><td>{as_html(check.why)}</td>"
@@ -130,7 +131,6 @@ def checklist(checks: Iterable[Check]) -> str:
     table = (
         '<div class="scroll" tabindex="0" role="region" aria-label="Checklist">'
         f'<table class="checklist"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        '<p class="caption">The recommendations of Blalock et al. 2020 (What is the state of neural network '
-        "pruning?) and the rules of this project, checked by program.</p>"
+        f'<p class="caption">{as_html(CAPTION)}</p>'
     )
     return table if rows else ""

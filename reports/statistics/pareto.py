@@ -29,17 +29,11 @@ def on_front(costs: Numbers, gains: Numbers) -> npt.NDArray[np.bool_]:
     cost, gain = np.take_along_axis(costs, order, -1), np.take_along_axis(gains, order, -1)
     highest = np.maximum.accumulate(gain, axis=-1)
     before = np.concatenate([np.full_like(highest[..., :1], -np.inf), highest[..., :-1]], axis=-1)
-    better = gain > before
-    # A point as good and as cheap as the one before it is on the front as well.
-    same = np.zeros_like(better)
-    same[..., 1:] = (cost[..., 1:] == cost[..., :-1]) & (gain[..., 1:] == gain[..., :-1])
-    found = better.copy()
-    for _ in range(same.shape[-1] if same.any() else 0):
-        spread = found.copy()
-        spread[..., 1:] |= same[..., 1:] & found[..., :-1]
-        if (spread == found).all():
-            break
-        found = spread
+    # A point as cheap and as good as the one before it shares its place: look at the first of each run.
+    first = np.ones_like(gain, dtype=bool)
+    first[..., 1:] = (cost[..., 1:] != cost[..., :-1]) | (gain[..., 1:] != gain[..., :-1])
+    places = np.maximum.accumulate(np.where(first, np.arange(gain.shape[-1]), 0), axis=-1)
+    found = np.take_along_axis(gain > before, places, -1)
     front = np.empty_like(found)
     np.put_along_axis(front, order, found, -1)
     kept: npt.NDArray[np.bool_] = front & ~unknown

@@ -60,7 +60,7 @@ def rank_tests(scores: npt.ArrayLike) -> RankTests:
     """
     from scipy.stats import rankdata, studentized_range  # it takes a second to import
 
-    matrix = np.asarray(scores, dtype=float)
+    matrix = np.asarray(scores, dtype=float).round(12)  # else the order of summation decides ties
     tasks, methods = matrix.shape
     if tasks < 2 or methods < 2:
         raise ValueError(f"{tasks} tasks and {methods} methods: ranks need two or more of both")

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-12
+"""A standard deviation below this is that of equal numbers."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,13 @@ class Summary:
     std: float
     """Sample standard deviation; NaN for n < 2."""
     interval: float
-    """Half-width of the 95 % confidence interval of the mean; NaN for n < 2."""
+    """Half-width of the 95 % confidence interval of the mean; NaN for n < 2, and without any spread, which
+    says nothing about other seeds."""
 
     @property
     def constant(self) -> bool:
         """Whether several measurements are equal, but for rounding: tests and intervals say nothing."""
-        return self.n > 1 and self.std < 1e-12
+        return self.n > 1 and self.std < ROUNDING
 
 
 def summarise(values: npt.ArrayLike) -> Summary:
@@ -57,4 +60,5 @@ def summarise(values: npt.ArrayLike) -> Summary:
         return Summary(1, float(data[0]), math.nan, math.nan)
     std = float(data.std(ddof=1))
     quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))  # scipy.stats takes a second to import
-    return Summary(n, float(data.mean()), std, quantile * std / math.sqrt(n))
+    interval = math.nan if std < ROUNDING else quantile * std / math.sqrt(n)
+    return Summary(n, float(data.mean()), std, interval)

@@ -1,21 +1,20 @@
 """Tables of test accuracy: by density, against the dense control, and in numbers that papers ask for."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from switchbench.reports.analyses.best import Ranked, best_by_density
+from switchbench.reports.analyses.best import Best, best_by_density
 from switchbench.reports.cells import Cell, Task
-from switchbench.reports.controls import DENSE
 from switchbench.reports.statistics.summary import Summary, summarise
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
 CAPTION = (
     "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
     "no interval for n = 1. Columns are target densities of the layers in scope; @ gives the density "
-    "that was reached if it differs from the target. Bold: best mean of the column; † not told apart from "
-    "it (paired t tests, corrected for the column by Holm), which does not mean equal."
+    "that was reached if it differs from the target. Bold: best mean of the column, over the seeds that "
+    "pairs of methods share; † not told apart from it by paired t tests, corrected over all pairs of methods "
+    "of the column (Holm), which does not mean equal. The tests are of all methods, shown or not."
 )
 DENSE_CAPTION = (
     "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points: mean ± "
@@ -29,8 +28,6 @@ SUMMARY_CAPTION = (
     "be as many as a large share of a narrow one."
 )
 OWN_COLUMN = "own density"
-MISSED = 0.01
-"""Relative distance from the target density above which the density is shown beside the accuracy."""
 
 
 def accuracy(task: Task) -> Table:
@@ -38,6 +35,12 @@ def accuracy(task: Task) -> Table:
     own = any(not cell.takes_target for cell in task.cells.values())
     header = ["method", *(f"{density:g}" for density in task.densities), *([OWN_COLUMN] if own else []), "n"]
     best = {density: best_by_density(task, density) for density in task.densities}
+    own_best = {density: found.label for density, found in best.items() if found}
+    notes = [
+        f"the best at {density:g}, {label}, is not shown"
+        for density, label in own_best.items()
+        if label not in task.labels
+    ]
     rows: list[list[Entry]] = []
     for label in task.labels:
         cells = [task.cells.get((label, density)) for density in task.densities]
@@ -46,19 +49,18 @@ def accuracy(task: Task) -> Table:
         row += [_accuracy(free)] if own else []
         counts = {cell.accuracy.n for cell in [*cells, free] if cell}
         rows.append([label, *row, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
-    return Table("accuracy", CAPTION, header, rows, [*_idle_methods(task), *_emptied_layers(task)])
+    return Table("accuracy", CAPTION, header, rows, [*_idle_methods(task), *_emptied_layers(task), *notes])
 
 
 def to_dense(task: Task) -> Table:
     """Differences from the dense control, paired by seed."""
-    dense = task.label_of(DENSE)
-    control = task.cells.get((dense, None)) if dense else None
-    caption = DENSE_CAPTION.format(dense=dense)
+    control = task.control
+    caption = DENSE_CAPTION.format(dense=control.label if control else "dense")
     header = ["method", *(f"{density:g}" for density in task.densities)]
-    if dense is None or control is None or not control.accuracy.n:
+    if not control:
         return Table("to-dense", caption, header, [])
     rows: list[list[Entry]] = [
-        [label, *(_from_dense(task, label, dense, density) for density in task.densities)]
+        [label, *(_from_dense(task, label, control.label, density) for density in task.densities)]
         for label in task.with_targets()
     ]
     return Table("to-dense", caption, header, rows)
@@ -119,21 +121,20 @@ def _emptied_layers(task: Task) -> Iterator[str]:
             yield f"{label}: no connection is left in {', '.join(found[label])}"
 
 
-def _accuracy(cell: Cell | None, best: Ranked | None = None) -> Entry:
+def _accuracy(cell: Cell | None, best: Best | None = None) -> Entry:
     if cell is None:
         return ""
     seeds = cell.accuracy
     if not seeds.n:
         return "none measured"
-    missed = cell.takes_target and abs(cell.means["density"] / cell.target - 1) > MISSED
     notes = [
         f"({seeds.n} of {cell.planned})" if seeds.n < cell.planned else "",
-        f"@ {cell.means['density']:.2%}" if missed or not cell.takes_target else "",
+        f"@ {cell.means['density']:.2%}" if cell.missed or not cell.takes_target else "",
     ]
     return Number(
         100 * seeds.mean,
         100 * seeds.interval,
-        mark="†" if best and cell.label in best.tied else "",
+        mark="†" if best and cell.label in best.not_worse else "",
         note=" ".join(note for note in notes if note),
         best=best is not None and cell.label == best.label,
     )
@@ -144,4 +145,4 @@ def _from_dense(task: Task, label: str, dense: str, density: float) -> Entry:
     if not len(differences):
         return "none measured" if (label, density) in task.cells else ""
     found: Summary = summarise(100 * differences)
-    return Number(found.mean, math.nan if found.constant else found.interval, signed=True)
+    return Number(found.mean, found.interval, signed=True)

@@ -51,8 +51,9 @@ def sections(report: Report) -> list[Section]:
     if not report.tasks:
         return []
     over_all = across(report)
-    tables = [*(make(over_all) for make in OVERALL_TABLES), practice(checklist(report))]
-    tables = [table for table in tables if table.rows]
+    shown = {label for task in report.tasks for label in task.labels}
+    tables = [table.of(shown) for make in OVERALL_TABLES if (table := make(over_all)).rows]
+    tables = [table for table in [*tables, practice(checklist(report))] if table.rows]
     if not tables and not over_all.missing:
         return by_task
     return [*by_task, Section("All tasks", OVERALL, tables, over_all.missing)]

@@ -2,7 +2,7 @@
 
 import math
 
-from switchbench.reports.analyses.curves import LOST, Crossing, areas, crossings
+from switchbench.reports.analyses.curves import LOST, Crossing, areas, best_area, crossings
 from switchbench.reports.analyses.fronts import DRAWS, fronts
 from switchbench.reports.cells import Task
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
@@ -12,8 +12,9 @@ CURVE_CAPTION = (
     "each factor of density counts the same; mean ± half-width of the 95 % confidence interval (Student's t) "
     "over the seeds that were measured at all densities. One point lost: density at which a method has lost "
     "{lost:g} percentage point against the dense network of the same seed, interpolated in log density; "
-    "geometric mean over seeds and its 95 % interval. Where seeds lie beyond the measured densities, the "
-    "median, if it is known, and how many lie beyond."
+    "geometric mean over seeds and its 95 % interval, cut at the measured densities. Where seeds lie beyond "
+    "these, the median, if it is known, and how many lie beyond. Bold: largest area; † not told apart from "
+    "it (corrected over all pairs of methods). Methods that ended denser than a target are left out."
 )
 FRONT_CAPTION = (
     "Pareto fronts of test accuracy against cost: share of {draws:,} bootstrap draws of the seeds in which a "
@@ -25,7 +26,7 @@ FRONT_CAPTION = (
 def curves(task: Task) -> Table:
     """Areas, and densities at which a method has lost one point."""
     area, lost = areas(task), crossings(task)
-    best = max((summary.mean for summary in area.values()), default=math.nan)
+    best = best_area(task)
     rows: list[list[Entry]] = []
     for label in task.with_targets():
         if label not in area and label not in lost:
@@ -33,7 +34,9 @@ def curves(task: Task) -> Table:
         summary = area.get(label)
         shown: Entry = NOTHING
         if summary:
-            shown = Number(100 * summary.mean, 100 * summary.interval, best=summary.mean == best)
+            leads = best is not None and label == best.label
+            mark = "†" if best and label in best.not_worse else ""
+            shown = Number(100 * summary.mean, 100 * summary.interval, mark=mark, best=leads)
         n = summary.n if summary else lost[label].n
         rows.append([label, shown, _crossing(lost.get(label), task), Number(n, digits=0)])
     caption = CURVE_CAPTION.format(lost=100 * LOST)
@@ -69,7 +72,7 @@ def front_shares(task: Task) -> Table:
 def _crossing(crossing: Crossing | None, task: Task) -> Entry:
     if crossing is None:
         return NOTHING
-    lowest, highest = min(task.densities), max(task.densities)
+    lowest, highest = min(task.whole.densities), max(task.whole.densities)
     beyond = []
     if crossing.below:
         beyond.append(f"{crossing.below} of {crossing.n} below {100 * lowest:g}%")

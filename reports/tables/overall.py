@@ -77,6 +77,8 @@ def rank_pairs(across: Across) -> Table:
     if tests is None:
         return Table("rank-tests", "", header, [])
     rows: list[list[Entry]] = []
+    left = len(tests.pairs) - RANK_ROWS
+    more = [f"{left:,} pairs with larger p-values are left out"] if left > 0 else []
     for at in tests.p_pairs.argsort(kind="stable")[:RANK_ROWS]:
         one, other = sorted(tests.pairs[at], key=lambda column: tests.ranks[column])
         apart = tests.ranks[other] - tests.ranks[one] > tests.critical_difference
@@ -95,7 +97,7 @@ def rank_pairs(across: Across) -> Table:
         RANK_CAPTION.format(difference=tests.critical_difference),
         header,
         rows,
-        _friedman(across),
+        [*_friedman(across), *more],
         keys=2,
     )
 

@@ -11,7 +11,8 @@ from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
 CAPTION = (
     "Test accuracy in % that papers report for this network and data set, and our most accurate method at "
-    "the nearest density. Densities count the weights of all linear and convolution layers. Papers differ in "
+    "the nearest density. Counts: what the paper's density counts; weights are those of all linear and "
+    "convolution layers, as in our densities here. Papers differ in "
     "training, splits and counting: these figures are for orientation, not for ranking."
 )
 NEAR = 1.5
@@ -63,13 +64,23 @@ def published(task: Task) -> Table:
             [
                 figure.method,
                 f"{figure.source} {figure.year}",
+                figure.denominator,
                 Number(100 * figure.density, significant=3, unit="%"),
                 Number(100 * figure.accuracy),
                 *_ours(cell),
             ]
         )
     notes = ["Our scope leaves out layers that the papers count: densities of all layers are shown here"]
-    header = ["paper's method", "source", "density", "accuracy", "our method", "our density", "our accuracy"]
+    header = [
+        "paper's method",
+        "source",
+        "counts",
+        "density",
+        "accuracy",
+        "our method",
+        "our density",
+        "our accuracy",
+    ]
     return Table("published", CAPTION, header, rows, notes if counted_apart else [], keys=2)
 
 

@@ -1,8 +1,10 @@
 """A table: numbers and text, which every format renders in its own way."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 NOTHING = "–"
 DIGITS = 2
@@ -38,7 +40,10 @@ class Number:
         """Return a value of this entry as text, without its unit."""
         sign = "+" if signed else ""
         if self.significant is not None:
-            return f"{value:{sign}.{self.significant}g}"
+            shown = np.format_float_positional(
+                value, precision=self.significant, fractional=False, trim="-", sign=signed
+            )
+            return str(shown)
         return f"{value:{sign},.{self.digits if self.digits is not None else digits}f}"
 
     def text(self, digits: int = DIGITS) -> str:
@@ -97,6 +102,13 @@ class Table:
             header=[self.header[index] for index in at],
             rows=[[row[index] for index in at] for row in self.rows],
         )
+
+    def of(self, names: Collection[str]) -> "Table":
+        """Return the table with those rows whose text keys are all among the names."""
+        rows = [
+            row for row in self.rows if all(key in names for key in row[: self.keys] if isinstance(key, str))
+        ]
+        return replace(self, rows=rows)
 
     def by(self, column: str, ascending: bool = False) -> "Table":
         """Return the table sorted by a column: numbers before text; itself if it has no such column."""
