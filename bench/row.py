@@ -79,8 +79,8 @@ class Uses:
     """Heading in the report's table of costs; empty: it is not in that table."""
     optional: bool = False
     """Whether that table omits it if no row has it, as in results of older versions."""
-    digits: int = 0
-    """Decimals of its values in that table."""
+    digits: int | None = 0
+    """Decimals of its values in that table; None: those of accuracies."""
     unit: str = ""
     """Unit in that table; a share is shown in % anyway."""
     scale: float = 1
@@ -173,7 +173,7 @@ class Row(PlannedTrial):
     """JSON: the density of each linear and convolution layer by name."""
     test_accuracy: float | None = column(metric=True, share=True, higher_is_better=True)
     test_top5: float | None = column(
-        metric=True, mean=True, share=True, higher_is_better=True, heading="top-5", optional=True, digits=2
+        metric=True, mean=True, share=True, higher_is_better=True, heading="top-5", optional=True, digits=None
     )
     test_loss: float | None = column(metric=True, mean=True)
     val_accuracy: float | None = column(

@@ -144,7 +144,9 @@ def write_table(table: Table, title: str, folder: Path, style: Style = Style.PAP
         style: What LaTeX does with wide tables.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{table.name}.tex").write_text(latex.floats(table, title, style) + "\n", encoding="utf-8")
+    (folder / f"{table.name}.tex").write_text(
+        latex.floats(table, title, style, latex.label_of(folder.name, table)) + "\n", encoding="utf-8"
+    )
     (folder / f"{table.name}.md").write_text("\n".join(markdown.table_lines(table)), encoding="utf-8")
     (folder / f"{table.name}.html").write_text(html.fragment(table), encoding="utf-8")
     data = flat.frame(table)

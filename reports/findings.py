@@ -9,6 +9,7 @@ from switchbench.reports.analyses.curves import LOST, crossings
 from switchbench.reports.cells import Report, Task
 from switchbench.reports.statistics.contrasts import Contrast
 from switchbench.reports.statistics.paired import ALPHA, Verdict
+from switchbench.reports.tables.accuracy import warnings
 
 NAMED = 6
 """Most methods that a sentence names."""
@@ -38,12 +39,14 @@ def _of_task(task: Task) -> Iterator[str]:
     for contrast in task.contrasts:
         yield from _contrast(task, contrast)
     yield from _crossings(task)
+    yield from warnings(task)
 
 
 def _best(task: Task, density: float, best: Best) -> str:
     accuracy = task.cells[best.label, density].accuracy
-    mean = f"({100 * accuracy.mean:.2f} %)"
-    others = sorted(best.not_worse, key=lambda label: -task.cells[label, density].accuracy.mean)
+    mean = f"({100 * accuracy.mean:.2f} %, n = {accuracy.n})"
+    others = [label for label in task.labels if label in best.not_worse]
+    others.sort(key=lambda label: -task.cells[label, density].accuracy.mean)
     if accuracy.n < 2:
         return f"{best.label} has the highest accuracy {mean} of one seed, which decides nothing"
     if others:

@@ -8,10 +8,17 @@ from typing import Any
 import pandas as pd
 
 from switchbench.reports.cells import ACCURACY
+from switchbench.reports.controls import DENSE
 from switchbench.row import Status
 
 PARTS = {"network": "network", "dataset": "dataset", "label": "method"}
 """Columns that name a part of a trial, and that part in its config. All else belongs to the method."""
+DIFFERS = {
+    "network": "has other options",
+    "dataset": "has other options, or another training",
+    "label": "stands for another method, or other options,",
+}
+"""Why a name is kept apart."""
 APART = {"network", "dataset", "scope", "density", "seed"}
 """Parts of a config that are columns of their own, or name a part."""
 
@@ -52,7 +59,7 @@ def joined(
         tables.append(table.replace(changes).assign(_order=len(tables)))
         labels.append(changes["label"])
         lines += [
-            f"{name}: {column} {', '.join(map(repr, sorted(names)))} is another than that of an earlier "
+            f"{name}: {column} {', '.join(map(repr, sorted(names)))} {DIFFERS[column]} than in an earlier "
             "folder: kept apart"
             for column, names in changes.items()
             if names
@@ -103,10 +110,14 @@ def _other_name(
 def _meanings(table: pd.DataFrame, column: str, part: str) -> dict[tuple[str, ...], str]:
     """Return what each name of a column stands for, as JSON, by name and, for methods, by task.
 
-    The first config counts. A method's training may depend on the data set, so its task is part of the key.
+    The first config counts; for a data set, that of the dense control, whose training is the recipe of the
+    task. A method's training may depend on the data set, so its task is part of the key.
     """
     keys = [column] if part != "method" else [column, "network", "dataset"]
-    first = table.dropna(subset=["config"]).drop_duplicates(keys)
+    known = table.dropna(subset=["config"])
+    if part == "dataset":
+        known = known.sort_values("method", key=lambda methods: methods != DENSE, kind="stable")
+    first = known.drop_duplicates(keys)
     names = zip(*(first[key].astype(str) for key in keys), strict=True)
     return {
         name: _meaning(json.loads(config), part) for name, config in zip(names, first["config"], strict=True)
@@ -114,10 +125,15 @@ def _meanings(table: pd.DataFrame, column: str, part: str) -> dict[tuple[str, ..
 
 
 def _meaning(config: Mapping[str, Any], part: str) -> str:
-    if part != "method":
-        return json.dumps(_unlabelled(config[part]), sort_keys=True)
     rest = {key: _unlabelled(value) for key, value in config.items() if key not in APART}
-    return json.dumps(rest, sort_keys=True)
+    if part == "network":
+        rest = {}
+    elif (
+        part == "dataset"
+    ):  # methods under different training are no rivals, and have no dense control in common
+        rest.pop("method", None)
+    own = {} if part == "method" else {part: _unlabelled(config[part])}
+    return json.dumps(rest | own, sort_keys=True)
 
 
 def _unlabelled(part: Any) -> Any:

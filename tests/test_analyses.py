@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_up import results
 
 from switchbench import reports
-from switchbench.reports.analyses.across import across
+from switchbench.reports.analyses.across import _middle_half, across
 from switchbench.reports.analyses.best import best_by_density
 from switchbench.reports.analyses.curves import areas, crossings
 from switchbench.reports.analyses.fronts import fronts
@@ -89,7 +89,7 @@ def test_the_best_and_those_not_told_apart_from_it() -> None:
     assert best.not_worse == {"l1"}
     said = findings(reports.build(table, "t"))
     assert (
-        "At 10 % density, magnitude has the highest mean accuracy (88.18 %); l1 is not told apart from it."
+        "At 10 % density, magnitude has the highest mean accuracy (88.18 %, n = 5); l1 is not told apart from it."
         in said
     )
 
@@ -288,3 +288,18 @@ def test_any_entry_of_a_method_is_that_method() -> None:
     table.loc[table["label"] == "random", ["status", "test_accuracy"]] = ["failed", None]
     checks = {check.name: check for check in checklist(reports.build(pd.concat([table, other]), "t"))}
     assert checks["random pruning as the lowest bar"].met
+
+
+def test_the_interquartile_mean_counts_shares_of_values() -> None:
+    scores = np.array([[4.0, 1.0, 2.0], [1.0, 1.0, 10.0]])
+    assert _middle_half(scores).tolist() == pytest.approx([1 / 6 + 2 * 2 / 3 + 4 / 6, 1 / 6 + 2 / 3 + 10 / 6])
+
+
+def test_identical_methods_are_best_together() -> None:
+    table = results(["dense", "random", "magnitude"], [0.1])
+    twin = table[table["label"] == "magnitude"].assign(label="twin")
+    twin["trial_id"] += "x"
+    report = reports.build(pd.concat([table, twin]), "t")
+    best = best_by_density(report.tasks[0], 0.1)
+    assert best
+    assert {best.label} | best.identical == {"magnitude", "twin"}

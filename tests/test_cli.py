@@ -316,7 +316,7 @@ def test_all_methods_are_compared_with_a_baseline(switchbench: Any) -> None:
 
 
 def test_reports_and_mirrors_need_results(switchbench: Any, tmp_path: Path) -> None:
-    one_line(switchbench("report", "nowhere"), "nowhere: holds no comparison")
+    one_line(switchbench("report", "nowhere"), "nowhere: no such folder")
     one_line(switchbench("sync", "nowhere"), "nowhere: holds no comparison")
     one_line(switchbench("sync", "nowhere", "--mlflow-uri", "none"), "--mlflow-uri none")
     one_line(switchbench("pull", "--mlflow-uri", "none"), "--mlflow-uri none")

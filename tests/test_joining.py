@@ -71,7 +71,9 @@ def test_one_name_for_two_things_is_kept_apart() -> None:
     other = other.assign(trial_id=other["trial_id"] + "x")
     found = joined([("one", one), ("two", other)])
     both, lines = found.results, found.lines
-    assert lines == ["two: label 'magnitude' is another than that of an earlier folder: kept apart"]
+    assert lines == [
+        "two: label 'magnitude' stands for another method, or other options, than in an earlier folder: kept apart"
+    ]
     assert [*dict.fromkeys(both["label"])] == ["dense", "random", "magnitude", "magnitude (two)"]
 
 
@@ -180,15 +182,18 @@ def test_a_label_with_a_comma_is_one_label() -> None:
     ("arguments", "said"),
     [
         (["report"], "DIR: name the folder of a comparison"),
-        (["report", "--diff", "a"], "--diff: needs two folders, before and after; 1 were named"),
-        (["report", "a", "--mlflow-uri", "x"], "--mlflow-uri: needs --experiment NAME as well"),
-        (["report", "a", "--out", "b"], "--out b: the report of one comparison is written into its folder"),
+        (["report", "--diff", "here"], "--diff: needs two folders, before and after; 1 were named"),
+        (["report", "--diff", "here", "here", "--methods", "x"], "--diff: shows every cell that changed"),
+        (["report", "nowhere"], "nowhere: no such folder"),
+        (["report", "here", "--mlflow-uri", "x"], "--mlflow-uri: needs --experiment NAME as well"),
+        (["report", "here", "--methods", ""], "--methods: unknown label ''"),
     ],
 )
 def test_the_command_says_what_is_missing(
     arguments: list[str], said: str, monkeypatch: Any, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "here", results())
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, InputError)
     assert str(result.exception).startswith(said)
@@ -219,3 +224,26 @@ def test_folders_of_different_densities(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "report.md").read_text()
     assert "net-0 on data" in text
     assert "| method | own density | n |" in text.split("## other on data")[1]  # its dense control alone
+
+
+def test_methods_of_another_training_are_another_task() -> None:
+    """Else a method would be compared with the dense control, and its controls, of another recipe."""
+    one = configured(results())
+    other = one.assign(
+        config=[text.replace('"epochs": 3', '"epochs": 30') for text in one["config"]],
+        trial_id=one["trial_id"] + "x",
+    )
+    found = joined([("one", one), ("two", other)])
+    assert [*dict.fromkeys(found.results["dataset"])] == ["data", "data (two)"]
+    assert [*dict.fromkeys(found.results["label"])] == ["dense", "random", "magnitude"]
+    assert found.lines == [
+        "two: dataset 'data' has other options, or another training than in an earlier folder: kept apart"
+    ]
+
+
+def test_a_selection_is_written_beside_the_full_report(tmp_path: Path) -> None:
+    one = folder(tmp_path / "one", results())
+    arguments = ["report", str(one), "--out", str(tmp_path / "selection"), "--methods", "random"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert (tmp_path / "selection" / "index.html").exists()
+    assert not (one / "report").exists()

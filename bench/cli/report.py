@@ -27,6 +27,9 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
         found.append(pull(mlflow_uri, experiment))
     elif mlflow_uri is not None:
         raise InputError("--mlflow-uri: needs --experiment NAME as well; `switchbench pull` lists them")
+    for folder in given:
+        if not folder.exists():
+            raise InputError(f"{folder}: no such folder")
     if not found:
         raise InputError("DIR: name the folder of a comparison, or --experiment of results in MLflow")
     return found
@@ -34,12 +37,10 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
 
 def single(folder: StorePath, out: Path | None, options: Options) -> None:
     """Write the report of a comparison and of its search. Raises InputError."""
-    if out is not None:
-        raise InputError(f"--out {out}: the report of one comparison is written into its folder")
     compared = Ledger(folder).has_comparison
     if compared:
-        reporting.report(folder, plain_console(), options=options)
-    if not reporting.report_search(folder, plain_console()) and not compared:
+        reporting.report(folder, plain_console(), options=options, out=out)
+    if not reporting.report_search(folder, plain_console(), out) and not compared:
         reporting.report(folder)  # says what the folder lacks
 
 

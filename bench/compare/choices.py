@@ -12,7 +12,7 @@ from switchbench.reports.formats.latex import Style
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.view import View
 
-ASCENDING = ":ascending"
+ASCENDING, DESCENDING = ":ascending", ":descending"
 MOST_DIGITS = 6
 
 
@@ -63,11 +63,14 @@ def view_of(choices: Options, results: pd.DataFrame) -> View:
         raise InputError(f"--style: {unknown('style', choices.style, styles)}")
     if not 0 <= choices.digits <= MOST_DIGITS:
         raise InputError(f"--digits {choices.digits}: should be from 0 to {MOST_DIGITS}")
-    sort = choices.sort or ""
+    columns = _split(choices.columns, ())
+    if "" in columns:
+        raise InputError("--columns: a name is empty")
+    sort = (choices.sort or "").removesuffix(DESCENDING)
     return View(
         methods=methods,
         densities=[_density(text, targets) for text in _split(choices.densities, ())],
-        columns=_split(choices.columns, ()),
+        columns=columns,
         sort=sort.removesuffix(ASCENDING) or None,
         ascending=sort.endswith(ASCENDING),
         digits=choices.digits,
@@ -128,7 +131,7 @@ def split_pair(text: str, labels: set[str]) -> tuple[str, str]:
 def _split(texts: Sequence[str], whole: Sequence[str]) -> list[str]:
     """Split texts at commas, except those that are a known name as a whole."""
     parts = [[text] if text in whole else text.split(",") for text in texts]
-    return [part.strip() for group in parts for part in group if part.strip()]
+    return [part.strip() for group in parts for part in group]
 
 
 def _density(text: str, targets: Sequence[float]) -> float:

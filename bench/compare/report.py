@@ -1,6 +1,7 @@
 """Reports of a comparison, of several, and of the search before one, from the stored results."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ def report(
     baseline: str | None = None,
     margin: float = 100 * MARGIN,
     options: Options | None = None,
+    out: Path | None = None,
 ) -> pd.DataFrame:
     """Write the report of a comparison and print its main tables.
 
@@ -37,6 +39,7 @@ def report(
         baseline: As in :class:`Options`.
         margin: As in :class:`Options`.
         options: All options; they replace the three before.
+        out: Folder of the report; None: ``report`` in the comparison's folder.
 
     Returns:
         The ledger's table, one row per planned trial.
@@ -50,12 +53,12 @@ def report(
     composed = _composed(results, ledger.name(), ledger.pairs(), chosen)
     sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
-        with ledger.report_folder() as local:
+        with nullcontext(out) if out else ledger.report_folder() as local:
             reports.write(composed, local, sources)
             ledger.write_compact(local, results)
     except OSError as error:
-        raise ledger.unwritable(error) from error
-    _say(composed, ledger.report, console)
+        raise (_unwritable(out, error) if out else ledger.unwritable(error)) from error
+    _say(composed, out or ledger.report, console)
     return results
 
 
@@ -133,12 +136,13 @@ def report_changes(
     console.print(f"{out}: changes.md, changes.csv and other formats", soft_wrap=True)
 
 
-def report_search(folder: str | StorePath, console: Console | None = None) -> bool:
+def report_search(folder: str | StorePath, console: Console | None = None, out: Path | None = None) -> bool:
     """Write the tables and figures of the search that chose a comparison's methods, and print the tables.
 
     Args:
         folder: Folder of the comparison.
         console: Where the tables are printed; default: standard error.
+        out: Folder of the files; None: ``report`` in the comparison's folder.
 
     Returns:
         Whether there was a search; if not, nothing is written.
@@ -153,10 +157,10 @@ def report_search(folder: str | StorePath, console: Console | None = None) -> bo
         return False
     title = search.name()
     try:
-        with ledger.report_folder() as local:
+        with nullcontext(out) if out else ledger.report_folder() as local:
             tables = reports.write_search(points, local, title, with_page=not ledger.has_comparison)
     except OSError as error:
-        raise ledger.unwritable(error) from error
+        raise (_unwritable(out, error) if out else ledger.unwritable(error)) from error
     for table in tables:
         terminal.show(table, f"{title}: search", console or plain_console(stderr=True))
     return True

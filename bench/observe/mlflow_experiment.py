@@ -40,6 +40,7 @@ from switchbench.observe.mlflow_rows import (
 )
 from switchbench.row import Row, Status
 from switchbench.store.ledger import Ledger
+from switchbench.store.parquet import SortedFile
 
 FAILURES_BEFORE_GIVING_UP = 2
 """Stop sending after this many consecutive failures: then the server is probably down."""
@@ -90,6 +91,8 @@ class Experiment:
         self._several = several_tasks(ledger.planned()) if ledger.has_comparison else []
         self._runs: dict[str, list[_Sent]] = {}
         """The runs of each trial. Two folders that measured the same trial have a run each."""
+        self._gathered: SortedFile | None = None
+        """Curves of gathered trials, read when the first row is sent."""
         self._problem: Exception | None = None
         """Why files of a trial are missing in MLflow."""
         self._ended: int | None = None
@@ -159,7 +162,8 @@ class Experiment:
         if str(row.finished) in elsewhere or (own and own.stamp == stamp):
             return False
         run_id = own.run_id if own else self._create(row, name, start)
-        curves = self._ledger.curves(row.trial_id)
+        self._gathered = self._gathered or self._ledger.gathered_curves()
+        curves = self._ledger.curves(row.trial_id, self._gathered)
         if dataset := dataset_input(row):
             self._client.log_inputs(run_id, [dataset])
         self._send_network(run_id, row.trial_id)

@@ -35,6 +35,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -62,6 +63,8 @@ ID = "trial_id"
 PLANNED = [field.name for field in fields(PlannedTrial)]
 STORED = [status for status in Status if status != Status.MISSING]
 YOUNG_SECONDS = 3_600
+SENDERS = 16
+"""Files that are sent to an object store at once."""
 READERS = 2 * (os.cpu_count() or 1)
 """Threads that read small files."""
 
@@ -155,8 +158,12 @@ class Ledger:
             return
         with tempfile.TemporaryDirectory(prefix="switchbench-") as name:
             yield Path(name)
-            for file in sorted(each for each in Path(name).rglob("*") if each.is_file()):
-                (self.report / file.relative_to(name).as_posix()).write_bytes(file.read_bytes())
+            files = [each for each in Path(name).rglob("*") if each.is_file()]
+            with ThreadPoolExecutor(SENDERS) as senders:  # a store answers slowly, to many at once
+                [*senders.map(partial(self._send_report_file, Path(name)), files)]
+
+    def _send_report_file(self, folder: Path, file: Path) -> None:
+        (self.report / file.relative_to(folder).as_posix()).write_bytes(file.read_bytes())
 
     @contextmanager
     def report_files(self) -> Iterator[Path]:
@@ -291,18 +298,26 @@ class Ledger:
         """
         return self._small_row(trial_id) or self._gathered_row(trial_id)
 
-    def curves(self, trial_id: str) -> list[dict[str, float]]:
+    def curves(self, trial_id: str, gathered: parquet.SortedFile | None = None) -> list[dict[str, float]]:
         """Return the stored curves of a trial, one point per epoch; empty if there are none.
 
         A file that holds something else is named in a warning.
+
+        Args:
+            trial_id: The trial.
+            gathered: What :meth:`gathered_curves` returned, if many trials are looked up.
         """
         points = self._small_curves(trial_id)
         if not points:
-            gathered = parquet.read_if_sound(self._gathered_curves_file, trial_id=trial_id)
-            points = [{key: point[key] for key in point if point[key] is not None} for point in gathered]
+            found = (gathered or self.gathered_curves()).rows(trial_id)
+            points = [{key: point[key] for key in point if point[key] is not None} for point in found]
             for point in points:
                 del point[ID]
         return points
+
+    def gathered_curves(self) -> parquet.SortedFile:
+        """Read the gathered curves as they are now."""
+        return parquet.SortedFile(self._gathered_curves_file, ID)
 
     def curve_table(self, trial_ids: Collection[str]) -> pd.DataFrame:
         """Return the stored curves of several trials: one row per trial and epoch, with the trial's id.

@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, fields, is_dataclass
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
@@ -179,6 +180,27 @@ def frame_if_sound(path: StorePath) -> pd.DataFrame:
     table = _table_if_sound(path)
     frame: pd.DataFrame = pd.DataFrame() if table is None else table.to_pandas()
     return frame
+
+
+class SortedFile:
+    """A file that :func:`gather` has written, read once to look up many keys; empty if there is none."""
+
+    def __init__(self, path: StorePath, key: str) -> None:
+        """Read the file, as :func:`read_if_sound` does."""
+        self._table = _table_if_sound(path)
+        keys = [] if self._table is None else self._table.column(key).to_pylist()
+        self._keys = np.array(keys, dtype=object)
+
+    def rows(self, value: str) -> list[dict[str, Any]]:
+        """Return the rows of a key."""
+        if self._table is None:
+            return []
+        start, end = (
+            int(np.searchsorted(self._keys, value, side="left")),
+            int(np.searchsorted(self._keys, value, side="right")),
+        )
+        rows: list[dict[str, Any]] = self._table.slice(start, end - start).to_pylist()
+        return rows
 
 
 def _table_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> pa.Table | None:

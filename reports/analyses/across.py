@@ -230,8 +230,8 @@ def _task_scores(task: Task, labels: Sequence[str]) -> list[float]:
 
 
 def _middle_half(scores: Numbers) -> Numbers:
-    """Return the mean of each row's middle half; of fewer than four values, the mean of all."""
-    ordered = np.sort(scores, axis=1)
-    cut = ordered.shape[1] // 4
-    middle: Numbers = ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
+    """Return the interquartile mean of each row. Values across a quartile count with the share inside."""
+    ends = np.linspace(0, 1, scores.shape[1] + 1)
+    weights = np.clip(np.minimum(ends[1:], 0.75) - np.maximum(ends[:-1], 0.25), 0, None)
+    middle: Numbers = np.sort(scores, axis=1) @ weights / weights.sum()
     return middle

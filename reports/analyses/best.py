@@ -18,6 +18,8 @@ class Best:
     """The method with the highest mean, on the seeds that pairs of methods share."""
     not_worse: frozenset[str]
     """Methods that no corrected test shows to be below it; a method of one seed never is."""
+    identical: frozenset[str]
+    """Those of them that have the same value for every seed."""
     compared: int
     """Number of methods, the best included."""
 
@@ -45,7 +47,7 @@ def best_by_density(task: Task, density: float) -> Best | None:
         return None
     found = best_of([cell.label for cell in own], by_seed([(cell.seeds, cell.accuracies) for cell in own]))
     single = {cell.label for cell in measured} - {cell.label for cell in own}
-    return Best(found.label, found.not_worse | single, len(measured))
+    return Best(found.label, found.not_worse | single, found.identical, len(measured))
 
 
 def best_of(labels: Sequence[str], values: Numbers) -> Best:
@@ -59,7 +61,8 @@ def best_of(labels: Sequence[str], values: Numbers) -> Best:
     best = int(np.nanargmax(pairs.scores)) if not np.isnan(pairs.scores).all() else 0
     below = pairs.below(best)
     others = [label for at, label in enumerate(labels) if at != best and not below[at]]
-    return Best(labels[best], frozenset(others), len(labels))
+    same = [labels[at] for at in range(len(labels)) if np.array_equal(values[:, at], values[:, best], True)]
+    return Best(labels[best], frozenset(others), frozenset(same) - {labels[best]}, len(labels))
 
 
 def by_seed(measured: Sequence[tuple[Numbers, Numbers]]) -> Numbers:

@@ -56,12 +56,12 @@ def markdown_line(text: str) -> str:
     return re.sub(r"^([#+=-]|\d+(?=[.)]))", _escape_start, markdown(text))
 
 
-def latex(text: str, breaks: bool = False) -> str:
+def latex(text: str, breaks: int = 0) -> str:
     r"""Escape text for LaTeX. A character that LaTeX does not know without a package is named by its code.
 
     Args:
         text: Any text.
-        breaks: Whether lines may be broken within long words, as in a narrow column.
+        breaks: Lines may be broken within words of more characters, as in a narrow column; 0: in none.
 
     Returns:
         LaTeX that needs no package.
@@ -70,18 +70,17 @@ def latex(text: str, breaks: bool = False) -> str:
     "50 \\% \\ensuremath{\\lambda} \\ensuremath{\\leq} \\'e U+4E2D"
     """
     text = printable(" ".join(text.split()))
-    allowed = set(_breaks(text)) if breaks else set()
+    allowed = set(_breaks(text, breaks)) if breaks else set()
     parts = (TEX.get(each) or (each if each.isascii() else _encoded(each)) for each in text)
     return "".join(part + ("\\allowbreak{}" if at in allowed else "") for at, part in enumerate(parts))
 
 
-def _breaks(text: str) -> Iterator[int]:
-    """Yield the positions after which a line may be broken: in words of more than twelve characters."""
-    length = 0
-    for at, character in enumerate(text):
-        length = 0 if character == " " else length + 1
-        if length > 6 and (not character.isalnum() or length % 8 == 0):
-            yield at
+def _breaks(text: str, longest: int) -> Iterator[int]:
+    """Yield the positions after which a line may be broken: in long words, after signs or eight letters."""
+    for word in re.finditer(r"\S+", text):
+        for length in range(6, len(word[0]) - 4 if len(word[0]) > longest else 0):
+            if not word[0][length].isalnum() or length % 8 == 0:
+                yield word.start() + length
 
 
 def _escape_start(found: re.Match[str]) -> str:

@@ -15,6 +15,8 @@ from switchbench.reports.tables.table import Entry, Table
 PACKAGES = r"\usepackage{array,booktabs,rotating,siunitx}"
 SEPARATION = 8.0
 """Points between two columns."""
+LONGEST_WORD = 30
+"""Characters of the longest word that is not broken in a caption."""
 COLUMN_WIDTH, TEXT_WIDTH, TEXT_HEIGHT = 225.0, 340.0, 540.0
 """Points, of an article at 10pt: one of two columns, the text of one column, and the height of the text."""
 PAGE_LINES, TURNED_LINES = 36, 20
@@ -36,18 +38,24 @@ def document(sections: Sequence[Section], problems: Sequence[str] = (), style: S
     lines = [f"% Needs {PACKAGES}"]
     for section in sections:
         for table in section.tables:
-            lines += [floats(table, section.title, style), "\\clearpage"]
+            lines += [floats(table, section.title, style, label_of(section.folder, table)), "\\clearpage"]
     remarks = [*(note for section in sections for note in section.notes), *problems]
     return "\n".join([*lines, *(f"% {escape.latex(remark)}" for remark in remarks)]) + "\n"
 
 
-def floats(table: Table, title: str, style: Style = Style.PAPER) -> str:
-    """Return a table as one or several floats.
+def label_of(folder: str, table: Table) -> str:
+    """Return the label of a table, which is as stable as the name of its file."""
+    return f"tab:{folder}:{table.name}"
+
+
+def floats(table: Table, title: str, style: Style = Style.PAPER, label: str = "") -> str:
+    r"""Return a table as one or several floats.
 
     Args:
         table: The table.
         title: Beginning of the caption.
         style: What is done with a table that is too wide.
+        label: For ``\\ref``, of the first float; empty: none.
 
     Returns:
         LaTeX that needs :data:`PACKAGES`.
@@ -62,8 +70,8 @@ def floats(table: Table, title: str, style: Style = Style.PAPER) -> str:
         wide = _width(block) > COLUMN_WIDTH
         kind = "sidewaystable*" if turned else "table*" if wide else "table"
         of_parts = f" (part {part} of {len(parts)})" if len(parts) > 1 else ""
-        caption = f"{title}: {table.name}{of_parts}." + (f" {table.caption}" if part == 1 else "")
-        made.append(_float(kind, caption, block, page))
+        caption = f"{title}{of_parts}." + (f" {table.caption}" if part == 1 else "")
+        made.append(_float(kind, caption, label if part == 1 else "", block, page))
     return "\n".join(made)
 
 
@@ -100,14 +108,21 @@ def _pages(
     yield page
 
 
-def _float(kind: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Entry]]) -> str:
+def _float(
+    kind: str,
+    caption: str,
+    label: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Entry]],
+) -> str:
     return "\n".join(
         [
             f"\\begin{{{kind}}}",
             "\\centering\\footnotesize",
             f"\\setlength{{\\tabcolsep}}{{{SEPARATION / 2:g}pt}}",
             SET_UP,
-            f"\\caption{{{escape.latex(caption, breaks=True)}}}",
+            f"\\caption{{{escape.latex(caption, breaks=LONGEST_WORD)}}}",
+            *([f"\\label{{{label}}}"] if label else []),
             "\\vspace{4pt}",
             f"\\begin{{tabular}}{{{''.join(column.spec for column in columns)}}}",
             "\\toprule",

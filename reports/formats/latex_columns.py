@@ -15,6 +15,8 @@ LONGEST_TEXT = 110.0
 """Points of the widest column of text whose lines are not broken."""
 RAGGED = 1.3
 """Factor by which broken lines are longer, because words do not fill them."""
+LONGEST_WORD = 12
+"""Characters of the longest word that is not broken in such a column."""
 LONGEST_HEADING = 8
 """Characters of the longest heading that is not broken into two lines."""
 NUMBER = re.compile(r"[+-]?[\d,]+(\.\d+)?")
@@ -52,7 +54,7 @@ class Column:
     def entry(self, entry: Entry) -> str:
         """Return an entry of the column."""
         if not self.spec.startswith("S"):
-            return escape.latex(text(entry, self.digits), breaks=self.spec != "l")
+            return escape.latex(text(entry, self.digits), breaks=0 if self.spec == "l" else LONGEST_WORD)
         number, after = _split(entry, self.digits, self.unit)
         if not number:
             return f"\\multicolumn{{{self.places}}}{{c}}{{{escape.latex(after)}}}"

@@ -68,7 +68,7 @@ const methods = {
     this.changed();
   },
   hideAllBut(labels, all) {
-    this.hidden = new Set(all.filter((label) => !labels.includes(label)));
+    for (const label of all) this.hidden[labels.includes(label) ? "delete" : "add"](label);
     this.changed();
   },
   changed() {

@@ -202,7 +202,7 @@ class AccuracyFigure {
     ].join("<br>");
   }
 
-  /** Return the range of the axis. Means below Tukey's outer fence would flatten the rest, and do not count. */
+  /** Return the range of the axis. Means beyond Tukey's outer fences would flatten the rest, and do not count. */
   range(drawn) {
     const all = drawn.flatMap(({ label, points }) => points.map((point) => this.shown(label, point)[0])).sort((a, b) => a - b);
     if (!all.length) return [0, 101];
@@ -210,8 +210,9 @@ class AccuracyFigure {
       const place = share * (all.length - 1);
       return all[Math.floor(place)] + (place % 1) * ((all[Math.ceil(place)] ?? 0) - all[Math.floor(place)]);
     };
-    const low = Math.max(all[0], at(0.25) - 3 * (at(0.75) - at(0.25)));
-    const high = all.at(-1);
+    const fence = 3 * (at(0.75) - at(0.25));
+    const low = Math.max(all[0], at(0.25) - fence);
+    const high = Math.min(all.at(-1), at(0.75) + fence);
     const room = 0.12 * (high - low) + 0.3;
     return [low - room, this.relative ? high + room : Math.min(high + room, 101)];
   }

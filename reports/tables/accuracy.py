@@ -18,8 +18,8 @@ CAPTION = (
 )
 DENSE_CAPTION = (
     "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points: mean ± "
-    "half-width of the 95 % confidence interval (Student's t). Not corrected for the number of intervals: "
-    "verdicts are in the table of tests."
+    "half-width of the 95 % confidence interval (Student's t). Not corrected for the number of intervals, so "
+    "no verdicts follow from them: `--baseline` tests differences."
 )
 SUMMARY_CAPTION = (
     "Test accuracy in % over seeds: mean ± half-width of the 95 % confidence interval (Student's t), median, "
@@ -48,8 +48,8 @@ def accuracy(task: Task) -> Table:
         row = [_accuracy(cell, best.get(cell.target) if cell else None) for cell in cells]
         row += [_accuracy(free)] if own else []
         counts = {cell.accuracy.n for cell in [*cells, free] if cell}
-        rows.append([label, *row, "–".join(str(n) for n in sorted({min(counts), max(counts)}))])
-    return Table("accuracy", CAPTION, header, rows, [*_idle_methods(task), *_emptied_layers(task), *notes])
+        rows.append([label, *row, _seeds(counts)])
+    return Table("accuracy", CAPTION, header, rows, [*warnings(task), *notes])
 
 
 def to_dense(task: Task) -> Table:
@@ -102,6 +102,17 @@ def target(cell: Cell) -> Entry:
     return Number(cell.target, significant=6) if cell.takes_target else NOTHING
 
 
+def _seeds(counts: set[int]) -> Entry:
+    """Return the number of seeds, or the lowest and the highest."""
+    low, high = min(counts), max(counts)
+    return Number(low, digits=0) if low == high else f"{low}–{high}"
+
+
+def warnings(task: Task) -> list[str]:
+    """Return a line for each method that never acted, or that left a layer without connections."""
+    return [*_idle_methods(task), *_emptied_layers(task)]
+
+
 def _idle_methods(task: Task) -> Iterator[str]:
     """Yield a line for each method that the training was too short for."""
     idle = {cell.label: cell.idle for cell in task.cells.values() if cell.idle}
@@ -134,9 +145,9 @@ def _accuracy(cell: Cell | None, best: Best | None = None) -> Entry:
     return Number(
         100 * seeds.mean,
         100 * seeds.interval,
-        mark="†" if best and cell.label in best.not_worse else "",
+        mark="†" if best and cell.label in best.not_worse - best.identical else "",
         note=" ".join(note for note in notes if note),
-        best=best is not None and cell.label == best.label,
+        best=best is not None and cell.label in {best.label} | best.identical,
     )
 
 

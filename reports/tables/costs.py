@@ -74,7 +74,7 @@ def _columns() -> Iterator[_Column]:
         yield _Column(uses(name).heading, partial(_mean, name), uses(name).optional)
         if name == "macs":
             yield _Column("speedup", _speedup)
-    yield _Column("training FLOPs", lambda cell: _known(Number(cell.flops, unit="×")))
+    yield _Column("training FLOPs", lambda cell: _known(Number(cell.flops, digits=2, unit="×")))
     yield _Column("time", _time)
 
 

@@ -103,6 +103,7 @@ def verdict(difference: Difference) -> str:
         Verdict.UNDECIDED: "undecided",
         Verdict.ONE_SEED: "one seed, no verdict",
         Verdict.NO_SPREAD: "no spread, no verdict",
+        Verdict.UNMEASURED: "no seed in common",
     }
     verdict = words.get(difference.verdict, str(difference.verdict))
     within = difference.within_margin and difference.verdict != Verdict.EQUAL

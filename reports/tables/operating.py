@@ -19,7 +19,9 @@ CURVE_CAPTION = (
 FRONT_CAPTION = (
     "Pareto fronts of test accuracy against cost: share of {draws:,} bootstrap draws of the seeds in which a "
     "method is on the front at some density, that is, no other method is as accurate at less cost. Bold: on "
-    "the front of the means. Costs are means over seeds; training cost includes what the method adds."
+    "the front of the means. Costs are means over seeds; training cost includes what the method adds, and "
+    "training time is that of the machine, with whatever else ran there. Few seeds have few different draws: "
+    "three have ten."
 )
 
 
@@ -34,8 +36,8 @@ def curves(task: Task) -> Table:
         summary = area.get(label)
         shown: Entry = NOTHING
         if summary:
-            leads = best is not None and label == best.label
-            mark = "†" if best and label in best.not_worse else ""
+            leads = best is not None and label in {best.label} | best.identical
+            mark = "†" if best and not leads and label in best.not_worse else ""
             shown = Number(100 * summary.mean, 100 * summary.interval, mark=mark, best=leads)
         n = summary.n if summary else lost[label].n
         rows.append([label, shown, _crossing(lost.get(label), task), Number(n, digits=0)])

@@ -15,12 +15,12 @@ LEADER_CAPTION = (
     "half of the blocks (interquartile mean), computed per seed; mean ± half-width of the 95 % confidence "
     "interval (Student's t) over {seeds} seeds that all blocks have. Rank: average rank over {tasks} tasks "
     "by area under accuracy against log density; 1 is best. Win rate: share of blocks and other methods in "
-    "which the mean accuracy is higher. Best in: number of blocks in which its mean accuracy is the "
-    "highest.{improvement}"
+    "which the mean accuracy is higher; ties count half. Best in: number of blocks in which no other mean is "
+    "higher.{improvement}"
 )
 IMPROVEMENT = (
     " Better than {baseline}: probability, over blocks, of a higher accuracy than {baseline} with the same "
-    "seed, in %, with the interval over seeds."
+    "seed, in %, with the interval over seeds; ties count half."
 )
 RELATIVE = "difference from the dense control, in percentage points,"
 RANK_CAPTION = (
@@ -103,7 +103,10 @@ def rank_pairs(across: Across) -> Table:
 
 
 def _percent(summary: Summary) -> Number:
-    return Number(100 * summary.mean, 100 * summary.interval, digits=0)
+    """Return a probability in %, with its interval as far as probabilities go."""
+    low, high = (100 * min(max(summary.mean + sign * summary.interval, 0), 1) for sign in (-1, 1))
+    ends = None if math.isnan(summary.interval) else (low, high)
+    return Number(100 * summary.mean, ends=ends, digits=0)
 
 
 def _friedman(across: Across) -> Sequence[str]:
