@@ -24,7 +24,6 @@ from switchbench.reports.checklist import checklist
 from switchbench.reports.figures.catalogue import draw_all
 from switchbench.reports.findings import findings
 from switchbench.reports.formats import escape, flat, html, latex, markdown, terminal
-from switchbench.reports.formats.latex import Style
 from switchbench.reports.leaderboard import Comparison, leaderboard
 from switchbench.reports.page.page import page
 from switchbench.reports.search.tables import search_tables
@@ -104,17 +103,22 @@ def write_tables(composed: Composed, folder: Path) -> None:
     """
     report, made, view = composed.report, composed.sections, composed.view
     folder.mkdir(parents=True, exist_ok=True)
-    whole = markdown.document(report.title, made, report.problems, findings(report))
-    (folder / "report.md").write_text(whole, encoding="utf-8")
-    (folder / "report.tex").write_text(latex.document(made, report.problems, view.style), encoding="utf-8")
     shutil.rmtree(folder / "tables", ignore_errors=True)
+    lines, floats = {}, {}
+    for section in made:
+        for table in section.tables:
+            lines[id(table)], floats[id(table)] = _write(
+                table, section.title, folder / "tables" / section.folder, view
+            )
+    whole = markdown.document(
+        report.title, made, report.problems, findings(report), lambda table: lines[id(table)]
+    )
+    (folder / "report.md").write_text(whole, encoding="utf-8")
+    whole = latex.document(made, report.problems, lambda table: floats[id(table)])
+    (folder / "report.tex").write_text(whole, encoding="utf-8")
     every = flat.cells(report)
     every.to_csv(folder / "cells.csv", index=False)
     every.to_parquet(folder / "cells.parquet", index=False)
-    for section in made:
-        own = folder / "tables" / section.folder
-        for table in section.tables:
-            write_table(table, section.title, own, view.style)
 
 
 def text(report: Report) -> str:
@@ -134,24 +138,28 @@ def show(composed: Composed, console: Console) -> None:
         console.out("\n".join(lines), highlight=False)
 
 
-def write_table(table: Table, title: str, folder: Path, style: Style = Style.PAPER) -> None:
+def write_table(table: Table, title: str, folder: Path) -> None:
     """Write a table in every format, as ``folder/NAME.*``. Raises OSError.
 
     Args:
         table: The table.
         title: What it is about, for captions.
         folder: It is created.
-        style: What LaTeX does with wide tables.
     """
+    _write(table, title, folder, EVERYTHING)
+
+
+def _write(table: Table, title: str, folder: Path, view: View) -> tuple[list[str], str]:
+    """Write a table in every format, and return it in Markdown and in LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{table.name}.tex").write_text(
-        latex.floats(table, title, style, latex.label_of(folder.name, table)) + "\n", encoding="utf-8"
-    )
-    (folder / f"{table.name}.md").write_text("\n".join(markdown.table_lines(table)), encoding="utf-8")
-    (folder / f"{table.name}.html").write_text(html.fragment(table), encoding="utf-8")
+    lines = markdown.table_lines(table)
+    floats = latex.floats(table, title, view.style, latex.label_of(folder.name, table))
+    for ending, content in (("md", "\n".join(lines)), ("tex", f"{floats}\n"), ("html", html.fragment(table))):
+        (folder / f"{table.name}.{ending}").write_text(content, encoding="utf-8")
     data = flat.frame(table)
     data.to_csv(folder / f"{table.name}.csv", index=False)
     data.to_parquet(folder / f"{table.name}.parquet", index=False)
+    return lines, floats
 
 
 def write_search(points: pd.DataFrame, folder: Path, title: str, with_page: bool = True) -> list[Table]:

@@ -118,6 +118,6 @@ def test_an_error_does_not_reach_the_terminal_with_escape_codes(tmp_path: Path) 
     console = Console(file=output, width=200)
     reports.show(reports.compose(results, "title"), console)
     assert output.getvalue().rstrip().endswith(": U+001B]0;titleU+0007 U+202Eb c")
-    for text in (reports.text(report), latex.document([], report.problems)):
+    for text in (reports.text(report), latex.document([], report.problems, str)):
         assert "U+0007 U+202Eb c" in text
         assert all(line.isprintable() for line in text.split("\n"))

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from switchbench.errors import InputError
 from switchbench.row import Row, Status
 from switchbench.spec import file as specs
+from switchbench.spec import yaml_text
 from switchbench.spec.comparison import Spec
 from switchbench.store import tensors
 from switchbench.store.ledger import Ledger
@@ -144,7 +145,7 @@ def test_changed_text_is_a_spec_or_one_line(tmp_path: Path, data: st.DataObject)
 @pytest.mark.filterwarnings("error")
 def test_a_spec_may_use_an_anchor_again() -> None:
     text = b"first: [&a 1, *a]\nsecond: [&a 2, *a]\n"
-    assert specs.read_plain(text, "x.yaml") == {"first": [1, 1], "second": [2, 2]}
+    assert yaml_text.read_plain(text, "x.yaml") == {"first": [1, 1], "second": [2, 2]}
 
 
 @pytest.mark.slow  # above with few examples

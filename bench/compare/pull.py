@@ -9,7 +9,8 @@ from switchbench.errors import InputError, without_passwords
 from switchbench.observe import mlflow_pull
 from switchbench.observe.mlflow_client import one_line, required
 from switchbench.row import PlannedTrial, Row
-from switchbench.spec.file import dump, read_plain
+from switchbench.spec.file import dump
+from switchbench.spec.yaml_text import read_plain
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 

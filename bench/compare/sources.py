@@ -1,6 +1,7 @@
 """Read what a report shows beyond the table of results: curves, arrays of stored networks, a search."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -9,7 +10,6 @@ from switchbench.reports.page.page import TRIALS
 from switchbench.reports.sources import Sources
 from switchbench.row import Status
 from switchbench.store.ledger import Ledger
-from switchbench.trained.arrays import stored_arrays
 
 
 def sources_of(
@@ -35,11 +35,12 @@ def sources_of(
     drawn = results[(results["status"] == Status.OK) & (free | (target == lowest))]
     read = results if len(results) <= TRIALS else drawn
     curves = pd.concat([ledger.curve_table(read["trial_id"]) for ledger in ledgers])
-    arrays = stored_arrays(ledgers, drawn)
-    return Sources(
-        trials=drawn,
-        curves=curves.drop_duplicates(["trial_id", "step"]) if "step" in curves else None,
-        masks=arrays.masks,
-        weights=arrays.weights,
-        points=points,
-    )
+    known = curves.drop_duplicates(["trial_id", "step"]) if "step" in curves else None
+    sources = Sources(trials=drawn, curves=known, points=points)
+    stored = [ledger for ledger in ledgers if ledger.has_networks]
+    if not stored:
+        return sources
+    from switchbench.trained.arrays import stored_arrays  # imports torch
+
+    arrays = stored_arrays(stored, drawn)
+    return replace(sources, masks=arrays.masks, weights=arrays.weights)

@@ -3,22 +3,18 @@
 import copy
 import difflib
 import io
-import warnings
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, overload
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 
 from switchbench.errors import InputError, explain
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import CHOICES, Component, DatasetChoice, NetworkChoice
+from switchbench.spec.yaml_text import mapping, parsed, yaml
 
-MOST_VALUES = 100_000
-"""Largest number of values in a spec."""
 SHIPPED = resources.files("switchbench.configs")
 
 
@@ -33,7 +29,7 @@ def load(source: str | Path, changes: Iterable[str] = ()) -> Spec:
         InputError: The spec cannot be read or is not valid. The message is one line.
     """
     text, source_name = _read(source)
-    raw = _mapping(text, source_name)
+    raw = mapping(text, source_name)
     changes = [*changes]
     changed = with_changes(raw, changes)
     try:
@@ -44,25 +40,6 @@ def load(source: str | Path, changes: Iterable[str] = ()) -> Spec:
         blamed = next((change for change in changes if not _is_valid(with_changes(raw, [change]))), None)
         source = f"--set {blamed}" if blamed else " ".join(f"--set {change}" for change in changes)
         raise InputError(f"{source}: {str(error).removeprefix(f'{source_name}: ')}") from error
-
-
-def read_plain(content: bytes, source: str) -> dict[str, Any]:
-    """Read the plain values of a spec without validation.
-
-    Args:
-        content: Content of the file.
-        source: Its name, for messages.
-
-    Returns:
-        The values.
-
-    Raises:
-        InputError: It is no YAML, or no mapping.
-    """
-    try:
-        return _mapping(content.decode(), source)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source}: not YAML: not a text file") from error
 
 
 def with_changes(raw: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
@@ -145,7 +122,7 @@ def shipped_text(name: str) -> str:
 def dump(spec: Spec | Mapping[str, Any]) -> str:
     """Return a spec, or its plain values, as YAML. A resolved spec has every default written out."""
     stream = io.StringIO()
-    _yaml().dump(spec.model_dump(mode="json") if isinstance(spec, Spec) else spec, stream)
+    yaml().dump(spec.model_dump(mode="json") if isinstance(spec, Spec) else spec, stream)
     return stream.getvalue()
 
 
@@ -178,53 +155,4 @@ def _apply_change(raw: dict[str, Any], change: str) -> None:
         mapping = mapping.setdefault(key, {})
         if not isinstance(mapping, dict):
             raise InputError(f"--set {change}: {key!r} is not a mapping, so it has no keys")
-    mapping[last] = _parsed(value, f"--set {change}")
-
-
-def _mapping(text: str, source: str) -> dict[str, Any]:
-    raw = _parsed(text, source)
-    if not isinstance(raw, dict):
-        raise InputError(f"{source}: not a spec: expected keys and values, found {type(raw).__name__}")
-    return raw
-
-
-def _parsed(text: str, source: str) -> Any:
-    """Read YAML. Raises InputError, also on what would take all memory or time: aliases that multiply."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML allows it
-            raw = _yaml().load(text)
-        _count(raw, MOST_VALUES)
-    except YAMLError as error:
-        raise InputError(f"{source}: not YAML: {_one_line(error)}") from error
-    except RecursionError as error:
-        raise InputError(f"{source}: nested too deeply, or holds itself") from error
-    except (ValueError, TypeError) as error:  # numbers of thousands of digits, keys that are no text
-        raise InputError(f"{source}: {str(error).splitlines()[0]}") from error
-    return raw
-
-
-def _count(value: Any, most: int) -> int:
-    """Count the values in nested mappings and lists, those of an alias each time. Raises ValueError."""
-    if isinstance(value, dict):
-        value = [*value.keys(), *value.values()]
-    left = most - 1
-    for each in value if isinstance(value, list) else ():
-        left = _count(each, left)
-        if left <= 0:
-            raise ValueError(f"holds more than {MOST_VALUES:,} values; aliases count each time")
-    return left
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
-    yaml.width = 100
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    return yaml
-
-
-def _one_line(error: YAMLError) -> str:
-    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
-    position = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"{problem or str(error).splitlines()[0]}{position}"
+    mapping[last] = parsed(value, f"--set {change}")

@@ -35,9 +35,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import pandas as pd
@@ -45,13 +45,15 @@ import pandas as pd
 from switchbench.atomic_files import PARTIAL, reason
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.row import PlannedTrial, Row, Started, Status, Stored
-from switchbench.spec.comparison import Spec
-from switchbench.spec.file import dump, parse, read_plain
-from switchbench.spec.trial import TrialConfig
+from switchbench.spec.yaml_text import read_plain
 from switchbench.store import parquet
 from switchbench.store.lock import locked
 from switchbench.store.objects import StorePath, discard, resolved, write_stream
-from switchbench.store.tensors import NetworkStore
+
+if TYPE_CHECKING:
+    from switchbench.spec.comparison import Spec
+    from switchbench.spec.trial import TrialConfig
+    from switchbench.store.tensors import NetworkStore
 
 StoredT = TypeVar("StoredT", bound=Stored)
 ReadT = TypeVar("ReadT")
@@ -76,7 +78,7 @@ class Ledger:
         """Name the files of a folder; nothing is read or written. Raises InputError if it is no folder."""
         self.folder = resolved(folder)
         self.report = self.folder / "report"
-        self.networks = NetworkStore(self.folder / "networks")
+        self._networks = self.folder / "networks"
         self.best_file = self.folder / "best.yaml"
         self.lock_file = self.folder / "lock"
         self._spec_file, self._plan_file = (self.folder / name for name in DESCRIPTION)
@@ -87,6 +89,18 @@ class Ledger:
         self._curves = self.folder / "curves"
         self._running = self.folder / "running"
         self._logs = self.folder / "logs"
+
+    @cached_property
+    def networks(self) -> "NetworkStore":
+        """The stored networks."""
+        from switchbench.store.tensors import NetworkStore  # imports torch, which readers of rows do not need
+
+        return NetworkStore(self._networks)
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether any network may be stored."""
+        return not isinstance(self._networks, Path) or self._networks.is_dir()
 
     @property
     def mlflow_uri(self) -> str | None:
@@ -178,7 +192,7 @@ class Ledger:
                 file.write_bytes((self.report / below).read_bytes())
             yield Path(name)
 
-    def create(self, spec: Spec, plan: list[TrialConfig]) -> None:
+    def create(self, spec: "Spec", plan: "list[TrialConfig]") -> None:
         """Make the folder, and write the spec and the plan.
 
         Args:
@@ -268,7 +282,7 @@ class Ledger:
             return self._plan()
         return [PlannedTrial.stored(plain) for plain in parquet.plain_rows(self.results(), Row)]
 
-    def write_best(self, spec: Spec) -> None:
+    def write_best(self, spec: "Spec") -> None:
         """Store the comparison with the best points of a search. Raises InputError."""
         try:
             _write_spec(self.best_file, spec)
@@ -469,8 +483,10 @@ class Ledger:
         """
         return str(self._read_spec()["name"]) if self._spec_file.exists() else self.folder.name
 
-    def trials(self) -> list[TrialConfig]:
+    def trials(self) -> "list[TrialConfig]":
         """Return the trials of the stored spec. Raises InputError if this version cannot read it."""
+        from switchbench.spec.file import parse  # imports torch
+
         return parse(self._read_spec()).trials()
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -592,6 +608,8 @@ def _escaped(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3F")
 
 
-def _write_spec(path: StorePath, spec: Spec) -> None:
+def _write_spec(path: StorePath, spec: "Spec") -> None:
+    from switchbench.spec.file import dump  # imports torch
+
     with write_stream(path) as stream:
         stream.write(dump(spec).encode())

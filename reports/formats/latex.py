@@ -4,13 +4,13 @@ A table that is wider than the text is split into parts that repeat its first co
 long one is split into pages. Widths are estimated from the number of characters; tests compile the result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 from switchbench.reports.formats import escape
 from switchbench.reports.formats.latex_columns import Column, column
 from switchbench.reports.tables.sections import Section
-from switchbench.reports.tables.table import Entry, Table
+from switchbench.reports.tables.table import Table
 
 PACKAGES = r"\usepackage{array,booktabs,rotating,siunitx}"
 SEPARATION = 8.0
@@ -33,12 +33,18 @@ class Style(StrEnum):
     """It is turned by 90°, and split if that is not enough."""
 
 
-def document(sections: Sequence[Section], problems: Sequence[str] = (), style: Style = Style.PAPER) -> str:
-    r"""Return all tables of a report, to be read by ``\input`` in any article."""
+def document(sections: Sequence[Section], problems: Sequence[str], rendered: Callable[[Table], str]) -> str:
+    r"""Return all tables of a report, to be read by ``\input`` in any article.
+
+    Args:
+        sections: The tables, in groups.
+        problems: One line for each planned trial without a measurement.
+        rendered: Returns a table as :func:`floats` does.
+    """
     lines = [f"% Needs {PACKAGES}"]
     for section in sections:
         for table in section.tables:
-            lines += [floats(table, section.title, style, label_of(section.folder, table)), "\\clearpage"]
+            lines += [rendered(table), "\\clearpage"]
     remarks = [*(note for section in sections for note in section.notes), *problems]
     return "\n".join([*lines, *(f"% {escape.latex(remark)}" for remark in remarks)]) + "\n"
 
@@ -62,7 +68,7 @@ def floats(table: Table, title: str, style: Style = Style.PAPER, label: str = ""
     """
     columns = [column(table, at) for at in range(len(table.header))]
     turned = style == Style.WIDE and _width(columns) > TEXT_WIDTH
-    pages = [*_pages(columns, table.rows, TURNED_LINES if turned else PAGE_LINES)]
+    pages = [*_pages(columns, len(table.rows), TURNED_LINES if turned else PAGE_LINES)]
     blocks = [*_blocks(columns, table.keys, TEXT_HEIGHT if turned else TEXT_WIDTH)]
     parts = [(block, page) for page in pages for block in blocks]
     made = []
@@ -92,14 +98,12 @@ def _blocks(columns: Sequence[Column], keys: int, limit: float) -> Iterator[list
     yield from ([*first, each] for each in rest)
 
 
-def _pages(
-    columns: Sequence[Column], rows: Sequence[Sequence[Entry]], limit: int
-) -> Iterator[list[Sequence[Entry]]]:
-    """Yield groups of rows that fit on a page."""
-    page: list[Sequence[Entry]] = []
+def _pages(columns: Sequence[Column], rows: int, limit: int) -> Iterator[list[int]]:
+    """Yield groups of rows, by their place, that fit on a page."""
+    page: list[int] = []
     filled = 0
-    for row in rows:
-        lines = max(column.lines(row[column.at]) for column in columns)
+    for row in range(rows):
+        lines = max(column.lines(row) for column in columns)
         if page and filled + lines > limit:
             yield page
             page, filled = [], 0
@@ -113,7 +117,7 @@ def _float(
     caption: str,
     label: str,
     columns: Sequence[Column],
-    rows: Sequence[Sequence[Entry]],
+    rows: Sequence[int],
 ) -> str:
     return "\n".join(
         [
@@ -128,7 +132,7 @@ def _float(
             "\\toprule",
             " & ".join(column.head for column in columns) + " \\\\",
             "\\midrule",
-            *(" & ".join(column.entry(row[column.at]) for column in columns) + " \\\\" for row in rows),
+            *(" & ".join(column.entry(row) for column in columns) + " \\\\" for row in rows),
             "\\bottomrule",
             "\\end{tabular}",
             f"\\end{{{kind}}}",

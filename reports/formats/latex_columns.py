@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from switchbench.reports.formats import escape
-from switchbench.reports.tables.table import Entry, Number, Table, text
+from switchbench.reports.tables.table import Entry, Number, Table
 
 WIDTHS = {"ijl.,:;'|!": 2.6, "()[]-frts ": 3.5, "mw%@&±×†<>≈": 7.4, "MW": 8.9}
 """Widths of characters of ``\\footnotesize`` that are far from the others', in points."""
@@ -34,9 +35,10 @@ class Column:
     """Number of LaTeX's columns: two if text follows some numbers."""
     width: float
     """Estimated, in points."""
-    unit: str
-    """Unit of all numbers, which is part of the heading; empty: each number has its own."""
-    digits: int
+    parts: Sequence[tuple[str, str]]
+    """For each row: its number as siunitx reads it, empty if there is none, and the text after it."""
+    best: Sequence[bool]
+    """For each row: whether it is the best."""
 
     @property
     def head(self) -> str:
@@ -45,20 +47,20 @@ class Column:
         shown = lines[0] if len(lines) == 1 else f"\\shortstack{{{lines[0]}\\\\{lines[1]}}}"
         return f"\\multicolumn{{{self.places}}}{{c}}{{{shown}}}" if self.spec.startswith("S") else shown
 
-    def lines(self, entry: Entry) -> int:
+    def lines(self, row: int) -> int:
         """Estimate how many lines an entry takes: several in a column of long text."""
         if self.spec == "l" or self.spec.startswith("S"):
             return 1
-        return math.ceil(RAGGED * _points(text(entry, self.digits)) / self.width)
+        return math.ceil(RAGGED * _points(self.parts[row][1]) / self.width)
 
-    def entry(self, entry: Entry) -> str:
+    def entry(self, row: int) -> str:
         """Return an entry of the column."""
+        number, after = self.parts[row]
         if not self.spec.startswith("S"):
-            return escape.latex(text(entry, self.digits), breaks=0 if self.spec == "l" else LONGEST_WORD)
-        number, after = _split(entry, self.digits, self.unit)
+            return escape.latex(after, breaks=0 if self.spec == "l" else LONGEST_WORD)
         if not number:
             return f"\\multicolumn{{{self.places}}}{{c}}{{{escape.latex(after)}}}"
-        bold = "\\bfseries " if isinstance(entry, Number) and entry.best else ""
+        bold = "\\bfseries " if self.best[row] else ""
         return bold + number + (f" & {escape.latex(after)}" if self.places == 2 else "")
 
 
@@ -69,19 +71,20 @@ def column(table: Table, at: int) -> Column:
     unit = next(iter(units)) if len(units) == 1 else ""
     parts = [_split(entry, table.digits, unit) for entry in entries]
     numbers = [number for number, _ in parts if number]
+    best = [isinstance(entry, Number) and entry.best for entry in entries]
     heading += f" ({unit})" if unit and numbers else ""
     wide = max(map(_points, _lines(heading)))
     if not numbers:
         wide = max([_points(heading), *(_points(after) for _, after in parts)])
         long, width = wide > LONGEST_TEXT, min(wide, LONGEST_TEXT)
         spec = f">{{\\raggedright\\arraybackslash}}p{{{width:.0f}pt}}" if long else "l"
-        return Column(at, heading, spec, 1, width, "", table.digits)
+        return Column(at, heading, spec, 1, width, parts, best)
     size, digits = _format(numbers)
     after = max(_points(after) for number, after in parts if number)
     alone = max((_points(after) for number, after in parts if not number), default=0)
     spec = f"S[table-format={size}]" + ("@{\\,}l" if after else "")
     width = max(digits + (after + 2 if after else 0), wide, alone)
-    return Column(at, heading, spec, 2 if after else 1, width, unit, table.digits)
+    return Column(at, heading, spec, 2 if after else 1, width, parts, best)
 
 
 def _split(entry: Entry, digits: int, unit: str) -> tuple[str, str]:
@@ -95,8 +98,15 @@ def _split(entry: Entry, digits: int, unit: str) -> tuple[str, str]:
 
 def _points(text: str) -> float:
     """Estimate the width of text, in points."""
-    known = {character: width for group, width in WIDTHS.items() for character in group}
-    return sum(known.get(each, CAPITAL if each.isupper() or not each.isascii() else LETTER) for each in text)
+    return sum(map(_width, text))
+
+
+@cache
+def _width(character: str) -> float:
+    for group, width in WIDTHS.items():
+        if character in group:
+            return width
+    return CAPITAL if character.isupper() or not character.isascii() else LETTER
 
 
 def _format(numbers: Sequence[str]) -> tuple[str, float]:

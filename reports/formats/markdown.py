@@ -1,6 +1,6 @@
 """Tables and whole reports in Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from switchbench.errors import printable
 from switchbench.reports.formats import escape
@@ -9,7 +9,11 @@ from switchbench.reports.tables.table import Number, Table, text
 
 
 def document(
-    title: str, sections: Sequence[Section], problems: Sequence[str] = (), findings: Sequence[str] = ()
+    title: str,
+    sections: Sequence[Section],
+    problems: Sequence[str] = (),
+    findings: Sequence[str] = (),
+    rendered: Callable[[Table], Sequence[str]] | None = None,
 ) -> str:
     """Return a whole report.
 
@@ -18,6 +22,7 @@ def document(
         sections: The tables, in groups.
         problems: One line for each planned trial without a measurement.
         findings: What the statistics say, in sentences.
+        rendered: Returns the lines of a table, if they are known already.
 
     Returns:
         The text of the file.
@@ -26,7 +31,7 @@ def document(
     lines += ["## Findings", "", *bullets(findings), ""] if findings else []
     for section in sections:
         lines += [f"## {escape.markdown_line(section.title)}", ""]
-        lines += [line for table in section.tables for line in table_lines(table)]
+        lines += [line for table in section.tables for line in (rendered or table_lines)(table)]
         lines += [*bullets(section.notes), ""] if section.notes else []
     if not sections and not problems:
         lines.append("No trial is planned: there is nothing to report.")
