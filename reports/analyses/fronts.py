@@ -11,7 +11,7 @@ from switchbench.reports.cells import Cell, Numbers, Task
 from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.pareto import on_front
 
-DRAWS = 1_000
+DRAWS = 500
 """Bootstrap draws."""
 
 
