@@ -68,7 +68,7 @@ def results(
 
 
 def written(table: pd.DataFrame, folder: Path, title: str = "title", **options: Any) -> reports.Composed:
-    """Write the report of a table, with options of :func:`switchbench.reports.compose`."""
+    """Write the tables of a report, with options of :func:`switchbench.reports.compose`."""
     composed = reports.compose(table, title, **options)
-    reports.write(composed, folder)
+    reports.write_tables(composed, folder)
     return composed

@@ -46,7 +46,6 @@ def results_of(label: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("label", LABELS)
 def test_a_label_is_text_in_a_report(tmp_path: Path, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("switchbench.reports.files.draw_all", lambda *_: None)
     report = written(results_of(label), tmp_path, label).report
     html = html_of((tmp_path / "report.md").read_text())
     first = [unescaped(row) for row in re.findall(r"<tr>\s*<td[^>]*>(.*?)</td>", html)]
