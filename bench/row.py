@@ -240,6 +240,22 @@ class Row(PlannedTrial):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timed(Stored):
+    """Measured time of a forward pass of a trial's finished network, in one form, at one batch size."""
+
+    trial_id: str
+    form: str
+    """Dense, in sparse format, without dead units, or both."""
+    batch: int
+    """Images in a batch."""
+    threads: int
+    device: str
+    """What it was measured on."""
+    seconds: float
+    """Median over forward passes."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Started(Stored):
     """Stored while a trial runs: where, and since when."""
 

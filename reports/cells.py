@@ -22,6 +22,8 @@ TASK = ["network", "dataset", "scope"]
 PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "error"]
 """Columns that the line about an unmeasured trial shows."""
 ACCURACY = "test_accuracy"
+LATENCY = "latency"
+"""Column that the table of results has if networks were timed: seconds per image."""
 MISSED = 0.01
 """Relative distance from the target density above which the target counts as missed."""
 
@@ -270,7 +272,8 @@ def _cells(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, float | None], Cell]
     Columns become arrays once: a task may have thousands of cells, and a table of each would take longer than
     all the rest.
     """
-    columns = {name: _numbers(rows[name]) for name in (ACCURACY, *used_as("mean"))}
+    names = [ACCURACY, *used_as("mean"), *([LATENCY] if LATENCY in rows else [])]
+    columns = {name: _numbers(rows[name]) for name in names}
     times, flops = _ratios(rows, "seconds"), _ratios(rows, "flops")
     layers, idle = rows["density_layers"].to_numpy(object), rows["idle"].to_numpy(object)
     labels, targets = rows["label"].to_numpy(object), _numbers(rows["target_density"])

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import switchbench
 from switchbench.cli.app import app
+from switchbench.compare.sources import with_latency
 from switchbench.errors import InputError
 from switchbench.measure.csr import CSRLinear, to_csr
 from switchbench.measure.latency import FORMS, ROUNDS, WARM_UP, seconds
@@ -159,6 +161,23 @@ def test_seconds_are_of_one_pass() -> None:
     assert len(calls) == WARM_UP + ROUNDS
     assert not any(calls)
     assert torch.get_num_threads() == threads
+
+
+def test_times_of_a_comparison_reach_its_report(folder: Path) -> None:
+    text = invoke("latency", str(folder), "--batch", "8")
+    measured = Ledger(folder).results().query("status == 'ok'")
+    assert f"{len(measured)} networks timed" in text
+    timed = Ledger(folder).latencies()
+    assert len(timed) == len(FORMS) * len(measured)
+    invoke("latency", str(folder), "--batch", "8")  # again: times replace the earlier ones
+    assert len(Ledger(folder).latencies()) == len(timed)
+    fastest = with_latency(Ledger(folder).results(), [Ledger(folder)]).set_index("trial_id")["latency"]
+    for trial_id, own in Ledger(folder).latencies().groupby("trial_id"):
+        assert fastest[trial_id] == own["seconds"].min() / 8
+    invoke("report", str(folder))
+    (costs, *_) = sorted((folder / "report" / "tables").rglob("costs.csv"))
+    assert (pd.read_csv(costs)["latency"] > 0).all()
+    assert "latency per image" in (folder / "report" / "report.md").read_text()
 
 
 def test_latency_of_every_form_at_every_batch_size(folder: Path) -> None:

@@ -511,18 +511,30 @@ def export(
 
 @app.command()
 def latency(
-    trial: FinishedTrial,
+    trial: Annotated[
+        str,
+        typer.Argument(metavar="TRIAL", help="FOLDER/TRIAL_ID of a finished trial, or FOLDER."),
+    ],
     batch: Annotated[list[int], typer.Option(help="Images in a batch.")] = [1, 64],
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     plugin: Plugins = [],
 ) -> None:
-    """Time a finished network: dense, in sparse format, and without dead neurons and channels."""
+    """Time finished networks: dense, in sparse format, and without dead neurons and channels. Those of a whole
+    comparison are stored for its report."""
     from switchbench.measure.latency import available_device, latencies
+    from switchbench.store.ledger import Ledger
 
     if min(batch) < 1:
         raise InputError(f"--batch {min(batch)}: batch sizes should be 1 or more")
     torch_device = available_device(device)
+    ledger = Ledger(trial)
+    if ledger.has_comparison:
+        from switchbench.trained.timing import time_comparison
+
+        number = time_comparison(ledger, batch, torch_device, threads, typer.echo)
+        typer.echo(f"{number} networks timed; `switchbench report {trial}` shows them")
+        return
     finished = _load_finished(trial)
     images = finished.test.batch(slice(0, max(batch)))[0]
     show.latencies(latencies(finished.network, images, batch, torch_device, threads))

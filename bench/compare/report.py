@@ -9,7 +9,7 @@ from rich.console import Console
 
 from switchbench import reports
 from switchbench.compare.choices import Options, check_margin, pairs_of, view_of, with_baseline
-from switchbench.compare.sources import sources_of
+from switchbench.compare.sources import sources_of, with_latency
 from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.reports.changes import changes
@@ -50,7 +50,7 @@ def report(
     ledger = Ledger(folder)
     results = ledger.results()
     chosen = options or Options([*pairs], baseline, margin)
-    composed = _composed(results, ledger.name(), ledger.pairs(), chosen)
+    composed = _composed(with_latency(results, [ledger]), ledger.name(), ledger.pairs(), chosen)
     sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
         with nullcontext(out) if out else ledger.report_folder() as local:
@@ -91,7 +91,8 @@ def report_joined(
         for each, labels in zip(ledgers, found.labels, strict=True)
         for one, other in each.pairs()
     ]
-    composed = _composed(results, " + ".join(names), pairs, options or Options())
+    timed = with_latency(results, ledgers)
+    composed = _composed(timed, " + ".join(names), pairs, options or Options())
     try:
         reports.write(composed, out, sources_of(ledgers, results, densities=composed.view.densities))
         ledgers[0].write_compact(out, results)

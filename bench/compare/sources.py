@@ -12,6 +12,22 @@ from switchbench.row import Status
 from switchbench.store.ledger import Ledger
 
 
+def with_latency(results: pd.DataFrame, ledgers: Sequence[Ledger]) -> pd.DataFrame:
+    """Add the column ``latency``, if networks were timed: seconds per image of the fastest form.
+
+    Of several devices or batch sizes, the one that most networks were timed with counts: times of different
+    ones are not compared.
+    """
+    timed = pd.concat([ledger.latencies() for ledger in ledgers])
+    if timed.empty:
+        return results
+    setting = ["device", "threads", "batch"]
+    counts = timed.groupby(setting)["trial_id"].nunique()
+    chosen = timed.set_index(setting).loc[[counts.idxmax()]].reset_index()
+    fastest = (chosen["seconds"] / chosen["batch"]).groupby(chosen["trial_id"]).min()
+    return results.assign(latency=results["trial_id"].map(fastest))
+
+
 def sources_of(
     ledgers: Sequence[Ledger],
     results: pd.DataFrame,

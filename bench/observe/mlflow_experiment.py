@@ -184,7 +184,7 @@ class Experiment:
                 self._client.log_artifacts(self._parent, str(local))
 
     def finish(self) -> None:
-        """Send the spec, the plan and the report's files, and end the comparison's run.
+        """Send the spec, the plan and the report (page, text, tables in one file), and end the run.
 
         Raises:
             Exception: Whatever MLflow raises, also when it received the file of a network.
@@ -193,7 +193,9 @@ class Experiment:
         self.send_plan()
         if self._ledger.report.exists():
             with self._ledger.report_files() as local:
-                self._client.log_artifacts(self._parent, str(local), "report")
+                # Tables and figures one by one are hundreds of files; whoever pulls can draw them again.
+                for file in sorted(each for each in local.iterdir() if each.is_file()):
+                    self._client.log_artifact(self._parent, str(file), "report")
         if self._problem:
             raise self._problem
 

@@ -13,6 +13,7 @@
     DIR/report/                      tables and figures, and results.parquet: all rows in one file
     DIR/results.parquet              trials that were gathered or published: its rows count as stored trials
     DIR/curves.parquet               their curves, if they were gathered
+    DIR/latency.parquet              times of stored networks, measured afterwards
     DIR/best.yaml                    the comparison with the best points of a search
     DIR/search/                      the search's own ledger (:mod:`switchbench.store.search`)
     DIR/lock                         held by a driver that runs trials, so that there is one at a time
@@ -44,7 +45,7 @@ import pandas as pd
 
 from switchbench.atomic_files import PARTIAL, reason
 from switchbench.errors import ExitCode, InputError, RunStopped
-from switchbench.row import PlannedTrial, Row, Started, Status, Stored
+from switchbench.row import PlannedTrial, Row, Started, Status, Stored, Timed
 from switchbench.spec.yaml_text import read_plain
 from switchbench.store import parquet
 from switchbench.store.lock import locked
@@ -81,6 +82,7 @@ class Ledger:
         self._networks = self.folder / "networks"
         self.best_file = self.folder / "best.yaml"
         self.lock_file = self.folder / "lock"
+        self._latency_file = self.folder / "latency.parquet"
         self._spec_file, self._plan_file = (self.folder / name for name in DESCRIPTION)
         self._gathered_file = self.folder / "results.parquet"
         self._gathered_curves_file = self.folder / "curves.parquet"
@@ -353,6 +355,20 @@ class Ledger:
             gathered = parquet.frame_if_sound(self._gathered_curves_file)
             found += [gathered[gathered[ID].isin(missing)]] if ID in gathered else []
         return pd.concat(found, ignore_index=True)
+
+    def write_latencies(self, timed: Collection[Timed]) -> None:
+        """Store measured times, in place of earlier ones of the same trials. Raises OSError, InputError."""
+        parquet.gather(self._latency_file, timed, ID, Timed)
+
+    def latencies(self) -> pd.DataFrame:
+        """Return the measured times: one row per trial, form and batch size; empty if there are none.
+
+        Raises:
+            InputError: The file is broken.
+        """
+        if not self._latency_file.exists():
+            return parquet.frame([], Timed)
+        return parquet.read_table(self._latency_file, Timed)
 
     def announce(self, started: Started) -> None:
         """Store where a trial runs. Raises OSError."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from switchbench.reports.analyses.best import by_seed
-from switchbench.reports.cells import Cell, Numbers, Task
+from switchbench.reports.cells import LATENCY, Cell, Numbers, Task
 from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.pareto import on_front
 
@@ -37,9 +37,12 @@ COSTS: tuple[Cost, ...] = (
     Cost("macs", "MACs", lambda cell: cell.values["macs"]),
     Cost("macs-shrunk", "MACs without dead units", lambda cell: cell.values["macs_shrunk"]),
     Cost("train-flops", "training FLOPs", lambda cell: cell.values["train_flops"]),
+    Cost(
+        "latency", "latency per image", lambda cell: 1e3 * cell.values.get(LATENCY, cell.seeds * np.nan), "ms"
+    ),
     Cost("train-seconds", "training time", lambda cell: cell.values["train_seconds"], "s"),
 )
-"""The costs, in the order of the report. Measured latency is not among them: trials do not measure it."""
+"""The costs, in the order of the report. Latency is there if networks were timed."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from switchbench.reports.cells import Cell, Task
+from switchbench.reports.cells import LATENCY, Cell, Task
 from switchbench.reports.tables.accuracy import target
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 from switchbench.row import used_as, uses
@@ -16,7 +16,8 @@ CAPTION = (
     "speedup is theoretical; MACs shrunk are those of the smaller dense network without dead neurons and "
     "channels. Training FLOPs are those of executed matrix products and convolutions, estimated from a "
     "sample of steps, relative to one round of plain training. Peak memory is that of the whole process that "
-    "trained, libraries included. Time is training time relative to one "
+    "trained, libraries included. Latency is the measured time per image of the fastest form of the network: "
+    "dense, sparse, without dead units. Time is training time relative to one "
     "round of plain steps, which are timed at intervals in the same run; lowest to highest over seeds. "
     "Dense adds no cost, so its time shows the error of this measure, which is large if training is short"
     " or the machine is busy."
@@ -75,6 +76,7 @@ def _columns() -> Iterator[_Column]:
         yield _Column(uses(name).heading, partial(_mean, name), uses(name).optional)
         if name == "macs":
             yield _Column("speedup", _speedup)
+    yield _Column("latency", _latency, optional=True)
     yield _Column("training FLOPs", lambda cell: _known(Number(cell.flops, digits=2, unit="×")))
     yield _Column("time", _time)
 
@@ -89,6 +91,12 @@ def _speedup(cell: Cell) -> Number | None:
     """Return the theoretical speedup. It assumes a kernel that skips zeros."""
     macs = cell.means["macs"]
     return _known(Number(cell.means["macs_dense"] / macs if macs else math.inf, digits=1, unit="×"))
+
+
+def _latency(cell: Cell) -> Number | None:
+    """Return the measured time per image, in milliseconds."""
+    seconds = cell.means.get(LATENCY, math.nan)
+    return _known(Number(1e3 * seconds, significant=3, unit=" ms"))
 
 
 def _time(cell: Cell) -> Number | None:
