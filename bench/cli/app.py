@@ -520,7 +520,7 @@ def latency(
     threads: Annotated[int, typer.Option(min=1)] = 1,
     plugin: Plugins = [],
 ) -> None:
-    """Time finished networks: dense, in sparse format, and without dead neurons and channels. Those of a whole
+    """Time finished networks: dense, in sparse format, without dead neurons and channels. Those of a whole
     comparison are stored for its report."""
     from switchbench.measure.latency import available_device, latencies
     from switchbench.store.ledger import Ledger
