@@ -5,7 +5,7 @@
 May import: nothing.
 """
 
-from switchbench.reports.cells import Report, build
+from switchbench.reports.cells import Report
 from switchbench.reports.files import (
     Composed,
     compose,
@@ -17,6 +17,7 @@ from switchbench.reports.files import (
     write_table,
     write_tables,
 )
+from switchbench.reports.grouping import build
 
 __all__ = [
     "Composed",

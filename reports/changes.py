@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from switchbench.reports.cells import Cell, Numbers, Report, build
+from switchbench.reports.cells import Cell, Numbers, Report
+from switchbench.reports.grouping import build
 from switchbench.reports.statistics.contrasts import common
 from switchbench.reports.statistics.paired import ALPHA, MARGIN, Difference, family
 from switchbench.reports.statistics.summary import summarise

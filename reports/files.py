@@ -19,11 +19,12 @@ import pandas as pd
 from rich.console import Console
 
 from switchbench.errors import printable
-from switchbench.reports.cells import Report, build
+from switchbench.reports.cells import Report
 from switchbench.reports.checklist import checklist
 from switchbench.reports.figures.catalogue import draw_all
 from switchbench.reports.findings import findings
 from switchbench.reports.formats import escape, flat, html, latex, markdown, terminal
+from switchbench.reports.grouping import build
 from switchbench.reports.leaderboard import Comparison, leaderboard
 from switchbench.reports.page.page import page
 from switchbench.reports.search.tables import search_tables

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from switchbench.reports.analyses.best import best_by_density
-from switchbench.reports.cells import Task, build
+from switchbench.reports.cells import Task
+from switchbench.reports.grouping import build
 from switchbench.reports.tables.sections import Section, folder_names
 from switchbench.reports.tables.table import Entry, Number, Table
 

@@ -17,8 +17,8 @@ from selenium import webdriver
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.chrome.service import Service
 
-from switchbench.reports.cells import build
 from switchbench.reports.checklist import Check
+from switchbench.reports.grouping import build
 from switchbench.reports.page.page import page
 from switchbench.reports.tables.catalogue import sections
 from switchbench.row import columns

@@ -13,7 +13,8 @@ from rich.console import Console
 from switchbench import reports
 from switchbench.compare.choices import split_pair
 from switchbench.errors import InputError
-from switchbench.reports.cells import Task, _by_layer
+from switchbench.reports.cells import Task
+from switchbench.reports.grouping import _by_layer
 from switchbench.reports.tables import catalogue
 from switchbench.reports.tables.table import Entry, Number, Table
 from switchbench.row import columns

@@ -1,0 +1,134 @@
+"""Group rows of trials into cells: one cell per task, method and target density."""
+
+import json
+import math
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from switchbench.reports.cells import ACCURACY, LATENCY, TASK, Cell, Numbers, Report, Task, mean
+from switchbench.reports.statistics.contrasts import Pair, Paired, contrasts
+from switchbench.reports.statistics.paired import MARGIN
+from switchbench.row import Status, used_as
+
+PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "error"]
+"""Columns that the line about an unmeasured trial shows."""
+
+
+def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin: float = MARGIN) -> Report:
+    """Group the ledger's table into tasks and cells, in the order of the plan.
+
+    Args:
+        results: The ledger's table, one row per planned trial.
+        title: Heading of the report.
+        pairs: Pairs of labels whose difference is shown beside methods and their controls.
+        margin: Differences of accuracy that are smaller, as shares, count as equal.
+
+    Returns:
+        The report; ``tables`` makes its tables, ``formats`` writes them.
+    """
+    read = results.drop(columns=["config", "versions"], errors="ignore")  # long, and not in any table
+    tasks = [_task(rows, pairs, margin) for _, rows in read.groupby(TASK, sort=False)]
+    unmeasured = results.loc[~_measured(results), PROBLEM]
+    problems = [_problem(row) for row in unmeasured.to_dict("records")]
+    return Report(title, tasks, problems)
+
+
+def _measured(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Tell which rows have a test accuracy. One that is NaN, as in foreign tables, is no measurement."""
+    return (rows["status"] == Status.OK) & rows[ACCURACY].notna()
+
+
+def _task(rows: pd.DataFrame, pairs: Sequence[Pair], margin: float) -> Task:
+    first = rows.iloc[0]
+    densities = sorted(rows["target_density"].dropna().unique().tolist(), reverse=True)
+    named = rows.drop_duplicates("label").set_index("label")
+    methods = {str(label): str(method) for label, method in named["method"].items()}
+    control_of = {str(label): str(method) for label, method in named["control_of"].dropna().items()}
+    cells = dict(_cells(rows))
+    paired = Paired(
+        methods, control_of, densities, {key: (c.seeds, c.accuracies) for key, c in cells.items()}
+    )
+    return Task(
+        network=first["network"],
+        dataset=first["dataset"],
+        scope=first["scope"],
+        paired=paired,
+        labels=[*methods],
+        densities=densities,
+        cells=cells,
+        contrasts=contrasts(paired, pairs, margin),
+        margin=margin,
+        started=bool(rows["start"].notna().any()),
+    )
+
+
+def _cells(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, float | None], Cell]]:
+    """Yield the cells of a task by label and target density (None: no target), in the order of the plan.
+
+    Columns become arrays once: a task may have thousands of cells, and a table of each would take longer than
+    all the rest.
+    """
+    names = [ACCURACY, *used_as("mean"), *([LATENCY] if LATENCY in rows else [])]
+    columns = {name: _numbers(rows[name]) for name in names}
+    times, flops = _ratios(rows, "seconds"), _ratios(rows, "flops")
+    layers, idle = rows["density_layers"].to_numpy(object), rows["idle"].to_numpy(object)
+    labels, targets = rows["label"].to_numpy(object), _numbers(rows["target_density"])
+    seeds, ok = rows["seed"].to_numpy(), _measured(rows).to_numpy()
+    for planned in _groups(rows):
+        label, target = str(labels[planned[0]]), float(targets[planned[0]])
+        measured = planned[ok[planned]]
+        measured = measured[np.argsort(seeds[measured], kind="stable")]
+        by_layer = _by_layer(layers[measured])
+        cell = Cell(
+            label=label,
+            target=target,
+            planned=len(planned),
+            seeds=seeds[measured],
+            values={name: values[measured] for name, values in columns.items()},
+            times=[ratio for ratio in times[measured].tolist() if not math.isnan(ratio)],
+            layers={name: mean(values) for name, values in by_layer.items()},
+            emptied={name: zeros for name, values in by_layer.items() if (zeros := int((values == 0).sum()))},
+            idle=next((reason for reason in idle[measured] if isinstance(reason, str)), None),
+            flops=mean(flops[measured]),
+        )
+        yield (label, None if math.isnan(target) else target), cell
+
+
+def _groups(rows: pd.DataFrame) -> list[Numbers]:
+    """Return the positions of the rows of each cell, in the order of the plan."""
+    number = rows.groupby(["label", "target_density"], sort=False, dropna=False).ngroup().to_numpy()
+    order = np.argsort(number, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+
+
+def _numbers(column: "pd.Series[Any]") -> Numbers:
+    return column.to_numpy(dtype=float, na_value=math.nan)
+
+
+def _ratios(rows: pd.DataFrame, unit: str) -> Numbers:
+    """Return each trial's training cost over its cost without what the method adds."""
+    total = _numbers(rows[f"train_{unit}"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Numbers = total / (total - _numbers(rows[f"method_{unit}"]))
+    return ratios
+
+
+def _by_layer(stored: Iterable[Any]) -> dict[str, Numbers]:
+    """Return the known densities of each layer. Each entry is one trial's densities as JSON, or missing."""
+    densities: dict[str, list[float]] = {}
+    for text in stored:
+        for name, density in json.loads(text).items() if isinstance(text, str) else ():
+            if isinstance(density, int | float) and not isinstance(density, bool):
+                densities.setdefault(name, []).append(density)
+    return {name: np.array(values, dtype=float) for name, values in densities.items()}
+
+
+def _problem(row: dict[Hashable, Any]) -> str:
+    target = row["target_density"]
+    density = "" if math.isnan(target) else f" at density {target:g}"
+    reason = f": {row['error']}" if isinstance(row["error"], str) else ""
+    where = f"{row['network']} on {row['dataset']}, scope {row['scope']}, seed {row['seed']}"
+    return f"{row['status']}: {row['label']}{density}, {where} (trial {row['trial_id']}){reason}"
