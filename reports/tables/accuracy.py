@@ -11,10 +11,11 @@ from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
 CAPTION = (
     "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
-    "no interval for n = 1. Columns are target densities of the layers in scope; @ gives the density "
-    "that was reached if it differs from the target. Bold: best mean of the column, over the seeds that "
-    "pairs of methods share; † not told apart from it by paired t tests, corrected over all pairs of methods "
-    "of the column (Holm), which does not mean equal. The tests are of all methods, shown or not."
+    "no interval for n = 1, or if all seeds are equal. Columns are target densities of the layers in scope; "
+    "@ gives the density that was reached if it differs from the target. Bold: best mean of the column, over "
+    "the seeds that pairs of methods share; † not told apart from it by paired t tests, corrected over all "
+    "pairs of methods of the column (Holm), which does not mean equal. The tests are of all methods, shown "
+    "or not."
 )
 DENSE_CAPTION = (
     "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points: mean ± "
