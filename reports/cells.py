@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from switchbench.reports.controls import DENSE
 from switchbench.reports.statistics.contrasts import Contrast, Paired
+from switchbench.reports.statistics.seeds import Numbers
 from switchbench.reports.statistics.summary import Summary, summarise
 
 TASK = ["network", "dataset", "scope"]
@@ -20,8 +20,6 @@ LATENCY = "latency"
 """Column that the table of results has if networks were timed: seconds per image."""
 MISSED = 0.01
 """Relative distance from the target density above which the target counts as missed."""
-
-Numbers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -116,6 +114,11 @@ class Task:
         label = self.whole.label_of(DENSE)
         cell = self.whole.cells.get((label, None)) if label else None
         return cell if cell and cell.accuracy.n else None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Network, data set and scope."""
+        return self.network, self.dataset, self.scope
 
     @property
     def title(self) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from switchbench.reports.cells import Cell, Numbers, Report
+from switchbench.reports.cells import Cell, Report
 from switchbench.reports.grouping import build
-from switchbench.reports.statistics.contrasts import common
 from switchbench.reports.statistics.paired import ALPHA, MARGIN, Difference, family
+from switchbench.reports.statistics.seeds import Numbers, common
 from switchbench.reports.statistics.summary import summarise
 from switchbench.reports.tables.accuracy import target
 from switchbench.reports.tables.differences import p_value, verdict

@@ -8,6 +8,7 @@ import numpy as np
 
 from switchbench.reports.cells import Cell, Report, Task
 from switchbench.reports.controls import DENSE, MAGNITUDE, RANDOM
+from switchbench.reports.memory import remembered
 
 PAIRS, POINTS, SEEDS = 3, 5, 3
 """Fewest pairs of network and data set, target densities, and seeds."""
@@ -25,6 +26,7 @@ class Check:
     """What to change in the spec; empty if it is met."""
 
 
+@remembered
 def checklist(report: Report) -> list[Check]:
     """Check a report against the recommendations.
 

@@ -31,13 +31,14 @@ from switchbench.reports.search.tables import search_tables
 from switchbench.reports.sources import Sources
 from switchbench.reports.statistics.contrasts import Pair
 from switchbench.reports.statistics.paired import MARGIN
-from switchbench.reports.tables.accuracy import accuracy
 from switchbench.reports.tables.catalogue import sections
-from switchbench.reports.tables.differences import differences
 from switchbench.reports.tables.sections import Section
 from switchbench.reports.tables.table import Table
 from switchbench.reports.view import EVERYTHING, View
 from switchbench.row import columns
+
+SHOWN = ("accuracy", "differences")
+"""Tables that the terminal shows."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,12 @@ def text(report: Report) -> str:
 
 def show(composed: Composed, console: Console) -> None:
     """Print the tables of accuracy and of differences, and the trials without a measurement."""
-    report, view = composed.report, composed.view
-    for task in report.tasks:
-        terminal.show(view.table(accuracy(task)), task.title, console)
-        if task.contrasts:
-            terminal.show(view.table(differences(task)), "", console)
-    if report.problems:
-        lines = ["Trials without a measurement:", "", *(f"- {printable(line)}" for line in report.problems)]
+    for section in composed.sections:
+        for table in section.tables:
+            if table.name in SHOWN:
+                terminal.show(table, section.title if table.name == SHOWN[0] else "", console)
+    if problems := composed.report.problems:
+        lines = ["Trials without a measurement:", "", *(f"- {printable(line)}" for line in problems)]
         console.out("\n".join(lines), highlight=False)
 
 

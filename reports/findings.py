@@ -7,6 +7,7 @@ from switchbench.reports.analyses.across import across
 from switchbench.reports.analyses.best import Best, best_by_density
 from switchbench.reports.analyses.curves import LOST, crossings
 from switchbench.reports.cells import Report, Task
+from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.contrasts import Contrast
 from switchbench.reports.statistics.paired import ALPHA, Verdict
 from switchbench.reports.tables.accuracy import warnings
@@ -15,6 +16,7 @@ NAMED = 6
 """Most methods that a sentence names."""
 
 
+@remembered
 def findings(report: Report) -> list[str]:
     """Return the findings of a report, the most important first.
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from switchbench.reports.cells import ACCURACY, LATENCY, TASK, Cell, Numbers, Report, Task, mean
+from switchbench.reports.cells import ACCURACY, LATENCY, TASK, Cell, Report, Task, mean
 from switchbench.reports.statistics.contrasts import Pair, Paired, contrasts
 from switchbench.reports.statistics.paired import MARGIN
+from switchbench.reports.statistics.seeds import Numbers
 from switchbench.row import Status, used_as
 
 PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "error"]

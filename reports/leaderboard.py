@@ -9,7 +9,7 @@ import pandas as pd
 from switchbench.reports.analyses.best import best_by_density
 from switchbench.reports.cells import Task
 from switchbench.reports.grouping import build
-from switchbench.reports.tables.sections import Section, folder_names
+from switchbench.reports.tables.sections import Section, folder_name
 from switchbench.reports.tables.table import Entry, Number, Table
 
 CAPTION = (
@@ -49,11 +49,9 @@ def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
     by_task: dict[tuple[str, str, str], list[tuple[Comparison, Task]]] = {}
     for comparison in comparisons:
         for task in build(comparison.results, comparison.name).tasks:
-            key = (task.network, task.dataset, task.scope)
-            by_task.setdefault(key, []).append((comparison, task))
+            by_task.setdefault(task.key, []).append((comparison, task))
     sections = [
-        Section(shared[0][1].title, folder, [_leaders(shared)])
-        for shared, folder in zip(by_task.values(), folder_names([*by_task]), strict=True)
+        Section(shared[0][1].title, folder_name(key), [_leaders(shared)]) for key, shared in by_task.items()
     ]
     return [
         Section("Comparisons", "comparisons", [_comparisons(comparisons)]),

@@ -153,7 +153,7 @@ def read_table(path: StorePath, row_type: type) -> pd.DataFrame:
     return table
 
 
-def read_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> list[dict[str, Any]]:
+def read_if_sound(path: StorePath, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Read the rows of a file; return no rows if the file is missing or broken. A broken one is named in a
     warning.
 
@@ -162,7 +162,6 @@ def read_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only:
     Args:
         path: The file.
         columns: As for :func:`read`.
-        only: As for :func:`read`.
 
     Returns:
         The rows.
@@ -170,7 +169,7 @@ def read_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only:
     Raises:
         InputError: The file exists and cannot be read now, as without permission.
     """
-    table = _table_if_sound(path, columns, **only)
+    table = _table_if_sound(path, columns)
     rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
     return rows
 
@@ -203,9 +202,9 @@ class SortedFile:
         return rows
 
 
-def _table_if_sound(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> pa.Table | None:
+def _table_if_sound(path: StorePath, columns: Sequence[str] | None = None) -> pa.Table | None:
     try:
-        return _table(path, columns, **only)
+        return _table(path, columns)
     except MissingFile:
         return None
     except BrokenFile as error:

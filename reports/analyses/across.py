@@ -10,14 +10,13 @@ from functools import cached_property
 
 import numpy as np
 
-from switchbench.reports.analyses.best import by_seed
 from switchbench.reports.analyses.curves import area, areas
-from switchbench.reports.cells import Numbers, Report, Task
+from switchbench.reports.cells import Report, Task
 from switchbench.reports.controls import MAGNITUDE
 from switchbench.reports.memory import remembered
-from switchbench.reports.statistics.contrasts import common
 from switchbench.reports.statistics.pairwise import pairwise
 from switchbench.reports.statistics.ranking import RankTests, rank_tests
+from switchbench.reports.statistics.seeds import Numbers, by_seed, common
 from switchbench.reports.statistics.summary import ROUNDING, Summary, summarise
 
 FEWEST_TASKS = 2

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from switchbench.reports.cells import Numbers, Task
+from switchbench.reports.cells import Task
 from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.pairwise import pairwise
+from switchbench.reports.statistics.seeds import Numbers, by_seed
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,3 @@ def best_of(labels: Sequence[str], values: Numbers) -> Best:
     others = [label for at, label in enumerate(labels) if at != best and not below[at]]
     same = [labels[at] for at in range(len(labels)) if np.array_equal(values[:, at], values[:, best], True)]
     return Best(labels[best], frozenset(others), frozenset(same) - {labels[best]}, len(labels))
-
-
-def by_seed(measured: Sequence[tuple[Numbers, Numbers]]) -> Numbers:
-    """Return values as a matrix of seeds (rows) and methods (columns); NaN where a seed is missing.
-
-    Args:
-        measured: Seeds, ascending, and values of each method.
-    """
-    seeds = np.unique(np.concatenate([own for own, _ in measured])) if measured else np.empty(0)
-    matrix = np.full((len(seeds), len(measured)), np.nan)
-    for column, (own, values) in enumerate(measured):
-        matrix[np.searchsorted(seeds, own), column] = values
-    return matrix

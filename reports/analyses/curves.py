@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from switchbench.reports.analyses.best import Best, best_of, by_seed
-from switchbench.reports.cells import Numbers, Task
+from switchbench.reports.analyses.best import Best, best_of
+from switchbench.reports.cells import Task
 from switchbench.reports.memory import remembered
-from switchbench.reports.statistics.contrasts import common
+from switchbench.reports.statistics.seeds import Numbers, by_seed, common
 from switchbench.reports.statistics.summary import Summary, summarise
 
 LOST = 0.01

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from switchbench.reports.analyses.best import by_seed
-from switchbench.reports.cells import LATENCY, Cell, Numbers, Task
+from switchbench.reports.cells import LATENCY, Cell, Task, mean
 from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.pareto import on_front
+from switchbench.reports.statistics.seeds import Numbers, by_seed
 
 DRAWS = 500
 """Bootstrap draws."""
@@ -91,31 +91,26 @@ def fronts(task: Task, costs: tuple[Cost, ...] = COSTS) -> list[Front]:
     cells = task.measured
     if not cells:
         return []
-    seeds = np.unique(np.concatenate([cell.seeds for cell in cells]))
     accuracies = by_seed([(cell.seeds, cell.accuracies) for cell in cells])
-    weights = _weights(len(seeds), task.title)
+    weights = _weights(len(accuracies), task.title)
     drawn = _weighted_means(weights, accuracies)
     made = []
     for cost in costs:
         values = by_seed([(cell.seeds, cost.values(cell)) for cell in cells])
         if not np.isnan(values).all():
-            made.append(
-                _front(cost, cells, values, accuracies, _weighted_means(weights, values), drawn, len(seeds))
-            )
+            made.append(_front(cost, cells, _weighted_means(weights, values), drawn, len(accuracies)))
     return made
 
 
 def _front(
     cost: Cost,
     cells: list[Cell],
-    values: Numbers,
-    accuracies: Numbers,
     drawn_costs: Numbers,
     drawn_accuracies: Numbers,
     seeds: int,
 ) -> Front:
-    once = np.ones((1, len(values)))
-    means, gains = _weighted_means(once, values)[0], _weighted_means(once, accuracies)[0]
+    means = np.array([mean(cost.values(cell)) for cell in cells])
+    gains = np.array([cell.accuracy.mean for cell in cells])
     front = on_front(means, gains)
     able = ~_always_dominated(drawn_costs, drawn_accuracies)
     drawn = on_front(drawn_costs[:, able], drawn_accuracies[:, able])

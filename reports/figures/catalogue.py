@@ -31,10 +31,9 @@ from switchbench.reports.figures import (
 from switchbench.reports.figures.lines import OUTSIDE
 from switchbench.reports.figures.style import Style, save, styles
 from switchbench.reports.formats import escape
-from switchbench.reports.sources import Sources, TaskKey
-from switchbench.reports.tables.sections import folder_names
+from switchbench.reports.sources import Sources
+from switchbench.reports.tables.sections import ALL_TASKS, folder_name
 
-ALL_TASKS = "all-tasks"
 MOST_HISTOGRAMS = 12
 """Methods whose weights are drawn."""
 
@@ -61,10 +60,8 @@ def draw_all(report: Report, folder: Path, sources: Sources | None = None) -> No
     """
     looks = styles(report.methods)
     sources = sources or Sources()
-    folders = folder_names([_key(task) for task in report.tasks])
     groups = [
-        (task.title, name, task_drawings(task, looks, sources))
-        for task, name in zip(report.tasks, folders, strict=True)
+        (task.title, folder_name(task.key), task_drawings(task, looks, sources)) for task in report.tasks
     ]
     captions = ["# Figures", ""]
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,15 +103,15 @@ def task_drawings(task: Task, looks: dict[str, Style], sources: Sources) -> Iter
     if sources.curves is not None and sources.trials is not None:
         figure = curves.curves_figure(task, sources.trials, sources.curves, looks)
         yield from _drawn("curves", curves.CAPTION.format(where=lowest), figure)
-    kept = sources.masks.get(_key(task), {})
+    kept = sources.masks.get(task.key, {})
     # The dense control keeps everything, which would take most of the colours.
     kept = {label: kept[label] for label in task.labels if label in kept and label != control}
     yield from _drawn("masks", masks.CAPTION.format(where=lowest), masks.masks_figure(kept))
-    weights = sources.weights.get(_key(task), {})
+    weights = sources.weights.get(task.key, {})
     for label in [label for label in task.labels if label in weights][:MOST_HISTOGRAMS]:
         where = lowest if task.paired.takes_target(label) else ""
         caption = histograms.CAPTION.format(label=label, where=where)
-        name = f"weights-{folder_names([(label,)])[0]}"
+        name = f"weights-{folder_name((label,))}"
         yield from _drawn(name, caption, histograms.histograms_figure(weights[label]))
 
 
@@ -135,7 +132,3 @@ def _drawn(name: str, caption: str, figure: Figure | None) -> Iterator[Drawing]:
     """Yield a figure if there is one."""
     if figure:
         yield Drawing(name, caption, figure)
-
-
-def _key(task: Task) -> TaskKey:
-    return task.network, task.dataset, task.scope

@@ -27,7 +27,6 @@ NUMBER = re.compile(r"[+-]?[\d,]+(\.\d+)?")
 class Column:
     """A column of a table."""
 
-    at: int
     heading: str
     spec: str
     """For the argument of ``tabular``."""
@@ -78,13 +77,13 @@ def column(table: Table, at: int) -> Column:
         wide = max([_points(heading), *(_points(after) for _, after in parts)])
         long, width = wide > LONGEST_TEXT, min(wide, LONGEST_TEXT)
         spec = f">{{\\raggedright\\arraybackslash}}p{{{width:.0f}pt}}" if long else "l"
-        return Column(at, heading, spec, 1, width, parts, best)
+        return Column(heading, spec, 1, width, parts, best)
     size, digits = _format(numbers)
     after = max(_points(after) for number, after in parts if number)
     alone = max((_points(after) for number, after in parts if not number), default=0)
     spec = f"S[table-format={size}]" + ("@{\\,}l" if after else "")
     width = max(digits + (after + 2 if after else 0), wide, alone)
-    return Column(at, heading, spec, 2 if after else 1, width, parts, best)
+    return Column(heading, spec, 2 if after else 1, width, parts, best)
 
 
 def _split(entry: Entry, digits: int, unit: str) -> tuple[str, str]:

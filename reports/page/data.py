@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from switchbench.reports.cells import ACCURACY, TASK, Cell, Report, Task
-from switchbench.reports.page.text import text_of
+from switchbench.reports.formats.html_text import text_of
 from switchbench.reports.statistics.summary import summarise
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from switchbench.reports.page.text import text_of
+from switchbench.reports.formats.html_text import text_of
 
 
 def packed(content: str) -> str:

@@ -15,12 +15,12 @@ from plotly.offline import get_plotlyjs
 from switchbench.reports.cells import Report
 from switchbench.reports.checklist import Check
 from switchbench.reports.formats.escape import latex
+from switchbench.reports.formats.html_text import as_html
 from switchbench.reports.page import parts
 from switchbench.reports.page.data import shown_trials, task_data, trial_data, trial_table
 from switchbench.reports.page.packed import packed, to_json
 from switchbench.reports.page.styles import method_styles
 from switchbench.reports.page.tables import table_data
-from switchbench.reports.page.text import as_html
 from switchbench.reports.tables.sections import Section
 from switchbench.row import Status
 

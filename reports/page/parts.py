@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from switchbench.reports.cells import Report, Task
 from switchbench.reports.checklist import Check
+from switchbench.reports.formats.html_text import as_html, bullets
 from switchbench.reports.page.styles import MethodStyle
 from switchbench.reports.page.tables import table_html
-from switchbench.reports.page.text import as_html, bullets
 from switchbench.reports.tables.practice import CAPTION
 from switchbench.reports.tables.sections import Section
 from switchbench.reports.tables.table import Table

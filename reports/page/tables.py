@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from switchbench.reports.formats import flat
-from switchbench.reports.page.text import as_html, bullets
+from switchbench.reports.formats.html_text import as_html, bullets
 from switchbench.reports.tables.table import Entry, Number, Table, text
 
 PAGE_ROWS = 100

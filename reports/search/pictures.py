@@ -16,8 +16,8 @@ from optuna.distributions import json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from switchbench.reports.formats.html_text import as_html
 from switchbench.reports.page.packed import packed
-from switchbench.reports.page.text import as_html
 from switchbench.reports.search.tables import objectives_of
 from switchbench.row import PointState, uses
 

@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from switchbench.reports.statistics.paired import MARGIN, MOST_SEEDS, Difference, Verdict, family
-
-Numbers = npt.NDArray[Any]
+from switchbench.reports.statistics.seeds import Numbers, common
 
 Pair = tuple[str, str]
 """Label of a method, and label of the method that it is compared with."""
@@ -48,20 +45,6 @@ def _more(difference: Difference) -> str:
         return ""
     seeds = f"{difference.more_seeds:+}" if difference.more_seeds else f"over {MOST_SEEDS:,}"
     return f" ({seeds} seeds)"
-
-
-def common(one: Numbers, other: Numbers) -> tuple[Any, Any]:
-    """Return the places of the seeds that two ascending arrays of seeds share.
-
-    Example:
-        >>> ours, theirs = common(np.array([0, 1, 2]), np.array([1, 2, 3]))
-        >>> ours.tolist(), theirs.tolist()
-        ([1, 2], [0, 1])
-    """
-    if np.array_equal(one, other):  # as they mostly are: then nothing is sorted
-        return slice(None), slice(None)
-    _, ours, theirs = np.intersect1d(one, other, return_indices=True)
-    return ours, theirs
 
 
 @dataclass(frozen=True)

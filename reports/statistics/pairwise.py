@@ -1,15 +1,13 @@
 """All pairs of several methods on the same seeds, where some seeds may be missing."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtr
 
 from switchbench.reports.statistics.paired import ALPHA, holm
-
-Numbers = npt.NDArray[Any]
+from switchbench.reports.statistics.seeds import Numbers
 
 
 @dataclass(frozen=True)

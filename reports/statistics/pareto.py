@@ -1,11 +1,9 @@
 """Pareto fronts of many points at once."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[Any]
+from switchbench.reports.statistics.seeds import Numbers
 
 
 def on_front(costs: Numbers, gains: Numbers) -> npt.NDArray[np.bool_]:

@@ -5,19 +5,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from switchbench.reports.statistics.paired import ALPHA, holm
+from switchbench.reports.statistics.seeds import Numbers
 
 PERMUTATIONS = 10_000
 """Permutations of Friedman's test."""
 BATCH = 1_000
 """Permutations that are computed together."""
-
-Numbers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from switchbench.reports.tables.operating import curves, front_shares
 from switchbench.reports.tables.overall import leaderboard, rank_pairs
 from switchbench.reports.tables.practice import practice
 from switchbench.reports.tables.published import published
-from switchbench.reports.tables.sections import Section, folder_names
+from switchbench.reports.tables.sections import ALL_TASKS, Section, folder_name
 from switchbench.reports.tables.table import Table
 
 TASK_TABLES: tuple[Callable[[Task], Table], ...] = (
@@ -37,23 +37,26 @@ TASK_TABLES: tuple[Callable[[Task], Table], ...] = (
 
 OVERALL_TABLES: tuple[Callable[[Across], Table], ...] = (leaderboard, rank_pairs)
 """The tables over all tasks."""
-OVERALL = "all-tasks"
-"""Folder of the tables over all tasks."""
 
 
 def sections(report: Report) -> list[Section]:
     """Return the tables of a report: a section for each task, and one over all. Empty ones are left out."""
-    folders = folder_names([(task.network, task.dataset, task.scope) for task in report.tasks])
-    by_task = [
-        Section(task.title, folder, [table for make in TASK_TABLES if (table := make(task)).rows])
-        for task, folder in zip(report.tasks, folders, strict=True)
-    ]
     if not report.tasks:
         return []
+    by_task = [
+        Section(
+            task.title, folder_name(task.key), [table for make in TASK_TABLES if (table := make(task)).rows]
+        )
+        for task in report.tasks
+    ]
     over_all = across(report)
     shown = {label for task in report.tasks for label in task.labels}
     tables = [table.of(shown) for make in OVERALL_TABLES if (table := make(over_all)).rows]
     tables = [table for table in [*tables, practice(checklist(report))] if table.rows]
     if not tables and not over_all.missing:
         return by_task
-    return [*by_task, Section("All tasks", OVERALL, tables, over_all.missing)]
+    return [*by_task, Section("All tasks", ALL_TASKS, tables, over_all.missing)]
+
+
+def _filled(task: Task) -> list[Table]:
+    return [table for make in TASK_TABLES if (table := make(task)).rows]

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from switchbench.reports.tables.table import Table
@@ -20,24 +20,24 @@ class Section:
     """Statements that the data do not allow, and what is missing for them."""
 
 
-def folder_names(titles: Iterable[Sequence[str]]) -> list[str]:
-    """Return a stable name of a folder for each task, which LaTeX can input.
+ALL_TASKS = "all-tasks"
+"""Folder of what is over all tasks."""
+
+
+def folder_name(parts: Sequence[str]) -> str:
+    """Return a stable name of a folder or file, which LaTeX can input.
 
     Args:
-        titles: Network, data set and scope of each task: any text.
+        parts: Network, data set and scope of a task, or any other texts.
 
     Returns:
-        Names of ASCII letters, digits, dots and dashes; a name that would stand for two tasks, or has lost a
-        character, ends in a checksum of the task.
+        A name of ASCII letters, digits, dots and dashes; one that has lost a character ends in a checksum, so
+        that it does not stand for two tasks.
 
     Example:
-        >>> folder_names([("lenet-5", "mnist", "fc"), ("größe", "mnist", "fc")])
-        ['lenet-5_mnist_fc', 'gr-e_mnist_fc_673032a6']
+        >>> folder_name(("lenet-5", "mnist", "fc")), folder_name(("größe", "mnist", "fc"))
+        ('lenet-5_mnist_fc', 'gr-e_mnist_fc_673032a6')
     """
-    return [_folder_name(parts) for parts in titles]
-
-
-def _folder_name(parts: Sequence[str]) -> str:
     cleaned = [re.sub(r"[^A-Za-z0-9.-]+", "-", part).strip(".-")[:40] for part in parts]
-    checksum = "" if cleaned == [*parts] else f"_{zlib.crc32(chr(0).join(parts).encode()):08x}"
-    return "_".join([*cleaned, *([] if not checksum else [checksum[1:]])])
+    checksum = [] if cleaned == [*parts] else [f"{zlib.crc32(chr(0).join(parts).encode()):08x}"]
+    return "_".join([*cleaned, *checksum])

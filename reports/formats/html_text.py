@@ -1,4 +1,4 @@
-"""Text of users on the page: shown as it is, and nothing else."""
+"""Text of users in HTML: shown as it is, and nothing else."""
 
 import math
 from collections.abc import Iterable
