@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from made_up import results, written
@@ -110,3 +111,13 @@ def test_figures_of_papers_are_shares_with_a_source() -> None:
 def test_layers_of_densities_are_in_percent() -> None:
     table = results(["magnitude"], [0.1], density_layers=json.dumps({"a": 0.25}))
     assert "| magnitude | 0.1 | 25.000% |" in reports.text(reports.build(table, "t"))
+
+
+def test_a_probability_has_an_interval_of_probabilities() -> None:
+    board = tables_of(results(spread=0.01, tasks=2))["leaderboard"]
+    better = board.header.index("better than magnitude")
+    (entry,) = [row[better] for row in board.rows if isinstance(row[better], Number)]
+    assert isinstance(entry, Number)
+    assert entry.ends
+    assert 0 <= entry.ends[0] < entry.value < entry.ends[1] <= 100
+    assert np.isnan(entry.spread)

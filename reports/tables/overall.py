@@ -53,18 +53,14 @@ def leaderboard(across: Across) -> Table:
         ]
         if across.improvements:
             improved = across.improvements.get(label)
-            row.append(
-                Number(100 * improved.mean, 100 * improved.interval, digits=0) if improved else NOTHING
-            )
+            row.append(_percent(improved) if improved else NOTHING)
         rows.append(row)
     seeds = next((summary.n for summary in across.interquartile_means.values()), 0)
     caption = LEADER_CAPTION.format(
         blocks=len(across.blocks),
         tasks=len(across.tasks),
         seeds=seeds,
-        score="difference from the dense control, in percentage points,"
-        if across.relative
-        else "accuracy in %",
+        score=RELATIVE if across.relative else "accuracy in %",
         improvement=IMPROVEMENT.format(baseline=across.baseline) if across.improvements else "",
     )
     return Table("leaderboard", caption, header, rows)
