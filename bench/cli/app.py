@@ -279,7 +279,7 @@ def report(
         bool, typer.Option("--diff", help="Show what changed from the first folder to the second.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of a report of several; default: report.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the report; default: DIR/report, or report.")
     ] = None,
     mlflow_uri: Annotated[
         str | None, typer.Option(help="MLflow server or database that the results are pulled from.")

@@ -20,6 +20,9 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
     Raises:
         InputError: No results are named, or they cannot be pulled.
     """
+    for folder in given:
+        if not folder.exists():
+            raise InputError(f"{folder}: no such folder")
     found: list[StorePath] = [*given]
     if experiment is not None:
         from switchbench.compare.pull import pull
@@ -27,9 +30,6 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
         found.append(pull(mlflow_uri, experiment))
     elif mlflow_uri is not None:
         raise InputError("--mlflow-uri: needs --experiment NAME as well; `switchbench pull` lists them")
-    for folder in given:
-        if not folder.exists():
-            raise InputError(f"{folder}: no such folder")
     if not found:
         raise InputError("DIR: name the folder of a comparison, or --experiment of results in MLflow")
     return found
