@@ -7,7 +7,7 @@
 #   make install      install the code into .venv again, after a change
 #   make lint         style and format alone (ruff)
 #   make types        types alone (mypy)
-#   make benchmark    what the suite, each method, and large comparisons cost
+#   make benchmark    measure what everything costs, and write docs/performance.md (TOPICS="training start": some)
 #   make campaign     kill workers, nodes, drivers and servers at random, and count what is lost (hours)
 #   make docs         fill the documents' tables from docs/results, draw the architecture from the code
 #   make defaults     choose the methods' defaults on validation images (about an hour)
@@ -42,9 +42,7 @@ types: $(VENV)/.installed $(VENV)/.dev
 	$(BIN)/mypy tests tools
 
 benchmark: $(VENV)/.installed
-	$(BIN)/python tools/benchmark.py
-	$(BIN)/python tools/benchmark_overhead.py
-	$(BIN)/python tools/benchmark_scale.py
+	PYTHONPATH=tests $(BIN)/python -m performance $(TOPICS)
 
 campaign: $(VENV)/.installed $(VENV)/.dev
 	$(BIN)/python tools/campaign.py $(ARGS)

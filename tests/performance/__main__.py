@@ -1,0 +1,36 @@
+"""Measure some topics or all, store the numbers, and write docs/performance.md."""
+
+import argparse
+from datetime import UTC, datetime
+from importlib import import_module
+
+from performance import TOPICS, document, machine, records
+
+
+def main() -> None:
+    """Measure topic by topic. Each is stored when it is done, so that an interrupt loses one topic."""
+    parser = argparse.ArgumentParser(prog="performance", description=__doc__)
+    parser.add_argument("topics", nargs="*", help=f"default: all of {', '.join(TOPICS)}")
+    parser.add_argument("--pairs", type=int, default=3, help="how often each quantity is measured")
+    options = parser.parse_args()
+    if unknown := [topic for topic in options.topics if topic not in TOPICS]:
+        parser.error(f"topics: unknown {unknown[0]!r}; known: {', '.join(TOPICS)}")
+    for topic in options.topics or TOPICS:
+        module = import_module(f"performance.{topic}")
+        print(f"== {module.TITLE}", flush=True)
+        measured = []
+        for measurement in module.measure(options.pairs):
+            measured.append(measurement)
+            print(document.line(measurement), flush=True)
+        if measured:  # a machine without a GPU measures nothing of one, and keeps what another has measured
+            today = datetime.now(UTC).date().isoformat()
+            section = records.Section(
+                topic, module.TITLE, module.__doc__ or "", machine.description(), today, measured
+            )
+            records.save(records.load() | {topic: section})
+    stored = records.load()
+    document.write(stored[topic] for topic in TOPICS if topic in stored)
+
+
+if __name__ == "__main__":
+    main()
