@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import matplotlib
 from matplotlib.figure import Figure
+
 from performance.measurement import Measurement
 from performance.records import DOCS, Section
 
