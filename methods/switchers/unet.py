@@ -15,6 +15,9 @@ HEADS = 32
 NARROWEST = 8
 """A side shorter than this is not halved any more."""
 
+VECTOR = 16
+"""Channels from which a processor computes on slices of channels as fast as on whole tensors."""
+
 
 class UNet(nn.Module):
     """U-Net reader of one (rows × columns) matrix; the output has the same shape, before ReLU.
@@ -41,7 +44,7 @@ class UNet(nn.Module):
             for narrow, wide, stride in reversed(pairs)
         )
         self.grown = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(narrow), nn.ReLU()) for narrow, _, _ in reversed(pairs)
+            nn.Sequential(nn.BatchNorm2d(narrow), nn.ReLU(inplace=True)) for narrow, _, _ in reversed(pairs)
         )
         self.merge = nn.ModuleList(_block(2 * narrow, narrow) for narrow in widths[-2::-1])
         self.last = nn.Sequential(nn.Conv2d(widths[0], 1, 3, padding=1, bias=False), nn.BatchNorm2d(1))
@@ -57,6 +60,8 @@ class UNet(nn.Module):
         for up, norm, merge in zip(self.up, self.grown, self.merge, strict=True):
             skip = levels.pop()
             grown = norm(up(image, output_size=skip.shape[-2:]))
+            if grown.requires_grad and grown.shape[1] < VECTOR:
+                grown.register_hook(_packed)
             image = merge(torch.cat([skip, grown], dim=1))
         gates: Tensor = self.last(image)[0, 0]
         return gates
@@ -113,7 +118,13 @@ def pooling(rows: int, columns: int) -> list[tuple[int, int]]:
     return strides
 
 
+def _packed(gradient: Tensor) -> Tensor:
+    """Return a copy of a gradient that is a slice of another one. The backward pass of ReLU is many times
+    slower on a slice of few channels."""
+    return gradient.contiguous(memory_format=torch.channels_last)
+
+
 def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
