@@ -1,5 +1,6 @@
 """What makes each method with learned switches that method, by hand or by another way of computing."""
 
+import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from switchbench.methods.l0 import GATES
 from switchbench.methods.parts import concrete, pruning_schedules
 from switchbench.methods.parts.noise import NoiseTable
 from switchbench.methods.powerpropagation import Powered
+from switchbench.methods.switchers import unet as unet_module
 from switchbench.methods.switchers.equivariant import EquivariantReader
 from switchbench.methods.switchers.gates import BARELY, Budgeted, Step, gates, openness, threshold
 from switchbench.methods.switchers.row import RowReader
@@ -574,6 +576,67 @@ def test_batch_norm_and_relu_follow_transposed_convolutions() -> None:
     assert len(places) == 2
     assert all(order[i + 1 : i + 3] == [nn.BatchNorm2d, nn.ReLU] for i in places)
     assert order[-2:] == [nn.Conv2d, nn.BatchNorm2d]
+
+
+def by_hand(unet: Any, weight: Tensor) -> Tensor:
+    """A U-Net in PyTorch's usual memory format, with nothing done in place."""
+
+    def normed(image: Tensor, norm: Any) -> Tensor:
+        return F.batch_norm(image, None, None, norm.weight, norm.bias, training=True)
+
+    def block(image: Tensor, layers: Any) -> Tensor:
+        return normed(F.conv2d(image, layers[0].weight.contiguous(), padding=1), layers[1]).relu()
+
+    levels = [block(weight.contiguous()[None, None], unet.first)]
+    for down in unet.down:
+        levels.append(block(F.max_pool2d(levels[-1], down[0].kernel_size), down[1]))
+    image = levels.pop()
+    for up, grown, merge in zip(unet.up, unet.grown, unet.merge, strict=True):
+        skip = levels.pop()
+        odd = [had % new for had, new in zip(skip.shape[2:], up.stride, strict=True)]
+        larger = F.conv_transpose2d(image, up.weight.contiguous(), stride=up.stride, output_padding=odd)
+        image = block(torch.cat([skip, normed(larger, grown[0]).relu()], dim=1), merge)
+    return normed(F.conv2d(image, unet.last[0].weight.contiguous(), padding=1), unet.last[1])[0, 0]
+
+
+@pytest.mark.parametrize("shape", [(49, 66), (130, 131), (60, 5)])
+def test_fast_unet_equals_one_by_hand(shape: tuple[int, int]) -> None:
+    unet, weight = UNet(*shape).double(), doubles(*shape[::-1]).T.requires_grad_()
+    sought = [weight, *unet.parameters()]
+    upstream = doubles(*shape)
+    found, expected = unet(weight), by_hand(unet, weight)
+    assert_close(found, expected)
+    pairs = zip(*(torch.autograd.grad(gates, sought, upstream) for gates in (found, expected)), strict=True)
+    for one, other in pairs:
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("shape", [(130, 131), (60, 5)])
+@pytest.mark.parametrize("frozen", ["weight", "readers"])
+def test_what_saves_time_in_the_unet_changes_no_bit(
+    shape: tuple[int, int], frozen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, weight, upstream = (
+        UNet(*shape),
+        torch.randn(*shape, requires_grad=frozen != "weight"),
+        torch.randn(shape),
+    )
+    for parameter in fast.parameters():
+        parameter.requires_grad_(frozen == "weight" or parameter.dim() == 1)
+    plain = copy.deepcopy(fast)
+    for module in plain.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+
+    def results(unet: UNet) -> list[Tensor]:
+        learning = [each for each in (weight, *unet.parameters()) if each.requires_grad]
+        gates = unet(weight)
+        return [gates, *torch.autograd.grad(gates, learning, upstream)]
+
+    found = results(fast)
+    monkeypatch.setattr(unet_module, "VECTOR", 0)
+    for one, other in zip(found, results(plain), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_unet_reader_sees_inputs_by_outputs_and_gives_one_logit_per_gate() -> None:

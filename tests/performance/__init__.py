@@ -5,5 +5,5 @@ A topic is a module with a docstring (the text of its section), ``TITLE`` and ``
 judges: timings on a shared machine are no test. Each limit stands beside what was measured.
 """
 
-TOPICS: tuple[str, ...] = ()
+TOPICS: tuple[str, ...] = ("unet",)
 """The modules with measurements, in the order of the sections."""
