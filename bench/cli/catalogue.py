@@ -1,8 +1,8 @@
 """The methods, networks and data sets as text, without importing their code.
 
 Importing a method imports torch, which takes two seconds and half a gigabyte: too much for a list of names.
-So the descriptions are in ``catalogue.json``, which ``make docs`` writes from the registered classes. They are
-never stale: the file holds a digest of the code that it was written from, and is ignored if that code has
+So the descriptions are in ``catalogue.json``, which ``make docs`` writes from the registered classes. They
+are never stale: the file holds a digest of the code that it was written from, and is ignored if that code has
 changed since, as it is while somebody works on a method. A test fails until the file is written again.
 
 A cache in the user's folder would need no generated file, but the first list after each installation would be
@@ -89,7 +89,7 @@ def code_digest() -> str:
 
 
 def _source(module: str) -> Path:
-    """Return the file of a module, or of a package's ``__init__``. Only the packages above it are imported."""
+    """Return the file of a module, or of a package's ``__init__``. Only packages above it are imported."""
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(module)

@@ -303,7 +303,8 @@ class Ledger:
         """
         if curves:
             parquet.write(self._curves / f"{row.trial_id}.parquet", curves)
-        parquet.write(self._trials / f"{row.trial_id}.parquet", [row], Row)
+        label = f"{row.trial_id} {row.status}"  # what a run that continues needs of thousands of files
+        parquet.write(self._trials / f"{row.trial_id}.parquet", [row], Row, label)
 
     def row(self, trial_id: str) -> Row | None:
         """Return the stored row of a trial; None if there is none.
@@ -425,7 +426,7 @@ class Ledger:
     def statuses(self, trial_ids: Collection[str]) -> dict[str, Status]:
         """Return the status of each of the trials that has a stored row.
 
-        Of each file, only what is needed is decoded: thousands are read when a run continues.
+        Of each file, its label is read: thousands are read when a run continues.
         """
         wanted = set(trial_ids)
         found = dict(self._read_small(self._small_status, wanted))
@@ -542,8 +543,15 @@ class Ledger:
         return rows[0] if rows else None
 
     def _small_status(self, trial_id: str) -> Status | None:
-        """Return the status in a trial's own file. Where anything is odd, look at the whole row."""
-        stored = parquet.read_if_sound(self._trials / f"{trial_id}.parquet", columns=[ID, "status"])
+        """Return the status in a trial's own file: that of its label; in older files, of its column.
+
+        Where anything is odd, look at the whole row.
+        """
+        path = self._trials / f"{trial_id}.parquet"
+        labelled, _, status = parquet.label_if_sound(path).partition(" ")
+        if labelled == trial_id and status in STORED:
+            return Status(status)
+        stored = parquet.read_if_sound(path, columns=[ID, "status"])
         if len(stored) == 1 and stored[0].get(ID) == trial_id and stored[0].get("status") in STORED:
             return Status(stored[0]["status"])
         row = self._small_row(trial_id) if stored else None

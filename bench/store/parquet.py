@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from switchbench.atomic_files import reason
 from switchbench.errors import InputError
 from switchbench.store.objects import StorePath, write_stream
-from switchbench.store.seal import sealed, unsealed
+from switchbench.store.seal import label_of, sealed, unsealed
 
 SEALED = {b"switchbench.sealed": b"yes"}
 """Metadata of a file with a digest, so that one whose seal has changed is not taken for an older one."""
@@ -37,6 +38,7 @@ ROW_GROUP = 2_000
 """Rows that are read together when one is looked up."""
 
 
+@cache
 def schema(row_type: type) -> pa.Schema:
     """Return the schema of a dataclass of plain values, with its fields in order."""
     types = {}
@@ -46,18 +48,19 @@ def schema(row_type: type) -> pa.Schema:
     return pa.schema(types)
 
 
-def write(path: StorePath, rows: Iterable[Any], row_type: type | None = None) -> None:
+def write(path: StorePath, rows: Iterable[Any], row_type: type | None = None, label: str = "") -> None:
     """Write instances of a dataclass, or dictionaries of numbers, atomically.
 
     Args:
         path: The file.
         rows: The instances or dictionaries, one per row.
         row_type: The dataclass; None: the columns are the keys of the dictionaries.
+        label: A short text that :func:`label_if_sound` reads, about ten times as fast as a table is read.
 
     Raises:
         OSError: The file cannot be written.
     """
-    _write_table(path, _arrow(rows, row_type))
+    _write_table(path, _arrow(rows, row_type), label)
 
 
 def gather(path: StorePath, rows: Iterable[Any], key: str, row_type: type | None = None) -> None:
@@ -174,6 +177,14 @@ def read_if_sound(path: StorePath, columns: Sequence[str] | None = None) -> list
     return rows
 
 
+def label_if_sound(path: StorePath) -> str:
+    """Return the label of a file; empty if it has none, as older files, or is missing or broken."""
+    try:
+        return label_of(path.read_bytes()).decode()
+    except (OSError, ValueError):
+        return ""
+
+
 def frame_if_sound(path: StorePath) -> pd.DataFrame:
     """Read a file of numbers as a table, as :func:`read_if_sound` reads rows; empty if there is none."""
     table = _table_if_sound(path)
@@ -247,10 +258,10 @@ def _table(path: StorePath, columns: Sequence[str] | None = None, **only: str) -
         raise BrokenFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
-def _write_table(path: StorePath, table: pa.Table) -> None:
+def _write_table(path: StorePath, table: pa.Table, label: str = "") -> None:
     """Write a file. A file of few rows has neither dictionaries nor statistics: they would be most of it."""
     few, plain = table.num_rows < FEW_ROWS, io.BytesIO()
     table = table.replace_schema_metadata(SEALED)
     pq.write_table(table, plain, use_dictionary=not few, write_statistics=not few, row_group_size=ROW_GROUP)
     with write_stream(path) as stream:
-        stream.write(sealed(plain.getvalue()))
+        stream.write(sealed(plain.getvalue(), label.encode()))
