@@ -2,7 +2,6 @@
 
 import copy
 import difflib
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -13,7 +12,7 @@ from switchbench.errors import InputError, explain
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import CHOICES, Component, DatasetChoice, NetworkChoice
 from switchbench.spec.shipped import shipped, shipped_text
-from switchbench.spec.yaml_text import mapping, parsed, yaml
+from switchbench.spec.yaml_text import mapping, parsed, written
 
 
 def load(source: str | Path, changes: Iterable[str] = ()) -> Spec:
@@ -107,9 +106,7 @@ def component(kind: str, name: str, changes: Iterable[str] = ()) -> Component:
 
 def dump(spec: Spec | Mapping[str, Any]) -> str:
     """Return a spec, or its plain values, as YAML. A resolved spec has every default written out."""
-    stream = io.StringIO()
-    yaml().dump(spec.model_dump(mode="json") if isinstance(spec, Spec) else spec, stream)
-    return stream.getvalue()
+    return written(spec.model_dump(mode="json") if isinstance(spec, Spec) else spec)
 
 
 def _read(source: str | Path) -> tuple[str, str]:

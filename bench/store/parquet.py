@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
@@ -18,6 +17,9 @@ from switchbench.atomic_files import reason
 from switchbench.errors import InputError
 from switchbench.store.objects import StorePath, write_stream
 from switchbench.store.seal import label_of, sealed, unsealed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEALED = {b"switchbench.sealed": b"yes"}
 """Metadata of a file with a digest, so that one whose seal has changed is not taken for an older one."""
@@ -86,26 +88,26 @@ def gather(path: StorePath, rows: Iterable[Any], key: str, row_type: type | None
     _write_table(path, table.sort_by(key))
 
 
-def write_table(path: StorePath, table: pd.DataFrame, row_type: type) -> None:
+def write_table(path: StorePath, table: "pd.DataFrame", row_type: type) -> None:
     """Write a table with the columns of a dataclass, atomically. Raises OSError."""
     _write_table(path, pa.Table.from_pandas(table, schema=schema(row_type), preserve_index=False))
 
 
-def frame(rows: Iterable[Any], row_type: type) -> pd.DataFrame:
+def frame(rows: Iterable[Any], row_type: type) -> "pd.DataFrame":
     """Convert instances of a dataclass to a table."""
     plain = [asdict(row) for row in rows]
     table: pd.DataFrame = pa.Table.from_pylist(plain, schema=schema(row_type)).to_pandas()
     return table
 
 
-def typed(table: pd.DataFrame, row_type: type) -> pd.DataFrame:
+def typed(table: "pd.DataFrame", row_type: type) -> "pd.DataFrame":
     """Return a table with the columns of a dataclass and their types."""
     arrow = pa.Table.from_pandas(table, schema=schema(row_type), preserve_index=False)
     converted: pd.DataFrame = arrow.to_pandas()
     return converted
 
 
-def plain_rows(table: pd.DataFrame, row_type: type) -> Iterator[dict[str, Any]]:
+def plain_rows(table: "pd.DataFrame", row_type: type) -> Iterator[dict[str, Any]]:
     """Yield the rows of a table with the columns of a dataclass; missing values are None."""
     for batch in pa.Table.from_pandas(table, schema=schema(row_type), preserve_index=False).to_batches(1_000):
         yield from batch.to_pylist()
@@ -129,7 +131,7 @@ def read(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> 
     return rows
 
 
-def read_table(path: StorePath, row_type: type) -> pd.DataFrame:
+def read_table(path: StorePath, row_type: type) -> "pd.DataFrame":
     """Read a file as a table with the columns of a dataclass.
 
     Columns that an older file lacks are filled with missing values, and other columns are dropped.
@@ -185,10 +187,10 @@ def label_if_sound(path: StorePath) -> str:
         return ""
 
 
-def frame_if_sound(path: StorePath) -> pd.DataFrame:
+def frame_if_sound(path: StorePath) -> "pd.DataFrame":
     """Read a file of numbers as a table, as :func:`read_if_sound` reads rows; empty if there is none."""
     table = _table_if_sound(path)
-    frame: pd.DataFrame = pd.DataFrame() if table is None else table.to_pandas()
+    frame: pd.DataFrame = (pa.table({}) if table is None else table).to_pandas()
     return frame
 
 
