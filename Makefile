@@ -9,14 +9,15 @@
 #   make types        types alone (mypy)
 #   make benchmark    measure what everything costs, and write docs/performance.md (TOPICS="training start": some)
 #   make campaign     kill workers, nodes, drivers and servers at random, and count what is lost (hours)
-#   make docs         fill the documents' tables from docs/results, draw the architecture from the code
+#   make docs         fill the documents' tables from docs/results; draw the architecture, and write what
+#                     `switchbench list` shows, from the code
 #   make defaults     choose the methods' defaults on validation images (about an hour)
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.sh' -o -name '*.yaml' -o -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.csv' -o -type d ! -name __pycache__)
+CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.sh' -o -name '*.json' -o -name '*.yaml' -o -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.csv' -o -type d ! -name __pycache__)
 
 .PHONY: quickstart install test test-all lint types benchmark campaign docs defaults clean
 
@@ -50,6 +51,7 @@ campaign: $(VENV)/.installed $(VENV)/.dev
 docs: $(VENV)/.installed
 	$(BIN)/python tools/fill_docs.py
 	$(BIN)/python tools/draw_architecture.py
+	$(BIN)/python tools/write_catalogue.py
 
 defaults: $(VENV)/.installed
 	$(BIN)/python tools/choose_defaults.py

@@ -8,7 +8,7 @@ import pytest
 
 import switchbench
 from switchbench.errors import InputError
-from switchbench.spec import file as specfile
+from switchbench.spec.shipped import shipped
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial.estimate import Estimate, estimate, estimates
 from switchbench.trial.run import run_trial
@@ -71,7 +71,7 @@ def test_a_network_that_cannot_take_the_images_is_one_line(make_config: Any) -> 
         estimate(make_config(network="lenet-5"))
 
 
-@pytest.mark.parametrize("name", [name for name in specfile.shipped() if "paper-" in name])
+@pytest.mark.parametrize("name", [name for name in shipped() if "paper-" in name])
 def test_the_papers_specs_can_be_planned(name: str, tmp_path: Path) -> None:
     plan = switchbench.plan(name, tmp_path)
     methods = {trial.method.name for trial in plan.trials}

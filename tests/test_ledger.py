@@ -56,6 +56,39 @@ def test_failures_are_never_done(filled: tuple[Ledger, list[Any]]) -> None:
     assert ids[4] not in statuses
 
 
+def test_a_status_is_read_from_the_label_alone(
+    filled: tuple[Ledger, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, plan = filled
+    ids = [config.trial_id for config in plan]
+    expected = dict(zip(ids, [Status.OK, Status.FAILED, Status.DIVERGED, Status.SKIPPED], strict=False))
+    for problem in ("read_if_sound", "read"):
+        monkeypatch.setattr(parquet, problem, lambda *_, **__: pytest.fail("a table was read"))
+    assert ledger.statuses(ids) == expected
+
+
+def test_a_label_is_not_believed_where_it_is_of_another_trial_or_changed(
+    filled: tuple[Ledger, list[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger, plan = filled
+    first, second = (ledger.folder / "trials" / f"{config.trial_id}.parquet" for config in plan[:2])
+    assert parquet.label_if_sound(first) == f"{plan[0].trial_id} ok"
+    second.write_bytes(first.read_bytes())
+    assert ledger.statuses([plan[1].trial_id]) == {}
+    assert f"should hold one row, of trial {plan[1].trial_id}" in caplog.text
+    first.write_bytes(first.read_bytes().replace(b" ok", b" no"))
+    assert ledger.statuses([plan[0].trial_id]) == {}
+    assert "its bytes have changed since it was written" in caplog.text
+
+
+def test_files_of_older_versions_have_no_label(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, plan = filled
+    path = ledger.folder / "trials" / f"{plan[0].trial_id}.parquet"
+    parquet.write(path, [row_of(plan[0], Status.DIVERGED)], Row)
+    assert parquet.label_if_sound(path) == ""
+    assert ledger.statuses([plan[0].trial_id]) == {plan[0].trial_id: Status.DIVERGED}
+
+
 def test_results_are_the_plan_with_what_is_missing(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, plan = filled
     results = ledger.results()

@@ -11,6 +11,7 @@ import pytest
 from switchbench.datasets.registry import DATASETS
 from switchbench.spec import file as specfile
 from switchbench.spec.components import DatasetChoice
+from switchbench.spec.shipped import shipped
 from switchbench.spec.trial import TrialConfig
 
 IDS = {
@@ -42,7 +43,7 @@ def test_the_trials_of_shipped_specs_keep_their_ids(name: str) -> None:
 
 
 def test_every_shipped_spec_is_pinned() -> None:
-    assert IDS.keys() == specfile.shipped().keys()
+    assert IDS.keys() == shipped().keys()
 
 
 def test_trials_of_a_comparison_are_those_that_are_made_one_by_one(spec: Any) -> None:

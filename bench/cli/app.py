@@ -424,16 +424,15 @@ def list_(
     """List all names, or describe everything that has one name, with its options."""
     from switchbench.cli import listing
 
-    sections = listing.sections()
-    if what is not None and what not in sections:
+    if what is not None and what not in listing.SECTIONS:
         for number, description in enumerate(listing.describe(what)):
             if number:
                 typer.echo()
             show.description(description)
         return
-    for section, names in sections.items():
+    for section in listing.SECTIONS:
         if what in (None, section):
-            show.names(section, names)
+            show.names(section, listing.names(section))
 
 
 @app.command()

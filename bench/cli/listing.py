@@ -1,49 +1,24 @@
 """List what a spec can name: all names with one line each, and the options of one name."""
 
-import inspect
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+import sys
+from typing import Any
 
+from switchbench.cli import catalogue
+from switchbench.cli.catalogue import Components, Description
 from switchbench.errors import InputError, unknown
-from switchbench.methods.options import declared, in_words
-from switchbench.spec import file as specfile
-from switchbench.spec.components import CHOICES
 from switchbench.spec.recipes import RECIPES
+from switchbench.spec.shipped import shipped, shipped_text
 
-SECTIONS = {f"{choice.kind}s": choice for choice in CHOICES}
-
-
-@dataclass(frozen=True)
-class OptionLine:
-    """One option as text: its type, default, valid range and search range."""
-
-    name: str
-    type: str
-    default: str
-    valid: str
-    search: str
-    description: str
+SECTIONS = ("methods", "networks", "datasets", "recipes", "specs")
 
 
-@dataclass(frozen=True)
-class Description:
-    """One method, network, data set, recipe or spec as text."""
-
-    documentation: str
-    options: Sequence[OptionLine] = ()
-    text: str = ""
-
-
-def sections() -> dict[str, dict[str, str]]:
-    """Return every name with its one-line description, by section."""
-    listed = {
-        section: {name: _first_line(choice.definition(name)) for name in sorted(choice.registry)}
-        for section, choice in SECTIONS.items()
-    }
-    recipes = {name: recipe.description for name, recipe in RECIPES.items()}
-    return listed | {"recipes": recipes, "specs": specfile.shipped()}
+def names(section: str) -> dict[str, str]:
+    """Return every name of a section of :data:`SECTIONS` with its one-line description."""
+    if section == "recipes":
+        return {name: recipe.description for name, recipe in RECIPES.items()}
+    if section == "specs":
+        return shipped()
+    return {name: _first_line(description) for name, description in _components()[section].items()}
 
 
 def describe(name: str) -> list[Description]:
@@ -58,63 +33,37 @@ def describe(name: str) -> list[Description]:
     Raises:
         InputError: Nothing has this name.
     """
-    descriptions = []
-    for choice in SECTIONS.values():
-        if name in choice.registry:
-            config, definition = choice.config_class(name), choice.definition(name)
-            options = [_option(config, key) for key in config.model_fields]
-            descriptions.append(Description(f"{choice.kind}: {_documentation(definition)}", options))
+    descriptions = [described[name] for described in _components().values() if name in described]
     if name in RECIPES:
         recipe = RECIPES[name]
         descriptions.append(Description(f"recipe: {recipe.description}", text=_yaml(recipe.training)))
-    if name in specfile.shipped():
-        descriptions.append(Description("", text=specfile.shipped_text(name)))
+    if name in shipped():
+        descriptions.append(Description("", text=shipped_text(name)))
     if not descriptions:
-        listed = sections()
-        names = [name for section in listed.values() for name in section]
-        raise InputError(unknown("name", name, [*listed, *names]))
+        known = [name for section in SECTIONS for name in names(section)]
+        raise InputError(unknown("name", name, [*SECTIONS, *known]))
     return descriptions
+
+
+def _components() -> Components:
+    """Describe all methods, networks and data sets: those that ship, and those of plug-ins that are loaded.
+
+    Whoever registers something must have imported the package that keeps the registry. Where no such package
+    is imported, there is nothing beside what ships, and that is stored.
+    """
+    if not any(package in sys.modules for package in catalogue.REGISTRIES):
+        stored = catalogue.read()
+        if stored is not None:
+            return stored
+    from switchbench.cli.descriptions import registered  # imports torch
+
+    return registered()
+
+
+def _first_line(description: Description) -> str:
+    """Return the first line of a docstring, without the kind that stands before it."""
+    return description.documentation.splitlines()[0].partition(": ")[2]
 
 
 def _yaml(values: dict[str, Any]) -> str:
     return "".join(f"{key}: {value}\n" for key, value in values.items())
-
-
-def _first_line(thing: Any) -> str:
-    return _documentation(thing).splitlines()[0]
-
-
-def _documentation(thing: Any) -> str:
-    """Return the docstring with one line per paragraph."""
-    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(thing) or "")
-
-
-def _option(config: type[Any], name: str) -> OptionLine:
-    field, extra = config.model_fields[name], declared(config, name)
-    search = extra.get("search")
-    scale = ", log" if extra.get("log") else ""
-    condition = f" (with {in_words(extra['needs'])})" if "needs" in extra else ""
-    return OptionLine(
-        name=name,
-        type=_type(field.annotation),
-        default="required" if field.is_required() else str(field.default),
-        valid=" ".join(_bound(limit) for limit in field.metadata),
-        search=f"{search[0]:g} to {search[1]:g}{scale}" if search else "",
-        description=f"{field.description}{condition}",
-    )
-
-
-def _type(annotation: Any) -> str:
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return " | ".join(str(value) for value in inner)
-    if origin is Annotated:
-        return _type(inner[0])
-    if origin is tuple:
-        return f"list of {_type(inner[0])}"
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
-
-
-def _bound(limit: Any) -> str:
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    return " ".join(f"{sign} {getattr(limit, key):g}" for key, sign in signs.items() if hasattr(limit, key))

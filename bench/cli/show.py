@@ -13,8 +13,8 @@ from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
 
 if TYPE_CHECKING:
+    from switchbench.cli.catalogue import Description
     from switchbench.cli.inventory import InventoryEntry
-    from switchbench.cli.listing import Description
     from switchbench.compare.plan import Plan
     from switchbench.measure.latency import Latency
     from switchbench.plugins.conformance import Outcome

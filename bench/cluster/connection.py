@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import ray
@@ -15,7 +15,9 @@ import ray._private.worker
 
 from switchbench.cluster.local_ray import local_ray
 from switchbench.errors import InputError
-from switchbench.spec.comparison import Resources
+
+if TYPE_CHECKING:
+    from switchbench.spec.comparison import Resources  # imports torch, which `switchbench wait` does not need
 
 CONNECT_SECONDS = 5
 """Time limit of the first connection to a cluster, and of its first answer."""
@@ -26,7 +28,7 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + HTTP2_SETTINGS
 
 
 @contextmanager
-def cluster(address: str | None, resources: Resources) -> Iterator[None]:
+def cluster(address: str | None, resources: "Resources") -> Iterator[None]:
     """Connect to a Ray cluster for the block, to run trials there.
 
     Args:
@@ -90,7 +92,7 @@ def _without_messages_of_raylets() -> Iterator[None]:
         yield
 
 
-def _check_size(resources: Resources) -> None:
+def _check_size(resources: "Resources") -> None:
     """Raise InputError if no node of the cluster is large enough for a trial."""
     need = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]

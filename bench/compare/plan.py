@@ -19,11 +19,9 @@ from switchbench.spec.file import load, parse, with_changes
 from switchbench.spec.scope import matches
 from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
-from switchbench.store.ledger import Ledger
+from switchbench.store.ledger import RESULTS, Ledger
 from switchbench.store.objects import StorePath
 from switchbench.trial.estimate import Estimate, estimates, total
-
-RESULTS = Path("results")
 
 SpecLike = Spec | Mapping[str, Any] | str | Path
 """A spec, its plain values, a file, or the name of a shipped spec."""

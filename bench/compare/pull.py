@@ -4,14 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from switchbench.compare.plan import RESULTS
 from switchbench.errors import InputError, without_passwords
 from switchbench.observe import mlflow_pull
 from switchbench.observe.mlflow_client import one_line, required
 from switchbench.row import PlannedTrial, Row
-from switchbench.spec.file import dump
-from switchbench.spec.yaml_text import read_plain
-from switchbench.store.ledger import Ledger
+from switchbench.spec.yaml_text import read_plain, written
+from switchbench.store.ledger import RESULTS, Ledger
 from switchbench.store.objects import StorePath
 
 UNITED = ("networks", "datasets", "scope", "methods", "densities", "seeds")
@@ -57,7 +55,7 @@ def pull(
     rows = [row for row in collected.rows.values() if not _is_later(own.get(row.trial_id), row)]
     points = {row.trial_id: collected.curves.get(row.trial_id, []) for row in rows}
     # One folder's spec is copied byte by byte; the stored one stays where MLflow has none.
-    content = collected.specs[0] if len(collected.specs) == 1 else dump(spec).encode()
+    content = collected.specs[0] if len(collected.specs) == 1 else written(spec).encode()
     keep_spec = not collected.specs and ledger.spec_bytes() is not None
     ledger.fill(None if keep_spec else content, [*collected.plan, *kept], rows, points)
     return ledger.folder

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import pandas as pd
 from rich.console import Console
 
 from switchbench import datasets
@@ -14,12 +14,14 @@ from switchbench.cluster.context import RunContext
 from switchbench.cluster.signals import handled, stop_at_once
 from switchbench.cluster.worker import Job, record_lost
 from switchbench.compare.plan import Plan, SpecLike, check, plan
-from switchbench.compare.report import report
 from switchbench.errors import ExitCode, RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.row import Status
 from switchbench.spec.trial import TrialConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(
@@ -32,7 +34,7 @@ def run(
     plugin_files: Iterable[str | Path] = (),
     retry_failed: bool = False,
     console: Console | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Run the missing trials of a comparison and write its report.
 
     Args:
@@ -58,7 +60,7 @@ def run(
     return run_planned(plan(spec, out, changes, retry_failed), context)
 
 
-def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
+def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
     """Run a plan as :func:`run` does.
 
     Args:
@@ -90,6 +92,8 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
                 mirror = stack.enter_context(context.mirror(ledger))
                 if planned.todo:
                     _run_trials(planned, context, mirror)
+            from switchbench.compare.report import report  # matplotlib and scipy: trials do not wait for them
+
             return report(ledger.folder, context.console)
     except KeyboardInterrupt as interrupt:
         raise RunStopped(f"stopped: {planned.how_to_continue()}", ExitCode.of(interrupt)) from interrupt

@@ -1,7 +1,8 @@
 """Load plug-ins: methods, networks and data sets from installed packages and from single files.
 
 A plug-in registers its classes when it is imported. An installed package names the modules to import in the
-entry-point groups ``switchbench.methods``, ``switchbench.networks`` and ``switchbench.datasets``.
+entry-point groups ``switchbench.methods``, ``switchbench.networks`` and ``switchbench.datasets``. Where there
+is no plug-in, loading imports nothing.
 """
 
 import importlib.util
@@ -13,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 
 from switchbench.errors import InputError, unknown
-from switchbench.methods import METHODS
 
 GROUPS = ("switchbench.methods", "switchbench.networks", "switchbench.datasets")
 
@@ -60,6 +60,8 @@ def methods_of(source: str) -> list[str]:
     Raises:
         InputError: The source cannot be found or imported, or it registers no method.
     """
+    from switchbench.methods import METHODS  # imports torch
+
     if source in METHODS:
         return [source]
     if source.endswith(".py"):

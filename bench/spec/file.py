@@ -2,9 +2,7 @@
 
 import copy
 import difflib
-import io
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -13,9 +11,8 @@ from pydantic import ValidationError
 from switchbench.errors import InputError, explain
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import CHOICES, Component, DatasetChoice, NetworkChoice
-from switchbench.spec.yaml_text import mapping, parsed, yaml
-
-SHIPPED = resources.files("switchbench.configs")
+from switchbench.spec.shipped import shipped, shipped_text
+from switchbench.spec.yaml_text import mapping, parsed, written
 
 
 def load(source: str | Path, changes: Iterable[str] = ()) -> Spec:
@@ -107,23 +104,9 @@ def component(kind: str, name: str, changes: Iterable[str] = ()) -> Component:
         raise InputError(explain(error, choice_class)) from error
 
 
-def shipped() -> dict[str, str]:
-    """Return the names of the shipped specs, each with its first comment line."""
-    files = sorted(path.name for path in SHIPPED.iterdir())
-    names = [file.removesuffix(".yaml") for file in files if file.endswith(".yaml")]
-    return {name: shipped_text(name).splitlines()[0].removeprefix("# ") for name in names}
-
-
-def shipped_text(name: str) -> str:
-    """Return the YAML text of a shipped spec."""
-    return SHIPPED.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-
-
 def dump(spec: Spec | Mapping[str, Any]) -> str:
     """Return a spec, or its plain values, as YAML. A resolved spec has every default written out."""
-    stream = io.StringIO()
-    yaml().dump(spec.model_dump(mode="json") if isinstance(spec, Spec) else spec, stream)
-    return stream.getvalue()
+    return written(spec.model_dump(mode="json") if isinstance(spec, Spec) else spec)
 
 
 def _read(source: str | Path) -> tuple[str, str]:

@@ -1,6 +1,8 @@
 """YAML as plain values, without a look at what they mean: nothing here imports the parts of a spec."""
 
+import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -53,6 +55,13 @@ def parsed(text: str, source: str) -> Any:
     except (ValueError, TypeError) as error:  # numbers of thousands of digits, keys that are no text
         raise InputError(f"{source}: {str(error).splitlines()[0]}") from error
     return raw
+
+
+def written(values: Mapping[str, Any]) -> str:
+    """Return plain values as YAML."""
+    stream = io.StringIO()
+    yaml().dump(values, stream)
+    return stream.getvalue()
 
 
 def _count(value: Any, most: int) -> int:

@@ -41,8 +41,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-import pandas as pd
-
 from switchbench.atomic_files import PARTIAL, reason
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.row import PlannedTrial, Row, Started, Status, Stored, Timed
@@ -52,6 +50,8 @@ from switchbench.store.lock import locked
 from switchbench.store.objects import StorePath, discard, resolved, write_stream
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from switchbench.spec.comparison import Spec
     from switchbench.spec.trial import TrialConfig
     from switchbench.store.tensors import NetworkStore
@@ -63,6 +63,8 @@ Points = list[dict[str, float]]
 DESCRIPTION = ("spec.yaml", "plan.parquet")
 """Files of :meth:`Ledger.description`."""
 ID = "trial_id"
+RESULTS = Path("results")
+"""Default folder of comparisons, each in a folder of its own name."""
 PLANNED = [field.name for field in fields(PlannedTrial)]
 STORED = [status for status in Status if status != Status.MISSING]
 YOUNG_SECONDS = 3_600
@@ -303,7 +305,8 @@ class Ledger:
         """
         if curves:
             parquet.write(self._curves / f"{row.trial_id}.parquet", curves)
-        parquet.write(self._trials / f"{row.trial_id}.parquet", [row], Row)
+        label = f"{row.trial_id} {row.status}"  # what a run that continues needs of thousands of files
+        parquet.write(self._trials / f"{row.trial_id}.parquet", [row], Row, label)
 
     def row(self, trial_id: str) -> Row | None:
         """Return the stored row of a trial; None if there is none.
@@ -335,7 +338,7 @@ class Ledger:
         """Read the gathered curves as they are now."""
         return parquet.SortedFile(self._gathered_curves_file, ID)
 
-    def curve_table(self, trial_ids: Collection[str]) -> pd.DataFrame:
+    def curve_table(self, trial_ids: Collection[str]) -> "pd.DataFrame":
         """Return the stored curves of several trials: one row per trial and epoch, with the trial's id.
 
         Args:
@@ -344,6 +347,8 @@ class Ledger:
         Returns:
             The column ``trial_id`` and those of the curves; without any curve, a table without rows.
         """
+        import pandas as pd  # a plan does not need it
+
         wanted = set(trial_ids)
         present = sorted(wanted.intersection(_ids(self._curves)))
         with ThreadPoolExecutor(READERS) as readers:
@@ -360,7 +365,7 @@ class Ledger:
         """Store measured times, in place of earlier ones of the same trials. Raises OSError, InputError."""
         parquet.gather(self._latency_file, timed, ID, Timed)
 
-    def latencies(self) -> pd.DataFrame:
+    def latencies(self) -> "pd.DataFrame":
         """Return the measured times: one row per trial, form and batch size; empty if there are none.
 
         Raises:
@@ -425,7 +430,7 @@ class Ledger:
     def statuses(self, trial_ids: Collection[str]) -> dict[str, Status]:
         """Return the status of each of the trials that has a stored row.
 
-        Of each file, only what is needed is decoded: thousands are read when a run continues.
+        Of each file, its label is read: thousands are read when a run continues.
         """
         wanted = set(trial_ids)
         found = dict(self._read_small(self._small_status, wanted))
@@ -435,7 +440,7 @@ class Ledger:
             found = {trial_id: gathered[trial_id] for trial_id in wanted & gathered.keys()} | found
         return found
 
-    def results(self) -> pd.DataFrame:
+    def results(self) -> "pd.DataFrame":
         """Return the table of the comparison.
 
         Returns:
@@ -457,7 +462,7 @@ class Ledger:
         table = plan.merge(measured, on=ID, how="left", validate="one_to_one")
         return parquet.typed(table.fillna({"status": Status.MISSING}), Row)
 
-    def write_compact(self, folder: Path, results: pd.DataFrame) -> None:
+    def write_compact(self, folder: Path, results: "pd.DataFrame") -> None:
         """Write a table of results as one small file in the folder of the report, to be published."""
         parquet.write_table(folder / self._gathered_file.name, results, Row)
 
@@ -542,8 +547,15 @@ class Ledger:
         return rows[0] if rows else None
 
     def _small_status(self, trial_id: str) -> Status | None:
-        """Return the status in a trial's own file. Where anything is odd, look at the whole row."""
-        stored = parquet.read_if_sound(self._trials / f"{trial_id}.parquet", columns=[ID, "status"])
+        """Return the status in a trial's own file: that of its label; in older files, of its column.
+
+        Where anything is odd, look at the whole row.
+        """
+        path = self._trials / f"{trial_id}.parquet"
+        labelled, _, status = parquet.label_if_sound(path).partition(" ")
+        if labelled == trial_id and status in STORED:
+            return Status(status)
+        stored = parquet.read_if_sound(path, columns=[ID, "status"])
         if len(stored) == 1 and stored[0].get(ID) == trial_id and stored[0].get("status") in STORED:
             return Status(stored[0]["status"])
         row = self._small_row(trial_id) if stored else None
@@ -566,11 +578,13 @@ class Ledger:
         found = stored_rows(Row, stored, self._gathered_file)
         return next((row for row in found if row.status != Status.MISSING), None)
 
-    def _stored(self, trial_ids: Collection[str]) -> pd.DataFrame:
+    def _stored(self, trial_ids: Collection[str]) -> "pd.DataFrame":
         """Return the stored rows of trials, without those that have none.
 
         The gathered file is read last, so that a trial that is gathered at this moment is not missed.
         """
+        import pandas as pd  # a plan does not need it
+
         wanted = set(trial_ids)
         small = [row for _, row in self._read_small(self._small_row, wanted)]
         rows = parquet.frame(small, Row)

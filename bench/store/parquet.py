@@ -4,11 +4,11 @@ import io
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 from switchbench.atomic_files import reason
 from switchbench.errors import InputError
 from switchbench.store.objects import StorePath, write_stream
-from switchbench.store.seal import sealed, unsealed
+from switchbench.store.seal import label_of, sealed, unsealed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEALED = {b"switchbench.sealed": b"yes"}
 """Metadata of a file with a digest, so that one whose seal has changed is not taken for an older one."""
@@ -37,6 +40,7 @@ ROW_GROUP = 2_000
 """Rows that are read together when one is looked up."""
 
 
+@cache
 def schema(row_type: type) -> pa.Schema:
     """Return the schema of a dataclass of plain values, with its fields in order."""
     types = {}
@@ -46,18 +50,19 @@ def schema(row_type: type) -> pa.Schema:
     return pa.schema(types)
 
 
-def write(path: StorePath, rows: Iterable[Any], row_type: type | None = None) -> None:
+def write(path: StorePath, rows: Iterable[Any], row_type: type | None = None, label: str = "") -> None:
     """Write instances of a dataclass, or dictionaries of numbers, atomically.
 
     Args:
         path: The file.
         rows: The instances or dictionaries, one per row.
         row_type: The dataclass; None: the columns are the keys of the dictionaries.
+        label: A short text that :func:`label_if_sound` reads, about ten times as fast as a table is read.
 
     Raises:
         OSError: The file cannot be written.
     """
-    _write_table(path, _arrow(rows, row_type))
+    _write_table(path, _arrow(rows, row_type), label)
 
 
 def gather(path: StorePath, rows: Iterable[Any], key: str, row_type: type | None = None) -> None:
@@ -83,26 +88,26 @@ def gather(path: StorePath, rows: Iterable[Any], key: str, row_type: type | None
     _write_table(path, table.sort_by(key))
 
 
-def write_table(path: StorePath, table: pd.DataFrame, row_type: type) -> None:
+def write_table(path: StorePath, table: "pd.DataFrame", row_type: type) -> None:
     """Write a table with the columns of a dataclass, atomically. Raises OSError."""
     _write_table(path, pa.Table.from_pandas(table, schema=schema(row_type), preserve_index=False))
 
 
-def frame(rows: Iterable[Any], row_type: type) -> pd.DataFrame:
+def frame(rows: Iterable[Any], row_type: type) -> "pd.DataFrame":
     """Convert instances of a dataclass to a table."""
     plain = [asdict(row) for row in rows]
     table: pd.DataFrame = pa.Table.from_pylist(plain, schema=schema(row_type)).to_pandas()
     return table
 
 
-def typed(table: pd.DataFrame, row_type: type) -> pd.DataFrame:
+def typed(table: "pd.DataFrame", row_type: type) -> "pd.DataFrame":
     """Return a table with the columns of a dataclass and their types."""
     arrow = pa.Table.from_pandas(table, schema=schema(row_type), preserve_index=False)
     converted: pd.DataFrame = arrow.to_pandas()
     return converted
 
 
-def plain_rows(table: pd.DataFrame, row_type: type) -> Iterator[dict[str, Any]]:
+def plain_rows(table: "pd.DataFrame", row_type: type) -> Iterator[dict[str, Any]]:
     """Yield the rows of a table with the columns of a dataclass; missing values are None."""
     for batch in pa.Table.from_pandas(table, schema=schema(row_type), preserve_index=False).to_batches(1_000):
         yield from batch.to_pylist()
@@ -126,7 +131,7 @@ def read(path: StorePath, columns: Sequence[str] | None = None, **only: str) -> 
     return rows
 
 
-def read_table(path: StorePath, row_type: type) -> pd.DataFrame:
+def read_table(path: StorePath, row_type: type) -> "pd.DataFrame":
     """Read a file as a table with the columns of a dataclass.
 
     Columns that an older file lacks are filled with missing values, and other columns are dropped.
@@ -174,10 +179,18 @@ def read_if_sound(path: StorePath, columns: Sequence[str] | None = None) -> list
     return rows
 
 
-def frame_if_sound(path: StorePath) -> pd.DataFrame:
+def label_if_sound(path: StorePath) -> str:
+    """Return the label of a file; empty if it has none, as older files, or is missing or broken."""
+    try:
+        return label_of(path.read_bytes()).decode()
+    except (OSError, ValueError):
+        return ""
+
+
+def frame_if_sound(path: StorePath) -> "pd.DataFrame":
     """Read a file of numbers as a table, as :func:`read_if_sound` reads rows; empty if there is none."""
     table = _table_if_sound(path)
-    frame: pd.DataFrame = pd.DataFrame() if table is None else table.to_pandas()
+    frame: pd.DataFrame = (pa.table({}) if table is None else table).to_pandas()
     return frame
 
 
@@ -247,10 +260,10 @@ def _table(path: StorePath, columns: Sequence[str] | None = None, **only: str) -
         raise BrokenFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
-def _write_table(path: StorePath, table: pa.Table) -> None:
+def _write_table(path: StorePath, table: pa.Table, label: str = "") -> None:
     """Write a file. A file of few rows has neither dictionaries nor statistics: they would be most of it."""
     few, plain = table.num_rows < FEW_ROWS, io.BytesIO()
     table = table.replace_schema_metadata(SEALED)
     pq.write_table(table, plain, use_dictionary=not few, write_statistics=not few, row_group_size=ROW_GROUP)
     with write_stream(path) as stream:
-        stream.write(sealed(plain.getvalue()))
+        stream.write(sealed(plain.getvalue(), label.encode()))

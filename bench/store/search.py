@@ -8,12 +8,14 @@ The trials of the points are stored as in a comparison. Further files::
 """
 
 from collections.abc import Iterable
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from switchbench.row import PointRow
 from switchbench.store import parquet
 from switchbench.store.ledger import Ledger, stored_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class SearchLedger(Ledger):
@@ -39,7 +41,7 @@ class SearchLedger(Ledger):
         except OSError as error:
             raise self.unwritable(error) from error
 
-    def points(self) -> pd.DataFrame | None:
+    def points(self) -> "pd.DataFrame | None":
         """Read all points of the search.
 
         Returns:

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from switchbench.measure.counting import LayerCount, count_layers
 from switchbench.measure.shrink import shrink
 from switchbench.networks.layers import prunable
-from switchbench.reports.figures.masks import matrices_figure
-from switchbench.reports.figures.style import save_as
 from switchbench.spec.components import DatasetChoice, NetworkChoice
 from switchbench.spec.scope import Scope
 
@@ -90,6 +88,9 @@ def picture(network: nn.Module, path: Path) -> None:
         OSError: The file cannot be written.
         ValueError: matplotlib does not know the format.
     """
+    from switchbench.reports.figures.masks import matrices_figure  # imports matplotlib
+    from switchbench.reports.figures.style import save_as
+
     masks = {
         name: (layer.get_parameter("weight").detach() != 0).flatten(1).float()
         for name, layer in prunable(network).items()

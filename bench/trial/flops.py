@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 STRIDE = 97
 """One step in so many is counted; prime, to fall on all phases of periodic schedules."""
@@ -20,13 +19,16 @@ class FlopCounter(TorchDispatchMode):
     by PyTorch's own formulas (a multiply-add is two). Lighter than torch's FlopCounterMode."""
 
     def __init__(self) -> None:
+        from torch.utils.flop_counter import flop_registry  # imports triton, which a plan does not need
+
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
+        self._formulas: dict[Any, Any] = flop_registry
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = flop_registry.get(func._overloadpacket)
+        formula = self._formulas.get(func._overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=out)
         return out

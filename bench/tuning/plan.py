@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from switchbench import datasets
-from switchbench.compare.plan import RESULTS, SpecLike, resolve
+from switchbench.compare.plan import SpecLike, resolve
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, explain
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import SearchConfig
 from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
-from switchbench.store.ledger import Ledger
+from switchbench.store.ledger import RESULTS, Ledger
 from switchbench.store.search import SearchLedger
 from switchbench.trial.estimate import Estimate, estimate, estimates, total
 from switchbench.tuning.space import Space, make_space

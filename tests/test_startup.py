@@ -1,0 +1,96 @@
+"""What each command imports of the libraries that take long: those that it uses, and no other.
+
+Importing torch takes two seconds and half a gigabyte, and matplotlib, scipy, pandas, MLflow and Ray a second
+each. Here it is asked what is imported, never how long it took.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "ray",
+    "mlflow",
+    "optuna",
+    "scipy",
+    "matplotlib",
+    "pandas",
+    "plotly",
+    "sklearn",
+)
+PROGRAM = f"""
+import atexit, sys
+atexit.register(lambda: print("imported:", *sorted({{*{LIBRARIES}}} & {{*sys.modules}}), file=sys.stderr))
+from switchbench.cli.app import main
+main()
+"""
+RESULTS = Path(__file__).parent.parent / "docs" / "results" / "set-rigl"
+PLUGIN = """
+from switchbench.methods import Method, register
+
+@register("lazy")
+class Lazy(Method):
+    \"\"\"Do nothing.\"\"\"
+"""
+FIGURES = "matplotlib pandas plotly scipy"
+
+
+@pytest.mark.parametrize(
+    ("command", "libraries"),
+    [
+        ("--help", ""),
+        ("--version", ""),
+        ("run --help", ""),
+        ("report --help", ""),
+        ("list", ""),
+        ("list methods", ""),
+        ("list networks", ""),
+        ("list datasets", ""),
+        ("list recipes", ""),
+        ("list specs", ""),
+        ("list magnitude", ""),
+        ("list torchvision", ""),
+        ("list fashion-mnist", ""),
+        ("list methods --plugin plugin.py", "torch"),
+        ("run nowhere.yaml --dry-run", "torch"),
+        ("run quickstart --dry-run", "torch"),
+        ("search search-switcher --dry-run", "torch"),
+        ("slurm quickstart", "torch"),
+        ("inspect lenet-300-100", "torch"),
+        ("data list", "torch"),
+        ("data check fake", "torch"),
+        ("pull", ""),
+        ("sync nowhere", ""),
+        ("status nowhere", "pandas"),
+        (f"status {RESULTS}", "pandas"),
+        (f"trial {RESULTS} 0b99017e", "pandas torch"),
+        (f"report {RESULTS} --out report", FIGURES),
+        (f"leaderboard {RESULTS} --out leaderboard.html", FIGURES),
+        ("wait 127.0.0.1:1 1 --seconds 0", "ray"),
+    ],
+)
+def test_a_command_imports_what_it_uses(command: str, libraries: str, tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *command.split()],
+        cwd=tmp_path,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].split()[1:] == libraries.split()
+
+
+def test_the_driver_imports_no_report_before_its_trials_are_done() -> None:
+    program = f"import sys, switchbench.compare.run; print(*sorted({{*{LIBRARIES}}} & {{*sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == ["torch"]
