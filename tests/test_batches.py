@@ -138,11 +138,28 @@ def test_options_that_came_later_move_no_earlier_result(spec: Any) -> None:
     assert (
         specfile.parse(spec | {"training": spec["training"] | named}).trials()[0].trial_id == plain.trial_id
     )
-    for change in ({"augment": {"flip": True}}, {"precision": "bfloat16"}, {"compile": True}):
-        assert (
-            specfile.parse(spec | {"training": spec["training"] | change}).trials()[0].trial_id
-            != plain.trial_id
-        )
+    changes: list[dict[str, Any]] = [
+        {"augment": {"flip": True}},
+        {"precision": "bfloat16"},
+        {"compile": True},
+        {"compile": "reduce-overhead"},
+    ]
+    specs = [spec | {"training": spec["training"] | change} for change in changes]
+    ids = {specfile.parse(changed).trials()[0].trial_id for changed in specs}
+    assert len(ids | {plain.trial_id}) == 1 + len(changes)
+
+
+def test_ids_with_a_compiler_are_those_of_switchbench_0_1() -> None:
+    """A value was added to ``compile``; ids of results with the old ones stay."""
+    training = {"steps": 20, "batch_size": 64}
+    ids = {
+        value: TrialConfig.of(dataset="digits", network="mlp", training=training | {"compile": value}).trial_id
+        for value in (False, True)
+    }
+    assert ids == IDS_OF_COMPILE
+
+
+IDS_OF_COMPILE = {False: "?", True: "?"}
 
 
 def test_bfloat16_trains_and_weights_stay_float32(make_config: Any) -> None:
@@ -158,9 +175,9 @@ def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) 
     compiled: list[Any] = []
     compile_ = torch.compile
 
-    def note(network: Any) -> Any:
+    def note(network: Any, **options: Any) -> Any:
         compiled.append(network)
-        return compile_(network)
+        return compile_(network, **options)
 
     monkeypatch.setattr(torch, "compile", note)
     short = {"steps": 30, "batch_size": 64}
@@ -173,7 +190,7 @@ def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) 
 def test_what_is_compiled_is_what_is_trained(make_config: Any, monkeypatch: Any) -> None:
     calls: list[int] = []
 
-    def stand_in(network: Any) -> Any:
+    def stand_in(network: Any, **options: Any) -> Any:
         number = len(calls)
         calls.append(0)
 
