@@ -6,12 +6,12 @@ knows the device as ``meta``, the only one but the CPU for which it can run a ba
 What it cannot show is whether a copy from the CPU comes from pinned memory.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 aten = torch.ops.aten
 DEVICE = torch.device("meta")
@@ -33,8 +33,8 @@ class Waited(AssertionError):
 class DeviceTensor(Tensor):
     """A tensor on the device."""
 
-    values: Tensor
-    is_meta = False  # type: ignore[assignment]
+    on_cpu: Tensor
+    is_meta = False
 
     @staticmethod
     def __new__(cls, values: Tensor) -> "DeviceTensor":
@@ -47,11 +47,11 @@ class DeviceTensor(Tensor):
             layout=values.layout,
             device=DEVICE,
         )
-        made.values = values
+        made.on_cpu = values
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         return compute(func, args, kwargs or {})
 
 
@@ -75,7 +75,7 @@ class Device(TorchDispatchMode):
 def waits(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
     """Tell whether an operator waits for the device."""
     operator = func._overloadpacket
-    tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+    tensors = [*_tensors((args, kwargs))]
     here = [each for each in tensors if isinstance(each, DeviceTensor)]
     if operator in COPYING:
         target = torch.device(kwargs["device"]) if kwargs.get("device") else tensors[0].device
@@ -83,8 +83,7 @@ def waits(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
         non_blocking = kwargs.get("non_blocking") or True in args[2:]
         return crosses and not (non_blocking and target == DEVICE)
     if operator in INDEXING:
-        chosen = [each for each in tree_leaves(args[1]) if isinstance(each, Tensor)]
-        return bool(here) and any(each.dtype in (torch.bool, torch.uint8) for each in chosen)
+        return bool(here) and any(each.dtype in (torch.bool, torch.uint8) for each in _tensors(args[1]))
     if operator is aten.repeat_interleave:
         return bool(here) and kwargs.get("output_size") is None
     return bool(here) and operator in WAITING
@@ -92,18 +91,40 @@ def waits(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
 
 def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an operator on the values of tensors, on the CPU."""
-    tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+    tensors = [*_tensors((args, kwargs))]
     on_device = [isinstance(each, DeviceTensor) for each in tensors]
     foreign = any(each.dim() for each, here in zip(tensors, on_device, strict=True) if not here)
     if any(on_device) and foreign and func._overloadpacket not in MIXING:
         raise RuntimeError(f"{func}: some tensors are on the device, others on the CPU")
     result_is_here = any(on_device)
-    plain_args, plain_kwargs = tree_map_only(DeviceTensor, lambda each: each.values, (args, kwargs))
+    plain_args, plain_kwargs = _mapped((args, kwargs), DeviceTensor, lambda each: each.on_cpu)
     if kwargs.get("device") is not None:
         result_is_here = torch.device(kwargs["device"]) == DEVICE
         plain_kwargs = plain_kwargs | {"device": torch.device("cpu")}
     out = func(*plain_args, **plain_kwargs)
     if not result_is_here:
         return out
-    made = tree_map_only(Tensor, DeviceTensor, out)
+    made = _mapped(out, Tensor, DeviceTensor)
     return return_and_correct_aliasing(func, args, kwargs, made) if any(on_device) else made
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(each)
+
+
+def _mapped(value: Any, kind: type[Tensor], change: Callable[[Any], Any]) -> Any:
+    """Return nested lists, tuples and dicts with their tensors of a kind changed."""
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _mapped(each, kind, change) for key, each in value.items()}
+    return (
+        type(value)(_mapped(each, kind, change) for each in value)
+        if isinstance(value, list | tuple)
+        else value
+    )

@@ -47,8 +47,8 @@ class TrainingConfig(BaseModel):
     )
     compile: Literal[False, True, "reduce-overhead"] = Field(
         False,
-        description="whether torch.compile compiles the network; reduce-overhead: it also replays CUDA graphs, "
-        "which spares small networks most of the time on a GPU (on a CPU it is the same as true)",
+        description="whether torch.compile compiles the network; reduce-overhead: with CUDA graphs as well, "
+        "for small networks on a GPU (on a CPU it is the same as true)",
     )
 
     @model_validator(mode="before")

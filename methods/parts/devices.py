@@ -1,7 +1,7 @@
 """Work with a GPU without waiting for it.
 
-A GPU runs behind the program, which queues work for it. To ask for a value that the GPU computes is to wait until
-the queue is empty. Nothing in a training step may do so; ``tests/test_synchronisation.py`` checks it.
+A GPU runs behind the program, which queues work for it. Whoever asks for a value that the GPU computes waits
+until the queue is empty. No step of a training does so; ``tests/test_synchronisation.py`` checks it.
 """
 
 import torch

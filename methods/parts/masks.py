@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from switchbench.methods.parts.devices import move, int_if_known
+from switchbench.methods.parts.devices import int_if_known, move
 from switchbench.methods.parts.scores import random_scores
 
 Tensors = dict[str, Tensor]
@@ -32,8 +32,8 @@ def keep_top(scores: Tensors, keep: int | Mapping[str, Count]) -> Tensors:
         0/1 masks of the scores' shapes and dtype.
 
     Raises:
-        ValueError: More entries are to be kept than there are, or a score on the CPU is NaN. Scores on a GPU are
-            not looked at, which would wait for it: NaN counts as the highest score there.
+        ValueError: More entries are to be kept than there are, or a score on the CPU is NaN. On a GPU, whose
+            scores are not looked at, NaN counts as the highest score.
 
     >>> keep_top({"a": torch.tensor([1.0, 9.0]), "b": torch.tensor([8.0, 2.0])}, 2)
     {'a': tensor([0., 1.]), 'b': tensor([1., 0.])}
@@ -45,7 +45,9 @@ def keep_top(scores: Tensors, keep: int | Mapping[str, Count]) -> Tensors:
     return split(_top(flat(scores), keep), scores)
 
 
-def random_masks(like: Mapping[str, Tensor], keep: Mapping[str, Count], generator: torch.Generator) -> Tensors:
+def random_masks(
+    like: Mapping[str, Tensor], keep: Mapping[str, Count], generator: torch.Generator
+) -> Tensors:
     """Keep entries of each layer that are drawn without replacement.
 
     Args:
