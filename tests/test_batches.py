@@ -8,6 +8,8 @@ import torch
 from switchbench import datasets
 from switchbench.datasets import Augmentation, Batch, Split
 from switchbench.datasets.augment import Draw
+from switchbench.methods import METHODS
+from switchbench.registration import is_own
 from switchbench.spec import file as specfile
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial import seeds
@@ -187,6 +189,35 @@ def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) 
     assert len(compiled) == 2  # the network, and the copy that it is measured by
     assert fast["test_loss"] == pytest.approx(plain["test_loss"], rel=1e-3)
     assert fast["train_flops"] == plain["train_flops"]
+
+
+@pytest.mark.slow  # test_a_compiled_network_learns_the_same has one method
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if is_own(method)])
+def test_every_method_can_be_compiled(method: str, make_config: Any, monkeypatch: Any) -> None:
+    """The network is traced with everything that a method puts in front of its weights; no code is generated."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network, **_: compile_(network, backend="aot_eager"))
+    network = {"network": "mlp", "hidden": [20, 12], "batch_norm": method == "network-slimming"}
+    short = {"steps": 30, "batch_size": 64}
+    plain, traced = (
+        run_trial(make_config(method, network=network, training=short | {"compile": c})).row
+        for c in (False, True)
+    )
+    assert traced["density"] == plain["density"]
+    assert traced["test_loss"] == pytest.approx(plain["test_loss"], rel=1e-3)
+
+
+def test_the_compiler_is_told_to_use_cuda_graphs(make_config: Any, monkeypatch: Any) -> None:
+    modes: list[Any] = []
+
+    def stand_in(network: Any, mode: Any) -> Any:
+        modes.append(mode)
+        return network
+
+    monkeypatch.setattr(torch, "compile", stand_in)
+    for compiled in (True, "reduce-overhead"):
+        run_trial(make_config(training={"steps": 2, "batch_size": 64, "compile": compiled}))
+    assert modes == [None, None, "reduce-overhead", "reduce-overhead"]  # the network, and the timed copy
 
 
 def test_what_is_compiled_is_what_is_trained(make_config: Any, monkeypatch: Any) -> None:

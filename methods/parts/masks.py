@@ -99,9 +99,14 @@ def ranking(scores: Tensor, layer: str = "") -> Tensor:
         scores: The scores.
         layer: Name of their layer, so that layers of one size differ; empty: scores of several layers.
 
+    Raises:
+        ValueError: The scores have no values (PyTorch's device ``meta``).
+
     >>> ranking(torch.tensor([1.0, 3.0, 2.0]))
     tensor([1, 2, 0])
     """
+    if scores.is_meta:
+        raise ValueError("scores without values: no order follows from them")
     generator = tie_breaker(layer, len(scores), device=scores.device)
     shuffled = torch.randperm(len(scores), generator=generator, device=generator.device)
     shuffled = move(shuffled, scores.device)

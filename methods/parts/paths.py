@@ -87,8 +87,9 @@ class Paths(Constant):
         return {name: torch.ones_like(layer.get_parameter("weight")) for name, layer in layers.items()}
 
     def looked_at(self) -> Self:
-        """Find out whether paths can be followed, so that :meth:`alive` does not wait for a GPU to say so."""
-        _ = self._can_be_followed
+        """Find out now whether paths can be followed, if a GPU would keep :meth:`alive` waiting for it."""
+        if self.images.device.type != "cpu":
+            _ = self._can_be_followed
         return self
 
     @cached_property
