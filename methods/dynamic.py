@@ -84,9 +84,9 @@ class SET(Random):
     def _moved(self, growth: Tensors, share: float) -> Tensors:
         """Return masks after dropping the smallest share of each layer and growing as many others."""
         moved = {}
+        sizes = self.layer_budgets
         for name, magnitude in magnitudes(self.weights).items():
-            mask = self.masks[name]
-            size = int(mask.count_nonzero())
+            mask, size = self.masks[name], sizes[name]
             number = int(share * size)
             kept = keep_top({name: magnitude.masked_fill(mask == 0, -1)}, {name: size - number})[name]
             grown = keep_top({name: growth[name].masked_fill(kept != 0, -torch.inf)}, {name: number})[name]

@@ -45,7 +45,10 @@ class HardConcreteGate(nn.Module):
         if not self.resample:
             return weight * self.last_sample
         gate = concrete.sample(self.logits, self.noise.draw(self.logits))
-        self.last_sample = gate.detach()
+        with torch.no_grad():
+            self.last_sample.copy_(
+                gate
+            )  # kept outside of a CUDA graph, whose results the next step overwrites
         return weight * gate
 
 

@@ -61,7 +61,7 @@ class GatedMethod(MaskedMethod):
     def set_masks(self, masks: Tensors) -> None:
         self.masks = masks
         for name, mask in masks.items():
-            self.gates[name].gate = mask
+            self.gates[name].gate.copy_(mask)  # in place: a CUDA graph reads it where it is
 
     def apply_masks(self) -> None:
         """Do nothing: gates hold by themselves."""

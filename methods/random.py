@@ -22,9 +22,13 @@ class Random(MaskedMethod):
     class Config(Method.Config):
         distribution: PerLayer = option("erk", "how density spreads over layers")
 
+    @property
+    def layer_budgets(self) -> dict[str, int]:
+        """Number of connections of each layer."""
+        return distributions.layer_budgets(self.weights, self.target, self.config.distribution)
+
     def setup(self, batch: Batch) -> None:
-        keep = distributions.layer_budgets(self.weights, self.target, self.config.distribution)
-        self.set_masks(random_masks(self.weights, keep, self.generator))
+        self.set_masks(random_masks(self.weights, self.layer_budgets, self.generator))
 
 
 @register("random-layer-matched")

@@ -1,5 +1,6 @@
 """Regularisers that push weights towards zero, and what all of them share: cut, then fine-tune."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from switchbench.methods import window
 from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.options import defaults, option
+from switchbench.methods.parts.devices import int_if_known
 from switchbench.methods.parts.layers import columns, per_input
 from switchbench.methods.parts.masks import Tensors, keep_top
 from switchbench.methods.parts.neurons import root_mean_squares, select_units
@@ -48,6 +50,16 @@ class Regularised(MaskedMethod):
 
     def shrink(self, progress: Progress) -> None:
         """Move weights towards zero after an optimiser step."""
+
+    def strength_at(self, left: Callable[[], Tensor]) -> float | Tensor:
+        """Return the strength of a step that shrinks weights: 0 where no more are left than the target.
+
+        Args:
+            left: Counts the connections that are left, a scalar; called only if there is a target.
+        """
+        if self.density is None:
+            return float(self.config.strength)
+        return self.config.strength * int_if_known(left() > self.budget)
 
     def cut(self) -> Tensors:
         """Return the masks at the target density."""
@@ -95,12 +107,12 @@ class L1(Regularised):
         """A regulariser's options."""
 
     def shrink(self, progress: Progress) -> None:
-        if self.density is not None:
-            left = sum(int(weight.count_nonzero()) for weight in self.weights.values())
-            if left <= self.budget:
-                return
-        for weight in self.weights.values():
-            threshold = self.config.strength * progress.step_size(weight)
+        weights = self.weights.values()
+        strength = self.strength_at(lambda: torch.stack([weight.count_nonzero() for weight in weights]).sum())
+        if isinstance(strength, float) and not strength:
+            return
+        for weight in weights:
+            threshold = strength * progress.step_size(weight)
             weight.copy_(weight.sign() * (weight.abs() - threshold).clamp_min_(0))
 
 
@@ -159,28 +171,35 @@ class GroupLasso(Regularised):
         )
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
-        self.paths = Paths(self.network, batch[0])
+        self.paths = Paths(self.network, batch[0]).looked_at()
 
     def shrink(self, progress: Progress) -> None:
         groups = {name: columns(weight) for name, weight in self.weights.items()}
         norms = {name: group.norm(dim=1) for name, group in groups.items()}
-        if self.density is not None:
-            left = sum(int(norm.count_nonzero()) * groups[name].shape[1] for name, norm in norms.items())
-            if left <= self.budget:
-                return
+        left = [norm.count_nonzero() * groups[name].shape[1] for name, norm in norms.items()]
+        strength = self.strength_at(lambda: torch.stack(left).sum())
+        if isinstance(strength, float) and not strength:
+            return
         for name, weight in self.weights.items():
             step_size = progress.step_size(weight)
             if isinstance(step_size, Tensor):
                 step_size = 1 / columns(step_size).reciprocal().mean(1)  # Adam's are huge where v is 0
-            threshold = self.config.strength * groups[name].shape[1] ** 0.5 * step_size
+            threshold = strength * groups[name].shape[1] ** 0.5 * step_size
             scale = (1 - threshold / norms[name].clamp_min(torch.finfo(weight.dtype).tiny)).clamp_min(0)
             weight.mul_(per_input(scale, weight))
 
     def cut(self) -> Tensors:
         norms = root_mean_squares(self.weights)
-        relative = {name: norm / norm[norm > 0].mean().nan_to_num(1.0) for name, norm in norms.items()}
+        relative = {name: norm / _mean_of_positive(norm).nan_to_num(1.0) for name, norm in norms.items()}
         return select_units(relative, self.weights, self.target, self.paths)
 
     def finalise(self) -> None:
         super().finalise()
         self.paths.remove_dead(self.layers)
+
+
+def _mean_of_positive(norms: Tensor) -> Tensor:
+    """Return the mean of the norms that are not zero, NaN if there is none."""
+    if norms.device.type == "cpu":
+        return norms[norms > 0].mean()
+    return norms.sum() / norms.count_nonzero()  # the same, but a GPU is not asked how many there are

@@ -14,7 +14,7 @@ from switchbench.methods.masked import GatedMethod, MaskedMethod
 from switchbench.methods.options import option
 from switchbench.methods.parts import patterns
 from switchbench.methods.parts.layers import NORMS, Layers, per_output
-from switchbench.methods.parts.masks import Tensors, ranking
+from switchbench.methods.parts.masks import Count, Tensors, first, ranking
 from switchbench.methods.parts.neurons import largest_within, root_mean_squares
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.pruning_schedules import Window
@@ -87,7 +87,7 @@ class NetworkSlimming(MaskedMethod):
         )
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
-        self.paths = Paths(self.network, batch[0])
+        self.paths = Paths(self.network, batch[0]).looked_at()
         self.norms = _norms_behind(self.network, self.layers)
         self.channels: dict[str, Tensor] = {}
         """1 for each channel that is kept, by layer, once channels are pruned."""
@@ -108,15 +108,14 @@ class NetworkSlimming(MaskedMethod):
         sizes = [len(self.weights[name]) for name in self.norms]
         ranked = list(self._scales().abs().split(sizes))
         for name, scales in zip(self.norms, ranked, strict=True):
-            best = ranking(scales, name)[0]
-            scales[best] = torch.inf  # a norm keeps its best channel, or nothing gets through
+            best = ranking(scales, name)[:1]
+            scales.index_fill_(0, best, torch.inf)  # a norm keeps its best channel, or nothing gets through
         order = ranking(torch.cat(ranked))
 
-        def channels(number: int) -> dict[str, Tensor]:
-            kept = torch.zeros(len(order), device=order.device).index_fill_(0, order[:number], 1)
-            return dict(zip(self.norms, kept.split(sizes), strict=True))
+        def channels(number: Count) -> dict[str, Tensor]:
+            return dict(zip(self.norms, first(order, number).split(sizes), strict=True))
 
-        def masks(number: int) -> Tensors:
+        def masks(number: Count) -> Tensors:
             kept = channels(number)
             silent: dict[str, Tensor] = {}
             found = {name: torch.ones_like(weight) for name, weight in self.weights.items()}

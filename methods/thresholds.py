@@ -17,7 +17,10 @@ class Shrinking(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, threshold: Tensor) -> Tensor:
-        shrunk = F.softshrink(weight, float(threshold))
+        if weight.device.type == "cpu":
+            shrunk = F.softshrink(weight, float(threshold))
+        else:  # the same, but a GPU is not asked for the threshold
+            shrunk = torch.clamp(weight, -threshold, threshold).neg_().add_(weight)
         ctx.save_for_backward(shrunk)
         return shrunk
 
@@ -89,7 +92,8 @@ class Masking(torch.autograd.Function):
 def long_tail(distance: Tensor) -> Tensor:
     """Estimated derivative of the unit step: 2 − 4|x| up to 0.4, then 0.4 up to 1, then 0."""
     tail = torch.rsub(distance.abs(), 2, alpha=4)
-    far = tail < -2 if bool(tail.min() < -2) else None  # hardly ever: weights are small
+    on_gpu = tail.device.type != "cpu"  # which would have to be waited for
+    far = tail < -2 if on_gpu or bool(tail.min() < -2) else None  # hardly ever: weights are small
     tail.clamp_min_(0.4)
     return tail if far is None else tail.masked_fill_(far, 0)
 
@@ -143,5 +147,5 @@ class DST(LearnedParametrization[TrainableThreshold]):
         if progress.every(self.config.every):
             for name, weight in self.weights.items():
                 t = self.learned[name].t
-                if (weight.abs() > per_output(t, weight)).float().mean() < self.config.floor:
-                    t.zero_()
+                share = (weight.abs() > per_output(t, weight)).float().mean()
+                t.masked_fill_(share < self.config.floor, 0)

@@ -8,6 +8,8 @@ import torch
 from switchbench import datasets
 from switchbench.datasets import Augmentation, Batch, Split
 from switchbench.datasets.augment import Draw
+from switchbench.methods import METHODS
+from switchbench.registration import is_own
 from switchbench.spec import file as specfile
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial import seeds
@@ -138,11 +140,30 @@ def test_options_that_came_later_move_no_earlier_result(spec: Any) -> None:
     assert (
         specfile.parse(spec | {"training": spec["training"] | named}).trials()[0].trial_id == plain.trial_id
     )
-    for change in ({"augment": {"flip": True}}, {"precision": "bfloat16"}, {"compile": True}):
-        assert (
-            specfile.parse(spec | {"training": spec["training"] | change}).trials()[0].trial_id
-            != plain.trial_id
-        )
+    changes: list[dict[str, Any]] = [
+        {"augment": {"flip": True}},
+        {"precision": "bfloat16"},
+        {"compile": True},
+        {"compile": "reduce-overhead"},
+    ]
+    specs = [spec | {"training": spec["training"] | change} for change in changes]
+    ids = {specfile.parse(changed).trials()[0].trial_id for changed in specs}
+    assert len(ids | {plain.trial_id}) == 1 + len(changes)
+
+
+def test_ids_with_a_compiler_are_those_of_switchbench_0_1() -> None:
+    """A value was added to ``compile``; ids of results with the old ones stay."""
+    training = {"steps": 20, "batch_size": 64}
+    ids = {
+        value: TrialConfig.of(
+            dataset="digits", network="mlp", method="dense", training=training | {"compile": value}
+        ).trial_id
+        for value in (False, True)
+    }
+    assert ids == IDS_OF_COMPILE
+
+
+IDS_OF_COMPILE = {False: "fce1d1991f592506", True: "e0d534f0611d2239"}
 
 
 def test_bfloat16_trains_and_weights_stay_float32(make_config: Any) -> None:
@@ -158,9 +179,9 @@ def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) 
     compiled: list[Any] = []
     compile_ = torch.compile
 
-    def note(network: Any) -> Any:
+    def note(network: Any, **options: Any) -> Any:
         compiled.append(network)
-        return compile_(network)
+        return compile_(network, **options)
 
     monkeypatch.setattr(torch, "compile", note)
     short = {"steps": 30, "batch_size": 64}
@@ -170,10 +191,39 @@ def test_a_compiled_network_learns_the_same(make_config: Any, monkeypatch: Any) 
     assert fast["train_flops"] == plain["train_flops"]
 
 
+@pytest.mark.slow  # test_a_compiled_network_learns_the_same has one method
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if is_own(method)])
+def test_every_method_can_be_compiled(method: str, make_config: Any, monkeypatch: Any) -> None:
+    """The network is traced with everything that a method puts in front of its weights; no code is generated."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network, **_: compile_(network, backend="aot_eager"))
+    network = {"network": "mlp", "hidden": [20, 12], "batch_norm": method == "network-slimming"}
+    short = {"steps": 30, "batch_size": 64}
+    plain, traced = (
+        run_trial(make_config(method, network=network, training=short | {"compile": c})).row
+        for c in (False, True)
+    )
+    assert traced["density"] == plain["density"]
+    assert traced["test_loss"] == pytest.approx(plain["test_loss"], rel=1e-3)
+
+
+def test_the_compiler_is_told_to_use_cuda_graphs(make_config: Any, monkeypatch: Any) -> None:
+    modes: list[Any] = []
+
+    def stand_in(network: Any, mode: Any) -> Any:
+        modes.append(mode)
+        return network
+
+    monkeypatch.setattr(torch, "compile", stand_in)
+    for compiled in (True, "reduce-overhead"):
+        run_trial(make_config(training={"steps": 2, "batch_size": 64, "compile": compiled}))
+    assert modes == [None, None, "reduce-overhead", "reduce-overhead"]  # the network, and the timed copy
+
+
 def test_what_is_compiled_is_what_is_trained(make_config: Any, monkeypatch: Any) -> None:
     calls: list[int] = []
 
-    def stand_in(network: Any) -> Any:
+    def stand_in(network: Any, **options: Any) -> Any:
         number = len(calls)
         calls.append(0)
 

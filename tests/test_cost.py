@@ -1,5 +1,6 @@
 """What a method adds: FLOPs against hand counts and PyTorch's counter, time against itself."""
 
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from switchbench.row import Row
+from switchbench.spec.training import TrainingConfig
+from switchbench.trial.cost import CostMeter
 from switchbench.trial.flops import STRIDE, FlopCounter, StepFlops
 from switchbench.trial.run import run_trial
 
@@ -82,3 +85,22 @@ def test_added_time_is_within_the_training(make_config: Any) -> None:
     row = cost(make_config, "switcher-paper")
     assert 0 < row["method_seconds"] < row["train_seconds"]
     assert row["method_seconds"] == pytest.approx(row["train_seconds"], rel=0.5)  # nearly all of it
+
+
+def test_the_time_of_a_gpu_is_read_when_its_queue_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in whose queue takes a second when it is awaited."""
+    clock = [0.0]
+
+    def wait(device: torch.device) -> None:
+        clock[0] += 1.0
+
+    meter = CostMeter(nn.Linear(2, 2), TrainingConfig(steps=1))
+    meter._device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "synchronize", wait)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    with meter.timed():
+        clock[0] += 10.0
+        with meter.untimed():
+            clock[0] += 100.0
+        clock[0] += 10.0
+    assert meter.state_dict()["seconds"] == 10.0 + 1.0 + 10.0 + 1.0

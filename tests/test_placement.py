@@ -1,4 +1,5 @@
-"""Several trials on one GPU. The GPUs are simulated: Ray counts them, and PyTorch sees none."""
+"""Several trials on one GPU. The GPUs are simulated: Ray counts them, and PyTorch sees none. On a real GPU:
+test_gpu.py."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 import switchbench
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]  # test_worker.py has a GPU that is not there
-TRIALS = 8
 PLUGIN = """
 import os, time
 from pathlib import Path
@@ -17,31 +17,36 @@ from switchbench import datasets
 
 @datasets.register("meeting")
 def meeting(folder):
-    \"\"\"Digits, once eight trials have arrived.\"\"\"
+    \"\"\"Digits, once all trials have arrived.\"\"\"
     if "CUDA_VISIBLE_DEVICES" not in os.environ:
         return datasets.load("digits")  # the driver looks at the data as well
     place = Path(os.environ["MEETING"])
     (place / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     deadline = time.monotonic() + 300
-    while len(list(place.iterdir())) < 8:
+    while len(list(place.iterdir())) < int(os.environ["TRIALS"]):
         if time.monotonic() > deadline:
-            raise RuntimeError("not eight trials at once")
+            raise RuntimeError("not all trials at once")
         time.sleep(0.1)
     return datasets.load("digits")
 """
 
 
-def test_eight_trials_share_four_gpus_evenly(tmp_path: Path, spec: dict[str, Any], monkeypatch: Any) -> None:
+@pytest.mark.parametrize(("gpus", "share"), [(4, 0.5), (1, 0.25)])
+def test_trials_share_gpus_evenly(
+    gpus: int, share: float, tmp_path: Path, spec: dict[str, Any], monkeypatch: Any
+) -> None:
     from ray.cluster_utils import Cluster
 
+    trials = round(gpus / share)
     (tmp_path / "meeting").mkdir()
     (tmp_path / "plugin.py").write_text(PLUGIN)
     monkeypatch.setenv("MEETING", str(tmp_path / "meeting"))
-    head = {"num_cpus": TRIALS, "num_gpus": 4, "include_dashboard": False}
+    monkeypatch.setenv("TRIALS", str(trials))
+    head = {"num_cpus": trials, "num_gpus": gpus, "include_dashboard": False}
     nodes = Cluster(initialize_head=True, head_node_args=head)
     try:
         spec |= {
-            "methods": ["dense"], "seeds": TRIALS, "datasets": ["meeting"], "resources": {"gpus": 0.5},
+            "methods": ["dense"], "seeds": trials, "datasets": ["meeting"], "resources": {"gpus": share},
         }  # fmt: skip
         results = switchbench.run(
             spec,
@@ -53,11 +58,11 @@ def test_eight_trials_share_four_gpus_evenly(tmp_path: Path, spec: dict[str, Any
     finally:
         nodes.shutdown()
     devices = Counter(file.read_text() for file in (tmp_path / "meeting").iterdir())
-    assert devices == {"0": 2, "1": 2, "2": 2, "3": 2}
+    assert devices == {str(number): round(1 / share) for number in range(gpus)}
     assert set(results["status"]) == {"failed"}
     assert set(results["error"]) == {
-        "RuntimeError: gpus: 0.5 requested, but PyTorch finds none on this node "
+        f"RuntimeError: gpus: {share} requested, but PyTorch finds none on this node "
         f"(CUDA_VISIBLE_DEVICES: {device}) (worker.py:{line})"
-        for device in range(4)
+        for device in range(gpus)
         for line in {text.rpartition(":")[2].rstrip(")") for text in results["error"]}
     }

@@ -101,6 +101,8 @@ def execute(
     row = replace(row, **asdict(usage), threads=cpus, gpus=gpus, attempts=attempt)
     stored = _store(config, job, row, curves, log.text)
     checkpoint.discard()  # a failed trial restarts from the beginning
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # trials of other processes may share the GPU
     return stored
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from switchbench.datasets import Batch, Split
@@ -50,6 +51,7 @@ class CostMeter:
         self._since: float | None = None
         """Start of the seconds that are not in :attr:`_seconds` yet."""
         self._attach_flops = 0
+        self._device = next(network.parameters()).device
         self._flops = StepFlops()
         self._plain = PlainStepTimer(network, config)
 
@@ -61,9 +63,9 @@ class CostMeter:
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Count the seconds inside as training."""
-        self._since = time.perf_counter()
+        self._since = self._now()
         yield
-        self._seconds += time.perf_counter() - self._since
+        self._seconds += self._now() - self._since
         self._since = None
 
     @contextmanager
@@ -71,9 +73,15 @@ class CostMeter:
         """Leave the seconds inside out, within :meth:`timed` or outside of it."""
         was_timed = self._since is not None
         if self._since is not None:
-            self._seconds += time.perf_counter() - self._since
+            self._seconds += self._now() - self._since
         yield
-        self._since = time.perf_counter() if was_timed else None
+        self._since = self._now() if was_timed else None
+
+    def _now(self) -> float:
+        """Return the time once the GPU has done what is queued: a queue costs no time yet."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
 
     @contextmanager
     def attaching(self) -> Iterator[None]:

@@ -100,7 +100,8 @@ class Optimisers:
         state = optimiser.state.get(parameter)
         if not state:
             return 0.0
-        correction = 1 - group["betas"][1] ** float(state["step"])
+        step = state["step"]  # on a GPU it is not asked for, which would wait for the GPU
+        correction = 1 - group["betas"][1] ** (float(step) if step.device.type == "cpu" else step.double())
         size: Tensor = (state["exp_avg_sq"] / correction).sqrt_().add_(group["eps"]).reciprocal_().mul_(lr)
         return size
 

@@ -29,7 +29,7 @@ def forward_function(network: nn.Module, config: TrainingConfig) -> Forward:
     if not config.compile:
         return network
     torch.compiler.reset()
-    return torch.compile(network)
+    return torch.compile(network, mode=None if config.compile is True else config.compile)
 
 
 def task_loss(network: Forward, split: Split, batch: Batch, config: TrainingConfig) -> Tensor:

@@ -11,12 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from switchbench.methods.parts.devices import int_if_known, move
 from switchbench.methods.parts.scores import random_scores
 
 Tensors = dict[str, Tensor]
+Count = int | Tensor
+"""A number of entries: an int, or a scalar that a GPU computes."""
+CPU = torch.device("cpu")
 
 
-def keep_top(scores: Tensors, keep: int | dict[str, int]) -> Tensors:
+def keep_top(scores: Tensors, keep: int | Mapping[str, Count]) -> Tensors:
     """Keep exactly the highest scores. Ties are broken at random (:func:`tie_breaker`), never kept in excess.
 
     Args:
@@ -28,19 +32,22 @@ def keep_top(scores: Tensors, keep: int | dict[str, int]) -> Tensors:
         0/1 masks of the scores' shapes and dtype.
 
     Raises:
-        ValueError: More entries are to be kept than there are, or a score is NaN.
+        ValueError: More entries are to be kept than there are, or a score on the CPU is NaN. On a GPU, whose
+            scores are not looked at, NaN counts as the highest score.
 
     >>> keep_top({"a": torch.tensor([1.0, 9.0]), "b": torch.tensor([8.0, 2.0])}, 2)
     {'a': tensor([0., 1.]), 'b': tensor([1., 0.])}
     """
-    if isinstance(keep, dict):
+    if isinstance(keep, Mapping):
         return {
             name: _top(score.flatten(), keep[name], name).view_as(score) for name, score in scores.items()
         }
     return split(_top(flat(scores), keep), scores)
 
 
-def random_masks(like: Mapping[str, Tensor], keep: dict[str, int], generator: torch.Generator) -> Tensors:
+def random_masks(
+    like: Mapping[str, Tensor], keep: Mapping[str, Count], generator: torch.Generator
+) -> Tensors:
     """Keep entries of each layer that are drawn without replacement.
 
     Args:
@@ -52,9 +59,9 @@ def random_masks(like: Mapping[str, Tensor], keep: dict[str, int], generator: to
     return {name: mask.to(like[name].dtype) for name, mask in masks.items()}
 
 
-def counts(masks: Tensors) -> dict[str, int]:
+def counts(masks: Tensors) -> dict[str, Count]:
     """Return the number of connections that each mask keeps."""
-    return {name: int(mask.count_nonzero()) for name, mask in masks.items()}
+    return {name: int_if_known(mask.count_nonzero()) for name, mask in masks.items()}
 
 
 def flat(tensors: Tensors) -> Tensor:
@@ -68,7 +75,7 @@ def split(vector: Tensor, like: Mapping[str, Tensor]) -> Tensors:
     return {name: part.view_as(tensor) for (name, tensor), part in zip(like.items(), parts, strict=True)}
 
 
-def tie_breaker(*choice: str | int) -> torch.Generator:
+def tie_breaker(*choice: str | int, device: torch.device = CPU) -> torch.Generator:
     """Return a generator that chooses among equal scores.
 
     Its seed follows from that of torch's default generator, which a trial seeds for its method and its
@@ -77,10 +84,12 @@ def tie_breaker(*choice: str | int) -> torch.Generator:
 
     Args:
         choice: What tells one choice from others, such as the name of a layer and sizes.
+        device: Device of the scores. A GPU draws other numbers than a CPU.
     """
     text = " ".join(map(str, (torch.initial_seed(), *choice)))
     digest = hashlib.sha256(text.encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    generator = torch.Generator(device if device.type == "cuda" else CPU)
+    return generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def ranking(scores: Tensor, layer: str = "") -> Tensor:
@@ -90,11 +99,28 @@ def ranking(scores: Tensor, layer: str = "") -> Tensor:
         scores: The scores.
         layer: Name of their layer, so that layers of one size differ; empty: scores of several layers.
 
+    Raises:
+        ValueError: The scores have no values (PyTorch's device ``meta``).
+
     >>> ranking(torch.tensor([1.0, 3.0, 2.0]))
     tensor([1, 2, 0])
     """
-    shuffled = torch.randperm(len(scores), generator=tie_breaker(layer, len(scores))).to(scores.device)
+    if scores.is_meta:
+        raise ValueError("scores without values: no order follows from them")
+    generator = tie_breaker(layer, len(scores), device=scores.device)
+    shuffled = torch.randperm(len(scores), generator=generator, device=generator.device)
+    shuffled = move(shuffled, scores.device)
     return shuffled[scores[shuffled].argsort(descending=True, stable=True)]
+
+
+def first(order: Tensor, number: Count) -> Tensor:
+    """Return 1 at the first ``number`` positions of an order (n,), and 0 at the others, as float32.
+
+    >>> first(torch.tensor([2, 0, 1]), 2)
+    tensor([1., 0., 1.])
+    """
+    chosen = torch.arange(len(order), device=order.device) < number
+    return torch.zeros(len(order), device=order.device).index_copy_(0, order, chosen.float())
 
 
 def _some(positions: Tensor, number: int, layer: str) -> Tensor:
@@ -102,23 +128,20 @@ def _some(positions: Tensor, number: int, layer: str) -> Tensor:
     if number == len(positions):
         return positions
     generator = tie_breaker(layer, len(positions), number)
-    drawn = torch.randperm(len(positions), generator=generator)[:number]
-    return positions[drawn.to(positions.device)]
+    return positions[torch.randperm(len(positions), generator=generator)[:number]]
 
 
-def _top(scores: Tensor, keep: int, layer: str = "") -> Tensor:
+def _top(scores: Tensor, keep: Count, layer: str = "") -> Tensor:
     number = scores.numel()
-    if not 0 <= keep <= number:
+    if isinstance(keep, int) and not 0 <= keep <= number:
         raise ValueError(f"cannot keep {keep} of {number} entries")
+    if scores.device.type != "cpu":
+        return first(ranking(scores, layer), keep).to(scores.dtype)
+    keep = int(keep)
     if keep == 0:
         return torch.zeros_like(scores)
     if scores.max().isnan():
         raise ValueError("scores are not numbers (NaN): no mask follows from them")
-    if scores.device.type != "cpu":
-        lowest = scores.kthvalue(number - keep + 1).values  # the lowest score that stays
-        chosen, ties = scores > lowest, (scores == lowest).nonzero()[:, 0]
-        chosen[_some(ties, keep - int(chosen.sum()), layer)] = True
-        return chosen.to(scores.dtype)
     # numpy finds the lowest score that stays ten times faster than torch does on a CPU
     values = scores.numpy()
     bound = np.partition(values, number - keep)[number - keep]

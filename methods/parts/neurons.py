@@ -12,7 +12,7 @@ from torch import Tensor
 
 from switchbench.methods.parts import distributions
 from switchbench.methods.parts.layers import columns, per_input
-from switchbench.methods.parts.masks import Tensors, ranking
+from switchbench.methods.parts.masks import Count, Tensors, counts, first, ranking
 from switchbench.methods.parts.paths import Paths
 
 
@@ -44,12 +44,12 @@ def select_units(
     """
     ranked = {name: score.clone() for name, score in scores.items()}
     for name, score in ranked.items():
-        score[ranking(score, name)[0]] = torch.inf
+        score.index_fill_(0, ranking(score, name)[:1], torch.inf)
     order = ranking(torch.cat(list(ranked.values())))
     sizes = [len(score) for score in ranked.values()]
 
-    def keeping(number: int) -> Tensors:
-        units = torch.zeros(len(order), device=order.device).index_fill_(0, order[:number], 1)
+    def keeping(number: Count) -> Tensors:
+        units = first(order, number)
         masks = {
             name: per_input(part, weights[name]).expand_as(weights[name])
             for name, part in zip(ranked, units.split(sizes), strict=True)
@@ -60,7 +60,7 @@ def select_units(
     return keeping(largest_within(keeping, len(sizes), len(order), budget))
 
 
-def largest_within(keeping: Callable[[int], Tensors], fewest: int, most: int, budget: int) -> int:
+def largest_within(keeping: Callable[[Count], Tensors], fewest: int, most: int, budget: int) -> Count:
     """Return the largest number of units whose masks fit into a budget of connections.
 
     Args:
@@ -70,11 +70,11 @@ def largest_within(keeping: Callable[[int], Tensors], fewest: int, most: int, bu
         most: Number of units in all.
         budget: Largest number of connections.
     """
-    low, high = fewest, most + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if sum(int(mask.count_nonzero()) for mask in keeping(middle).values()) <= budget:
-            low = middle
-        else:
-            high = middle
-    return low
+    found: Count = fewest
+    for step in (1 << power for power in reversed(range((most - fewest).bit_length()))):
+        more = found + step
+        if isinstance(more, int) and more > most:
+            continue
+        left = sum(counts(keeping(more)).values())
+        found = found + step * ((left <= budget) & (more <= most))
+    return found

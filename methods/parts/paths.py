@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -85,9 +86,15 @@ class Paths(Constant):
         layers = {n: m for n, m in self.network.named_modules() if isinstance(m, PRUNABLE)}
         return {name: torch.ones_like(layer.get_parameter("weight")) for name, layer in layers.items()}
 
+    def looked_at(self) -> Self:
+        """Find out now whether paths can be followed, if a GPU would keep :meth:`alive` waiting for it."""
+        if self.images.device.type != "cpu":
+            _ = self._can_be_followed
+        return self
+
     @cached_property
     def _can_be_followed(self) -> bool:
-        if not self._is_transparent:
+        if not self._is_transparent or self.images.is_meta:
             return False
         return all(bool((flow > 0).all()) for flow in self._flow(self._whole(), {}).values())
 

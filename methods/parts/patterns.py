@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from switchbench.errors import nearest_of
 from switchbench.methods.parts import distributions
+from switchbench.methods.parts.devices import move
 from switchbench.methods.parts.distributions import Distribution
 from switchbench.methods.parts.layers import columns
 from switchbench.methods.parts.masks import Tensors, keep_top, ranking, tie_breaker
@@ -85,7 +86,7 @@ class Neurons(Pattern):
     """Paths of the network, along which connections that lead nowhere are removed."""
 
     def attached(self, network: nn.Module, images: Tensor) -> "Neurons":
-        return replace(self, paths=Paths(network, images))
+        return replace(self, paths=Paths(network, images).looked_at())
 
     def select(self, scores: Tensors, weights: Mapping[str, Tensor], density: float) -> Tensors:
         units = {name: s if s.dim() == 1 else _mean_left(columns(s)) for name, s in scores.items()}
@@ -156,7 +157,9 @@ class Block(Pattern):
             parts = dict(zip(worth, chosen.split([len(score) for score in worth.values()]), strict=True))
         else:
             parts = {name: _fitting(worth[name], sizes[name], keep[name], name) for name in worth}
-        if not any(part.any() for part in parts.values()):
+        largest = max(block.shape[-1] for block in blocks.values())
+        surely = largest <= (keep if isinstance(keep, int) else max(keep.values()))  # the best block fits
+        if not surely and not any(part.any() for part in parts.values()):
             best = max(worth, key=lambda name: worth[name].max())
             parts[best][ranking(worth[best], best)[0]] = 1
         return {name: _left(self._expand(parts[name], score), score) for name, score in scores.items()}
@@ -218,12 +221,14 @@ def _highest(groups: Tensor, keep: int, layer: str) -> Tensor:
     """Return the positions of the highest entries of the last dimension; ties are broken at random."""
     if keep == groups.shape[-1]:
         return groups.topk(keep, dim=-1).indices
-    values, indices = groups.topk(keep + 1, dim=-1)
-    last, next_ = values[..., keep - 1], values[..., keep]
-    if not ((last == next_) & (last > -torch.inf)).any():
-        return indices[..., :keep]
-    generator = tie_breaker(layer, groups.numel(), keep)
-    shuffled = torch.rand(groups.shape, generator=generator).argsort(-1).to(groups.device)
+    if groups.device.type == "cpu":  # a GPU would have to be waited for, to learn that there are no ties
+        values, indices = groups.topk(keep + 1, dim=-1)
+        last, next_ = values[..., keep - 1], values[..., keep]
+        if not ((last == next_) & (last > -torch.inf)).any():
+            return indices[..., :keep]
+    generator = tie_breaker(layer, groups.numel(), keep, device=groups.device)
+    drawn = torch.rand(groups.shape, generator=generator, device=generator.device)
+    shuffled = move(drawn, groups.device).argsort(-1)
     order = groups.gather(-1, shuffled).argsort(dim=-1, descending=True, stable=True)[..., :keep]
     return shuffled.gather(-1, order)
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from switchbench.methods.parts.devices import move
+
 Weights = Mapping[str, Tensor]
 
 
@@ -57,7 +59,7 @@ def lamp(weights: Weights) -> dict[str, Tensor]:
 def random_scores(weights: Weights, generator: torch.Generator) -> dict[str, Tensor]:
     """Score connections at random, uniformly in [0, 1), on the generator."""
     return {
-        name: torch.rand(weight.shape, generator=generator, device=generator.device).to(weight.device)
+        name: move(torch.rand(weight.shape, generator=generator, device=generator.device), weight.device)
         for name, weight in weights.items()
     }
 

@@ -72,6 +72,8 @@ class Switcher(Method):
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         self.paths = Paths(self.network, batch[0])
+        if self.config.units == "neuron":
+            self.paths.looked_at()
         self.reading = Reading.of(self.weights, self.config, self.generator)
         self.readers = self.reading.readers
         self.turns = self._take_turns()
