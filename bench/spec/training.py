@@ -20,6 +20,7 @@ INERT_DEFAULTS = {
     "augment": NO_AUGMENTATION.model_dump(mode="json"),
     "precision": "float32",
     "compile": False,
+    "kernels": "dense",
 }
 """Newer settings, at the value that changes nothing. At this value they are left out of trial ids."""
 
@@ -46,6 +47,10 @@ class TrainingConfig(BaseModel):
         "float32", description="number format of forward and backward passes in training (bfloat16: autocast)"
     )
     compile: bool = Field(False, description="whether torch.compile compiles the network")
+    kernels: Literal["dense", "sparse"] = Field(
+        "dense",
+        description="sparse: compute on the kept weights alone where the masks stand still and it pays (CPU)",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +75,9 @@ class TrainingConfig(BaseModel):
             raise ValueError(f"give exactly one: epochs or steps ({given})")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum: {self.momentum:g} needs optimizer sgd, not {self.optimizer}")
+        if self.kernels == "sparse" and (self.compile or self.precision != "float32"):
+            given = "compile: true" if self.compile else f"precision: {self.precision}"
+            raise ValueError(f"kernels: sparse does not go together with {given}")
         return self
 
     def identity(self) -> dict[str, Any]:
