@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from performance.measurement import Measurement
 
+from performance.measurement import Measurement
 from switchbench.measure.csr import to_csr
 from switchbench.measure.latency import seconds
 from switchbench.spec.trial import TrialConfig
