@@ -4,7 +4,8 @@ by `torch.baddbmm`, which is the most that batching can win: no method acts, not
 `torch.func.vmap` over stacked modules, which would serve any network. The numbers are throughput, together
 over alone: more than 1 is a gain. switchbench does not train trials together: `vmap`, which would serve every
 network and method, gains nothing on a CPU, and stacked weights, for which each method would have to be written
-again, reach the 1.5 that would be worth it only for networks that train in seconds anyway.
+again, reach the 1.5 that would be worth it only for networks that train in seconds anyway. Two cores serve two
+processes either way.
 """
 
 import math
