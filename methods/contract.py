@@ -5,7 +5,7 @@ nothing, so a method overrides only the points that it needs. The loop never ask
 it is serving.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -73,6 +73,14 @@ class Progress:
         [4, 6]
         """
         return due(self.step, self.steps, window.begin, window.end, window.updates)
+
+    def past(self, window: Window) -> bool:
+        """Tell whether all of the window's updates fell on earlier steps.
+
+        >>> [step for step in range(1, 11) if Progress(step, 10, epoch=0).past(Window(0.2, 0.75, 2))]
+        [9, 10]
+        """
+        return (self.step - 1) / self.steps >= window.end
 
 
 @dataclass(frozen=True)
@@ -257,6 +265,18 @@ class Method:
 
     def after_step(self, progress: Progress) -> None:
         """Act after the optimiser, e.g. update masks, apply a proximal step."""
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        """Return the masks if all that the method does in this step is to keep weights at zero where they
+        are; None if it does more.
+
+        In a training with sparse kernels, such a step computes on the kept weights alone. It calls neither
+        :meth:`before_step` nor :meth:`penalty`, :meth:`after_backward` or :meth:`after_step`.
+
+        Returns:
+            0/1 masks in the weights' shapes, by layer; the same object as long as they are the same masks.
+        """
+        return None
 
     def before_evaluation(self) -> None:
         """Act before the network is evaluated, in eval mode. Training must not depend on it."""

@@ -1,6 +1,7 @@
 """Dynamic sparse training: sparse from start to end, with connections that move."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -74,6 +75,9 @@ class SET(Random):
             for name, value in self.initial.items():
                 grown = self.masks[name] > before[name]
                 self.weights[name].add_(grown * value)
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        return None if self._moves(progress) else self.masks
 
     def _moves(self, progress: Progress) -> bool:
         return progress.fraction < self.config.end and progress.every(self.config.every)

@@ -1,8 +1,10 @@
 """Gradual pruning: the base of methods that differ in a score."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
+from torch import Tensor
 
 from switchbench.methods import window
 from switchbench.methods.contract import Progress
@@ -45,6 +47,9 @@ class GradualPruning(PatternedMethod):
     def scores(self) -> Tensors:
         """Return a score for every connection by layer name. The highest are kept."""
         return magnitudes(self.weights)
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        return self.masks if progress.past(self.config.window) else None
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:

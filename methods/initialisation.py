@@ -1,12 +1,13 @@
 """Pruning at initialisation: one mask before the first step, then plain training."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from switchbench.methods.contract import register
+from switchbench.methods.contract import Progress, register
 from switchbench.methods.options import option
 from switchbench.methods.parts import scores
 from switchbench.methods.parts.masks import Tensors
@@ -26,6 +27,9 @@ class AtInitialisation(PatternedMethod):
         super().setup(batch)
         masks = self.masks_for(batch)
         self.set_masks({name: mask.to(self.weights[name].dtype) for name, mask in masks.items()})
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        return self.masks
 
     def masks_for(self, batch: Batch) -> Tensors:
         """Return the masks at the final density."""

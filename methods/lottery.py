@@ -1,5 +1,7 @@
 """The lottery ticket: train, prune, rewind, train again."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,9 @@ class LotteryTicket(MaskedMethod):
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         self.pruned = 0
         self._store_early(0)
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        return self.masks if self.pruned else None
 
     def after_step(self, progress: Progress) -> None:
         super().after_step(progress)

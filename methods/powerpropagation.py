@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods.contract import register
+from switchbench.methods.contract import Progress, register
 from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.options import defaults, option
 
@@ -65,6 +65,9 @@ class Powerpropagation(GradualPruning):
     @defaults(begin=0.025, end=0.4)
     class Config(GradualPruning.Config):
         exponent: float = option(2.5, "1 is plain training", search=(1.0, 4.0), ge=1)
+
+    def standing_masks(self, progress: Progress) -> None:
+        return None  # weights are powers of what learns
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         super().setup(batch)

@@ -1,10 +1,12 @@
 """Random sparsity and its relatives: the controls that any method must beat."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import model_validator
+from torch import Tensor
 
-from switchbench.methods.contract import Method, register
+from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.initialisation import AtInitialisation, Batch
 from switchbench.methods.masked import MaskedMethod
@@ -29,6 +31,9 @@ class Random(MaskedMethod):
 
     def setup(self, batch: Batch) -> None:
         self.set_masks(random_masks(self.weights, self.layer_budgets, self.generator))
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        return self.masks
 
 
 @register("random-layer-matched")

@@ -1,6 +1,6 @@
 """Regularisers that push weights towards zero, and what all of them share: cut, then fine-tune."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -69,6 +69,9 @@ class Regularised(MaskedMethod):
         measures = [self.measure(weight) for weight in self.weights.values()] if self.regularising else []
         terms = [each for each in measures if each is not None]
         return self.config.strength * torch.stack(terms).sum() if terms else None
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        return None if self.regularising else self.masks
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:

@@ -36,7 +36,7 @@ class CSRLinear(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs (…, out_features) of inputs (…, in_features)."""
         flat = inputs.reshape(-1, self.in_features)
-        outputs = (self._weight @ flat.t()).t()
+        outputs = (self._weight @ flat.t().contiguous()).t()  # CSR products read row by row
         outputs = outputs if self.bias is None else outputs + self.bias
         return outputs.reshape(*inputs.shape[:-1], self.out_features)
 

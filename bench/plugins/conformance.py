@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from switchbench.errors import explain
-from switchbench.methods import METHODS, Method
+from switchbench.methods import METHODS, Method, Progress
 from switchbench.methods.options import declared, unmet
 from switchbench.networks import NETWORKS, Network
 from switchbench.row import columns
@@ -226,6 +226,13 @@ def takes_convolutions(case: Case) -> None:
     _require(found == goal, f"target 0.1 gave density {found:g} instead of {goal:g}")
 
 
+def holds_masks_that_stand(case: Case) -> None:
+    """Check that in steps with standing masks the method adds no penalty, and changes neither gradients nor
+    weights where connections are kept: sparse kernels leave these calls out."""
+    with _registered_method(_watched(case.method)) as name:
+        run_trial(case.config(DENSITIES[-1], method=case.choice | {"method": name}))
+
+
 def declares_its_options(case: Case) -> None:
     """Check that every option is declared and described, and that search ranges fit defaults and bounds."""
     options = case.method.Config
@@ -277,6 +284,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
         leaves_other_layers_alone,
         takes_convolutions,
         takes_its_steps,
+        holds_masks_that_stand,
         repeats_itself,
         resumes_from_a_checkpoint,
     )
@@ -329,6 +337,41 @@ def _untrained(case: Case) -> nn.Module:
     return network
 
 
+def _watched(method: type[Method]) -> type[Method]:
+    """Return the method with its calls in steps with standing masks checked."""
+
+    class Watched(method):  # type: ignore[misc, valid-type]
+        def penalty(self, progress: Progress) -> Tensor | None:
+            penalty: Tensor | None = super().penalty(progress)
+            stands = self.standing_masks(progress)
+            _require(not stands or penalty is None, "it has a penalty in a step with standing masks")
+            return penalty
+
+        def after_backward(self, progress: Progress) -> None:
+            gradients = {name: weight.grad for name, weight in self.weights.items()}
+            with self._unchanged(progress, gradients, "a gradient"):
+                super().after_backward(progress)
+
+        def after_step(self, progress: Progress) -> None:
+            with self._unchanged(progress, dict(self.weights), "a weight"):
+                super().after_step(progress)
+
+        @contextmanager
+        def _unchanged(
+            self, progress: Progress, tensors: dict[str, Tensor | None], what: str
+        ) -> Iterator[None]:
+            masks = self.standing_masks(progress) or {}
+            kept = {name: (mask > 0, tensors[name]) for name, mask in masks.items()}
+            before = {name: tensor[on].clone() for name, (on, tensor) in kept.items() if tensor is not None}
+            yield
+            for name, values in before.items():
+                on, tensor = kept[name]
+                same = tensor is not None and torch.equal(tensor[on], values)
+                _require(same, f"it changes {what} of {name!r} in a step with standing masks")
+
+    return Watched
+
+
 class _Stopped(Exception):
     """The training was stopped on purpose."""
 
@@ -367,6 +410,17 @@ class _ConvAndLinear(Network, nn.Module):
         x = self.norm(self.conv(x)).relu().flatten(1)
         out: Tensor = self.out(self.hidden_norm(self.hidden(x)).relu())
         return out
+
+
+@contextmanager
+def _registered_method(method: type[Method]) -> Iterator[str]:
+    """Register a method while the context is open, and yield its name."""
+    name = "conformance-watched"
+    METHODS[name] = method
+    try:
+        yield name
+    finally:
+        del METHODS[name]
 
 
 @contextmanager

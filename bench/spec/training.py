@@ -20,6 +20,7 @@ INERT_DEFAULTS = {
     "augment": NO_AUGMENTATION.model_dump(mode="json"),
     "precision": "float32",
     "compile": False,
+    "kernels": "dense",
 }
 """Newer settings, at the value that changes nothing. At this value they are left out of trial ids."""
 
@@ -50,6 +51,10 @@ class TrainingConfig(BaseModel):
         description="whether torch.compile compiles the network; reduce-overhead: with CUDA graphs as well, "
         "for small networks on a GPU (on a CPU it is the same as true)",
     )
+    kernels: Literal["dense", "sparse"] = Field(
+        "dense",
+        description="sparse: compute on the kept weights alone where the masks stand still and it pays (CPU)",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -74,6 +79,9 @@ class TrainingConfig(BaseModel):
             raise ValueError(f"give exactly one: epochs or steps ({given})")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum: {self.momentum:g} needs optimizer sgd, not {self.optimizer}")
+        if self.kernels == "sparse" and (self.compile or self.precision != "float32"):
+            given = f"compile: {str(self.compile).lower()}" if self.compile else f"precision: {self.precision}"
+            raise ValueError(f"kernels: sparse does not go together with {given}")
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import nn
 
 from switchbench.datasets import Batch, Split
 from switchbench.spec.training import TrainingConfig
-from switchbench.trial.flops import FlopCounter, StepFlops
+from switchbench.trial.flops import SPARSE_KERNELS, FlopCounter, StepFlops
 from switchbench.trial.plain_steps import PlainStepTimer
 
 
@@ -91,14 +91,18 @@ class CostMeter:
         self._attach_flops = counter.flops
 
     @contextmanager
-    def step(self, learning: Collection[str] | None, examples: int) -> Iterator[None]:
+    def step(
+        self, learning: Collection[str] | None, examples: int, sparse_kernels: bool = False
+    ) -> Iterator[None]:
         """Surround one gradient step.
 
         Args:
             learning: The groups that learn in it; None: all.
             examples: Size of its batch.
+            sparse_kernels: Whether it uses sparse kernels.
         """
-        with self._flops.step(None if learning is None else frozenset(learning), examples):
+        kind = None if learning is None else frozenset(learning)
+        with self._flops.step(SPARSE_KERNELS if sparse_kernels else kind, examples):
             yield
         self.steps += 1
         self.examples += examples

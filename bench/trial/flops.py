@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 STRIDE = 97
@@ -12,6 +14,8 @@ STRIDE = 97
 
 Kind = frozenset[str] | None
 """The groups that learn in a step; None: all."""
+SPARSE_KERNELS: Kind = frozenset({"sparse kernels"})
+"""The kind of steps on sparse kernels, in which all groups of the network learn."""
 
 
 class FlopCounter(TorchDispatchMode):
@@ -29,9 +33,21 @@ class FlopCounter(TorchDispatchMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         formula = self._formulas.get(func._overloadpacket)
-        if formula is not None:
+        sparse = next(
+            (arg for arg in args if isinstance(arg, Tensor) and arg.layout == torch.sparse_csr), None
+        )
+        if sparse is not None:
+            self.flops += _sparse_flops(func, args, sparse)
+        elif formula is not None:
             self.flops += formula(*args, **kwargs, out_val=out)
         return out
+
+
+def _sparse_flops(func: Any, args: Any, sparse: Tensor) -> int:
+    """Return the FLOPs of a product with a CSR matrix: two for each stored entry and each term."""
+    products = {torch.ops.aten.mm: 1, torch.ops.aten.sparse_sampled_addmm: 1, torch.ops.aten.addmm: 2}
+    place = products.get(func._overloadpacket)
+    return 0 if place is None else 2 * sparse._nnz() * args[place].shape[1]
 
 
 class StepFlops:

@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ from switchbench.trial.cost import CostMeter, Costs
 from switchbench.trial.learning_rate import lr_factor
 from switchbench.trial.optimisers import Optimisers
 from switchbench.trial.outcomes import Diverged
-from switchbench.trial.step import forward_function, take_step, task_loss
+from switchbench.trial.sparse_kernels import SparseKernels
+from switchbench.trial.step import forward_function, take_sparse_step, take_step, task_loss
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Training:
         method_groups = method.parameter_groups()
         self.meter.method_parameters = sum(p.numel() for group in method_groups for p in group.parameters)
         self.groups = groups, method_groups
-        self.optimisers = Optimisers(config, *self.groups)
+        self._make_optimisers()
         torch.manual_seed(seeds.derive(seed, "training"))
 
     def run(self) -> History:
@@ -110,13 +111,19 @@ class Training:
             with self.meter.timed():
                 self.step = self.method.rewind()
                 self.optimisers.select(None)
-                self.optimisers = Optimisers(self.config, *self.groups)
+                self._make_optimisers()
             self.round += 1
         self.optimisers.select(None)
         self.network.eval()
         with self.meter.timed():
             self.method.finalise()
         return History(self.meter.costs(self.steps), self.curves)
+
+    def _make_optimisers(self) -> None:
+        self.optimisers = Optimisers(self.config, *self.groups)
+        self.sparse: SparseKernels | None = None
+        if self.config.kernels == "sparse":
+            self.sparse = SparseKernels(self.layers, self.method.weights, self.optimisers)
 
     def _train_round(self) -> None:
         for epoch, batches in _epochs(self.splits.train, self.config, self.seed, self.step):
@@ -142,10 +149,12 @@ class Training:
             progress = Progress(self.step, self.steps, epoch, self.optimisers.step_size)
             learning = self.method.learning(progress)
             self.optimisers.select(learning)
-            with self.meter.step(learning, batch.size):
+            sparse = self._use_sparse_kernels(progress, learning)
+            with self.meter.step(learning, batch.size, sparse is not None):
                 try:
-                    self.epoch_loss += self._step(progress, batch, factor) * batch.size
+                    self.epoch_loss += self._step(progress, batch, factor, sparse) * batch.size
                 except Exception as error:  # weights that are not finite can cause any error
+                    self._use_dense_kernels()
                     if self._weights_are_finite():
                         raise
                     raise Diverged(f"weights are not finite at step {self.step} of {self.steps}") from error
@@ -154,6 +163,7 @@ class Training:
                 raise TimeoutError(f"deadline passed at step {self.step} of {self.steps}")
             if left:  # after the last batch, the epoch is validated first
                 self._save_if_due()
+        self._use_dense_kernels()
         loss = self.epoch_loss.item() / self.epoch_examples
         self.epoch_loss.zero_()
         self.epoch_examples = 0
@@ -168,7 +178,19 @@ class Training:
         if stop:
             raise Stopped
 
-    def _step(self, progress: Progress, batch: Batch, factor: float) -> Tensor:
+    def _use_sparse_kernels(
+        self, progress: Progress, learning: Collection[str] | None
+    ) -> SparseKernels | None:
+        """Return the sparse kernels if they are in use in this step."""
+        if self.sparse and self.sparse.hold(self.method.standing_masks(progress), learning):
+            return self.sparse
+        return None
+
+    def _use_dense_kernels(self) -> None:
+        if self.sparse:
+            self.sparse.release()
+
+    def _step(self, progress: Progress, batch: Batch, factor: float, sparse: SparseKernels | None) -> Tensor:
         """Take one gradient step. Return the task loss of the batch."""
         forward = self.network if self.meter.counting else self.forward
         train = self.splits.train
@@ -176,6 +198,8 @@ class Training:
         def loss() -> Tensor:
             return task_loss(forward, train, batch, self.config)
 
+        if sparse:
+            return take_sparse_step(sparse, loss, self.optimisers, factor)
         return take_step(self.method, progress, loss, self.optimisers, factor)
 
     def _weights_are_finite(self) -> bool:
@@ -193,6 +217,7 @@ class Training:
 
     def _state(self) -> dict[str, Any]:
         """Return everything that a checkpoint needs, as tensors and plain values."""
+        self._use_dense_kernels()
         cuda = torch.cuda.get_rng_state() if self.splits.train.device.type == "cuda" else None
         return {
             "round": self.round,

@@ -1,6 +1,6 @@
 """Optimisers of a training, and the choice of the parameter groups that learn in a step."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -84,6 +84,53 @@ class Optimisers:
         """Restore :meth:`state_dict`. It does not hold the groups that learn: each step selects them."""
         for optimiser, state in zip(self._optimisers, stored, strict=True):
             optimiser.load_state_dict(state)
+
+    def narrow(self, parameter: nn.Parameter, kept: Tensor) -> nn.Parameter:
+        """Update only some entries of a parameter of the network from now on.
+
+        Args:
+            parameter: The parameter. Until :meth:`widen` it stays as it is.
+            kept: int64 (k,): positions of the entries in the flattened parameter.
+
+        Returns:
+            The parameter (k,) that is updated instead, with the entries' values and optimiser state.
+        """
+        narrowed = nn.Parameter(parameter.detach().flatten()[kept])
+
+        def take(state: Tensor) -> Tensor:
+            return state.flatten()[kept]
+
+        self._replace(parameter, narrowed, take)
+        return narrowed
+
+    @torch.no_grad()
+    def widen(self, narrowed: nn.Parameter, parameter: nn.Parameter, kept: Tensor) -> None:
+        """Undo :meth:`narrow`: write values and optimiser state back. The other entries have no state then.
+
+        Args:
+            narrowed: What :meth:`narrow` has returned.
+            parameter: The parameter that it was made of.
+            kept: The same positions.
+        """
+
+        def put(state: Tensor) -> Tensor:
+            wide = torch.zeros_like(parameter)
+            wide.view(-1)[kept] = state
+            return wide
+
+        parameter.view(-1)[kept] = narrowed
+        self._replace(narrowed, parameter, put)
+
+    def _replace(self, old: nn.Parameter, new: nn.Parameter, convert: Callable[[Tensor], Tensor]) -> None:
+        """Let the network's optimiser update another parameter, with the state of entries converted."""
+        optimiser = self._optimisers[0]
+        parameters = optimiser.param_groups[0]["params"]
+        parameters[next(place for place, each in enumerate(parameters) if each is old)] = new
+        if state := optimiser.state.pop(old, None):
+            optimiser.state[new] = {
+                name: convert(value) if isinstance(value, Tensor) and value.shape == old.shape else value
+                for name, value in state.items()
+            }
 
     def step_size(self, parameter: Tensor) -> Tensor | float:
         """Return the step size that the last step applied to a parameter of the network.

@@ -14,6 +14,7 @@ from switchbench.datasets import Batch, Split
 from switchbench.methods import Method, Progress
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.optimisers import Optimisers
+from switchbench.trial.sparse_kernels import SparseKernels
 
 Forward = Callable[[Tensor], Tensor]
 """A network as a function from images to logits."""
@@ -73,6 +74,28 @@ def take_step(
     optimisers.step(factor)
     method.after_step(progress)
     return loss
+
+
+def take_sparse_step(
+    sparse: SparseKernels, task_loss: Callable[[], Tensor], optimisers: Optimisers, factor: float
+) -> Tensor:
+    """Take one gradient step in which the method only holds its masks, with sparse kernels in use.
+
+    Args:
+        sparse: The kernels, which hold the masks.
+        task_loss: As in :func:`take_step`.
+        optimisers: As in :func:`take_step`.
+        factor: As in :func:`take_step`.
+
+    Returns:
+        The task loss, detached.
+    """
+    loss = task_loss()
+    loss.backward()
+    sparse.after_backward()
+    optimisers.step(factor)
+    sparse.after_step()
+    return loss.detach()
 
 
 def backward(method: Method, progress: Progress, task_loss: Callable[[], Tensor]) -> Tensor:

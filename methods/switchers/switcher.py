@@ -87,6 +87,8 @@ class Switcher(Method):
         self.openness: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
         self.gates = self.parametrize(lambda weight: Gate(self._like(weight)))
+        self.masks: dict[str, Tensor] = {}
+        """The gates in the shapes of the weights, once they are constants to the end."""
         self.seen_gates = {name: gate.gate for name, gate in self.gates.items()}
         """The gates that the reader sees: the last ones in training."""
 
@@ -100,6 +102,14 @@ class Switcher(Method):
 
     def learning(self, progress: Progress) -> Collection[str]:
         return self.turns.learning(progress)
+
+    def standing_masks(self, progress: Progress) -> dict[str, Tensor] | None:
+        if not self.in_place or not self.turns.over(progress):  # only binary gates are held in place
+            return None
+        if not self.masks:
+            gates = self.gates.items()
+            self.masks = {name: gate.gate.expand_as(self.weights[name]) for name, gate in gates}
+        return self.masks
 
     def before_step(self, progress: Progress) -> None:
         for gate in self.gates.values():
@@ -168,6 +178,7 @@ class Switcher(Method):
         gradient unless gradients are off. ``visible``: the reader sees these gates the next time.
         """
         c = self.config
+        self.masks = {}
         self._restore_closed()
         self.readers.train(noisy)
         logits = {

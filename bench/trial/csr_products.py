@@ -1,0 +1,81 @@
+"""Products of a fully connected layer whose connections stand still, forward and backward, in compressed
+sparse row (CSR) format: only kept weights are read, multiplied and given a gradient.
+
+Activations travel transposed, (features, batch) in memory: that is what the CSR products read and write, and
+elementwise functions keep the layout, so that between two such layers nothing is copied.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class Connections:
+    """Where the kept connections of a layer are. Values are in the order of their positions in the weight."""
+
+    def __init__(self, mask: Tensor) -> None:
+        """``mask``: 0/1, (outputs, inputs)."""
+        self.shape = mask.shape
+        self.index = mask.flatten().nonzero()[:, 0]
+        """int64 (kept,): positions in the flattened weight, ascending."""
+        rows, columns = self.index // mask.shape[1], self.index % mask.shape[1]
+        self._by_output = _offsets(rows, mask.shape[0]), columns.int()
+        self._order = columns.argsort(stable=True)
+        """The values' order by input, then output."""
+        self._by_input = _offsets(columns, mask.shape[1]), rows[self._order].int()
+        self._pattern = _csr(*self._by_output, torch.zeros(len(self.index)), mask.shape)
+
+    def matrix(self, values: Tensor) -> Tensor:
+        """Return the weight, CSR (outputs, inputs), of values (kept,)."""
+        return _csr(*self._by_output, values, self.shape)
+
+    def transposed(self, values: Tensor) -> Tensor:
+        """Return the transposed weight, CSR (inputs, outputs), of values (kept,)."""
+        outputs, inputs = self.shape
+        return _csr(*self._by_input, values[self._order], (inputs, outputs))
+
+    def sampled(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the entries (kept,) of left (outputs, n) @ right (n, inputs) at the kept connections."""
+        product = torch.sparse.sampled_addmm(self._pattern, left, right, beta=0.0)
+        entries: Tensor = product.values()
+        return entries
+
+
+class CSRProducts(torch.autograd.Function):
+    """inputs (n, inputs), values (kept,), bias (outputs,) or None, connections ↦ outputs (n, outputs)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, values: Tensor, bias: Tensor | None, connections: Connections
+    ) -> Tensor:
+        features = inputs.t().contiguous()
+        ctx.save_for_backward(features, values)
+        ctx.connections, ctx.biased = connections, bias is not None
+        outputs = connections.matrix(values) @ features
+        if bias is not None:
+            outputs += bias[:, None]
+        return outputs.t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+        features, values = ctx.saved_tensors
+        above = gradient.t().contiguous()
+        below = (ctx.connections.transposed(values) @ above).t() if ctx.needs_input_grad[0] else None
+        bias = above.sum(1) if ctx.biased else None
+        return below, ctx.connections.sampled(above, features.t()), bias, None
+
+
+def _offsets(sorted_or_not: Tensor, rows: int) -> Tensor:
+    """Return the CSR offsets, int32 (rows + 1,), of entries in these rows."""
+    counts = torch.bincount(sorted_or_not, minlength=rows)
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
+
+
+def _csr(offsets: Tensor, columns: Tensor, values: Tensor, shape: Any) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns that CSR support is in beta
+        return torch.sparse_csr_tensor(offsets, columns, values, shape)

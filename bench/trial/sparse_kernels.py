@@ -1,0 +1,124 @@
+"""Training on the kept connections alone, in the steps in which a method only holds its masks.
+
+The layers that are sparse enough compute with CSR products, and the optimiser updates a vector of their kept
+weights. Everything else is as with dense kernels. Between two phases the dense weights and the optimiser's
+state are complete, so that evaluation, checkpoints and methods see nothing of this.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from switchbench.methods import Layers
+from switchbench.methods.contract import OTHERS, WEIGHTS
+from switchbench.trial.csr_products import Connections, CSRProducts
+from switchbench.trial.optimisers import Optimisers
+
+PAYS_UP_TO = 0.1
+"""Density up to which CSR products of a layer take less time than dense ones: docs/performance.md."""
+
+
+class SparseKernels:
+    """Switches layers between dense and sparse kernels."""
+
+    def __init__(self, layers: Layers, weights: Mapping[str, nn.Parameter], optimisers: Optimisers) -> None:
+        """Begin with dense kernels.
+
+        Args:
+            layers: The layers in scope, by name.
+            weights: Their raw weights.
+            optimisers: The optimisers of the training.
+        """
+        self._layers, self._weights, self.optimisers = layers, weights, optimisers
+        self._masks: Mapping[str, Tensor] = {}
+        """The masks that :attr:`_connections` belongs to."""
+        self._connections: dict[str, Connections] = {}
+        """Connections of the layers that these masks make sparse enough."""
+        self._values: dict[str, nn.Parameter] = {}
+        """Kept weights by layer, while sparse kernels are in use."""
+
+    def hold(self, masks: Mapping[str, Tensor] | None, learning: Collection[str] | None) -> bool:
+        """Use sparse kernels for a step if its masks stand still and are sparse enough, else dense ones.
+
+        Args:
+            masks: The masks that the step only has to keep (:meth:`Method.standing_masks`), or None.
+            learning: The groups that learn in it; None: all.
+
+        Returns:
+            Whether sparse kernels are in use.
+        """
+        all_learn = learning is None or {WEIGHTS, OTHERS} <= {*learning}
+        if not masks or not all_learn or not self._available(masks):
+            self.release()
+            return False
+        if masks is not self._masks:
+            self.release()
+            self._masks, self._connections = masks, self._worthwhile(masks)
+        if self._connections and not self._values:
+            self._take()
+        return bool(self._values)
+
+    @torch.no_grad()
+    def after_backward(self) -> None:
+        """Mask the gradients of the layers in scope that have dense kernels.
+
+        Raises:
+            RuntimeError: A layer's kept weights have no gradient: the network uses its weight by itself.
+        """
+        for name, mask in self._masks.items():
+            gradient = self._values[name].grad if name in self._values else self._weights[name].grad
+            if name in self._values and gradient is None:
+                raise RuntimeError(
+                    f"kernels: sparse kernels cannot train layer {name!r}, whose weight is used by others"
+                )
+            if name not in self._values and gradient is not None:
+                gradient.mul_(mask)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Mask the weights of the layers in scope that have dense kernels."""
+        for name in self._masks.keys() - self._values.keys():
+            self._weights[name].mul_(self._masks[name])
+
+    @torch.no_grad()
+    def release(self) -> None:
+        """Return to dense kernels: write the kept weights and their optimiser state back."""
+        for name, values in self._values.items():
+            del self._layers[name].forward
+            self.optimisers.widen(values, self._weights[name], self._connections[name].index)
+        self._values = {}
+
+    @torch.no_grad()
+    def _take(self) -> None:
+        for name, connections in self._connections.items():
+            values = self.optimisers.narrow(self._weights[name], connections.index)
+            layer = self._layers[name]
+            layer.forward = partial(_forward, cast(Tensor | None, layer.bias), values, connections)
+            self._values[name] = values
+
+    def _available(self, masks: Mapping[str, Tensor]) -> bool:
+        on_cpu = all(mask.device.type == "cpu" for mask in masks.values())
+        return on_cpu and torch.backends.mkl.is_available()
+
+    def _worthwhile(self, masks: Mapping[str, Tensor]) -> dict[str, Connections]:
+        """Return the connections of the layers whose kernels become sparse: none if most weights are kept."""
+        kept = {name: int(mask.count_nonzero()) for name, mask in masks.items()}
+        if sum(kept.values()) > PAYS_UP_TO * sum(mask.numel() for mask in masks.values()):
+            return {}
+        return {
+            name: Connections(mask)
+            for name, mask in masks.items()
+            if kept[name] <= PAYS_UP_TO * mask.numel()
+            and parametrize.type_before_parametrizations(self._layers[name]) is nn.Linear
+        }
+
+
+def _forward(bias: Tensor | None, values: nn.Parameter, connections: Connections, inputs: Tensor) -> Tensor:
+    """Return the outputs (…, outputs) of inputs (…, inputs)."""
+    flat = inputs.reshape(-1, inputs.shape[-1])
+    outputs: Tensor = CSRProducts.apply(flat, values, bias, connections)
+    return outputs.reshape(*inputs.shape[:-1], -1)
