@@ -80,7 +80,8 @@ class TrainingConfig(BaseModel):
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum: {self.momentum:g} needs optimizer sgd, not {self.optimizer}")
         if self.kernels == "sparse" and (self.compile or self.precision != "float32"):
-            given = f"compile: {str(self.compile).lower()}" if self.compile else f"precision: {self.precision}"
+            compiled = f"compile: {str(self.compile).lower()}"
+            given = compiled if self.compile else f"precision: {self.precision}"
             raise ValueError(f"kernels: sparse does not go together with {given}")
         return self
 

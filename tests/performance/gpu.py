@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from performance.measurement import Measurement
 from torch import nn
 from torch.nn import functional as F
 
+from performance.measurement import Measurement
 from switchbench import datasets
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial import seeds
