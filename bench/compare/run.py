@@ -18,6 +18,7 @@ from switchbench.compare.report import report
 from switchbench.errors import ExitCode, RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import TrialDisplay
+from switchbench.reports.figures.process import DrawingProcess
 from switchbench.row import Status
 from switchbench.spec.trial import TrialConfig
 
@@ -90,7 +91,8 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
                 mirror = stack.enter_context(context.mirror(ledger))
                 if planned.todo:
                     _run_trials(planned, context, mirror)
-            return report(ledger.folder, context.console)
+                drawing = stack.enter_context(DrawingProcess())  # imports matplotlib while the cluster stops
+            return report(ledger.folder, context.console, drawing=drawing)
     except KeyboardInterrupt as interrupt:
         raise RunStopped(f"stopped: {planned.how_to_continue()}", ExitCode.of(interrupt)) from interrupt
     except RunStopped as stop:

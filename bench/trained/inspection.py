@@ -9,7 +9,7 @@ from switchbench.measure.counting import LayerCount, count_layers
 from switchbench.measure.shrink import shrink
 from switchbench.networks.layers import prunable
 from switchbench.reports.figures.masks import matrices_figure
-from switchbench.reports.figures.style import save_as
+from switchbench.reports.figures.settings import save_as
 from switchbench.spec.components import DatasetChoice, NetworkChoice
 from switchbench.spec.scope import Scope
 
