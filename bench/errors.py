@@ -5,9 +5,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError  # commands without a spec do not wait for its import
 
 
 class ExitCode(IntEnum):
@@ -99,7 +100,7 @@ def nearest_of(name: object, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(str(name), [*known], n=1, cutoff=0.5)), None)
 
 
-def explain(error: ValidationError, model: type[BaseModel], other_keys: Iterable[str] = ()) -> str:
+def explain(error: "ValidationError", model: "type[BaseModel]", other_keys: Iterable[str] = ()) -> str:
     """Describe all errors of a failed validation in one line: the field, the value, and what is allowed.
 
     Args:
@@ -113,7 +114,7 @@ def explain(error: ValidationError, model: type[BaseModel], other_keys: Iterable
     return " | ".join(_explain_one(problem, model, [*other_keys]) for problem in error.errors())
 
 
-def _explain_one(problem: Any, model: type[BaseModel], other_keys: list[str]) -> str:
+def _explain_one(problem: Any, model: "type[BaseModel]", other_keys: list[str]) -> str:
     location, kind, given = problem["loc"], problem["type"], problem["input"]
     where = _path(location)
     if kind == "extra_forbidden":
@@ -139,7 +140,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     return path
 
 
-def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+def _model_at(model: "type[BaseModel]", location: tuple[int | str, ...]) -> "type[BaseModel]":
     """Return the nested model at a location. A part that is no field names one of a union's models."""
     inner, union = model, [model]
     for part in location:
@@ -151,7 +152,7 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
     return inner
 
 
-def _nested_keys(model: type[BaseModel]) -> dict[str, str]:
+def _nested_keys(model: "type[BaseModel]") -> dict[str, str]:
     """Return the keys of models that are fields of a model, with their dotted names. Lists have none."""
     return {
         key: f"{name}.{key}"
@@ -162,7 +163,9 @@ def _nested_keys(model: type[BaseModel]) -> dict[str, str]:
     }
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def _models(annotation: Any) -> "list[type[BaseModel]]":
+    from pydantic import BaseModel
+
     return [cls for cls in _classes(annotation) if issubclass(cls, BaseModel)]
 
 

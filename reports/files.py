@@ -21,7 +21,8 @@ from rich.console import Console
 from switchbench.errors import printable
 from switchbench.reports.cells import Report
 from switchbench.reports.checklist import checklist
-from switchbench.reports.figures.catalogue import draw_all
+from switchbench.reports.figures.material import material
+from switchbench.reports.figures.process import DrawingProcess
 from switchbench.reports.findings import findings
 from switchbench.reports.formats import escape, flat, html, latex, markdown, terminal
 from switchbench.reports.grouping import build
@@ -77,22 +78,28 @@ def compose(
     return Composed(results, report, view.sections(sections(report)), view)
 
 
-def write(composed: Composed, folder: Path, sources: Sources | None = None) -> None:
+def write(
+    composed: Composed, folder: Path, sources: Sources | None = None, drawing: DrawingProcess | None = None
+) -> None:
     """Write the files of a report.
 
     Args:
         composed: The report.
         folder: Where the files are written; it is created.
         sources: What is shown beyond the ledger's table, such as curves.
+        drawing: The process that draws the figures, if it was started before.
 
     Raises:
         OSError: A file cannot be written.
+        InputError: The process that draws has died.
     """
-    report = composed.report
-    write_tables(composed, folder)
-    shutil.rmtree(folder / "figures", ignore_errors=True)
-    draw_all(report, folder / "figures", sources)
-    _write_page(folder, report, composed.sections, composed.results, sources or Sources())
+    report, sources = composed.report, sources or Sources()
+    with drawing or DrawingProcess() as drawing:
+        shutil.rmtree(folder / "figures", ignore_errors=True)
+        drawing.draw(report, folder / "figures", material(report, sources))
+        write_tables(composed, folder)
+        _write_page(folder, report, composed.sections, composed.results, sources)
+        drawing.wait()
 
 
 def write_tables(composed: Composed, folder: Path) -> None:

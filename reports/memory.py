@@ -10,7 +10,7 @@ class Remembers(Protocol):
 
     @property
     def memory(self) -> dict[Any, Any]:
-        """Results by function and arguments."""
+        """Results by name of the function and arguments: names, so that a report can be pickled."""
 
 
 OwnerT = TypeVar("OwnerT", bound=Remembers)
@@ -23,9 +23,11 @@ def remembered(
 ) -> Callable[Concatenate[OwnerT, P], ResultT]:
     """Decorate an analysis, so that each owner computes it once for the same arguments."""
 
+    name = f"{analysis.__module__}.{analysis.__qualname__}"
+
     @wraps(analysis)
     def once(owner: OwnerT, /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
-        key = (analysis, args, tuple(kwargs.items()))
+        key = (name, args, tuple(kwargs.items()))
         if key not in owner.memory:
             owner.memory[key] = analysis(owner, *args, **kwargs)
         result: ResultT = owner.memory[key]

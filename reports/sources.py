@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Arrays = Mapping[str, npt.ArrayLike]
 TaskKey = tuple[str, str, str]
@@ -18,13 +21,13 @@ class Sources:
     Mappings by task have network, data set and scope as the key.
     """
 
-    trials: pd.DataFrame | None = None
+    trials: "pd.DataFrame | None" = None
     """The ledger's table, which says whose the curves are."""
-    curves: pd.DataFrame | None = None
+    curves: "pd.DataFrame | None" = None
     """One row per trial and epoch: trial_id, step, val_accuracy, density."""
     masks: Mapping[TaskKey, Arrays] = field(default_factory=dict)
     """By task: for each label, the connections kept per input pixel, (height, width)."""
     weights: Mapping[TaskKey, Mapping[str, Arrays]] = field(default_factory=dict)
     """By task: for each label, the weights or gates of each layer."""
-    points: pd.DataFrame | None = None
+    points: "pd.DataFrame | None" = None
     """The ledger's table of points, if there was a search."""

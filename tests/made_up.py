@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from switchbench import reports
-from switchbench.row import columns
+from switchbench.row import Status, columns
+
+NUMBERS = ("test_loss", "val_accuracy", "test_top5", "train_seconds", "train_flops")
 
 
 def results(
@@ -65,6 +67,40 @@ def results(
                         | more
                     )
     return pd.DataFrame(made)
+
+
+def many(tasks: int, methods: int, densities: int, seeds: int) -> pd.DataFrame:
+    """Return many measured rows, with every column that a report reads. The first method is dense."""
+    shape = (tasks, methods, densities, seeds)
+    task, method, place, seed = (axis.ravel() for axis in np.indices(shape))
+    names = np.array(["dense", "random", "magnitude", *(f"method {i}" for i in range(3, methods))])
+    density = np.where(method == 0, 1.0, np.geomspace(0.5, 0.001, densities)[place])
+    draw = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "trial_id": [f"{index:016x}" for index in range(len(task))],
+            "label": names[method],
+            "method": names[method],
+            "network": np.array([f"network {i}" for i in range(tasks)])[task],
+            "dataset": "made-up",
+            "scope": "fc",
+            "seed": seed,
+            "target_density": np.where(method == 0, np.nan, density),
+            "status": Status.OK,
+            "test_accuracy": 0.9 + 0.01 * np.log2(density) + 1e-3 * method + draw.normal(0, 0.003, len(task)),
+            **dict.fromkeys(("density", "density_prunable", "density_network"), density),
+            **{name: draw.uniform(1, 2, len(task)) for name in NUMBERS},
+            **{name: draw.uniform(0, 0.5, len(task)) for name in ("method_seconds", "method_flops")},
+            "parameters": 266_610,
+            "macs": (266_200 * density).astype(int),
+            "macs_dense": 266_200,
+            "density_layers": '{"1": 0.1, "3": 0.2, "5": 0.3}',
+            "config": "x" * 600,
+        }
+    )
+    kept = table[(method > 0) | (place == 0)]  # dense takes no target
+    ordered: pd.DataFrame = kept.reindex(columns=columns())
+    return ordered
 
 
 def written(table: pd.DataFrame, folder: Path, title: str = "title", **options: Any) -> reports.Composed:

@@ -20,8 +20,9 @@ from matplotlib.text import Text
 
 from switchbench import reports
 from switchbench.reports.analyses.fronts import Front, Point, fronts
+from switchbench.reports.analyses.trainings import Training, trainings
 from switchbench.reports.cells import Report, Task
-from switchbench.reports.figures import style, text
+from switchbench.reports.figures import text
 from switchbench.reports.figures.accuracy import accuracy_figure
 from switchbench.reports.figures.axes import limits
 from switchbench.reports.figures.catalogue import draw_all
@@ -30,11 +31,14 @@ from switchbench.reports.figures.curves import curves_figure
 from switchbench.reports.figures.histograms import histograms_figure
 from switchbench.reports.figures.layers import layers_figure
 from switchbench.reports.figures.masks import masks_figure
+from switchbench.reports.figures.material import material
 from switchbench.reports.figures.pareto import front_figure
+from switchbench.reports.figures.process import DrawingProcess
 from switchbench.reports.figures.profiles import profile_figure
 from switchbench.reports.figures.ranks import ranks_figure
 from switchbench.reports.figures.relative import relative_figure
-from switchbench.reports.figures.style import DOUBLE, SINGLE, settings, styles
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import DOUBLE, SINGLE, styles
 from switchbench.reports.sources import Sources
 from switchbench.row import columns
 
@@ -83,6 +87,10 @@ def curves_of(results: pd.DataFrame, epochs: int = 5) -> pd.DataFrame:
         for row in results.to_dict("records") for epoch in range(1, epochs + 1)
     ]  # fmt: skip
     return pd.DataFrame(points)
+
+
+def trained(task: Task, results: pd.DataFrame, epochs: int = 5) -> dict[str, Training]:
+    return trainings(task, results, curves_of(results, epochs), min(task.densities, default=NAN))
 
 
 def drawn(figure: Figure | None, label: str) -> Line2D:
@@ -142,7 +150,7 @@ def test_cost_and_layers_are_drawn_as_measured() -> None:
 def test_curves_are_means_over_seeds_at_the_lowest_density() -> None:
     results = table()
     task = task_of(results)
-    figure = curves_figure(task, results, curves_of(results), styles(task.labels))
+    figure = curves_figure(trained(task, results), styles(task.labels))
     assert figure
     accuracy, density = (
         [line for line in panel.lines if line.get_label() == "prune"] for panel in figure.axes
@@ -239,7 +247,7 @@ def many_figures(width: float) -> Iterator[tuple[str, Figure | None]]:
     yield "relative", relative_figure(task, looks, width)
     yield "cost", cost_figure(task, looks, width=width)
     yield "layers", layers_figure(task, looks, width)
-    yield "curves", curves_figure(task, results, curves_of(results), looks, width=width)
+    yield "curves", curves_figure(trained(task, results), looks, width)
     yield "pareto", front_figure(fronts(task)[0], looks, width)
     ranks = {label: 1 + 0.9 * i for i, label in enumerate(names)}
     yield "ranks", ranks_figure(ranks, [names[i : i + 5] for i in range(35)], 4.2, looks, width)
@@ -295,10 +303,13 @@ def test_labels_are_shown_as_they_are() -> None:
 def test_files_repeat_and_are_fit_for_print(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     results = table()
     sources = Sources(results, curves_of(results), {("net", "data", "fc"): {"prune": np.eye(4)}})
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for name in ("one", "two"):
-            draw_all(report(results), tmp_path / name, sources)
+    made = report(results)
+    with DrawingProcess() as drawing:  # elsewhere, and shared among several
+        drawing.draw(made, tmp_path / "two", material(made, sources))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            draw_all(made, tmp_path / "one", material(made, sources))
+        drawing.wait()
     files = sorted(file.relative_to(tmp_path / "one") for file in (tmp_path / "one").rglob("*.*"))
     assert {file.as_posix() for file in files} >= {
         "captions.md", "net_data_fc/accuracy.svg", "net_data_fc/curves.pdf", "net_data_fc/masks.png", "all-tasks/profile.png",
@@ -349,11 +360,14 @@ def test_files_repeat_and_are_fit_for_print(tmp_path: Path, capfd: pytest.Captur
 def test_whatever_results_are_there_figures_are_drawn_or_left_out(
     change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(style, "FORMATS", {".svg": {}})  # the other formats take longer
+    monkeypatch.setattr(
+        "switchbench.reports.figures.settings.FORMATS", {".svg": {}}
+    )  # the other formats take longer
     results = change(table())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_all(report(results), tmp_path, Sources(results, curves_of(results)))
+        made = report(results)
+        draw_all(made, tmp_path, material(made, Sources(results, curves_of(results))))
     assert (tmp_path / "captions.md").exists()
 
 
@@ -364,7 +378,7 @@ def test_many_seeds_and_epochs_draw_no_more_artists() -> None:
         results = table(30, (0.1, 0.05, 0.02, 0.01), seeds)
         task = task_of(results)
         looks = styles(task.labels)
-        figures = [accuracy_figure(task, looks), curves_figure(task, results, curves_of(results, 20), looks)]
+        figures = [accuracy_figure(task, looks), curves_figure(trained(task, results, 20), looks)]
         counts.append([len(figure.findobj()) for figure in figures if figure])
     assert counts[0] == counts[1]
     assert max(counts[0]) < 2_000

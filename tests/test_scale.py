@@ -1,6 +1,6 @@
 """Many trials: what they share is computed once, and their ids are those of trials made one by one.
 
-Seconds and memory are measured by ``tools/benchmark_scale.py``, not here.
+Seconds and memory are measured by ``make benchmark``, not here.
 """
 
 import hashlib

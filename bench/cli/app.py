@@ -3,7 +3,7 @@
 import importlib.metadata
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -289,19 +289,30 @@ def report(
     ] = None,
 ) -> None:
     """Write tables, statistics, figures and a page from stored results of comparisons and searches."""
-    from switchbench.cli import report as reporting
-    from switchbench.compare.choices import Options
+    from switchbench.reports.figures.process import DrawingProcess
 
-    options = Options(
-        tuple(pair), baseline, margin, tuple(methods), tuple(densities), tuple(columns), sort, digits, style
-    )
-    folders = reporting.folders(results or [], mlflow_uri, experiment)
-    if diff:
-        reporting.changed(folders, out, options)
-    elif len(folders) > 1:
-        reporting.joined(folders, out, options)
-    else:
-        reporting.single(folders[0], out, options)
+    with nullcontext() if diff else DrawingProcess() as drawing:  # starts before pandas is imported here
+        from switchbench.cli import report as reporting
+        from switchbench.compare.choices import Options
+
+        options = Options(
+            tuple(pair),
+            baseline,
+            margin,
+            tuple(methods),
+            tuple(densities),
+            tuple(columns),
+            sort,
+            digits,
+            style,
+        )
+        folders = reporting.folders(results or [], mlflow_uri, experiment)
+        if drawing is None:
+            reporting.changed(folders, out, options)
+        elif len(folders) > 1:
+            reporting.joined(folders, out, options, drawing)
+        else:
+            reporting.single(folders[0], out, options, drawing)
 
 
 @app.command()

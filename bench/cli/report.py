@@ -7,6 +7,7 @@ from switchbench.compare import report as reporting
 from switchbench.compare.choices import Options
 from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
+from switchbench.reports.figures.process import DrawingProcess
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 
@@ -35,18 +36,18 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
     return found
 
 
-def single(folder: StorePath, out: Path | None, options: Options) -> None:
+def single(folder: StorePath, out: Path | None, options: Options, drawing: DrawingProcess) -> None:
     """Write the report of a comparison and of its search. Raises InputError."""
     compared = Ledger(folder).has_comparison
     if compared:
-        reporting.report(folder, plain_console(), options=options, out=out)
+        reporting.report(folder, plain_console(), options=options, out=out, drawing=drawing)
     if not reporting.report_search(folder, plain_console(), out) and not compared:
         reporting.report(folder)  # says what the folder lacks
 
 
-def joined(given: Sequence[StorePath], out: Path | None, options: Options) -> None:
+def joined(given: Sequence[StorePath], out: Path | None, options: Options, drawing: DrawingProcess) -> None:
     """Write one report of several comparisons. Raises InputError."""
-    reporting.report_joined(given, out or JOINED, plain_console(), options)
+    reporting.report_joined(given, out or JOINED, plain_console(), options, drawing)
 
 
 def changed(given: Sequence[StorePath], out: Path | None, options: Options) -> None:

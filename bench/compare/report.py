@@ -13,6 +13,7 @@ from switchbench.compare.sources import sources_of, with_latency
 from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.reports.changes import changes
+from switchbench.reports.figures.process import DrawingProcess
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
 from switchbench.reports.statistics.paired import MARGIN
@@ -29,8 +30,9 @@ def report(
     margin: float = 100 * MARGIN,
     options: Options | None = None,
     out: Path | None = None,
+    drawing: DrawingProcess | None = None,
 ) -> pd.DataFrame:
-    """Write the report of a comparison and print its main tables.
+    """Print the main tables of a comparison, then write its report.
 
     Args:
         folder: Folder of the comparison.
@@ -40,6 +42,7 @@ def report(
         margin: As in :class:`Options`.
         options: All options; they replace the three before.
         out: Folder of the report; None: ``report`` in the comparison's folder.
+        drawing: The process that draws the figures, if it was started before.
 
     Returns:
         The ledger's table, one row per planned trial.
@@ -47,18 +50,25 @@ def report(
     Raises:
         InputError: The folder holds no comparison, an option is not valid, or the report cannot be written.
     """
-    ledger = Ledger(folder)
-    results = ledger.results()
     chosen = options or Options([*pairs], baseline, margin)
-    composed = _composed(with_latency(results, [ledger]), ledger.name(), ledger.pairs(), chosen)
+    with drawing or DrawingProcess() as drawing:
+        return _report(Ledger(folder), console or plain_console(stderr=True), chosen, out, drawing)
+
+
+def _report(
+    ledger: Ledger, console: Console, options: Options, out: Path | None, drawing: DrawingProcess
+) -> pd.DataFrame:
+    results = ledger.results()
+    composed = _composed(with_latency(results, [ledger]), ledger.name(), ledger.pairs(), options)
+    reports.show(composed, console)
     sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
         with nullcontext(out) if out else ledger.report_folder() as local:
-            reports.write(composed, local, sources)
+            reports.write(composed, local, sources, drawing)
             ledger.write_compact(local, results)
     except OSError as error:
         raise (_unwritable(out, error) if out else ledger.unwritable(error)) from error
-    _say(composed, out or ledger.report, console)
+    _say_written(out or ledger.report, console)
     return results
 
 
@@ -67,6 +77,7 @@ def report_joined(
     out: Path,
     console: Console | None = None,
     options: Options | None = None,
+    drawing: DrawingProcess | None = None,
 ) -> pd.DataFrame:
     """Write one report of several comparisons.
 
@@ -75,6 +86,7 @@ def report_joined(
         out: Folder of the report.
         console: Where the tables are printed; default: standard error.
         options: What is shown.
+        drawing: The process that draws the figures, if it was started before.
 
     Returns:
         The joined table, one row per trial.
@@ -93,13 +105,15 @@ def report_joined(
     ]
     timed = with_latency(results, ledgers)
     composed = _composed(timed, " + ".join(names), pairs, options or Options())
+    console = console or plain_console(stderr=True)
+    reports.show(composed, console)
     try:
-        reports.write(composed, out, sources_of(ledgers, results, densities=composed.view.densities))
+        sources = sources_of(ledgers, results, densities=composed.view.densities)
+        reports.write(composed, out, sources, drawing)
         ledgers[0].write_compact(out, results)
     except OSError as error:
         raise _unwritable(out, error) from error
-    console = console or plain_console(stderr=True)
-    _say(composed, out, console)
+    _say_written(out, console)
     for line in found.lines:
         console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
     return results
@@ -176,9 +190,7 @@ def _composed(
     return reports.compose(results, title, every, options.margin / 100, view_of(options, results))
 
 
-def _say(composed: reports.Composed, folder: object, console: Console | None) -> None:
-    console = console or plain_console(stderr=True)
-    reports.show(composed, console)
+def _say_written(folder: object, console: Console) -> None:
     console.print(f"{folder}: index.html, report.md, report.tex, tables/, figures/", soft_wrap=True)
 
 

@@ -17,6 +17,7 @@ from switchbench.compare.plan import Plan, SpecLike, check, plan
 from switchbench.errors import ExitCode, RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import TrialDisplay
+from switchbench.reports.figures.process import DrawingProcess
 from switchbench.row import Status
 from switchbench.spec.trial import TrialConfig
 
@@ -92,9 +93,10 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
                 mirror = stack.enter_context(context.mirror(ledger))
                 if planned.todo:
                     _run_trials(planned, context, mirror)
-            from switchbench.compare.report import report  # matplotlib and scipy: trials do not wait for them
+                drawing = stack.enter_context(DrawingProcess())  # imports matplotlib while the cluster stops
+            from switchbench.compare.report import report  # pandas: trials do not wait for it
 
-            return report(ledger.folder, context.console)
+            return report(ledger.folder, context.console, drawing=drawing)
     except KeyboardInterrupt as interrupt:
         raise RunStopped(f"stopped: {planned.how_to_continue()}", ExitCode.of(interrupt)) from interrupt
     except RunStopped as stop:

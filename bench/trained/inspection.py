@@ -89,7 +89,7 @@ def picture(network: nn.Module, path: Path) -> None:
         ValueError: matplotlib does not know the format.
     """
     from switchbench.reports.figures.masks import matrices_figure  # imports matplotlib
-    from switchbench.reports.figures.style import save_as
+    from switchbench.reports.figures.settings import save_as
 
     masks = {
         name: (layer.get_parameter("weight").detach() != 0).flatten(1).float()

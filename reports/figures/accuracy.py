@@ -6,7 +6,8 @@ from switchbench.reports.cells import Task
 from switchbench.reports.figures.axes import percent_limits
 from switchbench.reports.figures.density import density_figure, density_of, measured
 from switchbench.reports.figures.lines import series
-from switchbench.reports.figures.style import Style, settings
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import Style
 from switchbench.reports.statistics.summary import Summary
 
 CAPTION = (

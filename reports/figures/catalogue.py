@@ -7,8 +7,9 @@
     figures/captions.md                   what each shows
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -29,9 +30,11 @@ from switchbench.reports.figures import (
     relative,
 )
 from switchbench.reports.figures.lines import OUTSIDE
-from switchbench.reports.figures.style import Style, save, styles
+from switchbench.reports.figures.material import NOTHING, Material
+from switchbench.reports.figures.settings import save
+from switchbench.reports.figures.style import Style, styles
+from switchbench.reports.figures.workers import in_parallel
 from switchbench.reports.formats import escape
-from switchbench.reports.sources import Sources
 from switchbench.reports.tables.sections import ALL_TASKS, folder_name
 
 MOST_HISTOGRAMS = 12
@@ -40,95 +43,149 @@ MOST_HISTOGRAMS = 12
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the name of its files, and its caption."""
+    """A figure that may be drawn."""
 
     name: str
+    """Name of its files."""
     caption: str
-    figure: Figure
+    draw: Callable[[], Figure | None]
+    """Returns the figure; None if there is nothing to show."""
 
 
-def draw_all(report: Report, folder: Path, sources: Sources | None = None) -> None:
+@dataclass(frozen=True)
+class Sheet:
+    """The figures of a task, or those over all."""
+
+    title: str
+    folder: str
+    drawings: list[Drawing]
+
+
+def draw_all(report: Report, folder: Path, material: Material = NOTHING, workers: int = 1) -> None:
     """Write the figures of a report, and their captions. Figures without data are left out.
 
     Args:
         report: The report.
         folder: Where the files are written; it is created.
-        sources: What is shown beyond the report's cells.
+        material: What is shown beyond the report's cells.
+        workers: Number of processes that draw, as for :func:`in_parallel`. Files do not depend on it.
 
     Raises:
         OSError: A file cannot be written.
+        WorkerLost: A process that draws has died.
     """
     looks = styles(report.methods)
-    sources = sources or Sources()
-    groups = [
-        (task.title, folder_name(task.key), task_drawings(task, looks, sources)) for task in report.tasks
+    sheets = [
+        *(
+            Sheet(task.title, folder_name(task.key), task_drawings(task, looks, material))
+            for task in report.tasks
+        ),
+        Sheet("All tasks", ALL_TASKS, overall_drawings(across(report), looks)),
     ]
-    captions = ["# Figures", ""]
     folder.mkdir(parents=True, exist_ok=True)
-    for title, name, drawings in [
-        *groups,
-        ("All tasks", ALL_TASKS, overall_drawings(across(report), looks)),
-    ]:
-        lines = []
-        for drawing in drawings:  # one at a time, so that they do not fill the memory
-            (folder / name).mkdir(exist_ok=True)
-            save(drawing.figure, folder / name / drawing.name)
-            lines.append(f"- `{name}/{drawing.name}`: {escape.markdown_line(drawing.caption)}")
-        captions += [f"## {escape.markdown_line(title)}", "", *lines, ""] if lines else []
+    for sheet in sheets:
+        (folder / sheet.folder).mkdir(exist_ok=True)
+    calls = [partial(_written, each, folder / sheet.folder) for sheet in sheets for each in sheet.drawings]
+    written = iter(in_parallel(calls, workers))
+    captions = ["# Figures", ""]
+    for sheet in sheets:
+        lines = [
+            f"- `{sheet.folder}/{each.name}`: {escape.markdown_line(each.caption)}"
+            for each in sheet.drawings
+            if next(written)
+        ]
+        captions += [f"## {escape.markdown_line(sheet.title)}", "", *lines, ""] if lines else []
+        if not lines:
+            (folder / sheet.folder).rmdir()
     (folder / "captions.md").write_text("\n".join(captions), encoding="utf-8")
 
 
-def task_drawings(task: Task, looks: dict[str, Style], sources: Sources) -> Iterator[Drawing]:
-    """Draw the figures of a task, one after the other.
+def _written(drawing: Drawing, folder: Path) -> bool:
+    """Draw and write a figure, and return whether there is one."""
+    figure = drawing.draw()
+    if figure:
+        save(figure, folder / drawing.name)
+    return figure is not None
+
+
+def task_drawings(task: Task, looks: dict[str, Style], material: Material) -> list[Drawing]:
+    """Return the figures of a task.
 
     Args:
         task: The task.
         looks: Styles of the methods of the whole report.
-        sources: What is shown beyond the task's cells.
+        material: What is shown beyond the task's cells.
     """
     lowest = f" at density {min(task.densities):g}" if task.densities else ""
     dense = task.control
     control = dense.label if dense else None
-    yield from _drawn("accuracy", accuracy.CAPTION + OUTSIDE, accuracy.accuracy_figure(task, looks))
-    caption = relative.CAPTION.format(dense=control) + OUTSIDE
-    yield from _drawn("relative", caption, relative.relative_figure(task, looks))
     names = ", ".join(f"{i} {name}" for i, name in enumerate(layers.layer_names(task), 1))
-    caption = layers.CAPTION.format(names=names, where=lowest if layers.many(task) else "")
-    yield from _drawn("layers", caption, layers.layers_figure(task, looks))
-    caption = cost.CAPTION.format(where=lowest, unit="FLOPs") + OUTSIDE
-    yield from _drawn("cost", caption, cost.cost_figure(task, looks))
-    for front in fronts(task):
-        caption = pareto.CAPTION.format(heading=front.heading, seeds=front.seeds) + OUTSIDE
-        yield from _drawn(f"pareto-{front.name}", caption, pareto.front_figure(front, looks))
-    if sources.curves is not None and sources.trials is not None:
-        figure = curves.curves_figure(task, sources.trials, sources.curves, looks)
-        yield from _drawn("curves", curves.CAPTION.format(where=lowest), figure)
-    kept = sources.masks.get(task.key, {})
+    many = lowest if layers.many(task) else ""
     # The dense control keeps everything, which would take most of the colours.
-    kept = {label: kept[label] for label in task.labels if label in kept and label != control}
-    yield from _drawn("masks", masks.CAPTION.format(where=lowest), masks.masks_figure(kept))
-    weights = sources.weights.get(task.key, {})
-    for label in [label for label in task.labels if label in weights][:MOST_HISTOGRAMS]:
-        where = lowest if task.paired.takes_target(label) else ""
-        caption = histograms.CAPTION.format(label=label, where=where)
-        name = f"weights-{folder_name((label,))}"
-        yield from _drawn(name, caption, histograms.histograms_figure(weights[label]))
+    pictures = material.masks.get(task.key, {})
+    kept = {label: pictures[label] for label in task.labels if label in pictures and label != control}
+    weights = material.weights.get(task.key, {})
+    trained = material.trainings.get(task.key, {})
+    return [
+        Drawing("accuracy", accuracy.CAPTION + OUTSIDE, partial(accuracy.accuracy_figure, task, looks)),
+        Drawing(
+            "relative",
+            relative.CAPTION.format(dense=control) + OUTSIDE,
+            partial(relative.relative_figure, task, looks),
+        ),
+        Drawing(
+            "layers",
+            layers.CAPTION.format(names=names, where=many),
+            partial(layers.layers_figure, task, looks),
+        ),
+        Drawing(
+            "cost",
+            cost.CAPTION.format(where=lowest, unit="FLOPs") + OUTSIDE,
+            partial(cost.cost_figure, task, looks),
+        ),
+        *(
+            Drawing(
+                f"pareto-{front.name}",
+                pareto.CAPTION.format(heading=front.heading, seeds=front.seeds) + OUTSIDE,
+                partial(pareto.front_figure, front, looks),
+            )
+            for front in fronts(task)
+        ),
+        Drawing("curves", curves.CAPTION.format(where=lowest), partial(curves.curves_figure, trained, looks)),
+        Drawing("masks", masks.CAPTION.format(where=lowest), partial(masks.masks_figure, kept)),
+        *(
+            Drawing(
+                f"weights-{folder_name((label,))}",
+                histograms.CAPTION.format(
+                    label=label, where=lowest if task.paired.takes_target(label) else ""
+                ),
+                partial(histograms.histograms_figure, weights[label]),
+            )
+            for label in [label for label in task.labels if label in weights][:MOST_HISTOGRAMS]
+        ),
+    ]
 
 
-def overall_drawings(found: Across, looks: dict[str, Style]) -> Iterator[Drawing]:
-    """Draw the figures over all tasks, one after the other."""
+def overall_drawings(found: Across, looks: dict[str, Style]) -> list[Drawing]:
+    """Return the figures over all tasks."""
+    drawings = []
     if tests := found.tests:
         average = dict(zip(found.labels, tests.ranks.tolist(), strict=True))
         joined = [[found.labels[column] for column in group] for group in tests.groups]
-        figure = ranks.ranks_figure(average, joined, tests.critical_difference, looks)
-        yield from _drawn("ranks", ranks.CAPTION.format(tasks=len(found.tasks)), figure)
+        drawings.append(
+            Drawing(
+                "ranks",
+                ranks.CAPTION.format(tasks=len(found.tasks)),
+                partial(ranks.ranks_figure, average, joined, tests.critical_difference, looks),
+            )
+        )
     taus, shares = found.profile()
     score = "accuracy − dense (points)" if found.relative else "test accuracy (%)"
-    figure = profiles.profile_figure(100 * taus, shares, score, looks)
-    yield from _drawn("profile", profiles.CAPTION.format(blocks=len(found.blocks)), figure)
-
-
-def _drawn(name: str, caption: str, figure: Figure | None) -> Iterator[Drawing]:
-    """Yield a figure if there is one."""
-    if figure:
-        yield Drawing(name, caption, figure)
+    drawings.append(
+        Drawing(
+            "profile",
+            profiles.CAPTION.format(blocks=len(found.blocks)),
+            partial(profiles.profile_figure, 100 * taus, shares, score, looks),
+        )
+    )
+    return drawings

@@ -11,7 +11,8 @@ from switchbench.reports.cells import Cell, Task
 from switchbench.reports.figures.accuracy import in_percent
 from switchbench.reports.figures.axes import linear_y, log_limits, log_x, percent_limits
 from switchbench.reports.figures.lines import lines_figure, series
-from switchbench.reports.figures.style import Style, settings
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import Style
 
 Unit = Literal["FLOPs", "time"]
 CAPTION = (

@@ -9,7 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from switchbench.reports.figures.axes import Numbers, linear_y
 from switchbench.reports.figures.panels import Entry, grid, natural_width
-from switchbench.reports.figures.style import COLOURS, settings
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import COLOURS
 
 CAPTION = (
     "Histograms of the values that are not zero, by layer, for {label}{where}; above each, how many of all "

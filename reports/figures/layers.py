@@ -12,7 +12,8 @@ from switchbench.reports.figures.axes import fixed_x, log_limits, log_y
 from switchbench.reports.figures.density import NONE_LEFT, measured
 from switchbench.reports.figures.lines import LOW_HEIGHT, Series, highlight, lines_figure
 from switchbench.reports.figures.panels import FEW, Entry, grid, natural_width
-from switchbench.reports.figures.style import SMALL, Style, settings
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import SMALL, Style
 from switchbench.reports.figures.text import even_step, shown, width
 
 CAPTION = (

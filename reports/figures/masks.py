@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from switchbench.reports.figures.panels import EDGE, Entry, grid
-from switchbench.reports.figures.style import DOUBLE, SINGLE, settings
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import DOUBLE, SINGLE
 
 CAPTION = (
     "Connections of the first layer that are kept{where}, by pixel of the image: mean over seeds. All "

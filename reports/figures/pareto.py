@@ -10,7 +10,8 @@ from switchbench.reports.analyses.fronts import Front
 from switchbench.reports.figures.axes import linear_y, log_limits, log_x, percent_limits
 from switchbench.reports.figures.lines import HEIGHT, mark_outside
 from switchbench.reports.figures.panels import FEW, Entry, grid
-from switchbench.reports.figures.style import GREY, NO_LINE, SINGLE, Style, settings
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import GREY, NO_LINE, SINGLE, Style
 
 CAPTION = (
     "Test accuracy (mean over seeds) against {heading}, one point for each target density. The line is the "

@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from switchbench.reports.figures.axes import linear_y
 from switchbench.reports.figures.lines import Series, lines_figure
-from switchbench.reports.figures.style import Style, settings
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import Style
 
 CAPTION = (
     "Performance profiles (Dolan & Moré 2002; Agarwal et al. 2021): the share of runs, over {blocks} blocks "

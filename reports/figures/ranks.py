@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from switchbench.reports.figures.panels import EDGE, LINE_HEIGHT
-from switchbench.reports.figures.style import DOUBLE, SMALL, Style, settings
+from switchbench.reports.figures.settings import settings
+from switchbench.reports.figures.style import DOUBLE, SMALL, Style
 from switchbench.reports.figures.text import even_step, shown, wrapped
 from switchbench.reports.figures.text import width as text_width
 

@@ -8,6 +8,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
 from switchbench.errors import printable
+from switchbench.reports.figures.font import NAME, families
 
 LINE = 1.25
 """Height of a line, in font sizes."""
@@ -27,13 +28,13 @@ def shown(text: str) -> str:
 
 @cache
 def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(findfont(FontProperties(family=["DejaVu Sans"]))).get_charmap())
+    return frozenset(get_font(findfont(FontProperties(family=[NAME]))).get_charmap())
 
 
 @cache
 def width(text: str, size: float) -> float:
     """Return the width of one line of text in inches; ``size`` is the font size in points."""
-    font = FontProperties(family=["DejaVu Sans"], size=size)
+    font = FontProperties(family=families(), size=size)
     points, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(points) / POINTS
 
