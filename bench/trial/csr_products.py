@@ -18,24 +18,27 @@ class Connections:
 
     def __init__(self, mask: Tensor) -> None:
         """``mask``: 0/1, (outputs, inputs)."""
-        self.shape = mask.shape
+        outputs, inputs = self.shape = mask.shape
         self.index = mask.flatten().nonzero()[:, 0]
         """int64 (kept,): positions in the flattened weight, ascending."""
-        rows, columns = self.index // mask.shape[1], self.index % mask.shape[1]
-        self._by_output = _offsets(rows, mask.shape[0]), columns.int()
+        rows, columns = self.index // inputs, self.index % inputs
+        self._by_output = _offsets(rows, outputs), columns.int()
         self._order = columns.argsort(stable=True)
         """The values' order by input, then output."""
-        self._by_input = _offsets(columns, mask.shape[1]), rows[self._order].int()
-        self._pattern = _csr(*self._by_output, torch.zeros(len(self.index)), mask.shape)
+        self._ordered = torch.zeros(len(self.index))
+        self._transposed = _csr(
+            _offsets(columns, inputs), rows[self._order].int(), self._ordered, (inputs, outputs)
+        )
+        self._pattern = self.matrix(torch.zeros(len(self.index)))
 
     def matrix(self, values: Tensor) -> Tensor:
-        """Return the weight, CSR (outputs, inputs), of values (kept,)."""
+        """Return the weight, CSR (outputs, inputs), of values (kept,), whose memory it shares."""
         return _csr(*self._by_output, values, self.shape)
 
     def transposed(self, values: Tensor) -> Tensor:
-        """Return the transposed weight, CSR (inputs, outputs), of values (kept,)."""
-        outputs, inputs = self.shape
-        return _csr(*self._by_input, values[self._order], (inputs, outputs))
+        """Return the transposed weight, CSR (inputs, outputs), of values (kept,). The next call changes it."""
+        torch.index_select(values, 0, self._order, out=self._ordered)
+        return self._transposed
 
     def sampled(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the entries (kept,) of left (outputs, n) @ right (n, inputs) at the kept connections."""
@@ -45,33 +48,40 @@ class Connections:
 
 
 class CSRProducts(torch.autograd.Function):
-    """inputs (n, inputs), values (kept,), bias (outputs,) or None, connections ↦ outputs (n, outputs)."""
+    """Inputs (n, inputs) ↦ outputs (n, outputs) of a layer with kept values (kept,) and a bias or None.
+
+    ``weight`` is :meth:`Connections.matrix` of the values.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, values: Tensor, bias: Tensor | None, connections: Connections
+        ctx: Any,
+        inputs: Tensor,
+        values: Tensor,
+        bias: Tensor | None,
+        weight: Tensor,
+        connections: Connections,
     ) -> Tensor:
         features = inputs.t().contiguous()
         ctx.save_for_backward(features, values)
         ctx.connections, ctx.biased = connections, bias is not None
-        outputs = connections.matrix(values) @ features
-        if bias is not None:
-            outputs += bias[:, None]
-        return outputs.t()
+        if bias is None:
+            return (weight @ features).t()
+        return torch.addmm(bias[:, None], weight, features).t()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None]:
         features, values = ctx.saved_tensors
         above = gradient.t().contiguous()
         below = (ctx.connections.transposed(values) @ above).t() if ctx.needs_input_grad[0] else None
         bias = above.sum(1) if ctx.biased else None
-        return below, ctx.connections.sampled(above, features.t()), bias, None
+        return below, ctx.connections.sampled(above, features.t()), bias, None, None
 
 
-def _offsets(sorted_or_not: Tensor, rows: int) -> Tensor:
+def _offsets(entries: Tensor, rows: int) -> Tensor:
     """Return the CSR offsets, int32 (rows + 1,), of entries in these rows."""
-    counts = torch.bincount(sorted_or_not, minlength=rows)
+    counts = torch.bincount(entries, minlength=rows)
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
 
 

@@ -97,7 +97,8 @@ class SparseKernels:
         for name, connections in self._connections.items():
             values = self.optimisers.narrow(self._weights[name], connections.index)
             layer = self._layers[name]
-            layer.forward = partial(_forward, cast(Tensor | None, layer.bias), values, connections)
+            bias, weight = cast(Tensor | None, layer.bias), connections.matrix(values.detach())
+            layer.forward = partial(_forward, values, bias, weight, connections)
             self._values[name] = values
 
     def _available(self, masks: Mapping[str, Tensor]) -> bool:
@@ -117,8 +118,10 @@ class SparseKernels:
         }
 
 
-def _forward(bias: Tensor | None, values: nn.Parameter, connections: Connections, inputs: Tensor) -> Tensor:
+def _forward(
+    values: nn.Parameter, bias: Tensor | None, weight: Tensor, connections: Connections, inputs: Tensor
+) -> Tensor:
     """Return the outputs (…, outputs) of inputs (…, inputs)."""
     flat = inputs.reshape(-1, inputs.shape[-1])
-    outputs: Tensor = CSRProducts.apply(flat, values, bias, connections)
+    outputs: Tensor = CSRProducts.apply(flat, values, bias, weight, connections)
     return outputs.reshape(*inputs.shape[:-1], -1)
