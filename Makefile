@@ -43,7 +43,6 @@ types: $(VENV)/.installed $(VENV)/.dev
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python tools/benchmark.py
-	$(BIN)/python tools/benchmark_overhead.py
 	$(BIN)/python tools/benchmark_scale.py
 
 campaign: $(VENV)/.installed $(VENV)/.dev
