@@ -14,6 +14,7 @@ from switchbench.cluster.context import RunContext
 from switchbench.cluster.signals import handled, stop_at_once
 from switchbench.cluster.worker import Job, record_lost
 from switchbench.cluster.workers import Distribute, workers
+from switchbench.compare.order import longest_first
 from switchbench.compare.plan import Plan, SpecLike, check, plan
 from switchbench.compare.report import report
 from switchbench.errors import ExitCode, RunStopped
@@ -106,7 +107,7 @@ def _run_trials(planned: Plan, distribute: Distribute, context: RunContext, mirr
         if starts:
             distribute(starts, replace(job, keep_networks=True), [display])
         todo = _without_failed_starts(planned, job, [display, *mirror])
-        distribute(todo, job, [display, *mirror])
+        distribute(longest_first(todo), job, [display, *mirror])
 
 
 def _without_failed_starts(planned: Plan, job: Job, observers: list[Observer]) -> list[TrialConfig]:
