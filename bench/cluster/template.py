@@ -6,14 +6,15 @@ nothing large: the template is started first, and imports torch while the driver
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any
-from unittest import mock
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 CONTEXT: ForkServerContext | SpawnContext
 # On macOS forks are not safe: its frameworks have threads. There every worker imports torch.
 CONTEXT = ForkServerContext() if sys.platform == "linux" else SpawnContext()
@@ -25,7 +26,7 @@ def start() -> None:
     """Start the template unless it runs, and return at once."""
     if sys.platform == "linux":
         CONTEXT.set_forkserver_preload(PRELOADED)
-        with mock.patch.dict(os.environ, OMP_NUM_THREADS="1"):  # a fork would lose threads of BLAS
+        with _replaced(os.environ, "OMP_NUM_THREADS", "1"):  # a fork would lose threads of BLAS
             forkserver.ensure_running()
 
 
@@ -42,6 +43,20 @@ def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     start()
     process = CONTEXT.Process(target=function, args=arguments)
     # Python would run the user's script again in each worker, to unpickle what is defined there. Nothing is.
-    with mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+    with _replaced(sys.modules, "__main__", ModuleType("__main__")):
         process.start()
     return process
+
+
+@contextmanager
+def _replaced(mapping: MutableMapping[str, T], key: str, value: T) -> Iterator[None]:
+    """Replace one value during the block. Other threads may change the others meanwhile."""
+    before = mapping.get(key)
+    mapping[key] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del mapping[key]
+        else:
+            mapping[key] = before
