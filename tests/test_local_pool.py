@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -16,8 +17,10 @@ import psutil
 import pytest
 
 import switchbench
+from switchbench.cluster import connection, tune
 from switchbench.cluster.local_pool import LocalPool
 from switchbench.cluster.worker import Job
+from switchbench.cluster.workers import workers
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.row import Row
 from switchbench.spec import file as specs
@@ -182,7 +185,7 @@ def test_a_machine_that_is_too_small_is_one_line() -> None:
     with pytest.raises(InputError, match="resources: a trial needs 10000 CPUs, 0 GPUs, but no node has them"):
         LocalPool(Resources(cpus=10_000))
     with pytest.raises(InputError, match=r"a trial needs 1 CPUs, 0 GPUs, 1000000\.0 GB, but no node"):
-        LocalPool(Resources(memory="1PB"))  # type: ignore[arg-type]
+        LocalPool(Resources(memory="1PB"))
 
 
 SCRIPT = """
@@ -241,3 +244,26 @@ def test_dense_starts_come_first(tmp_path: Path) -> None:
     start = specs.parse(spec).trials()[1].start_trial
     assert start
     assert Ledger(tmp_path).networks.has(start.trial_id)
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "gpus", "ray"),
+    [
+        (None, "", 0, False),
+        (None, "", 0.5, True),
+        (None, "10.0.0.1:6379", 0, True),
+        ("local", "", 0, True),
+        ("10.0.0.1:6379", "", 0, True),
+    ],
+)
+def test_ray_is_for_clusters_and_gpus(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, variable: str, gpus: float, ray: bool
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    connected: list[str | None] = []
+    monkeypatch.setattr(
+        connection, "cluster", lambda address, resources: nullcontext(connected.append(address))
+    )
+    with workers(address, Resources(gpus=gpus)) as distribute:
+        assert (getattr(distribute, "func", None) is tune.distribute) == ray
+    assert connected == ([address] if ray else [])

@@ -15,8 +15,6 @@ from ray._private import services
 OBJECT_STORE_BYTES = 200_000_000
 """Enough for configs and rows; trials do not exchange data through Ray."""
 LOOPBACK = "127.0.0.1"
-PRELOADED = ["torch._dynamo", "switchbench.cluster.tune"]
-"""What idle workers import, while the driver still plans."""
 PREFIX = "switchbench-ray-"
 LOCK = "lock"
 NEW_SECONDS = 60
@@ -36,7 +34,6 @@ def local_ray() -> Iterator[dict[str, Any]]:
             "object_store_memory": OBJECT_STORE_BYTES,
             "_temp_dir": str(folder),
             "_node_ip_address": LOOPBACK,
-            "_system_config": {"preload_python_modules": PRELOADED},
         }
 
 

@@ -1,6 +1,7 @@
 """Run the missing trials of a comparison: plan − ledger → trials → ledger → mirror → report."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -79,12 +80,14 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
     running: AbstractContextManager[Distribute | None] = nullcontext()
     if planned.todo:
         ledger.check_writable()
-        check(planned.spec)
         running = workers(context.address, planned.spec.resources, context.plugins)
     try:
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:
+            beside = stack.enter_context(ThreadPoolExecutor(1))
+            ready = beside.submit(_prepare, planned)  # while Ray starts
             with running as distribute:
+                planned = ready.result()
                 stack.enter_context(ledger.only_driver())
                 ledger.create(planned.spec, planned.trials)
                 context.console.print(planned.summary, soft_wrap=True)
@@ -98,6 +101,18 @@ def run_planned(planned: Plan, context: RunContext) -> pd.DataFrame:
         raise RunStopped(f"{stop}; {planned.how_to_continue()}", stop.exit_code) from stop
 
 
+def _prepare(planned: Plan) -> Plan:
+    """Check what would fail in every trial. Return the plan with its trials in the order in which they start.
+
+    Raises:
+        InputError: The check fails.
+    """
+    if not planned.todo:
+        return planned
+    check(planned.spec)
+    return replace(planned, todo=longest_first(planned.todo))
+
+
 def _run_trials(planned: Plan, distribute: Distribute, context: RunContext, mirror: list[Observer]) -> None:
     """Run dense starts, then the trials that the ledger lacks."""
     spec, starts = planned.spec, planned.starts
@@ -107,7 +122,7 @@ def _run_trials(planned: Plan, distribute: Distribute, context: RunContext, mirr
         if starts:
             distribute(starts, replace(job, keep_networks=True), [display])
         todo = _without_failed_starts(planned, job, [display, *mirror])
-        distribute(longest_first(todo), job, [display, *mirror])
+        distribute(todo, job, [display, *mirror])
 
 
 def _without_failed_starts(planned: Plan, job: Job, observers: list[Observer]) -> list[TrialConfig]:
