@@ -84,7 +84,7 @@ def test_the_papers_specs_can_be_planned(name: str, tmp_path: Path) -> None:
 
 
 def test_longest_trials_start_first_within_each_seed(spec: Any, monkeypatch: Any) -> None:
-    spec |= {"methods": ["dense", "switcher-paper", {"method": "magnitude", "training": {"steps": 40}}]}
+    spec |= {"methods": ["dense", "switcher-paper", "lottery-ticket"]}
     trials = specfile.parse(spec).trials()
     assert plain_flops(trials[0]) == estimate(trials[0]).flops
     assert order.longest_first(trials) == trials  # all of them are short
@@ -95,7 +95,7 @@ def test_longest_trials_start_first_within_each_seed(spec: Any, monkeypatch: Any
         for seed in (0, 1)
         for method, densities in (
             ("switcher-paper", [None]),
-            ("magnitude", [0.2, 0.1]),
+            ("lottery-ticket", [0.2, 0.1]),
             ("dense", [None]),
         )
         for density in densities

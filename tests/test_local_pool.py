@@ -6,8 +6,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -261,9 +261,13 @@ def test_ray_is_for_clusters_and_gpus(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", variable)
     connected: list[str | None] = []
-    monkeypatch.setattr(
-        connection, "cluster", lambda address, resources: nullcontext(connected.append(address))
-    )
+
+    @contextmanager
+    def cluster(address: str | None, resources: Resources) -> Iterator[None]:
+        connected.append(address)
+        yield
+
+    monkeypatch.setattr(connection, "cluster", cluster)
     with workers(address, Resources(gpus=gpus)) as distribute:
         assert (getattr(distribute, "func", None) is tune.distribute) == ray
     assert connected == ([address] if ray else [])
