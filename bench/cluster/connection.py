@@ -13,9 +13,9 @@ import ray
 import ray._private.utils
 import ray._private.worker
 
+from switchbench.cluster.address import LOCAL, address_of
 from switchbench.cluster.local_ray import local_ray
 from switchbench.cluster.machine import check_size
-from switchbench.cluster.workers import LOCAL, address_of
 from switchbench.errors import InputError
 from switchbench.spec.comparison import Resources
 

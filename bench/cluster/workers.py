@@ -4,7 +4,6 @@ Plain processes do what Ray does on one machine, start in a second instead of se
 trial. Ray is for what they cannot do: several machines, and shares of GPUs.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from switchbench.cluster import template
+from switchbench.cluster.address import address_of
 
 if TYPE_CHECKING:
     from switchbench.cluster.worker import Job
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
 Distribute = Callable[["list[TrialConfig]", "Job", "list[Observer]"], None]
 """Runs trials until each has a row, as :meth:`switchbench.cluster.local_pool.LocalPool.distribute`."""
-
-LOCAL = "local"
-"""Address of a Ray cluster that is started on this machine for one run."""
-
-
-def address_of(given: str | None) -> str | None:
-    """Return the address of the Ray cluster that is to be used: a given one, or ``$RAY_ADDRESS``."""
-    return given or os.environ.get("RAY_ADDRESS") or None
 
 
 def start_early(address: str | None) -> None:
@@ -48,8 +40,8 @@ def workers(
     """Provide workers during the block.
 
     Args:
-        address: Address of a running Ray cluster, ``auto``, or :data:`LOCAL`; None: ``$RAY_ADDRESS``, or else
-            processes of this machine, or Ray on it if a trial needs GPUs.
+        address: Address of a running Ray cluster, ``auto``, or ``local``: one that is started here.
+            None: ``$RAY_ADDRESS``, or else processes of this machine, or Ray on it if a trial needs GPUs.
         resources: What one trial needs.
         modules: Modules of plug-in files; they are sent to the workers by value.
 
