@@ -1,7 +1,9 @@
 """The default data set: small, real, and bundled with scikit-learn."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from switchbench.datasets.data import Data, Facts, Images
@@ -19,12 +21,26 @@ def digits(folder: Path) -> Data:
     test set in the bundle: every fifth image is test (360), the others train (1,437), the same
     for every seed.
     """
-    from sklearn.datasets import load_digits
-
-    bundle = load_digits()
-    images = torch.from_numpy(bundle.images).to(torch.uint8)[:, None]
-    labels = torch.from_numpy(bundle.target).to(torch.int64)
+    table = torch.from_numpy(_table())
+    images = table[:, :-1].reshape(-1, 1, 8, 8).to(torch.uint8)
+    labels = table[:, -1].to(torch.int64)
     test = torch.arange(len(labels)) % TEST_EVERY == 0
     return Data(
         train=Images(images[~test], labels[~test]), test=Images(images[test], labels[test]), classes=10
     )
+
+
+def _table() -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+    """Return one row per image: its 64 pixels and its label.
+
+    The file is read where it lies: importing scikit-learn takes longer than training a small network.
+    """
+    package = find_spec("sklearn")
+    for folder in (package and package.submodule_search_locations) or ():
+        file = Path(folder, "datasets", "data", "digits.csv.gz")
+        if file.exists():
+            return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits  # of a version that keeps the file elsewhere
+
+    bundle = load_digits()
+    return np.column_stack([bundle.data, bundle.target])

@@ -140,8 +140,9 @@ def _in_this_process() -> Iterator[None]:
     """Comparisons and searches run here, one trial after the other."""
     from switchbench.cluster import connection, tune
     from switchbench.cluster.worker import execute, execute_point
+    from switchbench.compare import run
 
-    def distribute(configs: Any, job: Any, observers: Any, modules: Any = ()) -> None:
+    def distribute(configs: Any, job: Any, observers: Any) -> None:
         for config in configs:
             row = execute(config, job)
             for observer in observers:
@@ -155,7 +156,7 @@ def _in_this_process() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "cluster", lambda address, resources: nullcontext())
-        patch.setattr(tune, "distribute", distribute)
+        patch.setattr(run, "workers", lambda *arguments: nullcontext(distribute))
         patch.setattr(tune, "distribute_points", distribute_points)
         yield
 

@@ -407,3 +407,20 @@ def test_examples_in_docstrings_run(module: str) -> None:
     found = doctest.testmod(importlib.import_module(f"switchbench.datasets.{module}"))
     assert found.attempted
     assert not found.failed
+
+
+def test_digits_are_those_of_scikit_learn(tmp_path: Path, monkeypatch: Any) -> None:
+    """Read from its file, and through it where the file is elsewhere."""
+    from sklearn.datasets import load_digits
+
+    from switchbench.datasets import digits
+
+    bundle = load_digits()
+    for missing in (False, True):
+        if missing:
+            monkeypatch.setattr(digits, "find_spec", lambda name: None)
+        data = digits.digits(tmp_path)
+        assert (len(data.train), len(data.test)) == (1437, 360)
+        test = [index % 5 == 0 for index in range(len(bundle.target))]
+        assert data.test.images.tolist() == bundle.images[test][:, None].tolist()
+        assert data.test.labels.tolist() == bundle.target[test].tolist()

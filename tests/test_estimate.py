@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 import switchbench
+from switchbench.compare import order
 from switchbench.errors import InputError
+from switchbench.spec import file as specfile
 from switchbench.spec.shipped import shipped
 from switchbench.spec.trial import TrialConfig
-from switchbench.trial.estimate import Estimate, estimate, estimates
+from switchbench.trial.estimate import Estimate, estimate, estimates, plain_flops
 from switchbench.trial.run import run_trial
 
 
@@ -80,3 +82,22 @@ def test_the_papers_specs_can_be_planned(name: str, tmp_path: Path) -> None:
         smoke = switchbench.plan(f"{name}-smoke", tmp_path)
         networks = ({trial.network.name for trial in p.trials} for p in (plan, smoke))
         assert next(networks) == next(networks)
+
+
+def test_longest_trials_start_first_within_each_seed(spec: Any, monkeypatch: Any) -> None:
+    spec |= {"methods": ["dense", "switcher-paper", "lottery-ticket"]}
+    trials = specfile.parse(spec).trials()
+    assert plain_flops(trials[0]) == estimate(trials[0]).flops
+    assert order.longest_first(trials) == trials  # all of them are short
+    monkeypatch.setattr(order, "LONG_FLOPS", 1.0)
+    ordered = order.longest_first(trials)
+    assert [(trial.seed, trial.method.label, trial.density) for trial in ordered] == [
+        (seed, method, density)
+        for seed in (0, 1)
+        for method, densities in (
+            ("switcher-paper", [None]),
+            ("lottery-ticket", [0.2, 0.1]),
+            ("dense", [None]),
+        )
+        for density in densities
+    ]

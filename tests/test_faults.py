@@ -48,6 +48,12 @@ def command(folder: Path, *extra: str) -> list[str]:
 TOKEN = "e5" * 32
 
 
+PROCESSES = pytest.param((), id="processes")
+RAY = pytest.param(("--address", "local"), id="ray")
+BOTH_WAYS = pytest.mark.parametrize("how", [PROCESSES, RAY])
+"""How one machine may run trials."""
+
+
 def with_token() -> dict[str, str]:
     """Environment of a run whose Ray cluster admits nobody without the token."""
     return os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
@@ -101,11 +107,12 @@ def finish(folder: Path, *extra: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_interrupted_killed_and_run_again(tmp_path: Path) -> None:
+@BOTH_WAYS
+def test_interrupted_killed_and_run_again(tmp_path: Path, how: tuple[str, ...]) -> None:
     """Ctrl-C says how to go on, kill -9 says nothing, and the same command runs what is left and no more. Only
-    this machine reaches its Ray cluster, whose token is in no file."""
-    process = start_until(2, tmp_path, environment=with_token())
-    assert listening(process.pid) == {"127.0.0.1"}
+    this machine reaches its Ray cluster, whose token is in no file; processes without Ray do not listen."""
+    process = start_until(2, tmp_path, *how, environment=with_token())
+    assert listening(process.pid) == ({"127.0.0.1"} if how else set())
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -115,13 +122,13 @@ def test_interrupted_killed_and_run_again(tmp_path: Path) -> None:
     assert "Traceback" not in output
     assert TOKEN not in output + contents(tmp_path)
     interrupted = stamps(tmp_path)
-    process = start_until(len(interrupted) + 3, tmp_path)
+    process = start_until(len(interrupted) + 3, tmp_path, *how)
     process.kill()
     process.wait()
     time.sleep(3)  # workers outlive their driver by a second or two and may still land a row
     killed = stamps(tmp_path)
     assert len(interrupted) + 3 <= len(killed) < TRIALS
-    finish(tmp_path)
+    finish(tmp_path, *how)
     after = stamps(tmp_path)
     assert len(after) == TRIALS
     assert {name: after[name] for name in interrupted} == interrupted
@@ -148,18 +155,19 @@ def two_nodes() -> Iterator[str]:
 @pytest.mark.parametrize(
     "cluster",
     [
+        None,  # processes of this machine
         "ray_cluster",
         pytest.param("two_nodes", marks=pytest.mark.slow),  # beside it is a cluster of one node
     ],
 )
 def test_a_cluster_gives_the_same_ledger(
-    tmp_path: Path, cluster: str, request: pytest.FixtureRequest, without_ray: None
+    tmp_path: Path, cluster: str | None, request: pytest.FixtureRequest, without_ray: None
 ) -> None:
     """As trials that run one after the other in this process."""
-    address = request.getfixturevalue(cluster)
+    where = ("--address", request.getfixturevalue(cluster)) if cluster else ()
     for name in ("there", "here"):
         (tmp_path / name).mkdir()
-    finish(tmp_path / "there", "--address", address)
+    finish(tmp_path / "there", *where)
     switchbench.run(tmp_path / "there" / "faults.yaml", tmp_path / "here" / "out", mlflow_uri="none")
     there, here = (Ledger(tmp_path / name / "out") for name in ("there", "here"))
     assert len(there.results()) == TRIALS
@@ -208,10 +216,13 @@ def test_what_listens_and_is_no_cluster_is_one_line(refused: Callable[..., str],
     assert line.strip() == f"switchbench: --address {address}: no Ray cluster at this address ({problem})"
 
 
-def test_more_than_a_machine_has_is_one_line(refused: Callable[..., str], ray_cluster: str) -> None:
+@pytest.mark.parametrize("cluster", [None, "ray_cluster"])
+def test_more_than_a_machine_has_is_one_line(
+    refused: Callable[..., str], cluster: str | None, request: pytest.FixtureRequest
+) -> None:
     expected = "switchbench: resources: a trial needs 1000 CPUs, 0 GPUs, but no node has them (nodes: "
-    line = refused("--address", ray_cluster, "--set", "resources.cpus=1000")
-    assert line.startswith(expected)
+    where = ("--address", request.getfixturevalue(cluster)) if cluster else ()
+    assert refused(*where, "--set", "resources.cpus=1000").startswith(expected)
 
 
 def test_a_second_driver_on_the_same_folder_is_refused(tmp_path: Path, without_ray: None) -> None:
@@ -241,7 +252,12 @@ def test_a_node_without_memory_is_a_reason_in_one_line(tmp_path: Path) -> None:
     full = os.environ | {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
     changes = ["--set", "training.epochs=20000", "--set", "methods=[dense]", "--set", "seeds=1"]
     done = subprocess.run(
-        command(tmp_path, *changes), env=full, capture_output=True, text=True, timeout=300, check=False
+        command(tmp_path, *changes, "--address", "local"),
+        env=full,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 3, done.stdout + done.stderr
     (row,) = Ledger(tmp_path / "out").rows()
@@ -267,11 +283,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow  # test_worker.py has a row that cannot be written
-def test_a_full_disk_stops_the_run_with_one_line(tmp_path: Path, small_disk: Path) -> None:
+@BOTH_WAYS
+def test_a_full_disk_stops_the_run_with_one_line(
+    tmp_path: Path, small_disk: Path, how: tuple[str, ...]
+) -> None:
     (tmp_path / "out").symlink_to(small_disk)
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * (1_000_000 - 150_000))
-    stopped = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=200, check=False)
+    stopped = subprocess.run(
+        command(tmp_path, *how), capture_output=True, text=True, timeout=200, check=False
+    )
     lines = stopped.stderr.strip().splitlines()
     assert stopped.returncode == os.EX_IOERR, stopped.stderr
     assert lines[-1].startswith(f"switchbench: cannot write to {small_disk}: ")
@@ -280,7 +301,7 @@ def test_a_full_disk_stops_the_run_with_one_line(tmp_path: Path, small_disk: Pat
     before = stamps(tmp_path)
     assert len(before) < TRIALS
     filler.unlink()
-    finish(tmp_path)
+    finish(tmp_path, *how)
     after = stamps(tmp_path)
     assert len(after) == TRIALS
     assert {name: after[name] for name in before} == before

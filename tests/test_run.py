@@ -220,10 +220,14 @@ def test_an_unreachable_mlflow_loses_nothing(case: Case, tmp_path: Path, capsys:
 
 
 @pytest.mark.cluster
-def test_dead_and_hanging_workers_are_failed_trials_and_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", [None, "local"])
+def test_dead_and_hanging_workers_are_failed_trials_and_no_more(
+    tmp_path: Path, address: str | None, monkeypatch: Any
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)  # of the shared cluster
     case = Case(tmp_path)
     case.spec |= {"methods": ["explosive", "sleepy", "dense"], "seeds": 1, "resources": {"minutes": 0.1}}
-    results = case.run(mlflow_uri="none", address="local").set_index("label")
+    results = case.run(mlflow_uri="none", address=address).set_index("label")
     assert results.loc["dense", "status"] == "ok"
     assert results["status"].drop("dense").tolist() == ["failed", "failed"]
     assert results.loc["explosive", "error"] == "the worker process died"

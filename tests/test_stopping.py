@@ -113,11 +113,11 @@ def test_the_second_signal_stops_at_once(
     assert signal.getsignal(number) == before
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path, *extra: str) -> subprocess.Popen[str]:
     (folder / "stopped.yaml").write_text(SPEC)
     command = [sys.executable, "-m", "switchbench", "run", str(folder / "stopped.yaml"), "--out"]
     return subprocess.Popen(
-        [*command, str(folder / "out"), "--mlflow-uri", "none"],
+        [*command, str(folder / "out"), "--mlflow-uri", "none", *extra],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -150,6 +150,7 @@ def wait_for_training(process: subprocess.Popen[str], folder: Path, seconds: flo
 
 @pytest.mark.slow  # above, within one process
 @pytest.mark.cluster
+@pytest.mark.parametrize("how", [(), ("--address", "local")])
 @pytest.mark.parametrize(
     ("number", "code"),
     [
@@ -158,8 +159,10 @@ def wait_for_training(process: subprocess.Popen[str], folder: Path, seconds: flo
         (signal.SIGINT, ExitCode.INTERRUPTED),
     ],
 )
-def test_a_signal_in_mid_training_loses_nothing(tmp_path: Path, number: int, code: int) -> None:
-    process = start(tmp_path)
+def test_a_signal_in_mid_training_loses_nothing(
+    tmp_path: Path, number: int, code: int, how: tuple[str, ...]
+) -> None:
+    process = start(tmp_path, *how)
     wait_for_training(process, tmp_path, 4)
     os.kill(process.pid, number)
     output, _ = process.communicate(timeout=60)
@@ -175,7 +178,7 @@ def test_a_signal_in_mid_training_loses_nothing(tmp_path: Path, number: int, cod
     assert min(steps) > 0
     time.sleep(2)
     assert not processes(tmp_path)
-    again = start(tmp_path)
+    again = start(tmp_path, *how)
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output
     ledger = Ledger(tmp_path / "out")
@@ -307,7 +310,7 @@ def test_a_trial_that_is_killed_in_mid_training_ends_with_the_same_bits(
 @pytest.mark.cluster
 @pytest.mark.parametrize("service", ["gcs_server", "raylet", "driver"])
 def test_a_lost_cluster_is_one_line_with_its_own_code(tmp_path: Path, service: str) -> None:
-    process = start(tmp_path)
+    process = start(tmp_path, "--address", "local")
     wait_for_training(process, tmp_path, 2)
     if service == "driver":
         killed = next(

@@ -11,6 +11,7 @@ import typer
 
 from switchbench.cli import show
 from switchbench.cli.supervise import Supervisor
+from switchbench.cluster.workers import start_early
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
@@ -59,7 +60,13 @@ Out = Annotated[
     typer.Option(parser=_folder, metavar="DIR", help="Folder for the results; default: results/NAME."),
 ]
 Changes = Annotated[list[str], typer.Option("--set", help="Change of the spec: key.key=value.")]
-Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster; default: this machine.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a running Ray cluster, or local: Ray on this machine; default: processes of this "
+        "machine, and Ray for GPUs and searches."
+    ),
+]
 MlflowUri = Annotated[
     str | None,
     typer.Option(
@@ -117,6 +124,7 @@ def run(
     if ctx.obj:
         ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
     with _stoppable():
+        start_early(address)
         from switchbench.compare.run import run as run_comparison
 
         results = run_comparison(

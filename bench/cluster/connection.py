@@ -4,7 +4,7 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -13,7 +13,9 @@ import ray
 import ray._private.utils
 import ray._private.worker
 
+from switchbench.cluster.address import LOCAL, address_of
 from switchbench.cluster.local_ray import local_ray
+from switchbench.cluster.machine import check_size
 from switchbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def cluster(address: str | None, resources: "Resources") -> Iterator[None]:
             ever).
     """
     with connected(address):
-        _check_size(resources)
+        check_size(resources, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         yield
 
 
@@ -57,11 +59,11 @@ def connected(address: str | None) -> Iterator[None]:
     """
     for name in ("ray", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = address_of(address) or LOCAL
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     _check_answering(address)
     started: AbstractContextManager[dict[str, Any]]
-    started = local_ray() if address == "local" else nullcontext({})
+    started = local_ray() if address == LOCAL else nullcontext({})
     with started as local_options, _without_messages_of_raylets():
         try:
             with _kept_signals():
@@ -90,20 +92,6 @@ def _without_messages_of_raylets() -> Iterator[None]:
     """Keep Ray from printing a paragraph of advice for each lost worker: rows and `status` tell of them."""
     with mock.patch.object(ray._private.worker, "print_to_stdstream"):
         yield
-
-
-def _check_size(resources: "Resources") -> None:
-    """Raise InputError if no node of the cluster is large enough for a trial."""
-    need = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(all(node.get(name, 0) >= amount for name, amount in need.items()) for node in nodes):
-        sizes = "; ".join(map(_in_words, nodes))
-        raise InputError(f"resources: a trial needs {_in_words(need)}, but no node has them (nodes: {sizes})")
-
-
-def _in_words(amounts: Mapping[str, float]) -> str:
-    memory = f", {amounts['memory'] / 1e9:.1f} GB" if amounts.get("memory") else ""
-    return f"{amounts.get('CPU', 0):g} CPUs, {amounts.get('GPU', 0):g} GPUs{memory}"
 
 
 def _check_answering(address: str) -> None:

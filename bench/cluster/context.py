@@ -22,7 +22,8 @@ class RunContext:
     """Settings of a run beside its spec and its folder. None of them changes a result."""
 
     address: str | None
-    """Address of a running Ray cluster; None: a new one on this machine."""
+    """Address of a running Ray cluster; ``local``: a new one on this machine; None: processes of this
+    machine where they suffice."""
     mlflow_uri: str | None
     """MLflow server or database; None: a sqlite file in the folder of the results; ``none``: off."""
     plugins: Sequence[ModuleType]

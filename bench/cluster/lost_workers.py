@@ -9,6 +9,8 @@ from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
+LOST_WORKER_RETRIES = 2
+"""How often a trial is retried after its worker died."""
 WORKER_DIED = "the worker process died"
 OUT_OF_MEMORY = "its node ran out of memory, so that Ray ended the worker process (see resources.memory)"
 CLUSTER_FAULTS = (

@@ -17,6 +17,10 @@ GRACE_SECONDS = 20.0
 """Time for running trials to write their checkpoints. Batch systems often kill after 30 seconds."""
 REPEAT_SECONDS = 1.0
 """A signal that is repeated sooner counts once: a terminal and a parent process may both send it."""
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""The signals that end a run."""
+STOPPING = "stopping: running trials write checkpoints; again: at once"
+"""Warning after the first signal."""
 
 
 class StopRequest:
@@ -56,8 +60,7 @@ def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in numbers}
+    before = {number: signal.signal(number, handler) for number in NUMBERS}
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -25,21 +25,22 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from switchbench.cluster.lost_workers import (
+    LOST_WORKER_RETRIES,
     failure_reason,
     is_clusters_fault,
     record_lost_point,
     rows_of_lost_point,
 )
+from switchbench.cluster.machine import capacity
 from switchbench.cluster.points import Point, PointSource, Pruner
-from switchbench.cluster.signals import StopRequest, handled, stop_at_once
+from switchbench.cluster.signals import STOPPING, StopRequest, handled, stop_at_once
 from switchbench.cluster.stopping import StopWatch, tell_workers
 from switchbench.cluster.worker import Job, NotStored, execute_point
 from switchbench.errors import ExitCode, RunStopped
 from switchbench.measure.usage import device_is_sound
-from switchbench.observe.observer import Observer
+from switchbench.observe.observer import Observer, notify
 from switchbench.plugins import transfer
 from switchbench.row import Row
-from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
@@ -49,8 +50,6 @@ ROOM_BYTES = 100_000
 """A disk with less room is full."""
 LOST_NODE_RETRIES = 3
 """How often a point of a search is started again after its node was lost."""
-LOST_WORKER_RETRIES = 2
-"""How often a trial is retried after its worker died."""
 
 
 def distribute(
@@ -97,7 +96,7 @@ def distribute_points(
         KeyboardInterrupt: A signal has stopped the run; the source receives nothing of the running points.
     """
     searcher = _PointSearcher(source, job)
-    limit = parallel or _capacity(job.resources)
+    limit = parallel or capacity(job.resources, ray.cluster_resources())
     while True:
         config = tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=limit)
         _run_tune(job, observers, modules, {}, config, searcher)
@@ -158,14 +157,6 @@ def _no_signals_of_tune() -> Iterator[None]:
     """Keep our handlers of signals. Tune replaces them, and ends a run as if it were complete."""
     with mock.patch.object(import_module("ray.tune.tune"), "_setup_signal_catching", threading.Event):
         yield
-
-
-def _capacity(resources: Resources) -> int:
-    """Return how many trials can run on the cluster at the same time."""
-    available = ray.cluster_resources()
-    needs = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory}
-    limits = [available.get(name, 0) / need for name, need in needs.items() if need]
-    return max(1, int(min(limits)))
 
 
 class _PointSearcher(Searcher):
@@ -301,20 +292,20 @@ class _ObserverCallback(tune.Callback):
             self._stopping = set(self._running)
             if self._searcher:
                 self._searcher.closed = True
-            logging.getLogger(__name__).warning("stopping: running trials write checkpoints; again: at once")
+            logging.getLogger(__name__).warning(STOPPING)
             tell_workers(self._job.run)
         if self._request.overdue or not self._stopping & self._running:
             stop_at_once(self._request.signal)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.add(trial.trial_id)
-        self._notify(lambda observer: observer.trials_running(len(self._running)))
+        notify(self._observers, methodcaller("trials_running", len(self._running)))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
         self.problem = self.problem or (trial.last_result or {}).get("stop")
         for row in _rows(trial.last_result):
-            self._notify(methodcaller("trial_finished", row))
+            notify(self._observers, methodcaller("trial_finished", row))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.discard(trial.trial_id)
@@ -331,16 +322,9 @@ class _ObserverCallback(tune.Callback):
             row = record_lost_point(trials, self._job, failure_reason(trial))
             if self._searcher:
                 self._searcher.tell_lost(trial.trial_id, row)
-            self._notify(lambda observer: observer.trial_finished(row))
+            notify(self._observers, methodcaller("trial_finished", row))
         except Exception:
             logging.getLogger(__name__).exception("could not record a lost trial")
-
-    def _notify(self, event: Callable[[Observer], None]) -> None:
-        for observer in self._observers:
-            try:
-                event(observer)
-            except Exception:
-                logging.getLogger(__name__).exception("%s failed", type(observer).__name__)
 
 
 class _StopOnProblem(tune.Stopper):

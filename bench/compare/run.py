@@ -1,6 +1,7 @@
 """Run the missing trials of a comparison: plan − ledger → trials → ledger → mirror → report."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from switchbench import datasets
 from switchbench.cluster.context import RunContext
 from switchbench.cluster.signals import handled, stop_at_once
 from switchbench.cluster.worker import Job, record_lost
+from switchbench.cluster.workers import Distribute, workers
+from switchbench.compare.order import longest_first
 from switchbench.compare.plan import Plan, SpecLike, check, plan
 from switchbench.errors import ExitCode, RunStopped
 from switchbench.observe.observer import Observer
@@ -42,7 +45,8 @@ def run(
         spec: A spec, its plain values, a file, or the name of a shipped spec.
         out: Folder of the results; default: ``results/NAME``.
         changes: Changes of the spec, ``key.key=value``.
-        address: Address of a running Ray cluster; default: a new one on this machine.
+        address: Address of a running Ray cluster; ``local``: a new one on this machine; default: processes of
+            this machine, and Ray on it if a trial needs GPUs.
         mlflow_uri: MLflow server or database; default: ``$MLFLOW_TRACKING_URI``, or a sqlite file in the
             folder; ``none``: off.
         plugin_files: Python files that register methods, networks or data sets.
@@ -76,24 +80,24 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
         RunStopped: As in :func:`run`.
     """
     ledger = planned.ledger
-    connected: AbstractContextManager[None] = nullcontext()
+    running: AbstractContextManager[Distribute | None] = nullcontext()
     if planned.todo:
         ledger.check_writable()
-        check(planned.spec)
-        from switchbench.cluster.connection import cluster
-
-        connected = cluster(context.address, planned.spec.resources)
+        running = workers(context.address, planned.spec.resources, context.plugins)
     try:
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:
-            with connected:
+            beside = stack.enter_context(ThreadPoolExecutor(1))
+            ready = beside.submit(_prepare, planned)  # while Ray starts
+            with running as distribute:
+                planned = ready.result()
                 stack.enter_context(ledger.only_driver())
                 ledger.create(planned.spec, planned.trials)
                 context.console.print(planned.summary, soft_wrap=True)
                 mirror = stack.enter_context(context.mirror(ledger))
-                if planned.todo:
-                    _run_trials(planned, context, mirror)
-                drawing = stack.enter_context(DrawingProcess())  # imports matplotlib while the cluster stops
+                if distribute:
+                    _run_trials(planned, distribute, context, mirror)
+                drawing = stack.enter_context(DrawingProcess())  # imports matplotlib while the workers stop
             from switchbench.compare.report import report  # pandas: trials do not wait for it
 
             return report(ledger.folder, context.console, drawing=drawing)
@@ -103,18 +107,28 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
         raise RunStopped(f"{stop}; {planned.how_to_continue()}", stop.exit_code) from stop
 
 
-def _run_trials(planned: Plan, context: RunContext, mirror: list[Observer]) -> None:
-    """Run dense starts, then the trials that the ledger lacks, on the connected cluster."""
-    from switchbench.cluster.tune import distribute
+def _prepare(planned: Plan) -> Plan:
+    """Check what would fail in every trial. Return the plan with its trials in the order in which they start.
 
+    Raises:
+        InputError: The check fails.
+    """
+    if not planned.todo:
+        return planned
+    check(planned.spec)
+    return replace(planned, todo=longest_first(planned.todo))
+
+
+def _run_trials(planned: Plan, distribute: Distribute, context: RunContext, mirror: list[Observer]) -> None:
+    """Run dense starts, then the trials that the ledger lacks."""
     spec, starts = planned.spec, planned.starts
     job = Job(planned.ledger.folder, datasets.data_folder(), spec.resources, uuid4().hex, spec.keep_networks)
     done = len(planned.trials) - len(planned.todo)
     with TrialDisplay(context.console, len(planned.trials) + len(starts), done) as display:
         if starts:
-            distribute(starts, replace(job, keep_networks=True), [display], context.plugins)
+            distribute(starts, replace(job, keep_networks=True), [display])
         todo = _without_failed_starts(planned, job, [display, *mirror])
-        distribute(todo, job, [display, *mirror], context.plugins)
+        distribute(todo, job, [display, *mirror])
 
 
 def _without_failed_starts(planned: Plan, job: Job, observers: list[Observer]) -> list[TrialConfig]:

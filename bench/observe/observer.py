@@ -1,5 +1,7 @@
 """The interface of observers: they are notified when trials start and when rows are stored."""
 
+import logging
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from switchbench.row import Row
@@ -13,3 +15,17 @@ class Observer(Protocol):
 
     def trial_finished(self, row: Row) -> None:
         """Receive the row of a trial, which is in the ledger."""
+
+
+def notify(observers: Iterable[Observer], event: Callable[[Observer], None]) -> None:
+    """Send an event to observers. An exception of one of them is logged.
+
+    Args:
+        observers: The observers.
+        event: Calls a method of one observer.
+    """
+    for observer in observers:
+        try:
+            event(observer)
+        except Exception:
+            logging.getLogger(__name__).exception("%s failed", type(observer).__name__)

@@ -36,7 +36,7 @@ class Connections:
         return _csr(*self._by_output, values, self.shape)
 
     def transposed(self, values: Tensor) -> Tensor:
-        """Return the transposed weight, CSR (inputs, outputs), of values (kept,). The next call changes it."""
+        """Return the transposed weight, CSR (inputs, outputs), of values (kept,), until the next call."""
         torch.index_select(values, 0, self._order, out=self._ordered)
         return self._transposed
 

@@ -86,6 +86,31 @@ def estimate(config: TrialConfig) -> Estimate:
     return Estimate(1, steps, steps * flops, complete)
 
 
+def plain_flops(config: TrialConfig) -> float:
+    """Estimate the FLOPs of one round of plain training, without what the method adds.
+
+    Args:
+        config: The trial.
+
+    Returns:
+        FLOPs, or NaN if the network needs values.
+
+    Raises:
+        MissingData: As :func:`estimate`.
+    """
+    facts = config.dataset.facts()
+    steps = config.training.length(training_size(facts.train, config.validation))[0]
+    try:
+        return steps * _mean_step(config, facts, Method, Method.Config())[0]
+    except Exception:  # as in _count_step
+        return math.nan
+
+
+def group_of(trial: TrialConfig) -> tuple[str, str, str, str]:
+    """Return method, network, data set and scope: trials that share them cost the same."""
+    return trial.method.label, trial.network.label, trial.dataset.label, str(trial.scope)
+
+
 def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[str, Estimate]:
     """Estimate the cost of the trials of a comparison, by method, network, data set and scope.
 
@@ -100,10 +125,10 @@ def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[s
         MissingData: As :func:`estimate`.
         InputError: As :func:`estimate`.
     """
-    groups: dict[tuple[str, str, str, str], list[TrialConfig]] = {}
+    groups: dict[tuple[str, ...], list[TrialConfig]] = {}
     for trial in trials:
-        method, network, dataset = label or trial.method.label, trial.network.label, trial.dataset.label
-        groups.setdefault((method, network, dataset, str(trial.scope)), []).append(trial)
+        method, *task = group_of(trial)
+        groups.setdefault((label or method, *task), []).append(trial)
     named: dict[str, list[Estimate]] = {}  # labels hold any text, so two groups may have the same name
     for (method, network, dataset, scope), group in groups.items():
         name = f"{method} on {network}, {dataset}, {scope}"

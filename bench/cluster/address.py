@@ -1,0 +1,11 @@
+"""Addresses of Ray clusters."""
+
+import os
+
+LOCAL = "local"
+"""Address of a Ray cluster that is started on this machine for one run."""
+
+
+def address_of(given: str | None) -> str | None:
+    """Return the address of the Ray cluster that is to be used: a given one, or ``$RAY_ADDRESS``."""
+    return given or os.environ.get("RAY_ADDRESS") or None

@@ -1,0 +1,84 @@
+"""A worker process of this machine: it receives trials from the driver, and answers each with its row."""
+
+import os
+import pickle
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from switchbench.cluster.signals import NUMBERS
+from switchbench.cluster.worker import Job, NotStored, execute
+from switchbench.plugins import transfer
+from switchbench.row import Row
+from switchbench.spec.trial import TrialConfig
+from switchbench.trial.control import Stopped
+
+STOP = "stop"
+"""Message: the running trial must write a checkpoint and end."""
+Task = tuple[dict[str, str], Job]
+"""Message: a trial as :meth:`TrialConfig.as_planned` gives it, and the job that it belongs to."""
+Answer = Row | Stopped | NotStored | str
+"""What became of a trial; a text says why the worker failed."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a worker takes over from the driver. Other processes may have started it, with other settings."""
+
+    environment: dict[str, str]
+    folder: str
+    """The working directory."""
+    extensions: list[tuple[str, str, Any]]
+    """What plug-ins have registered."""
+
+    @classmethod
+    def of_this_process(cls) -> "Surroundings":
+        """Describe this process."""
+        return cls(dict(os.environ), str(Path.cwd()), transfer.extensions())
+
+
+def serve(connection: Connection, pickled: bytes) -> None:
+    """Run trials until the driver closes the connection or ends.
+
+    Args:
+        connection: Brings a :data:`Task` or :data:`STOP`, and takes an :data:`Answer` for each task.
+        pickled: The driver's :class:`Surroundings`, with the code of plug-ins.
+    """
+    # The first optimiser imports this. It takes seconds, which must not count as a trial's time.
+    import torch._dynamo  # noqa: F401
+
+    for number in NUMBERS:  # a terminal sends them to all processes, but the driver decides
+        signal.signal(number, signal.SIG_IGN)
+    surroundings: Surroundings = pickle.loads(pickled)
+    os.environ.update(surroundings.environment)
+    os.chdir(surroundings.folder)
+    transfer.register_shipped(surroundings.extensions)
+    tasks: SimpleQueue[Task] = SimpleQueue()
+    stopped = threading.Event()
+    threading.Thread(target=_listen, args=(connection, tasks, stopped), daemon=True).start()
+    while True:
+        planned, job = tasks.get()
+        connection.send(_answer(planned, job, stopped))
+
+
+def _listen(connection: Connection, tasks: "SimpleQueue[Task]", stopped: threading.Event) -> None:
+    """Pass the driver's messages on. End this process when the driver ends, however that happens."""
+    try:
+        while True:
+            message = connection.recv()
+            stopped.set() if message == STOP else tasks.put(message)
+    finally:
+        os._exit(0)
+
+
+def _answer(planned: dict[str, str], job: Job, stopped: threading.Event) -> Answer:
+    try:
+        return execute(TrialConfig.from_plan(planned), job, stop=stopped.is_set)
+    except (Stopped, NotStored) as end:
+        return end
+    except Exception as error:  # as when a plug-in's code does not arrive
+        return f"{type(error).__name__}: {error}"

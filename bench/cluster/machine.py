@@ -1,0 +1,62 @@
+"""The size of this machine and of a cluster's nodes, and whether a trial fits."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from joblib import cpu_count
+
+from switchbench.errors import InputError
+from switchbench.spec.comparison import Resources
+
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux says how much memory a container may use."""
+
+
+def this_machine() -> dict[str, float]:
+    """Return the cores and the bytes of memory that this process may use, by Ray's names of resources."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in MEMORY_LIMITS:
+        with suppress(OSError, ValueError):  # "max": no limit
+            memory = min(memory, int(file.read_text()))
+    return {"CPU": cpu_count(), "memory": memory}
+
+
+def check_size(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Raise InputError if no node is large enough for a trial.
+
+    Args:
+        resources: What a trial needs.
+        nodes: Amounts of resources, by Ray's names.
+    """
+    need = _needed(resources)
+    if not any(all(node.get(name, 0) >= amount for name, amount in need.items()) for node in nodes):
+        sizes = "; ".join(map(_in_words, nodes))
+        raise InputError(f"resources: a trial needs {_in_words(need)}, but no node has them (nodes: {sizes})")
+
+
+def capacity(resources: Resources, available: Mapping[str, float]) -> int:
+    """Return how many trials can run at the same time; at least one.
+
+    Args:
+        resources: What a trial needs.
+        available: Amounts of resources, by Ray's names.
+
+    Example:
+        >>> capacity(Resources(cpus=2), {"CPU": 9, "memory": 4e9})
+        4
+        >>> capacity(Resources(cpus=2, memory="1.5GB"), {"CPU": 9, "memory": 4e9})
+        2
+    """
+    limits = [available.get(name, 0) / need for name, need in _needed(resources).items() if need]
+    return max(1, int(min(limits)))
+
+
+def _needed(resources: Resources) -> dict[str, float]:
+    return {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
+
+
+def _in_words(amounts: Mapping[str, float]) -> str:
+    memory = f", {amounts['memory'] / 1e9:.1f} GB" if amounts.get("memory") else ""
+    return f"{amounts.get('CPU', 0):g} CPUs, {amounts.get('GPU', 0):g} GPUs{memory}"

@@ -1,0 +1,62 @@
+"""The template process of this machine's workers: it imports torch once, and every worker is a fork of it.
+
+So a worker starts in milliseconds, and the workers share the memory of what was imported. This module imports
+nothing large: the template is started first, and imports torch while the driver reads its spec.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+CONTEXT: ForkServerContext | SpawnContext
+# On macOS forks are not safe: its frameworks have threads. There every worker imports torch.
+CONTEXT = ForkServerContext() if sys.platform == "linux" else SpawnContext()
+PRELOADED = ["torch._dynamo", "switchbench.cluster.local_worker"]
+"""What the template imports. A module that cannot be imported is imported by the workers."""
+
+
+def start() -> None:
+    """Start the template unless it runs, and return at once."""
+    if sys.platform == "linux":
+        CONTEXT.set_forkserver_preload(PRELOADED)
+        with _replaced(os.environ, "OMP_NUM_THREADS", "1"):  # a fork would lose threads of BLAS
+            forkserver.ensure_running()
+
+
+def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """Run a function in a new worker process, as soon as the template is ready.
+
+    Args:
+        function: An importable function.
+        arguments: Values for it that can be pickled, connections included.
+
+    Returns:
+        The process.
+    """
+    start()
+    process = CONTEXT.Process(target=function, args=arguments)
+    # Python would run the user's script again in each worker, to unpickle what is defined there. Nothing is.
+    with _replaced(sys.modules, "__main__", ModuleType("__main__")):
+        process.start()
+    return process
+
+
+@contextmanager
+def _replaced(mapping: MutableMapping[str, T], key: str, value: T) -> Iterator[None]:
+    """Replace one value during the block. Other threads may change the others meanwhile."""
+    before = mapping.get(key)
+    mapping[key] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del mapping[key]
+        else:
+            mapping[key] = before

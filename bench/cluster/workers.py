@@ -1,0 +1,64 @@
+"""Who runs the trials: worker processes of this machine, or Ray.
+
+Plain processes do what Ray does on one machine, start in a second instead of several, and cost less for each
+trial. Ray is for what they cannot do: several machines, and shares of GPUs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from switchbench.cluster import template
+from switchbench.cluster.address import address_of
+
+if TYPE_CHECKING:
+    from switchbench.cluster.worker import Job
+    from switchbench.observe.observer import Observer
+    from switchbench.spec.comparison import Resources
+    from switchbench.spec.trial import TrialConfig
+
+Distribute = Callable[["list[TrialConfig]", "Job", "list[Observer]"], None]
+"""Runs trials until each has a row, as :meth:`switchbench.cluster.local_pool.LocalPool.distribute`."""
+
+
+def start_early(address: str | None) -> None:
+    """Start what takes seconds before the spec is known: the template of workers, which imports torch.
+
+    Args:
+        address: As for :func:`workers`.
+    """
+    if not address_of(address):
+        template.start()
+
+
+@contextmanager
+def workers(
+    address: str | None, resources: "Resources", modules: Iterable[ModuleType] = ()
+) -> "Iterator[Distribute]":
+    """Provide workers during the block.
+
+    Args:
+        address: Address of a running Ray cluster, ``auto``, or ``local``: one that is started here.
+            None: ``$RAY_ADDRESS``, or else processes of this machine, or Ray on it if a trial needs GPUs.
+        resources: What one trial needs.
+        modules: Modules of plug-in files; they are sent to the workers by value.
+
+    Yields:
+        A function that runs trials.
+
+    Raises:
+        InputError: The cluster cannot be reached, or no machine is large enough for a trial.
+    """
+    if address_of(address) or resources.gpus:
+        from switchbench.cluster.connection import cluster
+        from switchbench.cluster.tune import distribute
+
+        with cluster(address, resources):
+            yield partial(distribute, modules=modules)
+    else:
+        from switchbench.cluster.local_pool import LocalPool
+
+        with LocalPool(resources, modules) as pool:
+            yield pool.distribute

@@ -1,0 +1,273 @@
+"""Worker processes of this machine, without Ray: the same bits, and nothing lost when they die."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psutil
+import pytest
+
+import switchbench
+from switchbench.cluster import connection, tune
+from switchbench.cluster.local_pool import LocalPool
+from switchbench.cluster.worker import Job
+from switchbench.cluster.workers import workers
+from switchbench.errors import ExitCode, InputError, RunStopped
+from switchbench.row import Row
+from switchbench.spec import file as specs
+from switchbench.spec.comparison import Resources
+from switchbench.spec.trial import TrialConfig
+from switchbench.store.ledger import Ledger
+from switchbench.trial.run import run_trial
+
+SPEC: dict[str, Any] = {
+    "name": "pool",
+    "networks": [{"network": "mlp", "hidden": [20]}],
+    "datasets": ["digits"],
+    "methods": ["dense", "magnitude", "switcher"],
+    "densities": [0.2],
+    "seeds": 2,
+    "training": {"steps": 24},
+}
+
+
+class Watcher:
+    """Observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.most = 0
+
+    def trials_running(self, count: int) -> None:
+        self.most = max(self.most, count)
+
+    def trial_finished(self, row: Row) -> None:
+        self.rows.append(row)
+
+
+def prepare(folder: Path, **changes: Any) -> tuple[list[TrialConfig], Job]:
+    spec = specs.parse(SPEC | changes)
+    trials = spec.trials()
+    Ledger(folder).create(spec, trials)
+    return trials, Job(folder, folder, spec.resources, "run")
+
+
+def during(check: Callable[[], bool], action: Callable[[], None]) -> Thread:
+    """Act as soon as a condition holds, while the pool runs."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 60
+        while not check():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        action()
+
+    thread = Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_rows_hold_the_bits_of_trials_alone_and_processes_are_reused(tmp_path: Path) -> None:
+    trials, job = prepare(tmp_path)
+    watcher = Watcher()
+    with LocalPool(Resources()) as pool:
+        pool._size = 2
+        pool.distribute(trials, job, [watcher])
+        assert len(pool._idle) == 2
+    assert watcher.most == 2
+    assert sorted(row.trial_id for row in watcher.rows) == sorted(config.trial_id for config in trials)
+    for config in trials:
+        alone, stored = run_trial(config), Ledger(tmp_path).row(config.trial_id)
+        assert stored
+        for key, value in asdict(alone.row).items():
+            if key not in ("train_seconds", "method_seconds") and value is not None:
+                assert stored[key] == value, key
+        assert Ledger(tmp_path).curves(config.trial_id) == alone.curves
+
+
+def test_a_killed_worker_takes_no_other_with_it_and_its_trial_runs_again(tmp_path: Path) -> None:
+    """From its checkpoint or the beginning, to the same bits."""
+    trials, job = prepare(tmp_path, methods=["dense"], training={"epochs": 300})
+    victim, other = (config.trial_id for config in trials)
+    ledger = Ledger(tmp_path)
+
+    def kill() -> None:
+        started = ledger.announced(victim)
+        assert started
+        os.kill(started.process, signal.SIGKILL)
+
+    killer = during(lambda: bool(ledger.announced(victim) and ledger.announced(other)), kill)
+    with LocalPool(Resources()) as pool:
+        pool._size = 2
+        pool.distribute(trials, job, [])
+    killer.join()
+    rows = {row.trial_id: row for row in ledger.rows()}
+    assert {trial_id: (row.status, row.attempts) for trial_id, row in rows.items()} == {
+        victim: ("ok", 2),
+        other: ("ok", 1),
+    }
+    assert rows[victim].test_loss == run_trial(trials[0]).row.test_loss
+
+
+def test_a_worker_that_always_dies_is_a_failed_trial_after_three_attempts(tmp_path: Path) -> None:
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=1, training={"epochs": 100_000})
+    ledger, watcher = Ledger(tmp_path), Watcher()
+    killed: set[int] = set()
+
+    def kill() -> None:
+        for _ in range(3):
+            while not (started := ledger.announced(trials[0].trial_id)) or started.process in killed:
+                time.sleep(0.01)
+            killed.add(started.process)
+            os.kill(started.process, signal.SIGKILL)
+
+    killer = during(lambda: True, kill)
+    with LocalPool(Resources()) as pool:
+        pool.distribute(trials, job, [watcher])
+    killer.join()
+    (row,) = watcher.rows
+    assert (row.status, row.error, row.attempts) == ("failed", "the worker process died (SIGKILL)", 3)
+    assert ledger.row(row.trial_id) == row
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.PREEMPTED)]
+)
+def test_a_signal_writes_checkpoints_and_the_next_run_continues(
+    tmp_path: Path, number: int, code: ExitCode
+) -> None:
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=3, training={"epochs": 400})
+    ledger = Ledger(tmp_path)
+
+    def stop() -> None:
+        time.sleep(0.5)
+        os.kill(os.getpid(), number)
+
+    stopper = during(lambda: len(ledger.running()) == 2, stop)
+    with LocalPool(Resources()) as pool:
+        pool._size = 2
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            pool.distribute(trials, job, [])
+    stopper.join()
+    assert ExitCode.of(stopped.value) == code
+    assert not [*ledger.rows()]
+    saved = [config for config in trials if ledger.checkpoint(config.trial_id).exists()]
+    assert len(saved) == 2
+    with LocalPool(Resources()) as pool:
+        pool.distribute(trials, job, [])
+    for config in trials:
+        row = ledger.row(config.trial_id)
+        assert row
+        assert row.test_loss == run_trial(config).row.test_loss
+
+
+def test_a_row_that_cannot_be_written_stops_the_run(tmp_path: Path) -> None:
+    trials, job = prepare(tmp_path)
+    for folder in ("trials", "running"):
+        (tmp_path / folder).rmdir()
+        (tmp_path / folder).write_text("no folder")
+    with LocalPool(Resources()) as pool, pytest.raises(RunStopped) as stopped:
+        pool.distribute(trials, job, [])
+    assert stopped.value.exit_code == ExitCode.NOT_WRITABLE
+    assert str(stopped.value).startswith(f"cannot write to {tmp_path}: ")
+
+
+def test_a_machine_that_is_too_small_is_one_line() -> None:
+    with pytest.raises(InputError, match="resources: a trial needs 10000 CPUs, 0 GPUs, but no node has them"):
+        LocalPool(Resources(cpus=10_000))
+    with pytest.raises(InputError, match=r"a trial needs 1 CPUs, 0 GPUs, 1000000\.0 GB, but no node"):
+        LocalPool(Resources(memory="1PB"))
+
+
+SCRIPT = """
+import os
+import switchbench
+from switchbench.methods import Magnitude, register
+
+print("script runs", flush=True)
+
+@register("defined-here")
+class DefinedHere(Magnitude):
+    '''Keep weights by their negative size, in a worker that sees what the script has set.'''
+
+    def finalise(self):
+        super().finalise()
+        assert os.environ["SET_BY_SCRIPT"] == "yes"
+
+os.environ["SET_BY_SCRIPT"] = "yes"
+results = switchbench.run(SPEC, "out", mlflow_uri="none")
+print(results["status"].tolist())
+"""
+
+
+def test_a_script_without_a_guard_runs_once_and_its_methods_reach_the_workers(tmp_path: Path) -> None:
+    spec = SPEC | {"methods": ["dense", "defined-here"], "seeds": 1}
+    (tmp_path / "script.py").write_text(SCRIPT.replace("SPEC", repr(spec), 1))
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("script runs") == 1
+    assert done.stdout.splitlines()[-1] == "['ok', 'ok']"
+
+
+def test_no_process_outlives_a_driver_that_is_killed(tmp_path: Path) -> None:
+    spec = SPEC | {"training": {"epochs": 100_000}}
+    program = f"import switchbench; switchbench.run({spec!r}, 'out', mlflow_uri='none')"
+    driver = psutil.Popen([sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path)
+    deadline = time.monotonic() + 100
+    while not Ledger(tmp_path / "out").running():
+        assert driver.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    started = driver.children(recursive=True)
+    assert len(started) >= 2  # the template and a worker
+    driver.kill()
+    driver.wait()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert not alive
+
+
+def test_dense_starts_come_first(tmp_path: Path) -> None:
+    spec = SPEC | {"methods": ["dense", "magnitude"], "start": {"steps": 30}, "seeds": 1}
+    results = switchbench.run(spec, tmp_path, mlflow_uri="none")
+    assert results["status"].tolist() == ["ok", "ok"]
+    start = specs.parse(spec).trials()[1].start_trial
+    assert start
+    assert Ledger(tmp_path).networks.has(start.trial_id)
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "gpus", "ray"),
+    [
+        (None, "", 0, False),
+        (None, "", 0.5, True),
+        (None, "10.0.0.1:6379", 0, True),
+        ("local", "", 0, True),
+        ("10.0.0.1:6379", "", 0, True),
+    ],
+)
+def test_ray_is_for_clusters_and_gpus(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, variable: str, gpus: float, ray: bool
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    connected: list[str | None] = []
+
+    @contextmanager
+    def cluster(address: str | None, resources: Resources) -> Iterator[None]:
+        connected.append(address)
+        yield
+
+    monkeypatch.setattr(connection, "cluster", cluster)
+    with workers(address, Resources(gpus=gpus)) as distribute:
+        assert (getattr(distribute, "func", None) is tune.distribute) == ray
+    assert connected == ([address] if ray else [])
