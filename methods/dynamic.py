@@ -8,7 +8,7 @@ from torch import Tensor
 
 from switchbench.methods.contract import Progress, register
 from switchbench.methods.options import defaults, option
-from switchbench.methods.parts.masks import Tensors, keep_top
+from switchbench.methods.parts.masks import Tensors, keep_top, nonzeros
 from switchbench.methods.parts.scores import magnitudes, random_scores
 from switchbench.methods.random import Random
 
@@ -86,10 +86,10 @@ class SET(Random):
         moved = {}
         for name, magnitude in magnitudes(self.weights).items():
             mask = self.masks[name]
-            size = int(mask.count_nonzero())
+            size = nonzeros(mask)
             number = int(share * size)
-            kept = keep_top({name: magnitude.masked_fill(mask == 0, -1)}, {name: size - number})[name]
-            grown = keep_top({name: growth[name].masked_fill(kept != 0, -torch.inf)}, {name: number})[name]
+            kept = keep_top({name: magnitude.masked_fill(~mask.bool(), -1)}, {name: size - number})[name]
+            grown = keep_top({name: growth[name].masked_fill(kept.bool(), -torch.inf)}, {name: number})[name]
             moved[name] = kept + grown
         return moved
 

@@ -46,6 +46,10 @@ class GradualPruning(PatternedMethod):
         """Return a score for every connection by layer name. The highest are kept."""
         return magnitudes(self.weights)
 
+    def scoring(self, progress: Progress) -> bool:
+        """Tell whether a pruning event falls on this step or a later one."""
+        return (progress.step - 1) / progress.steps < self.config.window.end
+
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
         window = self.config.window

@@ -10,7 +10,7 @@ from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.options import defaults, option
 from switchbench.methods.parts.layers import columns, per_input
-from switchbench.methods.parts.masks import Tensors, keep_top
+from switchbench.methods.parts.masks import Tensors, counts, keep_top
 from switchbench.methods.parts.neurons import root_mean_squares, select_units
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.scores import magnitudes
@@ -96,12 +96,12 @@ class L1(Regularised):
 
     def shrink(self, progress: Progress) -> None:
         if self.density is not None:
-            left = sum(int(weight.count_nonzero()) for weight in self.weights.values())
+            left = sum(counts(self.weights).values())
             if left <= self.budget:
                 return
         for weight in self.weights.values():
             threshold = self.config.strength * progress.step_size(weight)
-            weight.copy_(weight.sign() * (weight.abs() - threshold).clamp_min_(0))
+            torch.mul(weight.abs().sub_(threshold).clamp_min_(0), weight.sign(), out=weight)
 
 
 @register("l1-subgradient")

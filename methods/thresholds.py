@@ -87,8 +87,11 @@ class Masking(torch.autograd.Function):
 
 
 def long_tail(distance: Tensor) -> Tensor:
-    """Estimated derivative of the unit step: 2 − 4|x| up to 0.4, then 0.4 up to 1, then 0."""
-    tail = torch.rsub(distance.abs(), 2, alpha=4)
+    """Estimated derivative of the unit step: 2 − 4|x| up to 0.4, then 0.4 up to 1, then 0.
+
+    It takes the place of ``distance``.
+    """
+    tail = distance.abs_().mul_(-4).add_(2)
     far = tail < -2 if bool(tail.min() < -2) else None  # hardly ever: weights are small
     tail.clamp_min_(0.4)
     return tail if far is None else tail.masked_fill_(far, 0)

@@ -52,9 +52,20 @@ def random_masks(like: Mapping[str, Tensor], keep: dict[str, int], generator: to
     return {name: mask.to(like[name].dtype) for name, mask in masks.items()}
 
 
-def counts(masks: Tensors) -> dict[str, int]:
+def counts(masks: Mapping[str, Tensor]) -> dict[str, int]:
     """Return the number of connections that each mask keeps."""
-    return {name: int(mask.count_nonzero()) for name, mask in masks.items()}
+    return {name: nonzeros(mask) for name, mask in masks.items()}
+
+
+def nonzeros(tensor: Tensor) -> int:
+    """Count the entries that are not zero.
+
+    Of booleans: where zeros are scattered, torch counts numbers ten times more slowly.
+
+    >>> nonzeros(torch.tensor([[0.0, -2.0], [0.5, 0.0]]))
+    2
+    """
+    return int(tensor.bool().count_nonzero())
 
 
 def flat(tensors: Tensors) -> Tensor:
@@ -119,9 +130,9 @@ def _top(scores: Tensor, keep: int, layer: str = "") -> Tensor:
         chosen, ties = scores > lowest, (scores == lowest).nonzero()[:, 0]
         chosen[_some(ties, keep - int(chosen.sum()), layer)] = True
         return chosen.to(scores.dtype)
-    # numpy finds the lowest score that stays ten times faster than torch does on a CPU
+    # numpy sorts many times faster than torch on a CPU; partitioning is slow where many scores are equal
     values = scores.numpy()
-    bound = np.partition(values, number - keep)[number - keep]
+    bound = np.sort(values)[number - keep]
     above = values > bound
     ties = torch.from_numpy(np.flatnonzero(values == bound))
     above[_some(ties, keep - int(np.count_nonzero(above)), layer).numpy()] = True

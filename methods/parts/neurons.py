@@ -12,7 +12,7 @@ from torch import Tensor
 
 from switchbench.methods.parts import distributions
 from switchbench.methods.parts.layers import columns, per_input
-from switchbench.methods.parts.masks import Tensors, ranking
+from switchbench.methods.parts.masks import Tensors, counts, ranking
 from switchbench.methods.parts.paths import Paths
 
 
@@ -73,7 +73,7 @@ def largest_within(keeping: Callable[[int], Tensors], fewest: int, most: int, bu
     low, high = fewest, most + 1
     while high - low > 1:
         middle = (low + high) // 2
-        if sum(int(mask.count_nonzero()) for mask in keeping(middle).values()) <= budget:
+        if sum(counts(keeping(middle)).values()) <= budget:
             low = middle
         else:
             high = middle
