@@ -41,7 +41,10 @@ class SigmoidGate(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.hard or not self.training:
-            return weight * (self.s > 0)
+            mask = torch.gt(
+                self.s.detach(), 0, out=torch.empty_like(self.s)
+            )  # products with booleans are slow
+            return weight * mask
         gated, self.total = Sigmoid.apply(weight, self.s, self.beta)
         return gated  # type: ignore[no-any-return]
 

@@ -92,8 +92,8 @@ class SET(Random):
         for name, magnitude in magnitudes(self.weights).items():
             mask, size = self.masks[name], sizes[name]
             number = int(share * size)
-            kept = keep_top({name: magnitude.masked_fill(mask == 0, -1)}, {name: size - number})[name]
-            grown = keep_top({name: growth[name].masked_fill(kept != 0, -torch.inf)}, {name: number})[name]
+            kept = keep_top({name: magnitude.masked_fill(~mask.bool(), -1)}, {name: size - number})[name]
+            grown = keep_top({name: growth[name].masked_fill(kept.bool(), -torch.inf)}, {name: number})[name]
             moved[name] = kept + grown
         return moved
 

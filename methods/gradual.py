@@ -51,6 +51,10 @@ class GradualPruning(PatternedMethod):
     def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
         return self.masks if progress.past(self.config.window) else None
 
+    def scoring(self, progress: Progress) -> bool:
+        """Tell whether a pruning event falls on this step or a later one."""
+        return not progress.past(self.config.window)
+
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
         window = self.config.window

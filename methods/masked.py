@@ -43,7 +43,7 @@ class MaskedMethod(Method):
 
     def surviving(self, scores: Tensors) -> Tensors:
         """Return the scores with −∞ for every connection that is pruned already."""
-        pruned = {name: mask == 0 for name, mask in self.masks.items()}
+        pruned = {name: ~mask.bool() for name, mask in self.masks.items()}
         return scores | {name: scores[name].masked_fill(off, -torch.inf) for name, off in pruned.items()}
 
 

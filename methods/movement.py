@@ -31,7 +31,7 @@ class Movement(GatedMethod, GradualPruning):
     def after_backward(self, progress: Progress) -> None:
         for name, weight in self.weights.items():
             gradient = self.gates[name].gradient
-            if gradient is not None:
+            if self.scoring(progress) and gradient is not None:
                 self.movement[name].addcmul_(weight, gradient, value=-1)
 
     def scores(self) -> Tensors:

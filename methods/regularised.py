@@ -10,9 +10,8 @@ from switchbench.methods import window
 from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.options import defaults, option
-from switchbench.methods.parts.devices import int_if_known
 from switchbench.methods.parts.layers import columns, per_input
-from switchbench.methods.parts.masks import Tensors, keep_top
+from switchbench.methods.parts.masks import Count, Tensors, counts, keep_top
 from switchbench.methods.parts.neurons import root_mean_squares, select_units
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.scores import magnitudes
@@ -51,7 +50,7 @@ class Regularised(MaskedMethod):
     def shrink(self, progress: Progress) -> None:
         """Move weights towards zero after an optimiser step."""
 
-    def strength_at(self, left: Callable[[], Tensor]) -> float | Tensor:
+    def strength_at(self, left: Callable[[], Count]) -> float | Tensor:
         """Return the strength of a step that shrinks weights: 0 where no more are left than the target.
 
         Args:
@@ -59,7 +58,10 @@ class Regularised(MaskedMethod):
         """
         if self.density is None:
             return float(self.config.strength)
-        return self.config.strength * int_if_known(left() > self.budget)
+        exceeding = left() > self.budget
+        return self.config.strength * (
+            int_if_known(exceeding) if isinstance(exceeding, Tensor) else exceeding
+        )
 
     def cut(self) -> Tensors:
         """Return the masks at the target density."""
@@ -111,12 +113,12 @@ class L1(Regularised):
 
     def shrink(self, progress: Progress) -> None:
         weights = self.weights.values()
-        strength = self.strength_at(lambda: torch.stack([weight.count_nonzero() for weight in weights]).sum())
+        strength = self.strength_at(lambda: sum(counts(self.weights).values()))
         if isinstance(strength, float) and not strength:
             return
         for weight in weights:
             threshold = strength * progress.step_size(weight)
-            weight.copy_(weight.sign() * (weight.abs() - threshold).clamp_min_(0))
+            torch.mul(weight.abs().sub_(threshold).clamp_min_(0), weight.sign(), out=weight)
 
 
 @register("l1-subgradient")

@@ -31,7 +31,7 @@ class Taylor(GradualPruning):
     @torch.no_grad()
     def after_backward(self, progress: Progress) -> None:
         for name, weight in self.weights.items():
-            if weight.grad is not None:
+            if self.scoring(progress) and weight.grad is not None:
                 current = (weight * weight.grad).abs_()
                 self.saliency[name].lerp_(current, 1 - self.config.memory)
 

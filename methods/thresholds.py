@@ -90,8 +90,11 @@ class Masking(torch.autograd.Function):
 
 
 def long_tail(distance: Tensor) -> Tensor:
-    """Estimated derivative of the unit step: 2 − 4|x| up to 0.4, then 0.4 up to 1, then 0."""
-    tail = torch.rsub(distance.abs(), 2, alpha=4)
+    """Estimated derivative of the unit step: 2 − 4|x| up to 0.4, then 0.4 up to 1, then 0.
+
+    It takes the place of ``distance``.
+    """
+    tail = distance.abs_().mul_(-4).add_(2)
     on_gpu = tail.device.type != "cpu"  # which would have to be waited for
     far = tail < -2 if on_gpu or bool(tail.min() < -2) else None  # hardly ever: weights are small
     tail.clamp_min_(0.4)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from switchbench.measure.shrink import shrink
 from switchbench.methods import Layers
+from switchbench.methods.parts.masks import nonzeros
 from switchbench.networks.layers import prunable
 
 VALUE_BYTES, INDEX_BYTES = 4, 4
@@ -106,7 +107,7 @@ def density(layers: Layers) -> float:
         >>> density({"layer": layer})
         0.25
     """
-    kept = sum(int(_weight(layer).count_nonzero()) for layer in layers.values())
+    kept = sum(int(nonzeros(_weight(layer))) for layer in layers.values())
     return kept / sum(_weight(layer).numel() for layer in layers.values())
 
 
@@ -131,7 +132,7 @@ def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
     return Count(
         density=sum(layer.kept for layer in inside) / sum(layer.weights for layer in inside),
         density_prunable=sum(c.kept for c in layers.values()) / sum(c.weights for c in layers.values()),
-        density_network=sum(int(parameter.count_nonzero()) for parameter in parameters) / total,
+        density_network=sum(int(nonzeros(parameter)) for parameter in parameters) / total,
         density_layers={name: layer.density for name, layer in layers.items()},
         parameters=total,
         macs=sum(layer.macs for layer in layers.values()) if seen else None,
@@ -160,7 +161,7 @@ def count_layers(network: nn.Module, image: Tensor) -> dict[str, LayerCount]:
     counts = {}
     for name, layer in layers.items():
         weight = _weight(layer)
-        kept = weight.numel() if weight.is_meta else int(weight.count_nonzero())
+        kept = weight.numel() if weight.is_meta else int(nonzeros(weight))
         counts[name] = LayerCount(type(layer).__name__, tuple(weight.shape), kept, positions[name])
     return counts
 

@@ -6,7 +6,7 @@ that, in seconds and in FLOPs, the method has added.
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +90,10 @@ class CostMeter:
             yield
         self._attach_flops = counter.flops
 
-    @contextmanager
     def step(
         self, learning: Collection[str] | None, examples: int, sparse_kernels: bool = False
-    ) -> Iterator[None]:
-        """Surround one gradient step.
+    ) -> AbstractContextManager[None]:
+        """Count one gradient step. Return what surrounds it.
 
         Args:
             learning: The groups that learn in it; None: all.
@@ -102,10 +101,9 @@ class CostMeter:
             sparse_kernels: Whether it uses sparse kernels.
         """
         kind = None if learning is None else frozenset(learning)
-        with self._flops.step(SPARSE_KERNELS if sparse_kernels else kind, examples):
-            yield
         self.steps += 1
         self.examples += examples
+        return self._flops.step(SPARSE_KERNELS if sparse_kernels else kind, examples)
 
     def measure_plain(self, split: Split, batches: Sequence[Batch]) -> None:
         """Time a few plain steps on some of the batches, if that is due. The trial's random state is left

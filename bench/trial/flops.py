@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -69,9 +69,8 @@ class StepFlops:
         self.counting = False
         """Whether the step that is surrounded now is counted."""
 
-    @contextmanager
-    def step(self, kind: Kind, examples: int) -> Iterator[None]:
-        """Surround one training step.
+    def step(self, kind: Kind, examples: int) -> AbstractContextManager[None]:
+        """Return what surrounds one training step: nothing, unless its FLOPs are counted.
 
         Args:
             kind: The groups that learn in it.
@@ -81,9 +80,10 @@ class StepFlops:
             self._batch_size[kind], self._counted[kind], self._flops[kind] = examples, 0, 0
         due = self._steps[kind] >= STRIDE * self._counted[kind] and examples == self._batch_size[kind]
         self._steps[kind] += 1
-        if not due:
-            yield
-            return
+        return self._count(kind) if due else nullcontext()
+
+    @contextmanager
+    def _count(self, kind: Kind) -> Iterator[None]:
         self.counting = True
         try:
             with FlopCounter() as counter:

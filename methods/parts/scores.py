@@ -5,6 +5,7 @@ Scores, weights and gradients are dicts by layer name; scores have the shapes of
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -49,11 +50,24 @@ def lamp(weights: Weights) -> dict[str, Tensor]:
     """
     scores = {}
     for name, weight in weights.items():
-        squares, order = weight.detach().flatten().square().sort()
+        squares, order = _ascending(weight.detach().flatten().square())
         not_smaller = squares.flip(0).cumsum(0).flip(0)
         ranked = squares / not_smaller.clamp_min(torch.finfo(squares.dtype).tiny)
         scores[name] = torch.empty_like(ranked).index_copy_(0, order, ranked).view_as(weight)
     return scores
+
+
+def _ascending(squares: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort non-negative values (n,) from low to high, equal ones in their order; return positions too."""
+    if squares.device.type != "cpu" or squares.dtype != torch.float32:
+        return squares.sort(stable=True)
+    # numpy sorts integers many times faster than torch sorts floats. The bits of non-negative floats have the
+    # order of the floats; positions in the lower half tell equal ones apart.
+    keys = squares.numpy().view(np.int32).astype(np.int64) << 32
+    keys |= np.arange(len(keys))
+    keys.sort()
+    values = (keys >> 32).astype(np.int32).view(np.float32)
+    return torch.from_numpy(values), torch.from_numpy(keys & 0xFFFFFFFF)
 
 
 def random_scores(weights: Weights, generator: torch.Generator) -> dict[str, Tensor]:

@@ -1,0 +1,48 @@
+"""The time of a training with each method over the time of as many plain steps.
+
+Plain steps are those of a copy of the network on which no method acts; the training takes some of them
+between its own steps. Everything that a method does counts: scores before the first step, penalties, masks,
+readers, pruning. A method that trains in rounds is compared with plain steps of all its rounds. The two
+switchers with U-Nets, which cost fifty times a plain step and more, are measured by themselves; a method that
+needs batch norms cannot train this network.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from performance.measurement import Measurement
+from performance.trials import trial
+from switchbench.methods import METHODS
+from switchbench.trial.outcomes import Skipped
+
+TITLE = "Methods"
+EPOCHS = 8
+UNETS = ("switcher-paper", "switcher-neurons")
+LIMITS = (
+    dict.fromkeys(("magnitude", "random", "shuffled-mask", "lottery-ticket", "set", "rigl"), 1.08)
+    | dict.fromkeys(("snip", "grasp", "synflow"), 1.08)
+    | {"switcher": 1.15, "l1": 1.2, "str": 1.2}
+)
+OTHER_LIMIT = 1.5
+
+
+def measure(pairs: int) -> Iterator[Measurement]:
+    """Train with every method ``pairs`` times."""
+    torch.set_num_threads(1)
+    trial("dense", 1)  # warm-up
+    for name in METHODS:
+        if name in UNETS:
+            continue
+        try:
+            values = [amortised(name) for _ in range(pairs)]
+        except Skipped:
+            continue
+        yield Measurement(f"{name} / plain steps", values, limit=f"≤ {LIMITS.get(name, OTHER_LIMIT)}")
+
+
+def amortised(method: str) -> float:
+    """Return the seconds of a training over those of as many plain steps."""
+    row = trial(method, EPOCHS)
+    plain = row["rounds"] * (row["train_seconds"] - row["method_seconds"])
+    return float(row["train_seconds"] / plain)
