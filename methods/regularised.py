@@ -10,6 +10,7 @@ from switchbench.methods import window
 from switchbench.methods.contract import Method, Progress, register
 from switchbench.methods.masked import MaskedMethod
 from switchbench.methods.options import defaults, option
+from switchbench.methods.parts.devices import int_if_known
 from switchbench.methods.parts.layers import columns, per_input
 from switchbench.methods.parts.masks import Count, Tensors, counts, keep_top
 from switchbench.methods.parts.neurons import root_mean_squares, select_units
@@ -59,9 +60,8 @@ class Regularised(MaskedMethod):
         if self.density is None:
             return float(self.config.strength)
         exceeding = left() > self.budget
-        return self.config.strength * (
-            int_if_known(exceeding) if isinstance(exceeding, Tensor) else exceeding
-        )
+        known = int_if_known(exceeding) if isinstance(exceeding, Tensor) else exceeding
+        return self.config.strength * known
 
     def cut(self) -> Tensors:
         """Return the masks at the target density."""
