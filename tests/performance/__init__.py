@@ -5,5 +5,16 @@ A topic is a module with a docstring (the text of its section), ``TITLE`` and ``
 judges: timings on a shared machine are no test. Each limit stands beside what was measured.
 """
 
-TOPICS: tuple[str, ...] = ("unet",)
+TOPICS: tuple[str, ...] = (
+    "training",
+    "methods",
+    "sparse",
+    "unet",
+    "batched",
+    "start",
+    "spreading",
+    "searching",
+    "reporting",
+    "gpu",
+)
 """The modules with measurements, in the order of the sections."""
