@@ -86,10 +86,10 @@ def _refusing_steps(
     plain_step = CostMeter.step
 
     @contextmanager
-    def step(meter: CostMeter, learning: Any, examples: int) -> Iterator[None]:
+    def step(meter: CostMeter, *arguments: Any) -> Iterator[None]:
         mode(refusing)
         try:
-            with plain_step(meter, learning, examples):
+            with plain_step(meter, *arguments):
                 yield
         finally:
             mode(allowing)

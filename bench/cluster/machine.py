@@ -4,11 +4,14 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from joblib import cpu_count
 
 from switchbench.errors import InputError
-from switchbench.spec.comparison import Resources
+
+if TYPE_CHECKING:
+    from switchbench.spec.comparison import Resources  # imports torch, which `switchbench wait` does not need
 
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux says how much memory a container may use."""
@@ -23,7 +26,7 @@ def this_machine() -> dict[str, float]:
     return {"CPU": cpu_count(), "memory": memory}
 
 
-def check_size(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:
+def check_size(resources: "Resources", nodes: Sequence[Mapping[str, float]]) -> None:
     """Raise InputError if no node is large enough for a trial.
 
     Args:
@@ -36,7 +39,7 @@ def check_size(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> No
         raise InputError(f"resources: a trial needs {_in_words(need)}, but no node has them (nodes: {sizes})")
 
 
-def capacity(resources: Resources, available: Mapping[str, float]) -> int:
+def capacity(resources: "Resources", available: Mapping[str, float]) -> int:
     """Return how many trials can run at the same time; at least one.
 
     Args:
@@ -53,7 +56,7 @@ def capacity(resources: Resources, available: Mapping[str, float]) -> int:
     return max(1, int(min(limits)))
 
 
-def _needed(resources: Resources) -> dict[str, float]:
+def _needed(resources: "Resources") -> dict[str, float]:
     return {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
 
 
