@@ -118,7 +118,7 @@ class L1(Regularised):
             return
         for weight in weights:
             threshold = strength * progress.step_size(weight)
-            torch.mul(weight.abs().sub_(threshold).clamp_min_(0), weight.sign(), out=weight)
+            weight.sub_(weight.abs().clamp_max_(threshold).copysign_(weight))
 
 
 @register("l1-subgradient")

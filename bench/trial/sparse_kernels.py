@@ -122,6 +122,9 @@ def _forward(
     values: nn.Parameter, bias: Tensor | None, weight: Tensor, connections: Connections, inputs: Tensor
 ) -> Tensor:
     """Return the outputs (…, outputs) of inputs (…, inputs)."""
+    if inputs.dim() == 2:  # nearly always: two views are a tenth of a small layer's time
+        product: Tensor = CSRProducts.apply(inputs, values, bias, weight, connections)
+        return product
     flat = inputs.reshape(-1, inputs.shape[-1])
     outputs: Tensor = CSRProducts.apply(flat, values, bias, weight, connections)
     return outputs.reshape(*inputs.shape[:-1], -1)
