@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 import torch
 
-from switchbench.trial.allocator import freed_memory_kept
+from switchbench.cluster.allocator import freed_memory_kept
 
 PAGE = resource.getpagesize()
 ROUNDS, TENSORS, SIZE = 10, 20, 2_000_000

@@ -23,6 +23,7 @@ import torch
 import switchbench.methods
 from switchbench import datasets
 from switchbench.atomic_files import reason
+from switchbench.cluster.allocator import freed_memory_kept
 from switchbench.cluster.log import TrialLog
 from switchbench.errors import InputError
 from switchbench.measure.usage import measured
@@ -89,7 +90,8 @@ def execute(
     checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), stamp)
     attempt, log = _announce(config, job), TrialLog()
     try:
-        with log.recording(), measured(device, alone=job.resources.gpus >= 1) as usage:
+        alone = job.resources.gpus >= 1
+        with freed_memory_kept(), log.recording(), measured(device, alone=alone) as usage:
             row, curves = _outcome(config, job, device, Control(math.inf, checkpoint, watch, stop), log)
     except Stopped:
         ledger.withdraw(config.trial_id)

@@ -74,7 +74,9 @@ class Optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = factor * group["peak_lr"]
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:  # zero_grad() takes longer: it tells the profiler too
+                    parameter.grad = None
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return the state of every optimiser, for a checkpoint."""

@@ -22,7 +22,6 @@ from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.tensors import NetworkStore, State
 from switchbench.trial import seeds
-from switchbench.trial.allocator import freed_memory_kept
 from switchbench.trial.control import UNCONTROLLED, Control
 from switchbench.trial.loop import Training
 from switchbench.trial.outcomes import Diverged, Skipped
@@ -99,7 +98,7 @@ def run_trial(
             start = dense.network.state_dict()
             if networks:
                 networks.save(config.start_trial.trial_id, start)
-    with _reproducible(threads, target), freed_memory_kept():
+    with _reproducible(threads, target):
         splits = datasets.split(data, config.validation, seeds.generator(config.seed, "split"))
         network = _network(config, splits)
         if start is not None:

@@ -52,7 +52,7 @@ class SparseKernels:
             Whether sparse kernels are in use.
         """
         all_learn = learning is None or {WEIGHTS, OTHERS} <= {*learning}
-        if not masks or not all_learn or not self._available(masks):
+        if not masks or not all_learn:
             self.release()
             return False
         if masks is not self._masks:
@@ -101,12 +101,14 @@ class SparseKernels:
             layer.forward = partial(_forward, values, bias, weight, connections)
             self._values[name] = values
 
-    def _available(self, masks: Mapping[str, Tensor]) -> bool:
-        on_cpu = all(mask.device.type == "cpu" for mask in masks.values())
-        return on_cpu and torch.backends.mkl.is_available()
-
     def _worthwhile(self, masks: Mapping[str, Tensor]) -> dict[str, Connections]:
-        """Return the connections of the layers whose kernels become sparse: none if most weights are kept."""
+        """Return the connections of the layers whose kernels become sparse.
+
+        None if many weights are kept, on a GPU, and where PyTorch has no library for CSR products.
+        """
+        on_cpu = all(mask.device.type == "cpu" for mask in masks.values())
+        if not on_cpu or not torch.backends.mkl.is_available():
+            return {}
         kept = {name: int(mask.count_nonzero()) for name, mask in masks.items()}
         if sum(kept.values()) > PAYS_UP_TO * sum(mask.numel() for mask in masks.values()):
             return {}

@@ -27,11 +27,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from performance.measurement import Measurement
 from switchbench import datasets
+from switchbench.cluster.allocator import freed_memory_kept
 from switchbench.datasets import Batch, Splits
 from switchbench.methods import METHODS, Progress
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial import seeds
-from switchbench.trial.allocator import freed_memory_kept
 from switchbench.trial.flops import FlopCounter
 from switchbench.trial.loop import network_groups
 from switchbench.trial.optimisers import Optimisers

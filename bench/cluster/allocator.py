@@ -1,8 +1,8 @@
 """Settings of the C library's allocator during a trial.
 
 A training step allocates and frees the same large tensors as the step before. The GNU C library returns freed
-memory of their size to the system, so that each step fetches its pages again, one fault per 4 KiB. A trial
-keeps the memory instead. Results do not depend on it.
+memory of their size to the system, so that each step fetches its pages again, one fault per 4 KiB. A worker
+keeps the memory while a trial runs. Results do not depend on it.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ HEAP_BYTES = 2**26
 def freed_memory_kept() -> Iterator[None]:
     """Keep freed memory in this process for the block, and return it to the system at the end.
 
-    The library does not tell its settings, so they stay after the block. Other C libraries have other
+    Only for a process of our own: the library does not tell its settings, so they stay after the block. Other C libraries have other
     allocators: there the block does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
