@@ -21,8 +21,8 @@ HEAP_BYTES = 2**26
 def freed_memory_kept() -> Iterator[None]:
     """Keep freed memory in this process for the block, and return it to the system at the end.
 
-    Only for a process of our own: the library does not tell its settings, so they stay after the block. Other C libraries have other
-    allocators: there the block does nothing.
+    Only for a process of our own: the library does not tell its settings, so they stay after the block.
+    Other C libraries have other allocators: there the block does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
