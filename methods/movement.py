@@ -1,5 +1,7 @@
 """Movement pruning: keep the weights that move away from zero."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,9 @@ class Movement(GatedMethod, GradualPruning):
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         super().setup(batch)
         self.movement = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        return super().standing_masks(progress)  # scores are not needed any more
 
     @torch.no_grad()
     def after_backward(self, progress: Progress) -> None:

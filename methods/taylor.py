@@ -1,5 +1,7 @@
 """Taylor pruning: remove what the loss would miss least, to first order."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,9 @@ class Taylor(GradualPruning):
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         super().setup(batch)
         self.saliency = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
+        return super().standing_masks(progress)  # scores are not needed any more
 
     @torch.no_grad()
     def after_backward(self, progress: Progress) -> None:

@@ -49,7 +49,7 @@ TOKEN = "e5" * 32
 
 
 PROCESSES = pytest.param((), id="processes")
-RAY = pytest.param(("--address", "local"), id="ray")
+RAY = pytest.param(("--address", "local"), id="ray", marks=pytest.mark.slow)  # beside it are processes
 BOTH_WAYS = pytest.mark.parametrize("how", [PROCESSES, RAY])
 """How one machine may run trials."""
 

@@ -220,7 +220,10 @@ def test_an_unreachable_mlflow_loses_nothing(case: Case, tmp_path: Path, capsys:
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("address", [None, "local"])
+@pytest.mark.parametrize(
+    "address",
+    [None, pytest.param("local", marks=pytest.mark.slow)],  # beside Ray are processes
+)
 def test_dead_and_hanging_workers_are_failed_trials_and_no_more(
     tmp_path: Path, address: str | None, monkeypatch: Any
 ) -> None:

@@ -189,10 +189,11 @@ class _UsesItsWeight(Network, nn.Module):
 def test_a_weight_that_is_used_by_itself_is_refused(
     make_config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(NETWORKS, _UsesItsWeight.name, _UsesItsWeight)
     training = {"steps": 5, "kernels": "sparse"}
-    with pytest.raises(RuntimeError, match="cannot train layer 'hidden', whose weight is used by others"):
-        run_trial(make_config("random", 0.03, network=_UsesItsWeight.name, training=training))
+    for network in (_UsesItsWeight, _UsesItsWeightToo):
+        monkeypatch.setitem(NETWORKS, network.name, network)
+        with pytest.raises(RuntimeError, match="cannot train layer 'hidden', whose weight is used by others"):
+            run_trial(make_config("random", 0.03, network=network.name, training=training))
 
 
 @pytest.mark.parametrize(
@@ -227,6 +228,35 @@ def test_it_holds_only_when_all_groups_learn() -> None:
     assert "forward" in vars(layer)
     assert not kernels.hold(masks, {"weights"})
     assert "forward" not in vars(layer)
+
+
+def test_a_subclass_that_adds_to_a_step_keeps_dense_kernels(
+    make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shrinking(Random):
+        """A random mask, and a penalty that the inherited answer knows nothing of."""
+
+        def penalty(self, progress: Progress) -> Tensor:
+            return 0.1 * torch.stack([weight.square().sum() for weight in self.weights.values()]).sum()
+
+    monkeypatch.setitem(METHODS, "shrinking", Shrinking)
+    rows = [
+        run_trial(make_config("shrinking", 0.05, training={"steps": 50, "kernels": kernels})).row
+        for kernels in ("dense", "sparse")
+    ]
+    assert rows[0]["val_loss"] == rows[1]["val_loss"]
+    assert rows[0]["train_flops"] == rows[1]["train_flops"]
+
+
+class _UsesItsWeightToo(_UsesItsWeight):
+    """A network that calls a layer, and multiplies by its weight once more."""
+
+    name = "uses-its-weight-too"
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.hidden(images.flatten(1)).relu()
+        out: Tensor = self.out((hidden @ self.hidden.weight @ self.hidden.weight.t()).relu())
+        return out
 
 
 def test_conformance_finds_masks_that_do_not_stand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,12 +48,13 @@ def serve(connection: Connection, pickled: bytes) -> None:
         connection: Brings a :data:`Task` or :data:`STOP`, and takes an :data:`Answer` for each task.
         pickled: The driver's :class:`Surroundings`, with the code of plug-ins.
     """
+    for number in NUMBERS:  # a terminal sends them to all processes, but the driver decides
+        signal.signal(number, signal.SIG_IGN)
     # The first optimiser imports this. It takes seconds, which must not count as a trial's time.
     import torch._dynamo  # noqa: F401
 
-    for number in NUMBERS:  # a terminal sends them to all processes, but the driver decides
-        signal.signal(number, signal.SIG_IGN)
     surroundings: Surroundings = pickle.loads(pickled)
+    os.environ.clear()
     os.environ.update(surroundings.environment)
     os.chdir(surroundings.folder)
     transfer.register_shipped(surroundings.extensions)

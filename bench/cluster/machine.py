@@ -47,6 +47,7 @@ def capacity(resources: "Resources", available: Mapping[str, float]) -> int:
         available: Amounts of resources, by Ray's names.
 
     Example:
+        >>> from switchbench.spec.comparison import Resources
         >>> capacity(Resources(cpus=2), {"CPU": 9, "memory": 4e9})
         4
         >>> capacity(Resources(cpus=2, memory="1.5GB"), {"CPU": 9, "memory": 4e9})

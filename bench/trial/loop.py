@@ -25,7 +25,7 @@ from switchbench.trial.cost import CostMeter, Costs
 from switchbench.trial.learning_rate import lr_factor
 from switchbench.trial.optimisers import Optimisers
 from switchbench.trial.outcomes import Diverged
-from switchbench.trial.sparse_kernels import SparseKernels
+from switchbench.trial.sparse_kernels import SparseKernels, standing_masks_hold
 from switchbench.trial.step import forward_function, take_sparse_step, take_step, task_loss
 
 
@@ -122,7 +122,7 @@ class Training:
     def _make_optimisers(self) -> None:
         self.optimisers = Optimisers(self.config, *self.groups)
         self.sparse: SparseKernels | None = None
-        if self.config.kernels == "sparse":
+        if self.config.kernels == "sparse" and standing_masks_hold(type(self.method)):
             self.sparse = SparseKernels(self.layers, self.method.weights, self.optimisers)
 
     def _train_round(self) -> None:

@@ -107,7 +107,8 @@ class Optimisers:
 
     @torch.no_grad()
     def widen(self, narrowed: nn.Parameter, parameter: nn.Parameter, kept: Tensor) -> None:
-        """Undo :meth:`narrow`: write values and optimiser state back. The other entries have no state then.
+        """Undo :meth:`narrow`: write values and optimiser state back. The other entries have no state then,
+        as if they had never been trained.
 
         Args:
             narrowed: What :meth:`narrow` has returned.

@@ -13,13 +13,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from switchbench.methods import Layers
+from switchbench.methods import Layers, Method
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.trial.csr_products import Connections, CSRProducts
 from switchbench.trial.optimisers import Optimisers
 
 PAYS_UP_TO = 0.1
 """Density up to which CSR products of a layer take less time than dense ones: docs/performance.md."""
+
+
+def standing_masks_hold(method: type[Method]) -> bool:
+    """Tell whether a method's standing masks account for all that it does in a step.
+
+    A subclass that adds to a step, with a penalty for instance, must say itself when its masks stand: what it
+    inherits does not know of that.
+    """
+
+    def depth(name: str) -> int:
+        return next(place for place, each in enumerate(method.__mro__) if name in vars(each))
+
+    hooks = ("before_step", "penalty", "after_backward", "after_step")
+    return all(depth("standing_masks") <= depth(hook) for hook in hooks)
 
 
 class SparseKernels:
@@ -33,7 +47,7 @@ class SparseKernels:
             weights: Their raw weights.
             optimisers: The optimisers of the training.
         """
-        self._layers, self._weights, self.optimisers = layers, weights, optimisers
+        self._layers, self._weights, self._optimisers = layers, weights, optimisers
         self._masks: Mapping[str, Tensor] = {}
         """The masks that :attr:`_connections` belongs to."""
         self._connections: dict[str, Connections] = {}
@@ -67,11 +81,12 @@ class SparseKernels:
         """Mask the gradients of the layers in scope that have dense kernels.
 
         Raises:
-            RuntimeError: A layer's kept weights have no gradient: the network uses its weight by itself.
+            RuntimeError: The network uses a layer's weight by itself, without calling the layer.
         """
         for name, mask in self._masks.items():
             gradient = self._values[name].grad if name in self._values else self._weights[name].grad
-            if name in self._values and gradient is None:
+            by_itself = name in self._values and self._weights[name].grad is not None
+            if name in self._values and (gradient is None or by_itself):
                 raise RuntimeError(
                     f"kernels: sparse kernels cannot train layer {name!r}, whose weight is used by others"
                 )
@@ -89,13 +104,13 @@ class SparseKernels:
         """Return to dense kernels: write the kept weights and their optimiser state back."""
         for name, values in self._values.items():
             del self._layers[name].forward
-            self.optimisers.widen(values, self._weights[name], self._connections[name].index)
+            self._optimisers.widen(values, self._weights[name], self._connections[name].index)
         self._values = {}
 
     @torch.no_grad()
     def _take(self) -> None:
         for name, connections in self._connections.items():
-            values = self.optimisers.narrow(self._weights[name], connections.index)
+            values = self._optimisers.narrow(self._weights[name], connections.index)
             layer = self._layers[name]
             bias, weight = cast(Tensor | None, layer.bias), connections.matrix(values.detach())
             layer.forward = partial(_forward, values, bias, weight, connections)
@@ -116,6 +131,8 @@ class SparseKernels:
             name: Connections(mask)
             for name, mask in masks.items()
             if kept[name] <= PAYS_UP_TO * mask.numel()
+            and self._weights[name].requires_grad
+            and mask.dtype == torch.float32
             and parametrize.type_before_parametrizations(self._layers[name]) is nn.Linear
         }
 
