@@ -41,10 +41,8 @@ class SigmoidGate(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.hard or not self.training:
-            mask = torch.gt(
-                self.s.detach(), 0, out=torch.empty_like(self.s)
-            )  # products with booleans are slow
-            return weight * mask
+            # Products with booleans are slow.
+            return weight * torch.gt(self.s.detach(), 0, out=torch.empty_like(self.s))
         gated, self.total = Sigmoid.apply(weight, self.s, self.beta)
         return gated  # type: ignore[no-any-return]
 

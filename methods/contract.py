@@ -74,13 +74,13 @@ class Progress:
         """
         return due(self.step, self.steps, window.begin, window.end, window.updates)
 
-    def past(self, window: Window) -> bool:
-        """Tell whether all of the window's updates fell on earlier steps.
+    def past(self, share: float) -> bool:
+        """Tell whether an earlier step reached a share of training, such as the end of a window.
 
-        >>> [step for step in range(1, 11) if Progress(step, 10, epoch=0).past(Window(0.2, 0.75, 2))]
+        >>> [step for step in range(1, 11) if Progress(step, 10, epoch=0).past(0.75)]
         [9, 10]
         """
-        return (self.step - 1) / self.steps >= window.end
+        return (self.step - 1) / self.steps >= share
 
 
 @dataclass(frozen=True)

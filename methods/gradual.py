@@ -49,11 +49,7 @@ class GradualPruning(PatternedMethod):
         return magnitudes(self.weights)
 
     def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
-        return self.masks if progress.past(self.config.window) else None
-
-    def scoring(self, progress: Progress) -> bool:
-        """Tell whether a pruning event falls on this step or a later one."""
-        return not progress.past(self.config.window)
+        return self.masks if progress.past(self.config.window.end) else None
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:

@@ -46,9 +46,8 @@ class HardConcreteGate(nn.Module):
             return weight * self.last_sample
         gate = concrete.sample(self.logits, self.noise.draw(self.logits))
         with torch.no_grad():
-            self.last_sample.copy_(
-                gate
-            )  # kept outside of a CUDA graph, whose results the next step overwrites
+            # Kept outside of a CUDA graph, whose results the next step overwrites.
+            self.last_sample.copy_(gate)
         return weight * gate
 
 

@@ -34,9 +34,11 @@ class Movement(GatedMethod, GradualPruning):
 
     @torch.no_grad()
     def after_backward(self, progress: Progress) -> None:
+        if progress.past(self.config.window.end):
+            return
         for name, weight in self.weights.items():
             gradient = self.gates[name].gradient
-            if self.scoring(progress) and gradient is not None:
+            if gradient is not None:
                 self.movement[name].addcmul_(weight, gradient, value=-1)
 
     def scores(self) -> Tensors:

@@ -59,9 +59,7 @@ class Regularised(MaskedMethod):
         """
         if self.density is None:
             return float(self.config.strength)
-        exceeding = left() > self.budget
-        known = int_if_known(exceeding) if isinstance(exceeding, Tensor) else exceeding
-        return self.config.strength * known
+        return self.config.strength * int_if_known(left() > self.budget)
 
     def cut(self) -> Tensors:
         """Return the masks at the target density."""
@@ -112,11 +110,10 @@ class L1(Regularised):
         """A regulariser's options."""
 
     def shrink(self, progress: Progress) -> None:
-        weights = self.weights.values()
         strength = self.strength_at(lambda: sum(counts(self.weights).values()))
         if isinstance(strength, float) and not strength:
             return
-        for weight in weights:
+        for weight in self.weights.values():
             threshold = strength * progress.step_size(weight)
             weight.sub_(weight.abs().clamp_max_(threshold).copysign_(weight))
 

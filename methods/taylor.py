@@ -35,8 +35,10 @@ class Taylor(GradualPruning):
 
     @torch.no_grad()
     def after_backward(self, progress: Progress) -> None:
+        if progress.past(self.config.window.end):
+            return
         for name, weight in self.weights.items():
-            if self.scoring(progress) and weight.grad is not None:
+            if weight.grad is not None:
                 current = (weight * weight.grad).abs_()
                 self.saliency[name].lerp_(current, 1 - self.config.memory)
 

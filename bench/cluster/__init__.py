@@ -1,5 +1,5 @@
-"""Distribution of trials over processes, GPUs and nodes with Ray Tune, and their execution on a worker. The
-code of a trial is in trial; compare and tuning decide which trials run.
+"""Distribution of trials over processes of this machine, or over GPUs and nodes with Ray Tune, and their
+execution on a worker. The code of a trial is in trial; compare and tuning decide which trials run.
 
 May import: datasets, measure, methods, observe, plugins, spec, store, trial.
 """

@@ -273,7 +273,7 @@ def _location(error: Exception) -> str:
 def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
     """Yield the deadline, which training checks at every step, and run a watchdog for steps that hang.
 
-    After twice the time limit the watchdog stores a failure and ends the process. Ray starts a new one.
+    After twice the time limit the watchdog stores a failure and ends the process. Another takes its place.
     """
     minutes = job.resources.minutes
     if minutes is None:

@@ -88,7 +88,7 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:
             beside = stack.enter_context(ThreadPoolExecutor(1))
-            ready = beside.submit(_prepare, planned)  # while Ray starts
+            ready = beside.submit(_prepare, planned)  # while the workers start
             with running as distribute:
                 planned = ready.result()
                 stack.enter_context(ledger.only_driver())

@@ -25,13 +25,7 @@ class CSRLinear(nn.Module):
         self.register_buffer("column", csr.col_indices().to(torch.int32))
         self.register_buffer("values", csr.values())
         self.bias = layer.bias
-        self._weight = self._matrix()
-
-    def _matrix(self) -> Tensor:
-        shape = (self.out_features, self.in_features)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch warns that CSR support is in beta
-            return torch.sparse_csr_tensor(self.crow, self.column, self.values, shape)
+        self._weight = csr_matrix(self.crow, self.column, self.values, (self.out_features, self.in_features))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs (…, out_features) of inputs (…, in_features)."""
@@ -39,6 +33,20 @@ class CSRLinear(nn.Module):
         outputs = (self._weight @ flat.t().contiguous()).t()  # CSR products read row by row
         outputs = outputs if self.bias is None else outputs + self.bias
         return outputs.reshape(*inputs.shape[:-1], self.out_features)
+
+
+def csr_matrix(crow: Tensor, column: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return a matrix in CSR format, which shares the memory of its parts.
+
+    Args:
+        crow: int32 (rows + 1,): where each row begins among the entries.
+        column: int32 (k,): column of each entry.
+        values: (k,).
+        shape: Rows and columns.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns that CSR support is in beta
+        return torch.sparse_csr_tensor(crow, column, values, shape)
 
 
 def to_csr(network: nn.Module) -> nn.Module:

@@ -229,7 +229,7 @@ def takes_convolutions(case: Case) -> None:
 def holds_masks_that_stand(case: Case) -> None:
     """Check that in steps with standing masks the method adds no penalty, and changes neither gradients nor
     weights where connections are kept: sparse kernels leave these calls out."""
-    with _registered_method(_watched(case.method)) as name:
+    with _registered(METHODS, "conformance-watched", _watched(case.method)) as name:
         run_trial(case.config(DENSITIES[-1], method=case.choice | {"method": name}))
 
 
@@ -321,7 +321,7 @@ def _size(network: nn.Module, layers: Literal["fc", "all"]) -> int:
 
 def _on_convolutions(case: Case, scope: str, **changes: Any) -> TrialResult:
     """Run the method on a network with a convolution. Raise Skipped if the method cannot handle it."""
-    with _registered(_ConvAndLinear) as name:
+    with _registered(NETWORKS, _ConvAndLinear.name, _ConvAndLinear) as name:
         return run_trial(case.config(network=name, scope=scope, **changes))
 
 
@@ -397,6 +397,8 @@ OUT_OF_SCOPE = ("conv.weight", "conv.bias", "norm.weight", "norm.bias")
 class _ConvAndLinear(Network, nn.Module):
     """A convolution and two linear layers. Scope ``fc`` contains the linear layers only."""
 
+    name = "conformance-two-kinds"
+
     def __init__(self, *_: object) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 4, 3)
@@ -413,23 +415,10 @@ class _ConvAndLinear(Network, nn.Module):
 
 
 @contextmanager
-def _registered_method(method: type[Method]) -> Iterator[str]:
-    """Register a method while the context is open, and yield its name."""
-    name = "conformance-watched"
-    METHODS[name] = method
+def _registered(registry: dict[str, Any], name: str, component: type) -> Iterator[str]:
+    """Register a method or network while the context is open, and yield its name."""
+    registry[name] = component
     try:
         yield name
     finally:
-        del METHODS[name]
-
-
-@contextmanager
-def _registered(network: type[Network]) -> Iterator[str]:
-    """Register a network while the context is open, and yield its name."""
-    name = "conformance-two-kinds"
-    network.name = name
-    NETWORKS[name] = network
-    try:
-        yield name
-    finally:
-        del NETWORKS[name]
+        del registry[name]

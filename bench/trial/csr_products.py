@@ -5,12 +5,13 @@ Activations travel transposed, (features, batch) in memory: that is what the CSR
 elementwise functions keep the layout, so that between two such layers nothing is copied.
 """
 
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from switchbench.measure.csr import csr_matrix
 
 
 class Connections:
@@ -18,7 +19,8 @@ class Connections:
 
     def __init__(self, mask: Tensor) -> None:
         """``mask``: 0/1, (outputs, inputs)."""
-        outputs, inputs = self.shape = mask.shape
+        outputs, inputs = mask.shape
+        self.shape = outputs, inputs
         self.index = mask.flatten().nonzero()[:, 0]
         """int64 (kept,): positions in the flattened weight, ascending."""
         rows, columns = self.index // inputs, self.index % inputs
@@ -26,14 +28,14 @@ class Connections:
         self._order = columns.argsort(stable=True)
         """The values' order by input, then output."""
         self._ordered = torch.zeros(len(self.index))
-        self._transposed = _csr(
+        self._transposed = csr_matrix(
             _offsets(columns, inputs), rows[self._order].int(), self._ordered, (inputs, outputs)
         )
         self._pattern = self.matrix(torch.zeros(len(self.index)))
 
     def matrix(self, values: Tensor) -> Tensor:
         """Return the weight, CSR (outputs, inputs), of values (kept,), whose memory it shares."""
-        return _csr(*self._by_output, values, self.shape)
+        return csr_matrix(*self._by_output, values, self.shape)
 
     def transposed(self, values: Tensor) -> Tensor:
         """Return the transposed weight, CSR (inputs, outputs), of values (kept,), until the next call."""
@@ -83,9 +85,3 @@ def _offsets(entries: Tensor, rows: int) -> Tensor:
     """Return the CSR offsets, int32 (rows + 1,), of entries in these rows."""
     counts = torch.bincount(entries, minlength=rows)
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-
-
-def _csr(offsets: Tensor, columns: Tensor, values: Tensor, shape: Any) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch warns that CSR support is in beta
-        return torch.sparse_csr_tensor(offsets, columns, values, shape)

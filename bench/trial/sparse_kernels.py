@@ -83,21 +83,26 @@ class SparseKernels:
         Raises:
             RuntimeError: The network uses a layer's weight by itself, without calling the layer.
         """
-        for name, mask in self._masks.items():
-            gradient = self._values[name].grad if name in self._values else self._weights[name].grad
-            by_itself = name in self._values and self._weights[name].grad is not None
-            if name in self._values and (gradient is None or by_itself):
+        for name, values in self._values.items():
+            if values.grad is None or self._weights[name].grad is not None:
                 raise RuntimeError(
                     f"kernels: sparse kernels cannot train layer {name!r}, whose weight is used by others"
                 )
-            if name not in self._values and gradient is not None:
-                gradient.mul_(mask)
+        for name in self._dense:
+            gradient = self._weights[name].grad
+            if gradient is not None:
+                gradient.mul_(self._masks[name])
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Mask the weights of the layers in scope that have dense kernels."""
-        for name in self._masks.keys() - self._values.keys():
+        for name in self._dense:
             self._weights[name].mul_(self._masks[name])
+
+    @property
+    def _dense(self) -> set[str]:
+        """Names of the layers in scope that have dense kernels."""
+        return self._masks.keys() - self._values.keys()
 
     @torch.no_grad()
     def release(self) -> None:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 
-def int_if_known(scalar: Tensor) -> int | Tensor:
-    """Return the value of a scalar that is on the CPU; return the tensor itself if a GPU computes it.
+def int_if_known(scalar: int | Tensor) -> int | Tensor:
+    """Return the value of a number or of a scalar on the CPU; return the tensor itself if a GPU computes it.
 
     >>> int_if_known(torch.tensor([0, 1]).count_nonzero())
     1
     """
-    return int(scalar) if scalar.device.type == "cpu" else scalar
+    return scalar if isinstance(scalar, Tensor) and scalar.device.type != "cpu" else int(scalar)
 
 
 def move(tensor: Tensor, device: torch.device) -> Tensor:

@@ -16,7 +16,7 @@ from switchbench.methods.parts.paths import Paths
 from switchbench.methods.switchers.gates import gates, openness
 from switchbench.methods.switchers.options import SwitcherOptions
 from switchbench.methods.switchers.reading import Reading
-from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns
+from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns, over
 
 
 @register("switcher")
@@ -104,7 +104,7 @@ class Switcher(Method):
         return self.turns.learning(progress)
 
     def standing_masks(self, progress: Progress) -> dict[str, Tensor] | None:
-        if not self.in_place or not self.turns.over(progress):  # only binary gates are held in place
+        if not self.in_place or not over(self.config, progress):  # only binary gates are held in place
             return None
         if not self.masks:
             gates = self.gates.items()

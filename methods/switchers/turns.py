@@ -27,9 +27,6 @@ class Turns(Protocol):
             The training fraction at which the density schedule is read for them, or None.
         """
 
-    def over(self, progress: Progress) -> bool:
-        """Tell whether gates have been constants since before this step, and are to the end."""
-
 
 @dataclass(frozen=True)
 class Steps(Constant):
@@ -56,10 +53,6 @@ class Steps(Constant):
         due = self.target and progress.due(self.config.window)
         return progress.fraction if due or (self.noisy and self.reader_learns(progress)) else None
 
-    def over(self, progress: Progress) -> bool:
-        before = (progress.step - 1) / progress.steps
-        return before >= reader_end(self.config) and (not self.target or progress.past(self.config.window))
-
 
 @dataclass(frozen=True)
 class Epochs(Constant):
@@ -82,9 +75,6 @@ class Epochs(Constant):
         now = progress.fraction <= reader_end(self.config) or progress.step == 1
         return 1.0 if over and now else None
 
-    def over(self, progress: Progress) -> bool:
-        return (progress.step - 1) / progress.steps >= reader_end(self.config)
-
 
 def reader_end(config: Any) -> float:
     """Return the share of training after which gates are constants to the end."""
@@ -94,3 +84,8 @@ def reader_end(config: Any) -> float:
 def in_turns(config: Any, progress: Progress) -> bool:
     """Tell whether the networks take turns at all in this step."""
     return bool(config.begin < progress.fraction <= reader_end(config))
+
+
+def over(config: Any, progress: Progress) -> bool:
+    """Tell whether gates have been constants since before this step, and are to the end."""
+    return progress.past(reader_end(config))

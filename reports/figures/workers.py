@@ -30,8 +30,8 @@ def in_parallel(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
         What the functions return, in their order.
 
     Raises:
-        WorkerLost: A worker has died.
-        Exception: One of the functions has raised it.
+        WorkerLost: A worker has died, also of any other exception, which stands on standard error.
+        OSError: One of the functions has raised it.
     """
     workers = min(workers, len(calls))
     if workers < 2:
@@ -61,7 +61,7 @@ def in_parallel(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
 
 
 def _work(calls: Sequence[Callable[[], T]], size: int, portions: int, sender: Connection) -> None:
-    """Take portions of calls until there are none, and send all results, or the first exception."""
+    """Take portions of calls until there are none, and send all results, or the first OSError."""
     made: dict[int, T] = {}
     gc.freeze()
     gc.disable()  # it would search what was imported again and again

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 
 from performance.measurement import Measurement
-from performance.trials import trial
+from performance.trials import amortised, trial
 from switchbench.methods import METHODS
 from switchbench.trial.outcomes import Skipped
 
@@ -35,14 +35,7 @@ def measure(pairs: int) -> Iterator[Measurement]:
         if name in UNETS:
             continue
         try:
-            values = [amortised(name) for _ in range(pairs)]
+            values = [amortised(trial(name, EPOCHS)) for _ in range(pairs)]
         except Skipped:
             continue
         yield Measurement(f"{name} / plain steps", values, limit=f"≤ {LIMITS.get(name, OTHER_LIMIT)}")
-
-
-def amortised(method: str) -> float:
-    """Return the seconds of a training over those of as many plain steps."""
-    row = trial(method, EPOCHS)
-    plain = row["rounds"] * (row["train_seconds"] - row["method_seconds"])
-    return float(row["train_seconds"] / plain)

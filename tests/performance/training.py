@@ -10,8 +10,7 @@ splits.
 """
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from performance.measurement import Measurement
+from performance.timing import ratios, seconds
 from performance.trials import BATCH, DENSITY, LR, splits, trial
 from switchbench.datasets import Split, Splits
 from switchbench.measure.evaluation import CHUNK, evaluate
@@ -40,33 +40,34 @@ def measure(pairs: int) -> Iterator[Measurement]:
     trial("dense", 1)
     yield Measurement(
         "dense trial / bare loop",
-        _ratios(lambda: trial("dense", EPOCHS), lambda: bare_loop(data, EPOCHS), pairs),
+        ratios(lambda: trial("dense", EPOCHS), lambda: bare_loop(data, EPOCHS), pairs),
         limit="≤ 1.03",
     )
     yield Measurement(
         "the loop that users write / magnitude trial",
-        _ratios(lambda: users_loop(data, EPOCHS), lambda: trial("magnitude", EPOCHS), pairs),
+        ratios(lambda: users_loop(data, EPOCHS), lambda: trial("magnitude", EPOCHS), pairs),
         limit="≥ 3.5",
     )
     images, labels = data.test.batch(slice(None))
     yield Measurement(
         "evaluation / bare evaluation",
-        _ratios(
+        ratios(
             lambda: evaluate(network, data.test), lambda: bare_evaluation(network, images, labels), 10 * pairs
         ),
     )
-    yield Measurement("data set again", [1e3 * _seconds(splits) for _ in range(pairs)], "ms")
+    yield Measurement("data set again", [1e3 * seconds(splits) for _ in range(pairs)], "ms")
 
 
 def bare_loop(data: Splits, epochs: int) -> None:
     """Train as a researcher would who has the images as tensors and cares for speed."""
+    device = data.train.device
     images, labels = data.train.batch(slice(None))
-    network = _network(data)
+    network = _network(data).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=LR, fused=True)
     steps = epochs * math.ceil(len(labels) / BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(epochs):
-        for index in torch.randperm(len(labels)).split(BATCH):
+        for index in torch.randperm(len(labels), device=device).split(BATCH):
             optimiser.zero_grad()
             F.cross_entropy(network(images[index]), labels[index]).backward()
             optimiser.step()
@@ -136,14 +137,3 @@ def _network(data: Splits) -> nn.Sequential:
     return nn.Sequential(
         nn.Flatten(), nn.Linear(width, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10)
     )
-
-
-def _ratios(above: Callable[[], object], below: Callable[[], object], pairs: int) -> list[float]:
-    """Run two functions in turn and return the ratios of their seconds."""
-    return [_seconds(above) / _seconds(below) for _ in range(pairs)]
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started

@@ -1,5 +1,9 @@
 """The trial that timings of training share: 784-300-100-10 on Fashion-MNIST, batches of 128, Adam."""
 
+from typing import Any
+
+import torch
+
 from switchbench.datasets import Splits, load, split
 from switchbench.methods import METHODS
 from switchbench.row import Row
@@ -10,19 +14,28 @@ from switchbench.trial.run import run_trial
 DATASET, BATCH, LR, DENSITY = "fashion-mnist", 128, 1e-3, 0.05
 
 
-def trial(method: str, epochs: int) -> Row:
-    """Run a whole trial, at 5 % density if the method takes a target, and return its row. Raises Skipped."""
+def trial(method: str, epochs: int, device: str = "cpu", **training: Any) -> Row:
+    """Run a whole trial, at 5 % density if the method takes a target, and return its row. Raises Skipped.
+
+    ``training``: settings beside length, batch size and learning rate.
+    """
     registered = METHODS[method]
     config = TrialConfig.of(
         network="lenet-300-100",
         dataset=DATASET,
         method=method,
         density=DENSITY if registered.takes_target(registered.Config()) else None,
-        training={"epochs": epochs, "batch_size": BATCH, "lr": LR},
+        training={"epochs": epochs, "batch_size": BATCH, "lr": LR} | training,
     )
-    return run_trial(config).row
+    return run_trial(config, device).row
 
 
-def splits() -> Splits:
+def amortised(row: Row) -> float:
+    """Return the seconds of a training over those of as many plain steps."""
+    plain = row["rounds"] * (row["train_seconds"] - row["method_seconds"])
+    return float(row["train_seconds"] / plain)
+
+
+def splits(device: str = "cpu") -> Splits:
     """Load the data set and split it, as a trial does."""
-    return split(load(DATASET), 0.1, seeds.generator(0, "split"))
+    return split(load(DATASET, device=torch.device(device)), 0.1, seeds.generator(0, "split"))
