@@ -57,6 +57,31 @@ def test_resting_groups_do_not_move(optimizer: str) -> None:
         assert all(parameter.grad is None for parameter in parameters.values())
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "kind"),
+    [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)],
+)
+def test_steps_are_those_of_torch(optimizer: Any, kind: Any) -> None:
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(40, 30)), nn.Parameter(torch.randn(30))]
+    theirs = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    settings = {"momentum": 0.9} if optimizer == "sgd" else {}
+    config = TrainingConfig(epochs=1, optimizer=optimizer, lr=0.1, weight_decay=0.01, **settings)
+    optimisers = Optimisers(config, {"weights": ours[:1], "others": ours[1:]}, [])
+    reference = kind(theirs, 0.1, weight_decay=0.01, fused=True, **settings)
+    for step in range(6):
+        factor = 1 - step / 6
+        optimisers.select({"weights"} if step == 3 else None)
+        theirs[1].requires_grad_(step != 3)
+        for parameters in (ours, theirs):
+            sum((p.square().sum() for p in parameters), torch.zeros(())).backward()
+        reference.param_groups[0]["lr"] = factor * 0.1
+        reference.step()
+        reference.zero_grad()
+        optimisers.step(factor)
+        assert all(torch.equal(own, other) for own, other in zip(ours, theirs, strict=True))
+
+
 def test_unknown_and_doubled_groups_are_refused() -> None:
     optimisers, _ = three()
     with pytest.raises(ValueError, match=r"unknown parameter groups \['gates'\]; known: "):

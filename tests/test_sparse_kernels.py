@@ -39,7 +39,8 @@ def test_products_are_those_of_the_dense_layer(outputs: int, inputs: int, batch:
     images = dense_images.detach().clone().requires_grad_()
     expected = F.linear(dense_images, weight, bias)
     other.data.copy_(bias)
-    found = CSRProducts.apply(images, values, other, connections.matrix(values.detach()), connections)
+    weights, offset = connections.matrix(values.detach()), other.detach()[:, None]
+    found = CSRProducts.apply(images, values, other, weights, offset, connections)
     torch.testing.assert_close(found, expected)
     gradient = torch.randn(batch, outputs)
     expected.backward(gradient)

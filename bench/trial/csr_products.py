@@ -31,7 +31,7 @@ class Connections:
         self._transposed = csr_matrix(
             _offsets(columns, inputs), rows[self._order].int(), self._ordered, (inputs, outputs)
         )
-        self._pattern = self.matrix(torch.zeros(len(self.index)))
+        self._sampled = self.matrix(torch.zeros(len(self.index)))
 
     def matrix(self, values: Tensor) -> Tensor:
         """Return the weight, CSR (outputs, inputs), of values (kept,), whose memory it shares."""
@@ -43,16 +43,20 @@ class Connections:
         return self._transposed
 
     def sampled(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the entries (kept,) of left (outputs, n) @ right (n, inputs) at the kept connections."""
-        product = torch.sparse.sampled_addmm(self._pattern, left, right, beta=0.0)
-        entries: Tensor = product.values()
+        """Return the entries (kept,) of left (outputs, n) @ right (n, inputs) at the kept connections.
+
+        They are valid until the next call: a matrix of their own would need a copy of the pattern each time.
+        """
+        torch.sparse.sampled_addmm(self._sampled, left, right, beta=0.0, out=self._sampled)
+        entries: Tensor = self._sampled.values()
         return entries
 
 
 class CSRProducts(torch.autograd.Function):
     """Inputs (n, inputs) ↦ outputs (n, outputs) of a layer with kept values (kept,) and a bias or None.
 
-    ``weight`` is :meth:`Connections.matrix` of the values.
+    ``weight`` is :meth:`Connections.matrix` of the values, ``offset`` a view (outputs, 1) of the bias: a view
+    made in each step would take as long as a small product.
     """
 
     @staticmethod
@@ -62,23 +66,24 @@ class CSRProducts(torch.autograd.Function):
         values: Tensor,
         bias: Tensor | None,
         weight: Tensor,
+        offset: Tensor | None,
         connections: Connections,
     ) -> Tensor:
         features = inputs.t().contiguous()
         ctx.save_for_backward(features, values)
         ctx.connections, ctx.biased = connections, bias is not None
-        if bias is None:
+        if offset is None:
             return (weight @ features).t()
-        return torch.addmm(bias[:, None], weight, features).t()
+        return torch.addmm(offset, weight, features).t()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, values = ctx.saved_tensors
         above = gradient.t().contiguous()
         below = (ctx.connections.transposed(values) @ above).t() if ctx.needs_input_grad[0] else None
         bias = above.sum(1) if ctx.biased else None
-        return below, ctx.connections.sampled(above, features.t()), bias, None, None
+        return below, ctx.connections.sampled(above, features.t()), bias, None, None, None
 
 
 def _offsets(entries: Tensor, rows: int) -> Tensor:

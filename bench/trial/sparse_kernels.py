@@ -118,7 +118,8 @@ class SparseKernels:
             values = self._optimisers.narrow(self._weights[name], connections.index)
             layer = self._layers[name]
             bias, weight = cast(Tensor | None, layer.bias), connections.matrix(values.detach())
-            layer.forward = partial(_forward, values, bias, weight, connections)
+            offset = None if bias is None else bias.detach()[:, None]
+            layer.forward = partial(_forward, values, bias, weight, offset, connections)
             self._values[name] = values
 
     def _worthwhile(self, masks: Mapping[str, Tensor]) -> dict[str, Connections]:
@@ -143,12 +144,17 @@ class SparseKernels:
 
 
 def _forward(
-    values: nn.Parameter, bias: Tensor | None, weight: Tensor, connections: Connections, inputs: Tensor
+    values: nn.Parameter,
+    bias: Tensor | None,
+    weight: Tensor,
+    offset: Tensor | None,
+    connections: Connections,
+    inputs: Tensor,
 ) -> Tensor:
     """Return the outputs (…, outputs) of inputs (…, inputs)."""
     if inputs.dim() == 2:  # nearly always: two views are a tenth of a small layer's time
-        product: Tensor = CSRProducts.apply(inputs, values, bias, weight, connections)
+        product: Tensor = CSRProducts.apply(inputs, values, bias, weight, offset, connections)
         return product
     flat = inputs.reshape(-1, inputs.shape[-1])
-    outputs: Tensor = CSRProducts.apply(flat, values, bias, weight, connections)
+    outputs: Tensor = CSRProducts.apply(flat, values, bias, weight, offset, connections)
     return outputs.reshape(*inputs.shape[:-1], -1)
