@@ -175,6 +175,9 @@ class NM(GatedMethod):
                 raise ValueError(f"n {self.n} must be smaller than m {self.m}")
             return self
 
+    off: Tensors
+    """1 for each weight that is masked, by layer."""
+
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         super().setup(batch)
         self._choose()
@@ -184,9 +187,9 @@ class NM(GatedMethod):
         if progress.fraction >= self.config.end:
             return
         for name, weight in self.weights.items():
-            gradient, gate = self.gates[name].gradient, self.gates[name].gate
+            gradient = self.gates[name].gradient
             if gradient is not None and weight.grad is not None:
-                weight.grad.copy_(gradient).add_(weight * (1 - gate), alpha=self.config.refine)
+                weight.grad = gradient.add_(weight * self.off[name], alpha=self.config.refine)
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
@@ -196,3 +199,4 @@ class NM(GatedMethod):
     def _choose(self) -> None:
         pattern = patterns.NM(n=self.config.n, m=self.config.m)
         self.set_masks(pattern.select(magnitudes(self.weights), self.weights, pattern.density))
+        self.off = {name: 1 - mask for name, mask in self.masks.items()}

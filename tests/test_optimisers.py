@@ -58,14 +58,18 @@ def test_resting_groups_do_not_move(optimizer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "kind"),
-    [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)],
+    ("optimizer", "kind", "settings"),
+    [
+        ("sgd", torch.optim.SGD, {}),
+        ("sgd", torch.optim.SGD, {"momentum": 0.9}),
+        ("adam", torch.optim.Adam, {}),
+        ("adamw", torch.optim.AdamW, {}),
+    ],
 )
-def test_steps_are_those_of_torch(optimizer: Any, kind: Any) -> None:
+def test_steps_are_those_of_torch(optimizer: Any, kind: Any, settings: dict[str, float]) -> None:
     torch.manual_seed(0)
     ours = [nn.Parameter(torch.randn(40, 30)), nn.Parameter(torch.randn(30))]
     theirs = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
-    settings = {"momentum": 0.9} if optimizer == "sgd" else {}
     config = TrainingConfig(epochs=1, optimizer=optimizer, lr=0.1, weight_decay=0.01, **settings)
     optimisers = Optimisers(config, {"weights": ours[:1], "others": ours[1:]}, [])
     reference = kind(theirs, 0.1, weight_decay=0.01, fused=True, **settings)

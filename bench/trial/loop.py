@@ -71,7 +71,9 @@ class Training:
         """Completed steps of the schedule of this round."""
         self.curves: list[dict[str, float]] = []
         self.epoch_loss = torch.zeros((), device=splits.train.device)
-        """Sum of the task loss over the examples of this epoch so far."""
+        """Sum of the task loss over the examples of this epoch, without :attr:`losses`."""
+        self.losses: list[tuple[Tensor, int]] = []
+        """Mean task loss and size of the latest batches: summed up later, which takes less time in one go."""
         self.epoch_examples = 0
         self.meter = CostMeter(network, config)
         groups = network_groups(network, layers)
@@ -152,7 +154,7 @@ class Training:
             sparse = self._use_sparse_kernels(progress, learning)
             with self.meter.step(learning, batch.size, sparse is not None):
                 try:
-                    self.epoch_loss += self._step(progress, batch, factor, sparse) * batch.size
+                    self.losses.append((self._step(progress, batch, factor, sparse), batch.size))
                 except Exception as error:  # weights that are not finite can cause any error
                     self._use_dense_kernels()
                     if self._weights_are_finite():
@@ -164,10 +166,16 @@ class Training:
             if left:  # after the last batch, the epoch is validated first
                 self._save_if_due()
         self._use_dense_kernels()
+        self._sum_losses()
         loss = self.epoch_loss.item() / self.epoch_examples
         self.epoch_loss.zero_()
         self.epoch_examples = 0
         return loss, factor * self.config.lr
+
+    def _sum_losses(self) -> None:
+        for loss, examples in self.losses:
+            self.epoch_loss += loss * examples
+        self.losses.clear()
 
     def _save_if_due(self) -> None:
         """Save a checkpoint if it is time for one or the training is stopped; then raise Stopped."""
@@ -218,6 +226,7 @@ class Training:
     def _state(self) -> dict[str, Any]:
         """Return everything that a checkpoint needs, as tensors and plain values."""
         self._use_dense_kernels()
+        self._sum_losses()
         cuda = torch.cuda.get_rng_state() if self.splits.train.device.type == "cuda" else None
         return {
             "round": self.round,

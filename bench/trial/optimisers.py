@@ -165,7 +165,8 @@ def _step(optimiser: torch.optim.Optimizer, group: dict[str, Any]) -> None:
     """
     parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
     states = [optimiser.state[parameter] for parameter in parameters]
-    if not all(states):  # the step that makes them, or plain SGD, which has none
+    stateless = group.get("momentum") == 0
+    if not (stateless or all(states)):  # the first step makes the states
         optimiser.step()
         return
     gradients = [parameter.grad for parameter in parameters]
@@ -176,7 +177,8 @@ def _step(optimiser: torch.optim.Optimizer, group: dict[str, Any]) -> None:
     shared = {name: group[name] for name in ("lr", "weight_decay", "maximize", "fused")}
     if isinstance(optimiser, torch.optim.SGD):
         own = {name: group[name] for name in ("momentum", "dampening", "nesterov")}
-        sgd(parameters, gradients, named("momentum_buffer"), **shared, **own)
+        buffers: list[Tensor | None] = [] if stateless else [*named("momentum_buffer")]
+        sgd(parameters, gradients, buffers, **shared, **own)
     else:
         own = {name: group[name] for name in ("eps", "amsgrad", "decoupled_weight_decay")}
         own["beta1"], own["beta2"] = group["betas"]

@@ -123,8 +123,7 @@ class NM(Pattern):
         last = score.movedim(1, -1)
         inputs = last.shape[-1]
         groups = F.pad(last, (0, -inputs % self.m), value=-torch.inf).unflatten(-1, (-1, self.m))
-        mask = torch.zeros_like(groups).scatter_(-1, _highest(groups, keep, layer), 1)
-        return mask.flatten(-2)[..., :inputs].movedim(-1, 1)
+        return _highest(groups, keep, layer).flatten(-2)[..., :inputs].movedim(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -218,19 +217,33 @@ def _left(mask: Tensor, score: Tensor) -> Tensor:
 
 
 def _highest(groups: Tensor, keep: int, layer: str) -> Tensor:
-    """Return the positions of the highest entries of the last dimension; ties are broken at random."""
-    if keep == groups.shape[-1]:
-        return groups.topk(keep, dim=-1).indices
+    """Return 0/1 masks of the highest entries of the last dimension; ties are broken at random.
+
+    On the CPU, entries of −∞ are left out where they would be kept.
+    """
     if groups.device.type == "cpu":  # a GPU would have to be waited for, to learn that there are no ties
-        values, indices = groups.topk(keep + 1, dim=-1)
-        last, next_ = values[..., keep - 1], values[..., keep]
-        if not ((last == next_) & (last > -torch.inf)).any():
-            return indices[..., :keep]
+        mask = _left(_number_above(groups).lt_(keep), groups)
+        if not (mask.sum(-1) > keep).any():
+            return mask
     generator = tie_breaker(layer, groups.numel(), keep, device=groups.device)
     drawn = torch.rand(groups.shape, generator=generator, device=generator.device)
     shuffled = move(drawn, groups.device).argsort(-1)
     order = groups.gather(-1, shuffled).argsort(dim=-1, descending=True, stable=True)[..., :keep]
-    return shuffled.gather(-1, order)
+    return torch.zeros_like(groups).scatter_(-1, shuffled.gather(-1, order), 1)
+
+
+def _number_above(groups: Tensor) -> Tensor:
+    """Return, for each entry, how many of the last dimension are higher.
+
+    Comparing all pairs takes less time than ``topk``, which sorts each small group by itself.
+    """
+    entries = [entry.contiguous() for entry in groups.unbind(-1)]
+    above = groups.new_zeros(len(entries), *groups.shape[:-1])
+    for number, entry in zip(above, entries, strict=True):
+        for other in entries:
+            if other is not entry:
+                number.add_(torch.gt(other, entry, out=torch.empty_like(entry)))
+    return above.movedim(0, -1)
 
 
 def _mean_left(groups: Tensor) -> Tensor:
