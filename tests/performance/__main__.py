@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 
 from performance import TOPICS, document, machine, records
+from switchbench.cluster.allocator import freed_memory_kept
 
 
 def main() -> None:
@@ -19,9 +20,10 @@ def main() -> None:
         module = import_module(f"performance.{topic}")
         print(f"== {module.TITLE}", flush=True)
         measured = []
-        for measurement in module.measure(options.pairs):
-            measured.append(measurement)
-            print(document.line(measurement), flush=True)
+        with freed_memory_kept():  # as in a worker; what is compared with a trial runs so too
+            for measurement in module.measure(options.pairs):
+                measured.append(measurement)
+                print(document.line(measurement), flush=True)
         if measured:  # a machine without a GPU measures nothing of one, and keeps what another has measured
             today = datetime.now(UTC).date().isoformat()
             section = records.Section(

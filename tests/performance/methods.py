@@ -17,7 +17,7 @@ from switchbench.methods import METHODS
 from switchbench.trial.outcomes import Skipped
 
 TITLE = "Methods"
-EPOCHS = 8
+EPOCHS = 15
 UNETS = ("switcher-paper", "switcher-neurons")
 LIMITS = (
     dict.fromkeys(("magnitude", "random", "shuffled-mask", "lottery-ticket", "set", "rigl"), 1.08)

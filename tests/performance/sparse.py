@@ -18,7 +18,7 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.trial.run import TrialResult, run_trial
 
 TITLE = "Training and inference on sparse kernels"
-EPOCHS = 8
+EPOCHS = 15
 SMALL, WIDE = [300, 100], [1000, 1000, 1000]
 LIMITS = {"random": "≤ 0.45", "snip": "≤ 0.45", "rigl": "≤ 0.6", "magnitude": "≤ 0.85", "switcher": "≤ 0.85"}
 

@@ -27,7 +27,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from performance.measurement import Measurement
 from switchbench import datasets
-from switchbench.cluster.allocator import freed_memory_kept
 from switchbench.datasets import Batch, Splits
 from switchbench.methods import METHODS, Progress
 from switchbench.spec.trial import TrialConfig
@@ -55,8 +54,7 @@ def measure(pairs: int) -> Iterator[Measurement]:
     torch.set_flush_denormal(True)  # as in a trial
     splits = datasets.split(datasets.load("fashion-mnist"), 0.1, seeds.generator(0, "split"))
     for name in NAMES:
-        with freed_memory_kept():
-            yield from _measure(name, splits, pairs)
+        yield from _measure(name, splits, pairs)
     torch.set_flush_denormal(False)
 
 
