@@ -1,24 +1,28 @@
 """Worker processes of this machine, without Ray: the same bits, and nothing lost when they die."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
 import switchbench
-from switchbench.cluster import connection, tune
+from switchbench.cluster import connection, local_pool, template, tune
 from switchbench.cluster.local_pool import LocalPool
+from switchbench.cluster.local_worker import Surroundings
 from switchbench.cluster.worker import Job
 from switchbench.cluster.workers import workers
 from switchbench.errors import ExitCode, InputError, RunStopped
@@ -168,6 +172,144 @@ def test_a_signal_writes_checkpoints_and_the_next_run_continues(
         row = ledger.row(config.trial_id)
         assert row
         assert row.test_loss == run_trial(config).row.test_loss
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_the_whole_process_group_is_the_drivers(tmp_path: Path, number: int) -> None:
+    """As a terminal and batch systems send it: to the template, the workers and Python's resource tracker too."""
+    changes = {"methods": ["dense"], "training": {"epochs": 400}}
+    (tmp_path / "spec.yaml").write_text(json.dumps(SPEC | changes))
+    command = [
+        sys.executable,
+        "-m",
+        "switchbench",
+        "run",
+        "spec.yaml",
+        "--out",
+        "out",
+        "--mlflow-uri",
+        "none",
+    ]
+    ledger = Ledger(tmp_path / "out")
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+
+    driver = start()
+    deadline = time.monotonic() + 100
+    while len(ledger.running()) < min(2, os.cpu_count() or 1):
+        assert driver.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(driver.pid, number)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == (ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.PREEMPTED)
+    assert "died" not in output
+    assert not [*ledger.rows()]
+    assert any(ledger.checkpoint(config.trial_id).exists() for config in specs.parse(SPEC | changes).trials())
+    again = start()
+    output, _ = again.communicate(timeout=200)
+    assert again.returncode == 0, output
+    assert [row.status for row in ledger.rows()] == ["ok", "ok"]
+
+
+def test_workers_go_on_when_their_template_is_killed(tmp_path: Path) -> None:
+    trials, job = prepare(tmp_path, methods=["dense"], training={"epochs": 300})
+    ledger = Ledger(tmp_path)
+
+    def kill() -> None:
+        started = ledger.announced(trials[0].trial_id)
+        assert started
+        parent = psutil.Process(started.process).parent()
+        assert parent
+        assert parent.pid != os.getpid()
+        parent.kill()
+
+    killer = during(lambda: len(ledger.running()) == 2, kill)
+    with LocalPool(Resources()) as pool:
+        pool._size = 2
+        pool.distribute(trials, job, [])
+    killer.join()
+    assert [(row.status, row.attempts) for row in ledger.rows()] == [("ok", 1), ("ok", 1)]
+
+
+def test_a_long_temporary_folder_has_room_for_a_socket(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 40)
+    folder.mkdir()
+    program = f"import switchbench; print(*switchbench.run({SPEC!r}, 'out', mlflow_uri='none')['status'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == [" ".join(6 * ["ok"])], done.stderr
+
+
+def test_no_folder_for_a_socket_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/none"])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(InputError, match=r"TMPDIR: worker processes cannot be started: .*No usable temp"):
+        template.start()
+
+
+def test_a_worker_that_cannot_be_set_up_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=1)
+    here = Surroundings.of_this_process()
+    elsewhere = replace(here, folder=str(tmp_path / "removed"))
+    monkeypatch.setattr(Surroundings, "of_this_process", lambda: elsewhere)
+    watcher = Watcher()
+    with LocalPool(Resources()) as pool:
+        pool.distribute(trials, job, [watcher])
+    (row,) = watcher.rows
+    assert row.status == "failed"
+    assert row.error == (
+        "its worker process could not be set up: FileNotFoundError: [Errno 2] No such file or directory: "
+        f"'{tmp_path}/removed'"
+    )
+
+
+def test_a_failure_that_cannot_be_written_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=1)
+    monkeypatch.setattr(local_pool, "LOST_WORKER_RETRIES", -1)
+    monkeypatch.setattr(Surroundings, "of_this_process", lambda: None)  # so that no worker can be set up
+    monkeypatch.setattr(Ledger, "write", Mock(side_effect=OSError(28, "No space left on device")))
+    with LocalPool(Resources()) as pool, pytest.raises(RunStopped) as stopped:
+        pool.distribute(trials, job, [])
+    assert stopped.value.exit_code == ExitCode.NOT_WRITABLE
+    assert str(stopped.value) == f"cannot write to {tmp_path}: No space left on device"
+
+
+def test_ctrl_c_does_not_wait_for_the_check_of_a_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may download a data set."""
+    checking = Event()
+
+    def check(_: Any) -> None:
+        checking.set()
+        time.sleep(30)
+
+    monkeypatch.setattr("switchbench.compare.run.check", check)
+    stopper = during(checking.is_set, lambda: os.kill(os.getpid(), signal.SIGINT))
+    started = time.monotonic()
+    with pytest.raises(RunStopped) as stopped:
+        switchbench.run(SPEC, tmp_path, mlflow_uri="none")
+    stopper.join()
+    assert stopped.value.exit_code == ExitCode.INTERRUPTED
+    assert time.monotonic() - started < 20
 
 
 def test_a_row_that_cannot_be_written_stops_the_run(tmp_path: Path) -> None:

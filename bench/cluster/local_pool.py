@@ -4,11 +4,12 @@ Each worker has a connection of its own. One that dies takes no other with it, a
 """
 
 import logging
+import os
 import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from operator import methodcaller
 from types import ModuleType
 from typing import Self
@@ -21,7 +22,6 @@ from switchbench.cluster.lost_workers import LOST_WORKER_RETRIES, WORKER_DIED
 from switchbench.cluster.machine import capacity, check_size, this_machine
 from switchbench.cluster.signals import STOPPING, StopRequest, handled, stop_at_once
 from switchbench.cluster.worker import Job, NotStored, record_lost
-from switchbench.errors import ExitCode, RunStopped
 from switchbench.observe.observer import Observer, notify
 from switchbench.row import Row
 from switchbench.spec.comparison import Resources
@@ -29,6 +29,8 @@ from switchbench.spec.trial import TrialConfig
 
 POLL_SECONDS = 0.2
 """Time between two looks whether a signal has arrived."""
+ORPHANED = 255
+"""Exit code of a worker whose template has ended, as at a signal to all processes. It may still run."""
 
 
 class LocalPool:
@@ -71,7 +73,7 @@ class LocalPool:
 
         Raises:
             KeyboardInterrupt: A signal has stopped the run; the remaining trials have no row.
-            RunStopped: A row cannot be written, as on a full disk; the remaining trials have no row.
+            NotStored: A row cannot be written, as on a full disk; the remaining trials have no row.
         """
         request, waiting, lost = StopRequest(), deque(configs), Counter[str]()
         stopping = False
@@ -82,7 +84,7 @@ class LocalPool:
                     notify(observers, methodcaller("trials_running", len(self._running)))
                 for config, answer in self._answers():
                     if isinstance(answer, NotStored):
-                        raise RunStopped(str(answer), ExitCode.NOT_WRITABLE)
+                        raise answer
                     if isinstance(answer, str):
                         lost[config.trial_id] += 1
                         if lost[config.trial_id] <= LOST_WORKER_RETRIES:
@@ -114,7 +116,10 @@ class LocalPool:
         """Wait for a moment. Yield each trial that has ended, and what became of it."""
         ready = wait([handle for worker in self._running for handle in worker.handles], POLL_SECONDS)
         for worker in [worker for worker in self._running if any(each in ready for each in worker.handles)]:
-            answer, config = worker.answer(), self._running.pop(worker)
+            answer = worker.answer()
+            if answer is None:
+                continue
+            config = self._running.pop(worker)
             if isinstance(answer, str):
                 worker.end()
             else:
@@ -130,7 +135,7 @@ class _Worker:
         surroundings = cloudpickle.dumps(Surroundings.of_this_process())
         self._process = template.fork(serve, other_end, surroundings)
         other_end.close()
-        self.handles = (self._connection, self._process.sentinel)
+        self.handles: list[Connection | int] = [self._connection, self._process.sentinel]
         """For :func:`wait`: ready when there is an answer, or the process has ended."""
 
     def send(self, message: object) -> None:
@@ -138,12 +143,15 @@ class _Worker:
         with suppress(OSError):
             self._connection.send(message)
 
-    def answer(self) -> Answer:
-        """Return the answer that has come, or why none will come."""
+    def answer(self) -> Answer | None:
+        """Return the answer that has come, or why none will come; None if one may still come."""
         with suppress(EOFError, OSError):
             if self._connection.poll():
                 answer: Answer = self._connection.recv()
                 return answer
+            if self._process.exitcode == ORPHANED and _exists(self._process.pid):
+                self.handles = [self._connection]
+                return None
         self._process.join()  # it has died
         code = self._process.exitcode or 0
         return WORKER_DIED if code >= 0 else f"{WORKER_DIED} ({signal.Signals(-code).name})"
@@ -153,3 +161,14 @@ class _Worker:
         self._connection.close()
         self._process.kill()
         self._process.join()
+
+
+def _exists(process: int | None) -> bool:
+    """Tell whether a process of this user exists."""
+    if process is None:
+        return False
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return True

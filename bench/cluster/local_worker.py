@@ -53,17 +53,26 @@ def serve(connection: Connection, pickled: bytes) -> None:
     # The first optimiser imports this. It takes seconds, which must not count as a trial's time.
     import torch._dynamo  # noqa: F401
 
-    surroundings: Surroundings = pickle.loads(pickled)
-    os.environ.clear()
-    os.environ.update(surroundings.environment)
-    os.chdir(surroundings.folder)
-    transfer.register_shipped(surroundings.extensions)
+    problem = _take_over(pickled)
     tasks: SimpleQueue[Task] = SimpleQueue()
     stopped = threading.Event()
     threading.Thread(target=_listen, args=(connection, tasks, stopped), daemon=True).start()
     while True:
         planned, job = tasks.get()
-        connection.send(_answer(planned, job, stopped))
+        connection.send(problem or _answer(planned, job, stopped))
+
+
+def _take_over(pickled: bytes) -> str | None:
+    """Make the surroundings those of the driver. Return why that is impossible, or None."""
+    try:
+        surroundings: Surroundings = pickle.loads(pickled)
+        os.environ.clear()
+        os.environ.update(surroundings.environment)
+        os.chdir(surroundings.folder)
+        transfer.register_shipped(surroundings.extensions)
+    except Exception as error:  # as when a plug-in cannot be imported
+        return f"its worker process could not be set up: {type(error).__name__}: {error}"
+    return None
 
 
 def _listen(connection: Connection, tasks: "SimpleQueue[Task]", stopped: threading.Event) -> None:

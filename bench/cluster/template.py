@@ -6,6 +6,7 @@ nothing large: the template is started first, and imports torch while the driver
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -14,20 +15,35 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar
 
+from switchbench.errors import InputError
+
 T = TypeVar("T")
 CONTEXT: ForkServerContext | SpawnContext
 # On macOS forks are not safe: its frameworks have threads. There every worker imports torch.
 CONTEXT = ForkServerContext() if sys.platform == "linux" else SpawnContext()
 PRELOADED = ["torch._dynamo", "switchbench.cluster.local_worker"]
 """What the template imports. A module that cannot be imported is imported by the workers."""
+LONGEST_FOLDER = 70
+"""Bytes of the longest folder in which Python can put a socket: an address has up to 107."""
 
 
 def start() -> None:
-    """Start the template unless it runs, and return at once."""
-    if sys.platform == "linux":
-        CONTEXT.set_forkserver_preload(PRELOADED)
-        with _replaced(os.environ, "OMP_NUM_THREADS", "1"):  # a fork would lose threads of BLAS
+    """Start the template unless it runs, and return at once.
+
+    Raises:
+        InputError: There is no folder for its socket.
+    """
+    if sys.platform != "linux":
+        return
+    CONTEXT.set_forkserver_preload(PRELOADED)
+    try:
+        with (
+            _replaced(vars(tempfile), "tempdir", _folder_of_sockets()),
+            _replaced(os.environ, "OMP_NUM_THREADS", "1"),  # a fork would lose threads of BLAS
+        ):
             forkserver.ensure_running()
+    except OSError as error:
+        raise InputError(f"TMPDIR: worker processes cannot be started: {error}") from error
 
 
 def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
@@ -39,6 +55,9 @@ def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
 
     Returns:
         The process.
+
+    Raises:
+        InputError: As in :func:`start`.
     """
     start()
     process = CONTEXT.Process(target=function, args=arguments)
@@ -46,6 +65,12 @@ def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     with _replaced(sys.modules, "__main__", ModuleType("__main__")):
         process.start()
     return process
+
+
+def _folder_of_sockets() -> str:
+    """Return the folder of temporary files, or ``/tmp`` if a socket's address would be too long in it."""
+    folder = tempfile.gettempdir()
+    return folder if len(os.fsencode(folder)) <= LONGEST_FOLDER else "/tmp"
 
 
 @contextmanager

@@ -323,6 +323,8 @@ class _ObserverCallback(tune.Callback):
             if self._searcher:
                 self._searcher.tell_lost(trial.trial_id, row)
             notify(self._observers, methodcaller("trial_finished", row))
+        except NotStored as error:
+            self.problem = self.problem or str(error)
         except Exception:
             logging.getLogger(__name__).exception("could not record a lost trial")
 

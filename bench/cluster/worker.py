@@ -25,7 +25,7 @@ from switchbench import datasets
 from switchbench.atomic_files import reason
 from switchbench.cluster.allocator import freed_memory_kept
 from switchbench.cluster.log import TrialLog
-from switchbench.errors import InputError
+from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.measure.usage import measured
 from switchbench.row import Row, Started, Status
 from switchbench.spec.comparison import Resources
@@ -58,8 +58,11 @@ class Job:
     """Whether trials are measured on test images; in a search they are not."""
 
 
-class NotStored(Exception):
+class NotStored(RunStopped):
     """A row cannot be written. Every other trial would be lost as well, so that the run must stop."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, ExitCode.NOT_WRITABLE)
 
 
 def execute(
@@ -198,6 +201,9 @@ def record_lost(config: TrialConfig, job: Job, error: str) -> Row:
 
     Returns:
         The stored row; the existing one if the trial is measured or has a row of this run.
+
+    Raises:
+        NotStored: The row cannot be written.
     """
     return _final_row(config, job) or _store(config, job, _lost(config, job, error))
 

@@ -1,11 +1,13 @@
 """Run the missing trials of a comparison: plan − ledger → trials → ledger → mirror → report."""
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from rich.console import Console
@@ -26,6 +28,8 @@ from switchbench.spec.trial import TrialConfig
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 
 def run(
@@ -87,8 +91,7 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
     try:
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:
-            beside = stack.enter_context(ThreadPoolExecutor(1))
-            ready = beside.submit(_prepare, planned)  # while the workers start
+            ready = _beside(partial(_prepare, planned))  # while the workers start
             with running as distribute:
                 planned = ready.result()
                 stack.enter_context(ledger.only_driver())
@@ -105,6 +108,20 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
         raise RunStopped(f"stopped: {planned.how_to_continue()}", ExitCode.of(interrupt)) from interrupt
     except RunStopped as stop:
         raise RunStopped(f"{stop}; {planned.how_to_continue()}", stop.exit_code) from stop
+
+
+def _beside(function: Callable[[], T]) -> Future[T]:
+    """Call a function in a thread that nobody waits for when a signal ends the run."""
+    future: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=call, daemon=True).start()
+    return future
 
 
 def _prepare(planned: Plan) -> Plan:
