@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -92,6 +93,14 @@ class StepFlops:
             self.counting = False
         self._counted[kind] += 1
         self._flops[kind] += counter.flops
+
+    def kinds(self) -> Iterator[tuple[int, Fraction, Fraction]]:
+        """Yield for each kind its number of steps, the mean FLOPs of those that were counted, and the size of
+        their batches as a share of a full one."""
+        full = max(self._batch_size.values(), default=0)
+        for kind, steps in self._steps.items():
+            mean = Fraction(self._flops[kind], self._counted[kind])
+            yield steps, mean, Fraction(self._batch_size[kind], full)
 
     @property
     def total(self) -> float:
