@@ -35,8 +35,8 @@ class Costs:
     method_parameters: int
     """Learnable parameters that the method added."""
     method_seconds: float
-    """``train_seconds`` beyond one round of plain steps, timed on a plain copy in the same run; negative if the
-    training took less, as with sparse kernels."""
+    """``train_seconds`` beyond one round of plain steps, timed on a plain copy in the same run; negative if
+    the training took less, as with sparse kernels."""
     method_flops: float
     """``train_flops`` beyond one round of steps of which each counts as a plain one, or as itself if it takes
     fewer FLOPs: one on sparse kernels, or one in which not all groups learn. So it is never negative."""

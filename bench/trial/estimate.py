@@ -37,6 +37,9 @@ class Estimate:
     """FLOPs of matrix products and convolutions, forward and backward; a multiply-add counts as two."""
     complete: bool
     """Whether ``flops`` includes the cost that methods add."""
+    sparse: bool = False
+    """Whether trials use sparse kernels. ``flops`` are those of dense kernels: how many layers become sparse
+    enough, and when, is known only in training."""
 
     def hours(self, tflops: float) -> float:
         """Return hours at a speed of ``tflops`` × 10^12 FLOPs per second.
@@ -53,7 +56,7 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
 
     Example:
         >>> total([Estimate(1, 10, 5.0, True), Estimate(2, 20, 7.0, False)])
-        Estimate(trials=3, steps=30, flops=12.0, complete=False)
+        Estimate(trials=3, steps=30, flops=12.0, complete=False, sparse=False)
     """
     parts = list(estimates)
     return Estimate(
@@ -61,6 +64,7 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
         sum(part.steps for part in parts),
         sum(part.flops for part in parts),
         all(part.complete for part in parts),
+        any(part.sparse for part in parts),
     )
 
 
@@ -71,7 +75,8 @@ def estimate(config: TrialConfig) -> Estimate:
         config: The trial.
 
     Returns:
-        Steps of all rounds, and their FLOPs. FLOPs are NaN if not even a plain step can be counted.
+        Steps of all rounds, and their FLOPs with dense kernels. FLOPs are NaN if not even a plain step can be
+        counted.
 
     Raises:
         MissingData: The size of the data set is not known, and its files are not on this machine.
@@ -83,7 +88,7 @@ def estimate(config: TrialConfig) -> Estimate:
     representative = config.at(config.density and 0.1, seed=0)
     flops, complete, rounds = _count_step(representative.model_dump_json(), facts)
     steps = rounds * config.training.length(examples)[0]
-    return Estimate(1, steps, steps * flops, complete)
+    return Estimate(1, steps, steps * flops, complete, config.training.kernels == "sparse")
 
 
 def plain_flops(config: TrialConfig) -> float:
