@@ -30,6 +30,10 @@ class FlopCounter(TorchDispatchMode):
         self.flops = 0
         self._formulas: dict[Any, Any] = flop_registry
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, only to say that it should not compile this
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
