@@ -202,6 +202,8 @@ class Row(PlannedTrial):
     method_parameters: int | None = column(metric=True, mean=True, heading="added parameters")
     method_seconds: float | None = column(mean=True)
     method_flops: float | None = column(mean=True)
+    plain_flops: float | None = None
+    """None in rows of older versions, whose ``method_flops`` is the difference to it."""
     device: str | None = column(tag=True)
     threads: int | None = None
     gpus: float | None = None

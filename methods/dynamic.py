@@ -86,7 +86,17 @@ class SET(Random):
         return self.config.fraction * 0.5 * (1 + math.cos(math.pi * progress.fraction / self.config.end))
 
     def _moved(self, growth: Tensors, share: float) -> Tensors:
-        """Return masks after dropping the smallest share of each layer and growing as many others."""
+        """Drop each layer's smallest connections and grow as many others.
+
+        Args:
+            growth: Scores by layer; the highest grow, among all that are off after dropping.
+            share: Share of a layer's budget that moves, rounded down to whole connections.
+
+        Returns:
+            Masks with exactly :attr:`layer_budgets` connections. As many drop as grow if the present
+            masks have as many, like those of :meth:`setup` and of earlier moves; others would be brought
+            to the budgets.
+        """
         moved = {}
         sizes = self.layer_budgets
         for name, magnitude in magnitudes(self.weights).items():

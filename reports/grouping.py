@@ -110,10 +110,14 @@ def _numbers(column: "pd.Series[Any]") -> Numbers:
 
 
 def _ratios(rows: pd.DataFrame, unit: str) -> Numbers:
-    """Return each trial's training cost over its cost without what the method adds."""
+    """Return each trial's training cost over that of one round of plain training."""
     total = _numbers(rows[f"train_{unit}"])
+    plain = total - _numbers(rows[f"method_{unit}"])
+    if f"plain_{unit}" in rows:
+        stored = _numbers(rows[f"plain_{unit}"])
+        plain = np.where(np.isnan(stored), plain, stored)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios: Numbers = total / (total - _numbers(rows[f"method_{unit}"]))
+        ratios: Numbers = total / plain
     return ratios
 
 

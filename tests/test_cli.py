@@ -1,5 +1,6 @@
 """The command line: bad input is one clear line with exit code 2, and writes nothing."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -333,6 +334,20 @@ def test_dry_run_prints_the_plan_and_writes_nothing(switchbench: Any, tmp_path: 
     assert len(rows) == 9 + 1
     assert sum(" dense " in row for row in rows) == 3  # dense runs once per seed
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_says_that_it_counts_dense_kernels(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    note = "≤: with dense kernels, and sparse ones take fewer; ~: both"
+    marks = {}
+    for kernels in ("dense", "sparse"):
+        settings = f"training.kernels={kernels}", "methods=[dense, snip]"
+        arguments = (part for setting in settings for part in ("--set", setting))
+        lines = switchbench("run", "good.yaml", "--out", "out", "--dry-run", *arguments).out.splitlines()
+        assert (note in lines) == (kernels == "sparse")
+        costs = [line for line in lines if re.match(r" (dense|snip) on ", line)]
+        marks[kernels] = [re.findall("[≤≥~]", line) for line in costs]
+    assert marks == {"dense": [[], ["≥"]], "sparse": [["≤"], ["~"]]}
 
 
 def test_list(switchbench: Any) -> None:

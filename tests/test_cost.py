@@ -1,6 +1,7 @@
 """What a method adds: FLOPs against hand counts and PyTorch's counter, time against itself."""
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from switchbench.methods import METHODS, Method, Progress
+from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.row import Row
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.cost import CostMeter
@@ -27,6 +30,7 @@ def test_plain_training_is_counted_by_hand(make_config: Any) -> None:
     row = cost(make_config, "dense")
     assert row["train_flops"] == STEPS * PLAIN
     assert row["method_flops"] == 0
+    assert row["plain_flops"] == STEPS * PLAIN
     assert row["method_parameters"] == 0
 
 
@@ -41,6 +45,53 @@ def test_rounds_scores_readers_and_noise_are_added(make_config: Any) -> None:
     noisy = cost(make_config, {"method": "variational-dropout", "every": 1})
     # variances go through every layer once more, and gradients through all but the first input
     assert noisy["method_flops"] == STEPS * PLAIN
+
+
+class _Alternating(Method):
+    """In every other step only some groups learn, and the method computes."""
+
+    groups: tuple[str, ...] = (WEIGHTS, OTHERS)
+
+    def learning(self, progress: Progress) -> Collection[str] | None:
+        return self.groups if progress.every(2) else None
+
+    def after_backward(self, progress: Progress) -> None:
+        if progress.every(2):
+            _ = torch.ones(10, 10) @ torch.ones(10, 10)
+
+
+class _OnlyBiases(_Alternating):
+    groups = (OTHERS,)
+
+
+def test_a_step_that_takes_less_than_a_plain_one_adds_nothing(
+    make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "biases", _OnlyBiases)
+    row = cost(make_config, "biases")
+    biases = PLAIN - 2 * BATCH * sum(LAYERS) + 2000  # weights get no gradient
+    assert row["train_flops"] == STEPS // 2 * (PLAIN + biases)
+    assert row["plain_flops"] == STEPS * PLAIN
+    assert row["method_flops"] == 0
+
+
+def test_sparse_kernels_save_and_scores_add(make_config: Any) -> None:
+    training = {"steps": STEPS, "batch_size": BATCH, "kernels": "sparse"}
+    rows = [run_trial(make_config(method, 0.05, training=training)).row for method in ("random", "snip")]
+    assert [row["method_flops"] for row in rows] == [0, PLAIN]  # one forward and backward pass
+    for row in rows:
+        assert row["train_flops"] < row["plain_flops"] == STEPS * PLAIN
+
+
+def test_what_is_added_in_short_batches_alone_is_counted(
+    make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Digits: a full and a short batch an epoch, and the method acts at short ones."""
+    monkeypatch.setitem(METHODS, "alternating", _Alternating)
+    row = run_trial(make_config("alternating", training={"steps": STEPS, "batch_size": 1000})).row
+    assert row["examples"] < STEPS * 1000
+    assert row["method_flops"] == STEPS // 2 * 2000
+    assert row["plain_flops"] == row["train_flops"] - row["method_flops"]
 
 
 def test_the_counter_agrees_with_pytorchs_own() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import made_up
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ft2font import LoadFlags
 from matplotlib.textpath import TextPath
@@ -21,6 +22,7 @@ from switchbench.reports.figures.drawer import main
 from switchbench.reports.figures.font import NAME, families
 from switchbench.reports.figures.material import NOTHING
 from switchbench.reports.figures.process import DrawingProcess
+from switchbench.reports.figures.settings import FORMATS, save_as
 from switchbench.reports.figures.workers import MOST_PORTIONS, WorkerLost, in_parallel
 
 
@@ -72,6 +74,16 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_caller(tmp_path: Pat
     (tmp_path / "file").write_text("")
     with DrawingProcess() as drawing, pytest.raises(NotADirectoryError, match="file"):
         drawn(drawing, tmp_path / "file" / "figures")
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, ending: str) -> None:
+    figure = Figure()
+    figure.text(0.5, 0.5, "with a font, which matplotlib writes at last")
+    path = tmp_path / f"figure{ending}"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        save_as(figure, path)
 
 
 def test_a_killed_process_is_reported_in_one_line(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import switchbench
 from switchbench.compare import order
@@ -12,11 +13,20 @@ from switchbench.errors import InputError
 from switchbench.spec import file as specfile
 from switchbench.spec.shipped import shipped
 from switchbench.spec.trial import TrialConfig
-from switchbench.trial.estimate import Estimate, estimate, estimates, plain_flops
+from switchbench.trial.estimate import Estimate, _count, estimate, estimates, plain_flops
 from switchbench.trial.run import run_trial
 
+LARGE = {"network": "mlp", "hidden": [1000, 600]}
+"""A network whose steps are counted on the meta device."""
 
-@pytest.mark.parametrize("method", ["dense", "magnitude", "lottery-ticket", "switcher-paper", "l1"])
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("dense", "magnitude", "lottery-ticket", "switcher-paper", "l1"),
+        *("random", "set", "snip", "synflow", "variational-dropout", "switcher"),  # need values
+    ],
+)
 def test_an_estimate_is_what_the_trial_takes(method: str, make_config: Any) -> None:
     config = make_config(method, training={"epochs": 4, "batch_size": 128})
     predicted, row = estimate(config), run_trial(config).row
@@ -27,9 +37,34 @@ def test_an_estimate_is_what_the_trial_takes(method: str, make_config: Any) -> N
 
 
 def test_what_needs_values_is_left_out_and_said(make_config: Any) -> None:
-    predicted, dense = estimate(make_config("snip")), estimate(make_config("dense"))
+    predicted, dense = (estimate(make_config(method, network=LARGE)) for method in ("snip", "dense"))
     assert not predicted.complete
     assert predicted.flops == dense.flops
+
+
+@pytest.mark.parametrize("method", ["dense", "str", "switcher-paper"])
+def test_large_steps_are_counted_without_values_as_small_ones_are(
+    method: str, make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(method)
+    taken = estimate(config)
+    _count.cache_clear()
+    monkeypatch.setattr("switchbench.trial.estimate.SHORT_STEP", 0)
+    assert estimate(config) == taken
+    _count.cache_clear()
+
+
+def test_what_a_method_computes_before_the_first_step_is_included(make_config: Any) -> None:
+    predicted, dense = (estimate(make_config(method)) for method in ("snip", "dense"))
+    assert predicted.flops == pytest.approx(dense.flops * (1 + 1 / dense.steps))  # one forward and backward
+
+
+def test_an_estimate_leaves_random_numbers_and_threads_alone(make_config: Any) -> None:
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    _count.cache_clear()
+    estimate(make_config("switcher"))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
 
 
 def test_data_that_are_not_here_can_be_planned_for(monkeypatch: Any, tmp_path: Path) -> None:

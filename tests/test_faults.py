@@ -1,6 +1,7 @@
 """Killing, interrupting and clusters, through the command line as a user meets them."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -270,11 +271,11 @@ def test_a_node_without_memory_is_a_reason_in_one_line(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a megabyte, which only root can make."""
+    """A disk of 16 megabytes, which only root can make."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("a small disk cannot be mounted here")
@@ -287,22 +288,33 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_stops_the_run_with_one_line(
     tmp_path: Path, small_disk: Path, how: tuple[str, ...]
 ) -> None:
+    """First with room for a few rows, then for all rows but not for the report, then for everything."""
     (tmp_path / "out").symlink_to(small_disk)
     filler = small_disk / "filler"
-    filler.write_bytes(b"x" * (1_000_000 - 150_000))
-    stopped = subprocess.run(
-        command(tmp_path, *how), capture_output=True, text=True, timeout=200, check=False
-    )
-    lines = stopped.stderr.strip().splitlines()
-    assert stopped.returncode == os.EX_IOERR, stopped.stderr
-    assert lines[-1].startswith(f"switchbench: cannot write to {small_disk}: ")
-    assert lines[-1].endswith("run the same command again to continue")
-    assert "Traceback" not in stopped.stderr
-    before = stamps(tmp_path)
-    assert len(before) < TRIALS
+
+    def stopped_with(room: int) -> dict[str, int]:
+        """Run with so many bytes of room, until the disk is full. Return the rows by then."""
+        filler.unlink(missing_ok=True)
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - room))
+        stopped = subprocess.run(
+            command(tmp_path, *how), capture_output=True, text=True, timeout=200, check=False
+        )
+        assert stopped.returncode == os.EX_IOERR, stopped.stderr
+        rows = stamps(tmp_path)
+        line = stopped.stderr.strip().splitlines()[-1]
+        assert line.startswith(f"switchbench: cannot write to {small_disk}: ")
+        stored = f"{len(rows)} of {TRIALS} trials are done and stored in {small_disk}"
+        assert line.endswith(f"; {stored}; run the same command again to continue")
+        assert "Traceback" not in stopped.stderr
+        return rows
+
+    few = stopped_with(250_000)  # a part of which Ray takes
+    assert len(few) < TRIALS
+    all_rows = stopped_with(1_500_000)
+    assert len(all_rows) == TRIALS
+    assert {name: all_rows[name] for name in few} == few
     filler.unlink()
     finish(tmp_path, *how)
-    after = stamps(tmp_path)
-    assert len(after) == TRIALS
-    assert {name: after[name] for name in before} == before
+    assert stamps(tmp_path) == all_rows
     assert (Ledger(tmp_path / "out").results()["status"] == "ok").all()
+    assert (small_disk / "report" / "index.html").is_file()

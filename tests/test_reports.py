@@ -115,6 +115,15 @@ def test_csv_has_every_number(drawn: Path) -> None:
     assert len(table) == 5
 
 
+def test_training_flops_are_compared_with_those_of_plain_training() -> None:
+    """Rows of older versions have only the difference, which was negative where sparse kernels saved."""
+    older = rows().assign(train_flops=3e6, method_flops=-9e6, plain_flops=None)
+    newer = older.assign(method_flops=1e6, plain_flops=12e6)
+    for table in (older, newer, older.drop(columns="plain_flops"), pd.concat([older[:5], newer[5:]])):
+        (task,) = reports.build(table, "title").tasks
+        assert task.cells["prune", 0.1].flops == 0.25
+
+
 def test_latex_is_escaped_and_balanced(drawn: Path) -> None:
     text = (drawn / "report.tex").read_text()
     assert "net\\_a on data" in text

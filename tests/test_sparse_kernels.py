@@ -1,5 +1,6 @@
 """Training on the kept connections alone: products, optimiser, switching over, results."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from switchbench.errors import InputError
-from switchbench.methods import METHODS, Progress
+from switchbench.methods import METHODS, Method, Progress
+from switchbench.methods.parts.gates import Gate
 from switchbench.methods.random import Random
 from switchbench.networks import NETWORKS, Network
 from switchbench.plugins import conformance
@@ -260,16 +262,93 @@ class _UsesItsWeightToo(_UsesItsWeight):
         return out
 
 
-def test_conformance_finds_masks_that_do_not_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Restless(Random):
-        """Changes weights, and says that it does not."""
+class _RestlessWeights(Random):
+    """Changes weights where the test says, and says that it does not."""
 
-        def after_step(self, progress: Progress) -> None:
-            with torch.no_grad():
-                for weight in self.weights.values():
-                    weight.mul_(0.99)
+    def restless(self) -> None:
+        with torch.no_grad():
+            for weight in self.weights.values():
+                weight.mul_(0.99)
 
-    monkeypatch.setitem(METHODS, "restless", Restless)
-    problems = {outcome.check: outcome.problem for outcome in conformance.check("restless")}
-    expected = "it changes a weight of '1' in a step with standing masks"
-    assert problems["holds masks that stand"] == expected
+
+class _Before(_RestlessWeights):
+    def before_step(self, progress: Progress) -> None:
+        self.restless()
+
+
+class _AfterBackward(_RestlessWeights):
+    def after_backward(self, progress: Progress) -> None:
+        self.restless()
+
+
+class _After(_RestlessWeights):
+    def after_step(self, progress: Progress) -> None:
+        self.restless()
+
+
+class _Penalty(_RestlessWeights):
+    def penalty(self, progress: Progress) -> None:
+        self.restless()
+
+
+class _Gradients(Random):
+    def after_backward(self, progress: Progress) -> None:
+        for weight in self.weights.values():
+            if weight.grad is not None:
+                weight.grad.neg_()
+
+
+class _Biases(Random):
+    def before_step(self, progress: Progress) -> None:
+        with torch.no_grad():
+            self.network.get_parameter("1.bias").add_(1.0)
+
+
+class _OtherMasks(Random):
+    def before_step(self, progress: Progress) -> None:
+        self.set_masks({name: mask.flip(0) for name, mask in self.masks.items()})
+
+
+class _MasksInPlace(Random):
+    """Changes its masks between two steps, while the rest stands."""
+
+    def standing_masks(self, progress: Progress) -> Mapping[str, Tensor]:
+        if progress.step > 1:
+            self.masks["1"].zero_()
+            self.apply_masks()
+        return self.masks
+
+
+class _Scaled(Random):
+    """Computes with other weights than those behind its masks."""
+
+    def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        super().setup(batch)
+        for gate in self.parametrize(Gate).values():
+            gate.gate.mul_(2.0)
+
+
+IN_A_STEP = "in a step with standing masks"
+
+
+@pytest.mark.parametrize(
+    ("method", "problem"),
+    [
+        (_Before, f"it changes '1.weight' {IN_A_STEP}"),
+        (_Penalty, f"it changes '1.weight' {IN_A_STEP}"),
+        (_AfterBackward, f"it changes '1.weight' {IN_A_STEP}"),
+        (_After, f"it changes '1.weight' {IN_A_STEP}"),
+        (_Gradients, f"it changes the gradient of '1.weight' {IN_A_STEP}"),
+        (_Biases, f"it changes '1.bias' {IN_A_STEP}"),
+        (_OtherMasks, f"it changes the mask of '1' {IN_A_STEP}"),
+        (_MasksInPlace, "it changes standing masks in place: other masks must be another object"),
+        (_Scaled, "with standing masks layer '1' computes with other weights"),
+    ],
+)
+def test_conformance_finds_masks_that_do_not_stand(
+    monkeypatch: pytest.MonkeyPatch, method: type[Method], problem: str
+) -> None:
+    monkeypatch.setitem(METHODS, "restless", method)
+    with pytest.raises(conformance.Broken) as found:
+        conformance.holds_masks_that_stand(conformance.Case("restless"))
+    assert str(found.value) == problem

@@ -278,6 +278,26 @@ class _Tied(Network, nn.Module):
         return out
 
 
+class _TiedByMemory(_Tied):
+    """Two layers whose parameters are two views of the same memory."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+        self.second.weight = nn.Parameter(self.first.weight.detach().t())
+
+
+class _TiedLate(_Tied):
+    """Two layers that share a weight from the moment when the network is moved to its device."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+        self.second = nn.Linear(64, 64)
+
+    def to(self, *where: Any) -> "_TiedLate":
+        self.second.weight = self.first.weight
+        return super().to(*where)
+
+
 class _Frozen(Network, nn.Module):
     """A layer that does not learn."""
 
@@ -293,18 +313,26 @@ class _Frozen(Network, nn.Module):
 
 @pytest.fixture
 def networks() -> Any:
-    register("tied")(_Tied)
-    register("frozen")(_Frozen)
+    kinds = {"tied": _Tied, "tied-by-memory": _TiedByMemory, "tied-late": _TiedLate, "frozen": _Frozen}
+    for name, kind in kinds.items():
+        register(name)(kind)
     yield
-    del NETWORKS["tied"], NETWORKS["frozen"]
+    for name in kinds:
+        del NETWORKS[name]
 
 
-def test_tied_weights_are_refused(networks: Any, spec: Any, make_config: Any) -> None:
-    line = "layers 'first' and 'second' share one weight"
-    with pytest.raises(InputError, match=line):
-        check(specs.parse(spec | {"networks": ["tied"]}))
-    with pytest.raises(ValueError, match=line):
-        run_trial(make_config(network="tied"))
+@pytest.mark.parametrize("network", ["tied", "tied-by-memory", "tied-late"])
+@pytest.mark.parametrize("kernels", ["dense", "sparse"])
+def test_tied_weights_are_refused(
+    networks: Any, spec: Any, make_config: Any, network: str, kernels: str
+) -> None:
+    line = "layers 'first' and 'second' share one weight, which is not supported"
+    training = {"steps": 5, "kernels": kernels}
+    if network != "tied-late":
+        with pytest.raises(InputError, match=line):
+            check(specs.parse(spec | {"networks": [network], "training": training}))
+    with pytest.raises(ValueError, match=f"^{line}$"):
+        run_trial(make_config("random", 0.03, network=network, training=training))
 
 
 @pytest.mark.parametrize("method", ["magnitude", "movement", "taylor", "snip", "grasp"])

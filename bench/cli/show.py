@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from switchbench.trial.estimate import Estimate
     from switchbench.tuning.plan import SearchPlan
 
+BOUNDS = {(True, False): "", (False, False): "≥ ", (True, True): "≤ ", (False, True): "~ "}
+"""What precedes estimated FLOPs, by :attr:`Estimate.complete` and :attr:`Estimate.sparse`."""
+
 
 def names(title: str, lines: dict[str, str]) -> None:
     """Print names, with one line for each."""
@@ -159,7 +162,7 @@ def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, estimate in costs.items():
-        flops = f"{'' if estimate.complete else '≥ '}{estimate.flops:.2g}"
+        flops = f"{BOUNDS[estimate.complete, estimate.sparse]}{estimate.flops:.2g}"
         hours = estimate.hours(tflops)
         shown = f"{hours:,.2f}" if hours >= 0.01 else f"{hours:.1g}"
         table.add_row(name, f"{estimate.trials:,}", f"{estimate.steps:,}", flops, shown)
@@ -168,6 +171,8 @@ def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
     typer.echo(
         f"hours: one trial after another at {tflops:g} TFLOP/s (--tflops); ≥: without what the method adds"
     )
+    if any(estimate.sparse for estimate in costs.values()):
+        typer.echo("≤: with dense kernels, and sparse ones take fewer; ~: both")
 
 
 def search(planned: "SearchPlan", tflops: float) -> None:

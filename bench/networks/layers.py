@@ -23,17 +23,20 @@ def prunable(network: nn.Module) -> Layers:
 
 
 def check_weights(network: nn.Module) -> None:
-    """Check that each layer has a weight of its own. Masks, counts and exports treat each weight alone.
+    """Check that each layer has a weight of its own. Masks, counts, exports and sparse kernels treat each
+    weight alone.
 
     Raises:
-        ValueError: Two linear or convolution layers have the same parameter, or one computes its weight, as
-            with weight norm.
+        ValueError: Two linear or convolution layers have the same parameter or parameters in the same memory,
+            or one computes its weight, as with weight norm.
     """
-    owners: dict[int, str] = {}
+    owners: dict[tuple[int, int], str] = {}
     for name, layer in prunable(network).items():
         if "weight" not in layer._parameters:
             raise ValueError(f"layer {name!r} computes its weight (weight norm?), which is not supported")
-        owner = owners.setdefault(id(layer.weight), name)
+        weight = layer.get_parameter("weight")
+        memory = weight.untyped_storage()._cdata, weight.storage_offset()  # known on the meta device too
+        owner = owners.setdefault(memory, name)
         if owner != name:
             raise ValueError(f"layers {owner!r} and {name!r} share one weight, which is not supported")
 

@@ -5,7 +5,7 @@ one line that names the problem.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -227,8 +227,8 @@ def takes_convolutions(case: Case) -> None:
 
 
 def holds_masks_that_stand(case: Case) -> None:
-    """Check that in steps with standing masks the method adds no penalty, and changes neither gradients nor
-    weights where connections are kept: sparse kernels leave these calls out."""
+    """Check that in steps with standing masks the method adds no penalty, and changes neither masks, kept
+    weights and their gradients, nor other tensors of the network: sparse kernels leave these calls out."""
     with _registered(METHODS, "conformance-watched", _watched(case.method)) as name:
         run_trial(case.config(DENSITIES[-1], method=case.choice | {"method": name}))
 
@@ -338,36 +338,60 @@ def _untrained(case: Case) -> nn.Module:
 
 
 def _watched(method: type[Method]) -> type[Method]:
-    """Return the method with its calls in steps with standing masks checked."""
+    """Return the method with all that it does in steps with standing masks checked."""
 
     class Watched(method):  # type: ignore[misc, valid-type]
+        last: tuple[Mapping[str, Tensor] | None, dict[str, Tensor]] = (None, {})
+        """The masks of the last step, and copies of them."""
+
+        def before_step(self, progress: Progress) -> None:
+            masks: Mapping[str, Tensor] = self.standing_masks(progress) or {}
+            if masks is self.last[0]:
+                same = all(torch.equal(mask, self.last[1][name]) for name, mask in masks.items())
+                _require(same, "it changes standing masks in place: other masks must be another object")
+            self.last = masks, {name: mask.clone() for name, mask in masks.items()}
+            with self._unchanged(progress):
+                super().before_step(progress)
+            for name, mask in masks.items():
+                with torch.no_grad():
+                    masked = torch.equal(self.layers[name].weight, self.weights[name] * mask)
+                _require(masked, f"with standing masks layer {name!r} computes with other weights")
+
         def penalty(self, progress: Progress) -> Tensor | None:
-            penalty: Tensor | None = super().penalty(progress)
+            with self._unchanged(progress):
+                penalty: Tensor | None = super().penalty(progress)
             stands = self.standing_masks(progress)
             _require(not stands or penalty is None, "it has a penalty in a step with standing masks")
             return penalty
 
         def after_backward(self, progress: Progress) -> None:
-            gradients = {name: weight.grad for name, weight in self.weights.items()}
-            with self._unchanged(progress, gradients, "a gradient"):
+            with self._unchanged(progress):
                 super().after_backward(progress)
 
         def after_step(self, progress: Progress) -> None:
-            with self._unchanged(progress, dict(self.weights), "a weight"):
+            with self._unchanged(progress):
                 super().after_step(progress)
 
         @contextmanager
-        def _unchanged(
-            self, progress: Progress, tensors: dict[str, Tensor | None], what: str
-        ) -> Iterator[None]:
-            masks = self.standing_masks(progress) or {}
-            kept = {name: (mask > 0, tensors[name]) for name, mask in masks.items()}
-            before = {name: tensor[on].clone() for name, (on, tensor) in kept.items() if tensor is not None}
+        def _unchanged(self, progress: Progress) -> Iterator[None]:
+            before = self._values(progress)
             yield
-            for name, values in before.items():
-                on, tensor = kept[name]
-                same = tensor is not None and torch.equal(tensor[on], values)
-                _require(same, f"it changes {what} of {name!r} in a step with standing masks")
+            after = self._values(progress)
+            for what, value in before.items():
+                same = what in after and torch.equal(after[what], value)
+                _require(same, f"it changes {what} in a step with standing masks")
+
+        def _values(self, progress: Progress) -> dict[str, Tensor]:
+            """Copy the masks if they stand, and what is kept of the network's tensors and their gradients."""
+            masks = self.standing_masks(progress) or {}
+            values = {f"the mask of {name!r}": mask.clone() for name, mask in masks.items()}
+            kept = {id(self.weights[name]): mask > 0 for name, mask in masks.items()}
+            for name, tensor in self.network.state_dict(keep_vars=True).items() if masks else ():
+                on = kept.get(id(tensor), ...)
+                gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+                values[repr(name)] = tensor.detach()[on].clone()
+                values[f"the gradient of {name!r}"] = gradient[on].clone()
+            return values
 
     return Watched
 

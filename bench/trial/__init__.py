@@ -2,5 +2,5 @@
 
 Ray is in cluster, MLflow in observe, the ledger in store. What a method does is in methods.
 
-May import: datasets, measure, methods, spec, store.
+May import: datasets, measure, methods, networks, spec, store.
 """

@@ -1,13 +1,14 @@
 """What a training cost, and how much of that its method added, measured in the same run.
 
 A plain copy of the network takes steps beside the training now and then. What the training spends beyond
-that, in seconds and in FLOPs, the method has added.
+that, in seconds and in FLOPs, the method has added. What it saves is in the totals alone.
 """
 
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -34,9 +35,13 @@ class Costs:
     method_parameters: int
     """Learnable parameters that the method added."""
     method_seconds: float
-    """``train_seconds`` beyond one round of plain steps, timed on a plain copy in the same run."""
+    """``train_seconds`` beyond one round of plain steps, timed on a plain copy in the same run; negative if
+    the training took less, as with sparse kernels."""
     method_flops: float
-    """``train_flops`` beyond one round of plain steps."""
+    """``train_flops`` beyond one round of steps of which each counts as a plain one, or as itself if it takes
+    fewer FLOPs: one on sparse kernels, or one in which not all groups learn. So it is never negative."""
+    plain_flops: float
+    """FLOPs of one round of plain steps, with dense kernels."""
 
 
 class CostMeter:
@@ -117,15 +122,21 @@ class CostMeter:
         Args:
             plain_steps: Steps of one round, which plain training would take.
         """
-        flops = self._attach_flops + self._flops.total
+        one_round = Fraction(plain_steps, self.steps)
+        added, plain = Fraction(self._attach_flops), Fraction(0)
+        for steps, mean, batch in self._flops.kinds():
+            plain_step = self._plain.flops * batch
+            added += steps * (mean - one_round * min(mean, plain_step))
+            plain += steps * one_round * plain_step
         return Costs(
             steps=self.steps,
             examples=self.examples,
             train_seconds=self._seconds,
-            train_flops=flops,
+            train_flops=self._attach_flops + self._flops.total,
             method_parameters=self.method_parameters,
             method_seconds=self._seconds - plain_steps * self._plain.step_seconds,
-            method_flops=flops - plain_steps * self._plain.flops,
+            method_flops=float(added),
+            plain_flops=float(plain),
         )
 
     def state_dict(self) -> dict[str, Any]:

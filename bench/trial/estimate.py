@@ -1,12 +1,14 @@
 """Estimate the cost of trials before they run: gradient steps and FLOPs.
 
-A network on PyTorch's meta device has shapes but no values, so a step of any size is counted in milliseconds.
-If a method needs values, it cannot run there, and its own cost is left out.
+A step that takes a few milliseconds is taken on the CPU. Others are counted on PyTorch's meta device, where
+tensors have shapes but no values, so that a step of any size takes milliseconds. If a method needs values, it
+cannot run there, and its own cost is left out.
 """
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,11 +21,17 @@ from switchbench.spec.components import NetworkChoice
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial.flops import FlopCounter, Kind
 from switchbench.trial.loop import network_groups
-from switchbench.trial.optimisers import Optimisers
+from switchbench.trial.optimisers import ParameterGroups
 from switchbench.trial.step import backward
 
 SAMPLES = 1_000
 """Steps that are sampled to find which parameter groups learn in them; one step of each kind is counted."""
+
+SHORT_STEP = 4e8
+"""FLOPs of a plain step up to which it is taken on the CPU: milliseconds. The first operation on the meta
+device takes a second, in which torch imports its compiler."""
+USUAL_BATCH = 128
+"""Smaller batches count as such a one: what methods compute with weights does not shrink with the batch."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,9 @@ class Estimate:
     """FLOPs of matrix products and convolutions, forward and backward; a multiply-add counts as two."""
     complete: bool
     """Whether ``flops`` includes the cost that methods add."""
+    sparse: bool = False
+    """Whether trials use sparse kernels. ``flops`` are those of dense kernels: how many layers become sparse
+    enough, and when, is known only in training."""
 
     def hours(self, tflops: float) -> float:
         """Return hours at a speed of ``tflops`` × 10^12 FLOPs per second.
@@ -53,7 +64,7 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
 
     Example:
         >>> total([Estimate(1, 10, 5.0, True), Estimate(2, 20, 7.0, False)])
-        Estimate(trials=3, steps=30, flops=12.0, complete=False)
+        Estimate(trials=3, steps=30, flops=12.0, complete=False, sparse=False)
     """
     parts = list(estimates)
     return Estimate(
@@ -61,6 +72,7 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
         sum(part.steps for part in parts),
         sum(part.flops for part in parts),
         all(part.complete for part in parts),
+        any(part.sparse for part in parts),
     )
 
 
@@ -71,7 +83,8 @@ def estimate(config: TrialConfig) -> Estimate:
         config: The trial.
 
     Returns:
-        Steps of all rounds, and their FLOPs. FLOPs are NaN if not even a plain step can be counted.
+        Steps of all rounds, and their FLOPs with dense kernels. FLOPs are NaN if not even a plain step can be
+        counted.
 
     Raises:
         MissingData: The size of the data set is not known, and its files are not on this machine.
@@ -79,11 +92,12 @@ def estimate(config: TrialConfig) -> Estimate:
     """
     facts = config.dataset.facts()
     examples = training_size(facts.train, config.validation)
-    _check_image_size(config.network.model_dump_json(), facts)
+    _forward_flops(config.network.model_dump_json(), facts)
     representative = config.at(config.density and 0.1, seed=0)
-    flops, complete, rounds = _count_step(representative.model_dump_json(), facts)
-    steps = rounds * config.training.length(examples)[0]
-    return Estimate(1, steps, steps * flops, complete)
+    counted = _count(representative.model_dump_json(), facts)
+    steps = counted.rounds * config.training.length(examples)[0]
+    flops = counted.attaching + steps * counted.step
+    return Estimate(1, steps, flops, counted.complete, config.training.kernels == "sparse")
 
 
 def plain_flops(config: TrialConfig) -> float:
@@ -101,8 +115,8 @@ def plain_flops(config: TrialConfig) -> float:
     facts = config.dataset.facts()
     steps = config.training.length(training_size(facts.train, config.validation))[0]
     try:
-        return steps * _mean_step(config, facts, Method, Method.Config())[0]
-    except Exception:  # as in _count_step
+        return steps * _counted(config, facts, Method, Method.Config()).step
+    except Exception:  # as in _count
         return math.nan
 
 
@@ -136,40 +150,57 @@ def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[s
     return {name: total(parts) for name, parts in named.items()}
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """What was counted of a trial."""
+
+    step: float
+    """Mean FLOPs of a step."""
+    attaching: int = 0
+    """FLOPs of the method before the first step."""
+    complete: bool = False
+    """Whether they include the method's."""
+    rounds: int = 1
+
+
 @cache
-def _count_step(config_json: str, facts: Facts) -> tuple[float, bool, int]:
-    """Return the mean FLOPs of a step, whether they include the method's, and the number of rounds."""
+def _count(config_json: str, facts: Facts) -> _Counted:
+    """Count a trial with its method, or else without it, or else nothing (NaN)."""
     config = TrialConfig.model_validate_json(config_json)
     try:
-        return _mean_step(config, facts, config.method.registered, config.method.config)
+        return _counted(config, facts, config.method.registered, config.method.config)
     except Exception:  # a method that needs values may raise anything
         try:
-            return _mean_step(config, facts, Method, Method.Config())[0], False, 1
+            return _Counted(_counted(config, facts, Method, Method.Config()).step)
         except Exception:  # a network may need values too
-            return math.nan, False, 1
+            return _Counted(math.nan)
 
 
 @cache
-def _check_image_size(network_json: str, facts: Facts) -> None:
-    """Raise InputError if the network cannot take images of this size."""
-    NetworkChoice.model_validate_json(network_json).sketch(facts.shape, facts.classes)
+def _forward_flops(network_json: str, facts: Facts) -> float:
+    """Return the FLOPs of a network for one image; infinity if its sketch is too large for the CPU. Raise
+    InputError if the network cannot take images of this size."""
+    choice = NetworkChoice.model_validate_json(network_json)
+    network, image = choice.sketch(facts.shape, facts.classes)
+    if image.is_meta:
+        return math.inf
+    with FlopCounter() as counter, torch.no_grad():
+        network(image)
+    return counter.flops
 
 
-def _mean_step(
+def _counted(
     config: TrialConfig, facts: Facts, method_class: type[Method], options: Method.Config
-) -> tuple[float, bool, int]:
-    """Return what :func:`_count_step` returns, for one method. Raise anything if it needs values."""
-    training = config.training
-    steps, per_epoch = training.length(facts.train)
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        network = config.network.build(facts.shape, facts.classes)
-        layers = config.scope.of(network)
-        images = torch.zeros((training.batch_size, *facts.shape))
-        labels = torch.zeros(training.batch_size, dtype=torch.int64)
-        groups = network_groups(network, layers)
+) -> _Counted:
+    """Count a trial with one method. Raise anything if it needs values that are not there."""
+    steps, per_epoch = config.training.length(facts.train)
+    forward = _forward_flops(config.network.model_dump_json(), facts)
+    plain_step = 3 * forward * max(config.training.batch_size, USUAL_BATCH)
+    on = torch.device("cpu" if plain_step <= SHORT_STEP else "meta")
+    with on, _one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         method = method_class(options, config.density, torch.Generator())
-        method.attach(network, layers, (images, labels))
-        optimisers = Optimisers(training, groups, method.parameter_groups())
+        attaching, count_step = _attach(method, config, facts)
         draw = random.Random(0)
         kinds: dict[Kind, list[Progress]] = {}
         for step in (draw.randint(1, steps) for _ in range(SAMPLES)):
@@ -177,9 +208,45 @@ def _mean_step(
             learning = method.learning(progress)
             kinds.setdefault(None if learning is None else frozenset(learning), []).append(progress)
         flops = 0
-        for kind, steps_of_kind in kinds.items():
-            optimisers.select(kind)
-            with FlopCounter() as counter:
-                backward(method, steps_of_kind[0], lambda: F.cross_entropy(network(images), labels))
-            flops += counter.flops * len(steps_of_kind)
-        return flops / SAMPLES, True, method.rounds
+        for number, (kind, steps_of_kind) in enumerate(kinds.items()):
+            if number:  # the step before has not ended, and what it left would be in the way
+                again = method_class(options, config.density, torch.Generator())
+                _, count_step = _attach(again, config, facts)
+            flops += count_step(kind, steps_of_kind[0]) * len(steps_of_kind)
+        return _Counted(flops / SAMPLES, attaching, True, method.rounds)
+
+
+def _attach(method: Method, config: TrialConfig, facts: Facts) -> tuple[int, Callable[[Kind, Progress], int]]:
+    """Attach a method to a new network.
+
+    Returns:
+        The FLOPs of that, and a function that counts those of a step in which the groups of a kind learn.
+    """
+    network = config.network.build(facts.shape, facts.classes)
+    layers = config.scope.of(network)
+    images = torch.rand((config.training.batch_size, *facts.shape))
+    labels = torch.arange(config.training.batch_size) % facts.classes
+    groups = network_groups(network, layers)
+    with FlopCounter() as attaching:
+        method.attach(network, layers, (images, labels))
+    network.zero_grad(set_to_none=True)
+    parameters = ParameterGroups(groups, method.parameter_groups())
+
+    def count_step(kind: Kind, progress: Progress) -> int:
+        parameters.select(kind)
+        with FlopCounter() as counter:
+            backward(method, progress, lambda: F.cross_entropy(network(images), labels))
+        return counter.flops
+
+    return attaching.flops, count_step
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Use one thread of torch while the context is open: on a busy machine several wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

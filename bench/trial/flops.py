@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -28,6 +29,10 @@ class FlopCounter(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
         self._formulas: dict[Any, Any] = flop_registry
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, only to say that it should not compile this
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -92,6 +97,14 @@ class StepFlops:
             self.counting = False
         self._counted[kind] += 1
         self._flops[kind] += counter.flops
+
+    def kinds(self) -> Iterator[tuple[int, Fraction, Fraction]]:
+        """Yield for each kind its number of steps, the mean FLOPs of those that were counted, and the size of
+        their batches as a share of a full one."""
+        full = max(self._batch_size.values(), default=0)
+        for kind, steps in self._steps.items():
+            mean = Fraction(self._flops[kind], self._counted[kind])
+            yield steps, mean, Fraction(self._batch_size[kind], full)
 
     @property
     def total(self) -> float:

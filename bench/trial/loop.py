@@ -18,6 +18,7 @@ from switchbench.measure import counting
 from switchbench.measure.evaluation import evaluate
 from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
+from switchbench.networks.layers import check_weights
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
 from switchbench.trial.control import UNCONTROLLED, Control, Stopped
@@ -61,7 +62,11 @@ class Training:
             config: Settings of the training.
             seed: Decides the order of the batches and the augmentation.
             control: Deadline, checkpoint and callback.
+
+        Raises:
+            ValueError: A layer has no weight of its own.
         """
+        check_weights(network)
         self.network, self.layers, self.method = network, layers, method
         self.splits, self.config, self.seed, self.control = splits, config, seed, control
         self.steps, per_epoch = config.length(len(splits.train))

@@ -12,41 +12,28 @@ from switchbench.methods import ParameterGroup
 from switchbench.spec.training import TrainingConfig
 
 
-class Optimisers:
-    """One optimiser for the network and one per parameter group that a method adds.
+class ParameterGroups:
+    """The groups of parameters of a training, some of which learn in a step.
 
-    The parameters of a group that does not learn have ``requires_grad`` off. Backward skips them, and their
-    optimiser state does not change.
+    The parameters of a group that does not learn have ``requires_grad`` off. Backward skips them.
     """
 
     def __init__(
-        self,
-        config: TrainingConfig,
-        network_groups: dict[str, list[nn.Parameter]],
-        method_groups: list[ParameterGroup],
+        self, network_groups: dict[str, list[nn.Parameter]], method_groups: list[ParameterGroup]
     ) -> None:
-        """Build the optimisers. All groups learn.
+        """Take the groups. All of them learn.
 
         Args:
-            config: Optimiser, learning rate and weight decay of the network.
             network_groups: Parameters of the network by the name of their group.
-            method_groups: Groups that the method adds, each with its own optimiser settings.
+            method_groups: Groups that the method adds.
 
         Raises:
             ValueError: Two groups have the same name.
         """
-        self._config = config
         self._groups = network_groups | {group.name: group.parameters for group in method_groups}
         if len(self._groups) != len(network_groups) + len(method_groups):
             names = [*network_groups, *(group.name for group in method_groups)]
             raise ValueError(f"parameter groups {names} should have unique names")
-        network = [parameter for group in network_groups.values() for parameter in group]
-        self._optimisers = [
-            _build(config, network),
-            *(_build(group, group.parameters) for group in method_groups),
-        ]
-        self._names = [frozenset(network_groups), *(frozenset([group.name]) for group in method_groups)]
-        """Names of the groups that each optimiser updates."""
         self._learning: frozenset[str] = frozenset(self._groups)
 
     def select(self, names: Collection[str] | None) -> None:
@@ -67,6 +54,39 @@ class Optimisers:
             for parameter in self._groups[name]:
                 parameter.requires_grad_(name in learning)
         self._learning = learning
+
+
+class Optimisers(ParameterGroups):
+    """One optimiser for the network and one per parameter group that a method adds.
+
+    The optimiser state of a group that does not learn does not change.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        network_groups: dict[str, list[nn.Parameter]],
+        method_groups: list[ParameterGroup],
+    ) -> None:
+        """Build the optimisers. All groups learn.
+
+        Args:
+            config: Optimiser, learning rate and weight decay of the network.
+            network_groups: Parameters of the network by the name of their group.
+            method_groups: Groups that the method adds, each with its own optimiser settings.
+
+        Raises:
+            ValueError: Two groups have the same name.
+        """
+        super().__init__(network_groups, method_groups)
+        self._config = config
+        network = [parameter for group in network_groups.values() for parameter in group]
+        self._optimisers = [
+            _build(config, network),
+            *(_build(group, group.parameters) for group in method_groups),
+        ]
+        self._names = [frozenset(network_groups), *(frozenset([group.name]) for group in method_groups)]
+        """Names of the groups that each optimiser updates."""
 
     def step(self, factor: float) -> None:
         """Take a step at ``factor`` times the peak learning rates, and clear the gradients."""

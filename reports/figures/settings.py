@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -75,4 +76,6 @@ def save_as(figure: Figure, path: Path) -> None:
         OSError: The file cannot be written.
         ValueError: matplotlib does not know the format.
     """
-    figure.savefig(path, dpi=PNG_DPI, **FORMATS.get(path.suffix, {}))
+    drawn = BytesIO()  # on a full disk matplotlib's PDF would end in an error of its own
+    figure.savefig(drawn, format=path.suffix[1:] or "png", dpi=PNG_DPI, **FORMATS.get(path.suffix, {}))
+    path.write_bytes(drawn.getbuffer())
