@@ -1,5 +1,7 @@
 """The layers of a network that can be sparsified."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ def check_weights(network: nn.Module) -> None:
         ValueError: Two linear or convolution layers have the same parameter or parameters in the same memory,
             or one computes its weight, as with weight norm.
     """
-    owners: dict[tuple[int, int], str] = {}
+    owners: dict[tuple[Any, ...], str] = {}
     for name, layer in prunable(network).items():
         if "weight" not in layer._parameters:
             raise ValueError(f"layer {name!r} computes its weight (weight norm?), which is not supported")

@@ -186,7 +186,7 @@ def _forward_flops(network_json: str, facts: Facts) -> float:
         return math.inf
     with FlopCounter() as counter, torch.no_grad():
         network(image)
-    return counter.flops
+    return float(counter.flops)
 
 
 def _counted(
@@ -236,7 +236,7 @@ def _attach(method: Method, config: TrialConfig, facts: Facts) -> tuple[int, Cal
         parameters.select(kind)
         with FlopCounter() as counter:
             backward(method, progress, lambda: F.cross_entropy(network(images), labels))
-        return counter.flops
+        return int(counter.flops)
 
     return attaching.flops, count_step
 
