@@ -7,16 +7,13 @@ SVG, PDF and PNG, and the page. Figures are drawn in processes of their own whil
 its highest use of memory.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import made_up
 
+from performance import processes
 from performance.measurement import Measurement
 from switchbench.row import Row
 from switchbench.store import parquet
@@ -49,13 +46,13 @@ def measure(pairs: int) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory() as scratch:
         for name, (shape, limit) in REPORTS.items():
             folder = _folder(Path(scratch, name), shape)
-            runs = [_process("-m", "switchbench", "report", str(folder)) for _ in range(pairs)]
-            yield Measurement(f"report, {name}", [seconds for seconds, _ in runs], "s", limit)
+            runs = [processes.run("-m", "switchbench", "report", str(folder)) for _ in range(pairs)]
+            yield Measurement(f"report, {name}", [run.seconds for run in runs], "s", limit)
         for name, shape in TABLES.items():
             folder = _folder(Path(scratch, f"tables {name}"), shape)
-            runs = [_process("-c", TABLES_ALONE, str(folder)) for _ in range(pairs)]
-            yield Measurement(f"tables and statistics, {name}", [seconds for seconds, _ in runs], "s")
-            yield Measurement(f"tables and statistics, {name}: memory", [peak for _, peak in runs], "MB")
+            runs = [processes.run("-c", TABLES_ALONE, str(folder)) for _ in range(pairs)]
+            yield Measurement(f"tables and statistics, {name}", [run.seconds for run in runs], "s")
+            yield Measurement(f"tables and statistics, {name}: memory", [run.memory for run in runs], "MB")
 
 
 def _folder(folder: Path, shape: tuple[int, int, int, int]) -> Path:
@@ -63,17 +60,3 @@ def _folder(folder: Path, shape: tuple[int, int, int, int]) -> Path:
     folder.mkdir()
     parquet.write_table(folder / "results.parquet", made_up.many(*shape), Row)
     return folder
-
-
-def _process(*arguments: str) -> tuple[float, float]:
-    """Run Python, and return its seconds and its peak memory in MB. Raises CalledProcessError."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, arguments)
-    return seconds, usage.ru_maxrss / 1024

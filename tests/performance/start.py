@@ -8,8 +8,6 @@ driver reads their status before anything else. The last rows are one trial's ro
 wait for the disk.
 """
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from unittest import mock
 
+from performance import processes
 from performance.measurement import Measurement
 from switchbench.compare.plan import plan
 from switchbench.row import Row, Status
@@ -37,15 +36,6 @@ WHOLE = 10_000
 """Trials of the plans that are processes of their own."""
 LIGHT = ("--help", "report --help", "list", "list methods", "list networks", "list magnitude")
 """Commands that need no library which takes long to import."""
-LAUNCHER = """
-import os, subprocess, sys
-process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
-_, status, usage = os.wait4(process.pid, 0)
-print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-"""Runs a command, and prints what it has used. A process begins with the peak memory of the one that starts it,
-so that one has to be small."""
 PLAN = "import sys; from switchbench.compare.plan import plan; plan(sys.argv[1], sys.argv[2])"
 
 
@@ -93,17 +83,9 @@ def _process(
     name: str, pairs: int, arguments: list[str], most_seconds: str = "", most_memory: str = ""
 ) -> Iterator[Measurement]:
     """Run Python several times. Yield processor seconds and megabytes."""
-    used = [_used(arguments) for _ in range(pairs)]
-    yield Measurement(name, [seconds for seconds, _ in used], "s", most_seconds)
-    yield Measurement(f"{name}: peak memory", [memory for _, memory in used], "MB", most_memory)
-
-
-def _used(arguments: list[str]) -> tuple[float, float]:
-    """Run Python. Return its processor seconds and its peak memory in megabytes."""
-    command = [sys.executable, "-c", LAUNCHER, sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, kilobytes = map(float, done.stdout.split())
-    return seconds, kilobytes / 1024
+    used = [processes.run(*arguments) for _ in range(pairs)]
+    yield Measurement(name, [each.processor_seconds for each in used], "s", most_seconds)
+    yield Measurement(f"{name}: peak memory", [each.memory for each in used], "MB", most_memory)
 
 
 def _command(arguments: str) -> list[str]:
