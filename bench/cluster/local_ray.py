@@ -12,10 +12,15 @@ from unittest import mock
 from filelock import FileLock, Timeout
 from ray._private import services
 
+from switchbench.cluster.sockets import folder_for_sockets
+from switchbench.errors import InputError
+
 OBJECT_STORE_BYTES = 200_000_000
 """Enough for configs and rows; trials do not exchange data through Ray."""
 LOOPBACK = "127.0.0.1"
 PREFIX = "switchbench-ray-"
+SOCKET = f"/{PREFIX}xxxxxxxx/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+"""Where Ray puts its sockets, below the folder of temporary files."""
 LOCK = "lock"
 NEW_SECONDS = 60
 """A folder that was made just now may not be locked yet."""
@@ -46,12 +51,20 @@ def _on_loopback() -> Iterator[None]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Yield a new temporary folder, locked while this process lives. Its path is short: sockets are in it."""
-    for other in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        _delete_if_abandoned(other)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = FileLock(folder / LOCK)
-    lock.acquire()
+    """Yield a new temporary folder, locked while this process lives. Its path is short: sockets are in it.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    try:
+        parent = folder_for_sockets(len(SOCKET))
+        for other in Path(parent).glob(f"{PREFIX}*"):
+            _delete_if_abandoned(other)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        lock = FileLock(folder / LOCK)
+        lock.acquire()
+    except OSError as error:
+        raise InputError(f"TMPDIR: Ray cannot be started: {error}") from error
     try:
         yield folder
     finally:

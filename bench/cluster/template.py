@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar
 
+from switchbench.cluster.sockets import folder_for_sockets
 from switchbench.errors import InputError
 
 T = TypeVar("T")
@@ -23,8 +24,8 @@ CONTEXT: ForkServerContext | SpawnContext
 CONTEXT = ForkServerContext() if sys.platform == "linux" else SpawnContext()
 PRELOADED = ["torch._dynamo", "switchbench.cluster.local_worker"]
 """What the template imports. A module that cannot be imported is imported by the workers."""
-LONGEST_FOLDER = 70
-"""Bytes of the longest folder in which Python can put a socket: an address has up to 107."""
+SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx"
+"""Where Python puts the template's socket, below the folder of temporary files."""
 
 
 def start() -> None:
@@ -38,7 +39,7 @@ def start() -> None:
     CONTEXT.set_forkserver_preload(PRELOADED)
     try:
         with (
-            _replaced(vars(tempfile), "tempdir", _folder_of_sockets()),
+            _replaced(vars(tempfile), "tempdir", folder_for_sockets(len(SOCKET))),
             _replaced(os.environ, "OMP_NUM_THREADS", "1"),  # a fork would lose threads of BLAS
         ):
             forkserver.ensure_running()
@@ -65,12 +66,6 @@ def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     with _replaced(sys.modules, "__main__", ModuleType("__main__")):
         process.start()
     return process
-
-
-def _folder_of_sockets() -> str:
-    """Return the folder of temporary files, or ``/tmp`` if a socket's address would be too long in it."""
-    folder = tempfile.gettempdir()
-    return folder if len(os.fsencode(folder)) <= LONGEST_FOLDER else "/tmp"
 
 
 @contextmanager
