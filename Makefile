@@ -52,6 +52,7 @@ docs: $(VENV)/.installed
 	$(BIN)/python tools/fill_docs.py
 	$(BIN)/python tools/draw_architecture.py
 	$(BIN)/python tools/write_catalogue.py
+	PYTHONPATH=tests $(BIN)/python -m performance --write
 
 defaults: $(VENV)/.installed
 	$(BIN)/python tools/choose_defaults.py

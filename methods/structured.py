@@ -175,8 +175,8 @@ class NM(GatedMethod):
                 raise ValueError(f"n {self.n} must be smaller than m {self.m}")
             return self
 
-    off: Tensors
-    """1 for each weight that is masked, by layer."""
+    masked: Tensors
+    """1 for each weight that the mask leaves out, by layer."""
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         super().setup(batch)
@@ -189,7 +189,8 @@ class NM(GatedMethod):
         for name, weight in self.weights.items():
             gradient = self.gates[name].gradient
             if gradient is not None and weight.grad is not None:
-                weight.grad = gradient.add_(weight * self.off[name], alpha=self.config.refine)
+                pulled = weight * self.masked[name]
+                torch.add(gradient, pulled, alpha=self.config.refine, out=weight.grad)
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:
@@ -199,4 +200,4 @@ class NM(GatedMethod):
     def _choose(self) -> None:
         pattern = patterns.NM(n=self.config.n, m=self.config.m)
         self.set_masks(pattern.select(magnitudes(self.weights), self.weights, pattern.density))
-        self.off = {name: 1 - mask for name, mask in self.masks.items()}
+        self.masked = {name: 1 - mask for name, mask in self.masks.items()}

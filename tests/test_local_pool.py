@@ -220,6 +220,38 @@ def test_a_signal_to_the_whole_process_group_is_the_drivers(tmp_path: Path, numb
     assert [row.status for row in ledger.rows()] == ["ok", "ok"]
 
 
+def test_a_signal_to_all_processes_while_they_start_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(json.dumps(SPEC))
+    command = [
+        sys.executable,
+        "-m",
+        "switchbench",
+        "run",
+        "spec.yaml",
+        "--out",
+        "out",
+        "--mlflow-uri",
+        "none",
+    ]
+    driver = psutil.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    )
+    deadline = time.monotonic() + 100
+    while not driver.children():
+        assert driver.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(driver.pid, signal.SIGTERM)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == ExitCode.PREEMPTED
+    assert output == "switchbench: stopped; run the same command again to continue\n"
+
+
 def test_workers_go_on_when_their_template_is_killed(tmp_path: Path) -> None:
     trials, job = prepare(tmp_path, methods=["dense"], training={"epochs": 300})
     ledger = Ledger(tmp_path)
@@ -259,7 +291,9 @@ def test_a_long_temporary_folder_has_room_for_a_socket(tmp_path: Path) -> None:
 def test_no_folder_for_a_socket_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/none"])
     monkeypatch.setattr(tempfile, "tempdir", None)
-    with pytest.raises(InputError, match=r"TMPDIR: worker processes cannot be started: .*No usable temp"):
+    with pytest.raises(
+        InputError, match=r"TMPDIR: no folder for temporary files can be written: .*No usable temp"
+    ):
         template.start()
 
 

@@ -86,6 +86,19 @@ def test_steps_are_those_of_torch(optimizer: Any, kind: Any, settings: dict[str,
         assert all(torch.equal(own, other) for own, other in zip(ours, theirs, strict=True))
 
 
+def test_momentum_begins_when_a_parameter_first_learns() -> None:
+    parameters = {name: nn.Parameter(torch.ones(2)) for name in ("weights", "others")}
+    groups = {name: [parameter] for name, parameter in parameters.items()}
+    config = TrainingConfig(epochs=1, optimizer="sgd", lr=0.1, momentum=0.5)
+    optimisers = Optimisers(config, groups, [])
+    for learning in ({"weights"}, None, None):
+        optimisers.select(learning)
+        sum(((2 * p).sum() for p in parameters.values()), torch.zeros(())).backward()
+        optimisers.step(1.0)
+    torch.testing.assert_close(parameters["weights"].detach(), torch.full((2,), 1 - 0.1 * (2 + 3 + 3.5)))
+    torch.testing.assert_close(parameters["others"].detach(), torch.full((2,), 1 - 0.1 * (2 + 3)))
+
+
 def test_unknown_and_doubled_groups_are_refused() -> None:
     optimisers, _ = three()
     with pytest.raises(ValueError, match=r"unknown parameter groups \['gates'\]; known: "):

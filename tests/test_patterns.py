@@ -46,6 +46,29 @@ def test_methods_with_a_score_have_the_option() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("m", [4, 7, 16, 64])  # compared in pairs, and sorted
+def test_the_highest_of_each_group_are_those_of_topk(m: int) -> None:
+    generator = torch.Generator().manual_seed(m)
+    scores = torch.rand(30, 5 * m, generator=generator)
+    scores[torch.rand(scores.shape, generator=generator) < 0.3] = -torch.inf
+    groups = scores.unflatten(1, (-1, m))
+    for n in (1, m // 2, m - 1):
+        expected = torch.zeros_like(groups).scatter_(-1, groups.topk(n).indices, 1) * groups.isfinite()
+        found = NM(n=n, m=m).select({"": scores}, {"": scores}, density=n / m)[""]
+        assert torch.equal(found, expected.flatten(1))
+
+
+@pytest.mark.parametrize("m", [4, 64])
+def test_ties_within_a_group_are_broken_at_random(m: int) -> None:
+    scores = torch.randint(0, 2, (200, m), generator=torch.Generator().manual_seed(m)).float()
+    torch.manual_seed(0)
+    mask = NM(n=2, m=m).select({"": scores}, {"": scores}, density=2 / m)[""]
+    assert (mask.sum(1) == 2).all()
+    ones = scores.sum(1).clamp_max(2)
+    assert torch.equal((mask * scores).sum(1), ones)
+    assert len(mask[(scores.sum(1) > 2)].argmax(1).unique()) > 1
+
+
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [

@@ -53,6 +53,28 @@ def test_products_are_those_of_the_dense_layer(outputs: int, inputs: int, batch:
     torch.testing.assert_close(images.grad, dense_images.grad)
 
 
+def test_a_layer_that_is_called_twice_has_the_sum_of_both_gradients() -> None:
+    torch.manual_seed(0)
+    mask = (torch.rand(6, 6) < 0.5).float()
+    connections = Connections(mask)
+    weight = (torch.randn(6, 6) * mask).requires_grad_()
+    values = nn.Parameter(weight.detach().flatten()[connections.index])
+    bias, images = torch.randn(6), torch.randn(4, 6)
+    weights, offset = connections.matrix(values.detach()), bias[:, None]
+    expected = F.linear(F.linear(images, weight, bias).relu(), weight, bias)
+    found = images
+    for again in (False, True):
+        found = CSRProducts.apply(
+            found.relu() if again else found, values, bias, weights, offset, connections
+        )
+    torch.testing.assert_close(found, expected)
+    gradient = torch.randn(4, 6)
+    expected.backward(gradient)
+    found.backward(gradient)
+    assert weight.grad is not None
+    torch.testing.assert_close(values.grad, weight.grad.flatten()[connections.index])
+
+
 @pytest.mark.parametrize(
     "settings",
     [

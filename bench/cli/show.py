@@ -172,7 +172,7 @@ def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
         f"hours: one trial after another at {tflops:g} TFLOP/s (--tflops); ≥: without what the method adds"
     )
     if any(estimate.sparse for estimate in costs.values()):
-        typer.echo("≤: with dense kernels, and sparse ones take fewer; ~: both")
+        typer.echo("≤: with dense kernels, while sparse ones take fewer; ~: both ≥ and ≤ apply")
 
 
 def search(planned: "SearchPlan", tflops: float) -> None:

@@ -79,7 +79,7 @@ class LocalPool:
         stopping = False
         with handled(request.receive):
             while waiting or self._running:
-                while waiting and len(self._running) < self._size:
+                while waiting and len(self._running) < self._size and request.signal is None:
                     self._start(waiting.popleft(), job)
                     notify(observers, methodcaller("trials_running", len(self._running)))
                 for config, answer in self._answers():
@@ -159,7 +159,9 @@ class _Worker:
     def end(self) -> None:
         """End the process, whatever it does."""
         self._connection.close()
-        self._process.kill()
+        if self._process.pid and self._process.exitcode in (None, ORPHANED):
+            with suppress(OSError):
+                os.kill(self._process.pid, signal.SIGKILL)
         self._process.join()
 
 

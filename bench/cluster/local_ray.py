@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 from ray._private import services
 
 from switchbench.cluster.sockets import folder_for_sockets
-from switchbench.errors import InputError
 
 OBJECT_STORE_BYTES = 200_000_000
 """Enough for configs and rows; trials do not exchange data through Ray."""
@@ -54,17 +53,14 @@ def _folder() -> Iterator[Path]:
     """Yield a new temporary folder, locked while this process lives. Its path is short: sockets are in it.
 
     Raises:
-        InputError: It cannot be made.
+        InputError: No folder can be written.
     """
-    try:
-        parent = folder_for_sockets(len(SOCKET))
-        for other in Path(parent).glob(f"{PREFIX}*"):
-            _delete_if_abandoned(other)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        lock = FileLock(folder / LOCK)
-        lock.acquire()
-    except OSError as error:
-        raise InputError(f"TMPDIR: Ray cannot be started: {error}") from error
+    parent = folder_for_sockets(len(SOCKET))
+    for other in Path(parent).glob(f"{PREFIX}*"):
+        _delete_if_abandoned(other)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    lock = FileLock(folder / LOCK)
+    lock.acquire()
     try:
         yield folder
     finally:

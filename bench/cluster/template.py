@@ -16,7 +16,6 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from switchbench.cluster.sockets import folder_for_sockets
-from switchbench.errors import InputError
 
 T = TypeVar("T")
 CONTEXT: ForkServerContext | SpawnContext
@@ -29,22 +28,15 @@ SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx"
 
 
 def start() -> None:
-    """Start the template unless it runs, and return at once.
-
-    Raises:
-        InputError: There is no folder for its socket.
-    """
+    """Start the template unless it runs, and return at once. Raises InputError: no folder for its socket."""
     if sys.platform != "linux":
         return
     CONTEXT.set_forkserver_preload(PRELOADED)
-    try:
-        with (
-            _replaced(vars(tempfile), "tempdir", folder_for_sockets(len(SOCKET))),
-            _replaced(os.environ, "OMP_NUM_THREADS", "1"),  # a fork would lose threads of BLAS
-        ):
-            forkserver.ensure_running()
-    except OSError as error:
-        raise InputError(f"TMPDIR: worker processes cannot be started: {error}") from error
+    with (
+        _replaced(vars(tempfile), "tempdir", folder_for_sockets(len(SOCKET))),
+        _replaced(os.environ, "OMP_NUM_THREADS", "1"),  # a fork would lose threads of BLAS
+    ):
+        forkserver.ensure_running()
 
 
 def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
@@ -61,6 +53,14 @@ def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
         InputError: As in :func:`start`.
     """
     start()
+    try:
+        return _forked(function, arguments)
+    except (EOFError, ConnectionError):  # the template has just died, as at a signal to all processes
+        start()
+        return _forked(function, arguments)
+
+
+def _forked(function: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
     process = CONTEXT.Process(target=function, args=arguments)
     # Python would run the user's script again in each worker, to unpickle what is defined there. Nothing is.
     with _replaced(sys.modules, "__main__", ModuleType("__main__")):

@@ -148,16 +148,16 @@ def _outcome(
 def _announce(config: TrialConfig, job: Job) -> int:
     """Store that a trial starts here. Return the number of its starts. Raises NotStored."""
     ledger = Ledger(job.folder)
-    lost = ledger.announced(config.trial_id)
-    started = Started(
-        trial_id=config.trial_id,
-        host=platform.node(),
-        process=os.getpid(),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        run=job.run,
-        attempt=lost.attempt + 1 if lost else 1,
-    )
     with _stored_or_stop(job):
+        lost = ledger.announced(config.trial_id)
+        started = Started(
+            trial_id=config.trial_id,
+            host=platform.node(),
+            process=os.getpid(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            run=job.run,
+            attempt=lost.attempt + 1 if lost else 1,
+        )
         ledger.announce(started)
     return started.attempt
 
@@ -205,7 +205,8 @@ def record_lost(config: TrialConfig, job: Job, error: str) -> Row:
     Raises:
         NotStored: The row cannot be written.
     """
-    return _final_row(config, job) or _store(config, job, _lost(config, job, error))
+    with _stored_or_stop(job):
+        return _final_row(config, job) or _store(config, job, _lost(config, job, error))
 
 
 def _lost(config: TrialConfig, job: Job, error: str) -> Row:

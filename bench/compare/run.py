@@ -91,7 +91,7 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
     try:
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:
-            ready = _beside(partial(_prepare, planned))  # while the workers start
+            ready = _in_background(partial(_prepare, planned))  # while the workers start
             with running as distribute:
                 planned = ready.result()
                 stack.enter_context(ledger.only_driver())
@@ -110,7 +110,7 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
         raise RunStopped(f"{stop}; {planned.how_to_continue()}", stop.exit_code) from stop
 
 
-def _beside(function: Callable[[], T]) -> Future[T]:
+def _in_background(function: Callable[[], T]) -> Future[T]:
     """Call a function in a thread that nobody waits for when a signal ends the run."""
     future: Future[T] = Future()
 

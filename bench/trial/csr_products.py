@@ -43,12 +43,10 @@ class Connections:
         return self._transposed
 
     def sampled(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the entries (kept,) of left (outputs, n) @ right (n, inputs) at the kept connections.
-
-        They are valid until the next call: a matrix of their own would need a copy of the pattern each time.
-        """
+        """Return the entries (kept,) of left (outputs, n) @ right (n, inputs) at the kept connections."""
+        # in place, as a new matrix would copy the pattern
         torch.sparse.sampled_addmm(self._sampled, left, right, beta=0.0, out=self._sampled)
-        entries: Tensor = self._sampled.values()
+        entries: Tensor = self._sampled.values().clone()
         return entries
 
 

@@ -109,7 +109,7 @@ class StepFlops:
     @property
     def total(self) -> float:
         """Estimated FLOPs of all steps so far, as if every batch were full."""
-        return sum(steps * self._flops[kind] / self._counted[kind] for kind, steps in self._steps.items())
+        return float(sum(steps * mean for steps, mean, _ in self.kinds()))
 
     def state_dict(self) -> list[Any]:
         """The counters as plain data."""

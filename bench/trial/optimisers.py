@@ -184,26 +184,34 @@ def _step(optimiser: torch.optim.Optimizer, group: dict[str, Any]) -> None:
     Checks and hooks of ``optimiser.step()`` take a tenth of a small network's training.
     """
     parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in parameters]
+    shared = {name: group[name] for name in ("lr", "weight_decay", "maximize", "fused")}
+    if isinstance(optimiser, torch.optim.SGD):
+        own = {name: group[name] for name in ("momentum", "dampening", "nesterov")}
+        buffers = [_momentum(optimiser, parameter) for parameter in parameters] if own["momentum"] else []
+        sgd(parameters, gradients, buffers, **shared, **own)
+        return
     states = [optimiser.state[parameter] for parameter in parameters]
-    stateless = group.get("momentum") == 0
-    if not (stateless or all(states)):  # the first step makes the states
+    if not all(states):  # the first step makes them
         optimiser.step()
         return
-    gradients = [parameter.grad for parameter in parameters]
 
     def named(name: str) -> list[Tensor]:
         return [state[name] for state in states]
 
-    shared = {name: group[name] for name in ("lr", "weight_decay", "maximize", "fused")}
-    if isinstance(optimiser, torch.optim.SGD):
-        own = {name: group[name] for name in ("momentum", "dampening", "nesterov")}
-        buffers: list[Tensor | None] = [] if stateless else [*named("momentum_buffer")]
-        sgd(parameters, gradients, buffers, **shared, **own)
-    else:
-        own = {name: group[name] for name in ("eps", "amsgrad", "decoupled_weight_decay")}
-        own["beta1"], own["beta2"] = group["betas"]
-        averages, squares, steps = named("exp_avg"), named("exp_avg_sq"), named("step")
-        adam(parameters, gradients, averages, squares, [], steps, **shared, **own)
+    own = {name: group[name] for name in ("eps", "amsgrad", "decoupled_weight_decay")}
+    own["beta1"], own["beta2"] = group["betas"]
+    averages, squares, steps = named("exp_avg"), named("exp_avg_sq"), named("step")
+    adam(parameters, gradients, averages, squares, [], steps, **shared, **own)
+
+
+def _momentum(optimiser: torch.optim.Optimizer, parameter: nn.Parameter) -> Tensor | None:
+    """Return the momentum of a parameter: zeros before its first step, after which it is the gradient."""
+    state = optimiser.state[parameter]
+    if "momentum_buffer" not in state:
+        state["momentum_buffer"] = torch.zeros_like(parameter)
+    momentum: Tensor = state["momentum_buffer"]
+    return momentum
 
 
 def _build(

@@ -25,6 +25,8 @@ from switchbench.methods.parts.state import Constant
 
 ALLOWED = "unstructured, neuron, N:M such as 2:4 with N < M, or block ROWSxCOLUMNS such as block 4x4"
 """The notations, for error messages."""
+MOST_COMPARED = 16
+"""Size of the largest groups whose entries are compared in pairs instead of sorted."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class NM(Pattern):
 
     def select(self, scores: Tensors, weights: Mapping[str, Tensor], density: float) -> Tensors:
         keep = max(self.n, round(density * self.m))
-        return {name: _left(self._mask(score, keep, name), score) for name, score in scores.items()}
+        return {name: self._mask(score, keep, name) for name, score in scores.items()}
 
     def _mask(self, score: Tensor, keep: int, layer: str) -> Tensor:
         last = score.movedim(1, -1)
@@ -217,11 +219,12 @@ def _left(mask: Tensor, score: Tensor) -> Tensor:
 
 
 def _highest(groups: Tensor, keep: int, layer: str) -> Tensor:
-    """Return 0/1 masks of the highest entries of the last dimension; ties are broken at random.
+    """Return 0/1 masks of the highest entries of the last dimension.
 
-    On the CPU, entries of −∞ are left out where they would be kept.
+    Ties are broken at random. −∞ is never kept.
     """
-    if groups.device.type == "cpu":  # a GPU would have to be waited for, to learn that there are no ties
+    # a GPU would have to be waited for, to learn that there are no ties
+    if groups.device.type == "cpu" and groups.shape[-1] <= MOST_COMPARED:
         mask = _left(_number_above(groups).lt_(keep), groups)
         if not (mask.sum(-1) > keep).any():
             return mask
@@ -229,7 +232,7 @@ def _highest(groups: Tensor, keep: int, layer: str) -> Tensor:
     drawn = torch.rand(groups.shape, generator=generator, device=generator.device)
     shuffled = move(drawn, groups.device).argsort(-1)
     order = groups.gather(-1, shuffled).argsort(dim=-1, descending=True, stable=True)[..., :keep]
-    return torch.zeros_like(groups).scatter_(-1, shuffled.gather(-1, order), 1)
+    return _left(torch.zeros_like(groups).scatter_(-1, shuffled.gather(-1, order), 1), groups)
 
 
 def _number_above(groups: Tensor) -> Tensor:

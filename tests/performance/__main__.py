@@ -13,10 +13,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="performance", description=__doc__)
     parser.add_argument("topics", nargs="*", help=f"default: all of {', '.join(TOPICS)}")
     parser.add_argument("--pairs", type=int, default=3, help="how often each quantity is measured")
+    parser.add_argument("--write", action="store_true", help="only write the page of what is stored")
     options = parser.parse_args()
     if unknown := [topic for topic in options.topics if topic not in TOPICS]:
         parser.error(f"topics: unknown {unknown[0]!r}; known: {', '.join(TOPICS)}")
-    for topic in options.topics or TOPICS:
+    for topic in () if options.write else options.topics or TOPICS:
         module = import_module(f"performance.{topic}")
         print(f"== {module.TITLE}", flush=True)
         measured = []
@@ -26,9 +27,7 @@ def main() -> None:
                 print(document.line(measurement), flush=True)
         if measured:  # a machine without a GPU measures nothing of one, and keeps what another has measured
             today = datetime.now(UTC).date().isoformat()
-            section = records.Section(
-                topic, module.TITLE, module.__doc__ or "", machine.description(), today, measured
-            )
+            section = records.Section(topic, machine.description(), today, measured)
             records.save(records.load() | {topic: section})
     stored = records.load()
     document.write(stored[topic] for topic in TOPICS if topic in stored)

@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Iterable
+from importlib import import_module
+from types import ModuleType
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -11,10 +13,10 @@ from performance.records import DOCS, Section
 
 HEAD = """# What switchbench costs
 
-`make benchmark` measures all of this and writes this page; no number is entered by hand. `make benchmark
+`make benchmark` measures all of this and writes this page, tables and figure. `make benchmark
 TOPICS="training methods"` measures some sections again. Values are medians over repeated measurements, with
 the lowest and the highest behind them. A ratio (×) compares two things that ran one after the other in the
-same run. Absolute times are those of the machine that a section names, which was shared with others: compare
+same run. Everything runs as in a worker, which keeps freed memory. Absolute times are those of the machine that a section names, which was shared with others: compare
 them with one another only.
 
 ![Ratios](performance.svg)
@@ -41,8 +43,14 @@ def _section(section: Section) -> str:
     rows = [_cells(row, with_limits) for row in section.measurements]
     table = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     lines = ["| " + " | ".join(cells) + " |" for cells in table]
-    place = f"Measured {section.date} on {section.machine}."
-    return "\n".join([f"## {section.title}\n", inspect.cleandoc(section.text), "", *lines, "", place, ""])
+    module, place = _module(section), f"Measured {section.date} on {section.machine}."
+    text = inspect.cleandoc(module.__doc__ or "")
+    return "\n".join([f"## {module.TITLE}\n", text, "", *lines, "", place, ""])
+
+
+def _module(section: Section) -> ModuleType:
+    """Return the module that has the section's title, and its text as the docstring."""
+    return import_module(f"performance.{section.topic}")
 
 
 def _cells(row: Measurement, with_limits: bool) -> list[str]:
@@ -76,7 +84,7 @@ def _number(value: float) -> str:
 def _draw(sections: list[Section]) -> None:
     """Draw all ratios: median, spread and aim, one panel per section."""
     panels = {
-        section.title: ratios
+        _module(section).TITLE: ratios
         for section in sections
         if (ratios := [row for row in section.measurements if row.unit == "×"])
     }

@@ -16,6 +16,7 @@ from performance.measurement import Measurement
 from performance.timing import ratios
 from performance.training import bare_loop
 from performance.trials import amortised, splits, trial
+from switchbench.cluster.allocator import freed_memory_kept
 
 TITLE = "On a GPU"
 EPOCHS = 10
@@ -37,7 +38,7 @@ def measure(pairs: int) -> Iterator[Measurement]:
     values = ratios(_trial, lambda: _trial(compile="reduce-overhead"), pairs)
     yield Measurement("dense trial / the same with compile: reduce-overhead", values)
     for method in METHODS:
-        values = [amortised(trial(method, EPOCHS, DEVICE)) for _ in range(pairs)]
+        values = [amortised(method, EPOCHS, DEVICE) for _ in range(pairs)]
         yield Measurement(f"{method} / plain steps", values)
     alone = [_seconds_of(1) for _ in range(pairs)]
     for number in SHARING:
@@ -68,7 +69,8 @@ def _seconds_of(number: int) -> float:
 
 def _work(together: Any, device: str) -> None:
     torch.set_num_threads(1)
-    _trial(1, device)
-    together.wait()
-    _trial(device=device)
-    together.wait()
+    with freed_memory_kept():
+        _trial(1, device)
+        together.wait()
+        _trial(device=device)
+        together.wait()

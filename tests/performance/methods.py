@@ -35,7 +35,7 @@ def measure(pairs: int) -> Iterator[Measurement]:
         if name in UNETS:
             continue
         try:
-            values = [amortised(trial(name, EPOCHS)) for _ in range(pairs)]
+            values = [amortised(name, EPOCHS) for _ in range(pairs)]
         except Skipped:
             continue
         yield Measurement(f"{name} / plain steps", values, limit=f"≤ {LIMITS.get(name, OTHER_LIMIT)}")

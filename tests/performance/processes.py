@@ -7,7 +7,7 @@ from dataclasses import dataclass
 LAUNCHER = """
 import os, subprocess, sys, time
 started = time.perf_counter()
-process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(process.pid, 0)
 print(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 sys.exit(os.waitstatus_to_exitcode(status))
@@ -30,5 +30,5 @@ class Usage:
 def run(*arguments: str) -> Usage:
     """Run Python with these arguments. Raises CalledProcessError if it fails."""
     command = [sys.executable, "-c", LAUNCHER, sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return Usage(*map(float, done.stdout.split()))

@@ -16,9 +16,7 @@ class Section:
     """The measurements of one topic."""
 
     topic: str
-    title: str
-    text: str
-    """What is compared: the docstring of the topic's module."""
+    """Name of its module, which has the title and the text."""
     machine: str
     date: str
     measurements: list[Measurement]

@@ -7,7 +7,6 @@ the command to its table and to the command's end.
 """
 
 import multiprocessing
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,13 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
+
 from performance.measurement import Measurement
 from switchbench.store.ledger import Ledger
 
 TITLE = "Spreading trials over cores"
-CORES = os.cpu_count() or 1
-SHORT = "SHORT" in os.environ
-"""Whether cases have a tenth of their trials, for a first look."""
+CORES: int = joblib.cpu_count()
 PLUGIN = """
 import time
 from switchbench.methods import Method, option, register
@@ -60,17 +59,12 @@ class Case:
     """Whether it is measured several times, and beside a bare pool."""
 
     @property
-    def number(self) -> int:
-        """Trials that are run."""
-        return self.trials // 10 if SHORT else self.trials
-
-    @property
     def ideal(self) -> float:
         """Seconds on all cores if nothing but the trials took time."""
-        return -(-self.number // CORES) * self.seconds
+        return -(-self.trials // CORES) * self.seconds
 
     def __str__(self) -> str:
-        return f"{self.number} trials of {self.seconds:g} s"
+        return f"{self.trials} trials of {self.seconds:g} s"
 
 
 CASES = (Case(300, 0.3, "≤ 1.5"), Case(40, 10, "≤ 1.08", short=False))
@@ -115,7 +109,7 @@ def _sleeping(case: Case, way: str) -> tuple[float, float]:
         (folder / "plugin.py").write_text(PLUGIN)
         method = f"{{method: sleeper, seconds: {case.seconds}}}"
         spec = folder / "spreading.yaml"
-        spec.write_text(SPEC.format(method=method, trials=case.number, length="steps"))
+        spec.write_text(SPEC.format(method=method, trials=case.trials, length="steps"))
         command = [*_command(spec), "--plugin", str(folder / "plugin.py"), *WAYS[way]]
         started = time.monotonic()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -134,5 +128,5 @@ def _bare_pool(case: Case) -> float:
     with multiprocessing.Pool(CORES) as pool:
         pool.map(time.sleep, CORES * [0.01])  # its processes have started
         started = time.monotonic()
-        pool.map(time.sleep, case.number * [case.seconds], chunksize=1)
+        pool.map(time.sleep, case.trials * [case.seconds], chunksize=1)
         return time.monotonic() - started

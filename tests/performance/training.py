@@ -4,9 +4,9 @@
 network, batches, optimiser (torch's fused Adam), schedule and steps on tensors in memory, and one evaluation
 of the same validation and test images. *The loop that users write / magnitude trial*: a DataLoader without
 workers, transforms per image, masks by ``torch.nn.utils.prune`` on the same cubic schedule, and Adam as it
-comes. *Evaluation*: of the test images, over a loop that divides normalised tensors in memory into as large
-parts and counts the correct ones. *Data set again*: what a second trial of a process waits for its images and
-splits.
+comes. Trials, and no other loop, flush denormal numbers. *Evaluation*: of the test images, over a loop that
+divides normalised tensors in memory into as large parts and counts the correct ones. *Data set again*: what a
+second trial of a process waits for its images and splits.
 """
 
 import math
