@@ -338,7 +338,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(switchbench: Any, tmp_path: 
 
 def test_dry_run_says_that_it_counts_dense_kernels(switchbench: Any, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
-    note = "≤: with dense kernels, and sparse ones take fewer; ~: both"
+    note = "≤: with dense kernels, while sparse ones take fewer; ~: both ≥ and ≤ apply"
     marks = {}
     for kernels in ("dense", "sparse"):
         large = "networks=[{network: mlp, hidden: [1000, 600]}]"  # counted without values, which snip needs

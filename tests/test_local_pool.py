@@ -220,7 +220,7 @@ def test_a_signal_to_the_whole_process_group_is_the_drivers(tmp_path: Path, numb
     assert [row.status for row in ledger.rows()] == ["ok", "ok"]
 
 
-def test_a_signal_to_all_processes_while_they_start_is_one_line(tmp_path: Path) -> None:
+def test_a_signal_to_all_processes_while_they_start_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(json.dumps(SPEC))
     command = [
         sys.executable,
@@ -249,7 +249,7 @@ def test_a_signal_to_all_processes_while_they_start_is_one_line(tmp_path: Path) 
     os.killpg(driver.pid, signal.SIGTERM)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == ExitCode.PREEMPTED
-    assert output == "switchbench: stopped; run the same command again to continue\n"
+    assert len(output.splitlines()) <= 1  # none before the driver handles signals
 
 
 def test_workers_go_on_when_their_template_is_killed(tmp_path: Path) -> None:
