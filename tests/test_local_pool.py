@@ -9,7 +9,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +23,7 @@ import switchbench
 from switchbench.cluster import connection, local_pool, template, tune
 from switchbench.cluster.local_pool import LocalPool
 from switchbench.cluster.local_worker import Surroundings
+from switchbench.cluster.signals import STOPPING
 from switchbench.cluster.worker import Job
 from switchbench.cluster.workers import workers
 from switchbench.errors import ExitCode, InputError, RunStopped
@@ -174,82 +175,70 @@ def test_a_signal_writes_checkpoints_and_the_next_run_continues(
         assert row.test_loss == run_trial(config).row.test_loss
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_to_the_whole_process_group_is_the_drivers(tmp_path: Path, number: int) -> None:
-    """As a terminal and batch systems send it: to the template, the workers and Python's resource tracker too."""
-    changes = {"methods": ["dense"], "training": {"epochs": 400}}
-    (tmp_path / "spec.yaml").write_text(json.dumps(SPEC | changes))
-    command = [
-        sys.executable,
-        "-m",
-        "switchbench",
-        "run",
-        "spec.yaml",
-        "--out",
-        "out",
-        "--mlflow-uri",
-        "none",
-    ]
-    ledger = Ledger(tmp_path / "out")
+def start(folder: Path, **changes: Any) -> psutil.Popen:
+    """Run the spec by the command line."""
+    (folder / "spec.yaml").write_text(json.dumps(SPEC | changes))
+    arguments = ("run", "spec.yaml", "--out", "out", "--mlflow-uri", "none")
+    return psutil.Popen(
+        [sys.executable, "-m", "switchbench", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            process_group=0,
-        )
 
-    driver = start()
+def wait_until(driver: psutil.Popen, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 100
-    while len(ledger.running()) < min(2, os.cpu_count() or 1):
+    while not condition():
         assert driver.poll() is None
         assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(driver.pid, number)
-    output, _ = driver.communicate(timeout=60)
+        time.sleep(0.02)
+
+
+def signal_all(driver: psutil.Popen, number: int) -> str:
+    """Send a signal to a run, its template, workers and resource tracker, as batch systems do. Return the output."""
+    for process in (driver, *driver.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+    output: str = driver.communicate(timeout=60)[0]
+    return output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_all_processes_is_the_drivers(tmp_path: Path, number: int) -> None:
+    changes = {"methods": ["dense"], "training": {"epochs": 400}}
+    trials, ledger = specs.parse(SPEC | changes).trials(), Ledger(tmp_path / "out")
+    driver = start(tmp_path, **changes)
+    wait_until(driver, lambda: len(ledger.running()) == min(2, os.cpu_count() or 1))
+    output = signal_all(driver, number)
     assert driver.returncode == (ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.PREEMPTED)
-    assert "died" not in output
+    assert output.splitlines()[1:] == [
+        STOPPING,
+        f"switchbench: stopped: 0 of 2 trials are done and stored in {tmp_path / 'out'}; "
+        "run the same command again to continue",
+    ]
     assert not [*ledger.rows()]
-    assert any(ledger.checkpoint(config.trial_id).exists() for config in specs.parse(SPEC | changes).trials())
-    again = start()
+    assert any(ledger.checkpoint(config.trial_id).exists() for config in trials)
+    again = start(tmp_path, **changes)
     output, _ = again.communicate(timeout=200)
     assert again.returncode == 0, output
     assert [row.status for row in ledger.rows()] == ["ok", "ok"]
 
 
-def test_a_signal_to_all_processes_while_they_start_is_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text(json.dumps(SPEC))
-    command = [
-        sys.executable,
-        "-m",
-        "switchbench",
-        "run",
-        "spec.yaml",
-        "--out",
-        "out",
-        "--mlflow-uri",
-        "none",
-    ]
-    driver = psutil.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-    )
-    deadline = time.monotonic() + 100
-    while not driver.children():
-        assert driver.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(driver.pid, signal.SIGTERM)
-    output, _ = driver.communicate(timeout=60)
-    assert driver.returncode == ExitCode.PREEMPTED
-    assert len(output.splitlines()) <= 1  # none before the driver handles signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_while_they_start_is_no_traceback(tmp_path: Path, number: int) -> None:
+    driver = start(tmp_path)
+
+    def template_starts() -> bool:
+        commands = [" ".join(process.cmdline()) for process in driver.children(recursive=True)]
+        return any("forkserver" in command for command in commands)
+
+    wait_until(driver, template_starts)
+    output = signal_all(driver, number)
+    assert driver.returncode == (ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.PREEMPTED)
+    line = "switchbench: stopped; run the same command again to continue"
+    assert output.strip() in ("", line)  # nothing before the driver handles signals
 
 
 def test_workers_go_on_when_their_template_is_killed(tmp_path: Path) -> None:

@@ -46,10 +46,10 @@ class Supervisor:
             signal.signal(number, lambda number, _: _send(child, number))
         in_order = os.read(reading, 1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if in_order:
-            _exit(code if code >= 0 else ExitCode.PREEMPTED)  # a signal arrived after the end
-        if -code in FORWARDED:  # it arrived before the driver could handle it: nothing had begun
+        if -code in FORWARDED:  # before the driver could handle it: nothing had begun; or after the end
             _exit(ExitCode.INTERRUPTED if -code == signal.SIGINT else ExitCode.PREEMPTED)
+        if in_order:
+            _exit(code if code >= 0 else ExitCode.PREEMPTED)
         killed = f"the driver was killed ({signal.Signals(-code).name})" if code < 0 else None
         try:
             progress = describe()

@@ -30,7 +30,7 @@ from switchbench.spec.trial import TrialConfig
 POLL_SECONDS = 0.2
 """Time between two looks whether a signal has arrived."""
 ORPHANED = 255
-"""Exit code of a worker whose template has ended, as at a signal to all processes. It may still run."""
+"""Exit code of a worker whose template was killed. It may still run."""
 
 
 class LocalPool:
@@ -149,7 +149,7 @@ class _Worker:
             if self._connection.poll():
                 answer: Answer = self._connection.recv()
                 return answer
-            if self._process.exitcode == ORPHANED and _exists(self._process.pid):
+            if self._process.exitcode == ORPHANED and self._process.pid and _exists(self._process.pid):
                 self.handles = [self._connection]
                 return None
         self._process.join()  # it has died
@@ -165,10 +165,8 @@ class _Worker:
         self._process.join()
 
 
-def _exists(process: int | None) -> bool:
+def _exists(process: int) -> bool:
     """Tell whether a process of this user exists."""
-    if process is None:
-        return False
     try:
         os.kill(process, 0)
     except OSError:

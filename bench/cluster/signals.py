@@ -50,6 +50,19 @@ def stop_at_once(number: int, _: Any = None) -> NoReturn:
 
 
 @contextmanager
+def blocked() -> Iterator[None]:
+    """Block SIGINT, SIGTERM, SIGUSR1 and SIGHUP in this thread during the block.
+
+    A process that starts in the block never receives them. A batch system may send them to every process.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
     """Handle SIGINT, SIGTERM, SIGUSR1 and SIGHUP during the block.
 

@@ -9,12 +9,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar
 
+from switchbench.cluster.signals import blocked
 from switchbench.cluster.sockets import folder_for_sockets
 
 T = TypeVar("T")
@@ -32,7 +33,10 @@ def start() -> None:
     if sys.platform != "linux":
         return
     CONTEXT.set_forkserver_preload(PRELOADED)
+    with blocked():
+        resource_tracker.ensure_running()  # at its start it unblocks some signals
     with (
+        blocked(),
         _replaced(vars(tempfile), "tempdir", folder_for_sockets(len(SOCKET))),
         _replaced(os.environ, "OMP_NUM_THREADS", "1"),  # a fork would lose threads of BLAS
     ):
@@ -47,7 +51,7 @@ def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
         arguments: Values for it that can be pickled, connections included.
 
     Returns:
-        The process.
+        The process. Signals that end a run are blocked in it.
 
     Raises:
         InputError: As in :func:`start`.
@@ -55,7 +59,7 @@ def fork(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     start()
     try:
         return _forked(function, arguments)
-    except (EOFError, ConnectionError):  # the template has just died, as at a signal to all processes
+    except (EOFError, ConnectionError):  # the template has just been killed
         start()
         return _forked(function, arguments)
 
