@@ -3,8 +3,7 @@
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from switchbench.errors import InputError
 from switchbench.measure.csr import to_csr
 from switchbench.measure.shrink import shrink
+from switchbench.measure.threads import with_threads
 
 WARM_UP, ROUNDS = 10, 50
 """Forward passes of each network that are not timed, and then those that are."""
@@ -105,7 +105,7 @@ def seconds(networks: Sequence[nn.Module], inputs: Sequence[Tensor], threads: in
         Seconds, one number per network.
     """
     taken: list[list[float]] = [[] for _ in networks]
-    with _threads(threads):
+    with with_threads(threads):
         for turn in range(WARM_UP + ROUNDS):
             for network, images, times in zip(networks, inputs, taken, strict=True):
                 _wait(images)
@@ -120,13 +120,3 @@ def seconds(networks: Sequence[nn.Module], inputs: Sequence[Tensor], threads: in
 def _wait(images: Tensor) -> None:
     if images.is_cuda:
         torch.cuda.synchronize(images.device)
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

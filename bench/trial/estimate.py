@@ -7,8 +7,7 @@ cannot run there, and its own cost is left out.
 
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from switchbench.datasets import Facts, training_size
+from switchbench.measure.threads import with_threads
 from switchbench.methods import Method, Progress
 from switchbench.spec.components import NetworkChoice
 from switchbench.spec.trial import TrialConfig
@@ -197,7 +197,8 @@ def _counted(
     forward = _forward_flops(config.network.model_dump_json(), facts)
     plain_step = 3 * forward * max(config.training.batch_size, USUAL_BATCH)
     on = torch.device("cpu" if plain_step <= SHORT_STEP else "meta")
-    with on, _one_thread(), torch.random.fork_rng(devices=[]):
+    # on a busy machine several threads would wait for each other
+    with on, with_threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         method = method_class(options, config.density, torch.Generator())
         attaching, count_step = _attach(method, config, facts)
@@ -239,14 +240,3 @@ def _attach(method: Method, config: TrialConfig, facts: Facts) -> tuple[int, Cal
         return int(counter.flops)
 
     return attaching.flops, count_step
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one thread of torch while the context is open: on a busy machine several wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

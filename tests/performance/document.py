@@ -16,8 +16,8 @@ HEAD = """# What switchbench costs
 `make benchmark` measures all of this and writes this page, tables and figure. `make benchmark
 TOPICS="training methods"` measures some sections again. Values are medians over repeated measurements, with
 the lowest and the highest behind them. A ratio (×) compares two things that ran one after the other in the
-same run. Everything runs as in a worker, which keeps freed memory. Absolute times are those of the machine that a section names, which was shared with others: compare
-them with one another only.
+same run. Everything runs as in a worker, which keeps freed memory. Absolute times are those of the machine
+that a section names, which was shared with others: compare them with one another only.
 
 ![Ratios](performance.svg)
 """

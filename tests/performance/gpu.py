@@ -40,9 +40,8 @@ def measure(pairs: int) -> Iterator[Measurement]:
     for method in METHODS:
         values = [amortised(method, EPOCHS, DEVICE) for _ in range(pairs)]
         yield Measurement(f"{method} / plain steps", values)
-    alone = [_seconds_of(1) for _ in range(pairs)]
     for number in SHARING:
-        gains = [number * one / _seconds_of(number) for one in alone]
+        gains = [number * _seconds_of(1) / _seconds_of(number) for _ in range(pairs)]
         yield Measurement(f"trials per second, {number} on one GPU / one alone", gains)
 
 
