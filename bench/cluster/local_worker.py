@@ -51,9 +51,6 @@ def serve(connection: Connection, pickled: bytes) -> None:
     for number in NUMBERS:  # a terminal sends them to all processes, but the driver decides
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)  # else what a plug-in starts could not be ended
-    # The first optimiser imports this. It takes seconds, which must not count as a trial's time.
-    import torch._dynamo  # noqa: F401
-
     problem = _take_over(pickled)
     tasks: SimpleQueue[Task] = SimpleQueue()
     stopped = threading.Event()

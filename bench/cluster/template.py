@@ -22,7 +22,7 @@ T = TypeVar("T")
 CONTEXT: ForkServerContext | SpawnContext
 # On macOS forks are not safe: its frameworks have threads. There every worker imports torch.
 CONTEXT = ForkServerContext() if sys.platform == "linux" else SpawnContext()
-PRELOADED = ["torch._dynamo", "switchbench.cluster.local_worker"]
+PRELOADED = ["switchbench.cluster.local_worker"]
 """What the template imports. A module that cannot be imported is imported by the workers."""
 SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx"
 """Where Python puts the template's socket, below the folder of temporary files."""

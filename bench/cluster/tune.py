@@ -236,9 +236,6 @@ class TrialActor(tune.Trainable):
     """Worker process. Each step runs one trial of a comparison or one point of a search."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        # The first optimiser imports this. It takes seconds, which must not count as a trial's time.
-        import torch._dynamo  # noqa: F401
-
         transfer.register_shipped(shared["extensions"])
         self.job: Job = shared["job"]
         self.stop_watch = StopWatch(self.job.run)

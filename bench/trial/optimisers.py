@@ -1,15 +1,13 @@
 """Optimisers of a training, and the choice of the parameter groups that learn in a step."""
 
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
-from torch.optim.sgd import sgd
 
 from switchbench.methods import ParameterGroup
 from switchbench.spec.training import TrainingConfig
+from switchbench.trial.optimiser import Optimiser, State
 
 
 class ParameterGroups:
@@ -79,11 +77,10 @@ class Optimisers(ParameterGroups):
             ValueError: Two groups have the same name.
         """
         super().__init__(network_groups, method_groups)
-        self._config = config
         network = [parameter for group in network_groups.values() for parameter in group]
         self._optimisers = [
-            _build(config, network),
-            *(_build(group, group.parameters) for group in method_groups),
+            Optimiser(config, network),
+            *(Optimiser(group, group.parameters) for group in method_groups),
         ]
         self._names = [frozenset(network_groups), *(frozenset([group.name]) for group in method_groups)]
         """Names of the groups that each optimiser updates."""
@@ -93,17 +90,20 @@ class Optimisers(ParameterGroups):
         for optimiser, names in zip(self._optimisers, self._names, strict=True):
             if not names & self._learning:  # without gradients a step does nothing, but takes time
                 continue
-            (group,) = optimiser.param_groups
-            group["lr"] = factor * group["peak_lr"]
-            _step(optimiser, group)
-            for parameter in group["params"]:  # zero_grad() takes longer: it tells the profiler too
+            optimiser.step(factor)
+            for parameter in optimiser.parameters:
                 parameter.grad = None
 
-    def state_dict(self) -> list[dict[str, Any]]:
+    def step_size(self, parameter: Tensor) -> Tensor | float:
+        """Return the step size that the last step applied to a parameter of the network, as
+        :meth:`Optimiser.step_size` does."""
+        return self._optimisers[0].step_size(parameter)
+
+    def state_dict(self) -> list[list[State]]:
         """Return the state of every optimiser, for a checkpoint."""
         return [optimiser.state_dict() for optimiser in self._optimisers]
 
-    def load_state_dict(self, stored: list[dict[str, Any]]) -> None:
+    def load_state_dict(self, stored: list[list[State]]) -> None:
         """Restore :meth:`state_dict`. It does not hold the groups that learn: each step selects them."""
         for optimiser, state in zip(self._optimisers, stored, strict=True):
             optimiser.load_state_dict(state)
@@ -123,7 +123,7 @@ class Optimisers(ParameterGroups):
         def take(state: Tensor) -> Tensor:
             return state.flatten()[kept]
 
-        self._replace(parameter, narrowed, take)
+        self._optimisers[0].replace(parameter, narrowed, take)
         return narrowed
 
     @torch.no_grad()
@@ -143,83 +143,4 @@ class Optimisers(ParameterGroups):
             return wide
 
         parameter.view(-1)[kept] = narrowed
-        self._replace(narrowed, parameter, put)
-
-    def _replace(self, old: nn.Parameter, new: nn.Parameter, convert: Callable[[Tensor], Tensor]) -> None:
-        """Let the network's optimiser update another parameter, with the state of entries converted."""
-        optimiser = self._optimisers[0]
-        parameters = optimiser.param_groups[0]["params"]
-        parameters[next(place for place, each in enumerate(parameters) if each is old)] = new
-        if state := optimiser.state.pop(old, None):
-            optimiser.state[new] = {
-                name: convert(value) if isinstance(value, Tensor) and value.shape == old.shape else value
-                for name, value in state.items()
-            }
-
-    def step_size(self, parameter: Tensor) -> Tensor | float:
-        """Return the step size that the last step applied to a parameter of the network.
-
-        Returns:
-            The learning rate for SGD. For Adam lr / (√v + eps), in the shape of the parameter; v is the mean
-            squared gradient, corrected for its bias. 0 if the parameter has not moved yet.
-        """
-        optimiser = self._optimisers[0]
-        group = optimiser.param_groups[0]
-        lr: float = group["lr"]
-        if self._config.optimizer == "sgd":
-            return lr
-        state = optimiser.state.get(parameter)
-        if not state:
-            return 0.0
-        step = state["step"]  # on a GPU it is not asked for, which would wait for the GPU
-        correction = 1 - group["betas"][1] ** (float(step) if step.device.type == "cpu" else step.double())
-        size: Tensor = (state["exp_avg_sq"] / correction).sqrt_().add_(group["eps"]).reciprocal_().mul_(lr)
-        return size
-
-
-@torch.no_grad()
-def _step(optimiser: torch.optim.Optimizer, group: dict[str, Any]) -> None:
-    """Take the optimiser's step by torch's function for it: the same kernel, so identical bits.
-
-    Checks and hooks of ``optimiser.step()`` take a tenth of a small network's training.
-    """
-    parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-    gradients = [parameter.grad for parameter in parameters]
-    shared = {name: group[name] for name in ("lr", "weight_decay", "maximize", "fused")}
-    if isinstance(optimiser, torch.optim.SGD):
-        own = {name: group[name] for name in ("momentum", "dampening", "nesterov")}
-        buffers = [_momentum(optimiser, parameter) for parameter in parameters] if own["momentum"] else []
-        sgd(parameters, gradients, buffers, **shared, **own)
-        return
-    states = [optimiser.state[parameter] for parameter in parameters]
-    if not all(states):  # the first step makes them
-        optimiser.step()
-        return
-
-    def named(name: str) -> list[Tensor]:
-        return [state[name] for state in states]
-
-    own = {name: group[name] for name in ("eps", "amsgrad", "decoupled_weight_decay")}
-    own["beta1"], own["beta2"] = group["betas"]
-    averages, squares, steps = named("exp_avg"), named("exp_avg_sq"), named("step")
-    adam(parameters, gradients, averages, squares, [], steps, **shared, **own)
-
-
-def _momentum(optimiser: torch.optim.Optimizer, parameter: nn.Parameter) -> Tensor | None:
-    """Return the momentum of a parameter: zeros before its first step, after which it is the gradient."""
-    state = optimiser.state[parameter]
-    if "momentum_buffer" not in state:
-        state["momentum_buffer"] = torch.zeros_like(parameter)
-    momentum: Tensor = state["momentum_buffer"]
-    return momentum
-
-
-def _build(
-    settings: TrainingConfig | ParameterGroup, parameters: list[nn.Parameter]
-) -> torch.optim.Optimizer:
-    lr, decay = settings.lr, settings.weight_decay
-    groups = [{"params": parameters, "peak_lr": lr}]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr, momentum=settings.momentum, weight_decay=decay, fused=True)
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr, weight_decay=decay, fused=True)
+        self._optimisers[0].replace(narrowed, parameter, put)

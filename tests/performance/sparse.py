@@ -3,6 +3,10 @@ batch 128, Adam, one thread, in pairs. Methods that prune gradually train on den
 pruning event, which is most of what they take. *Accuracy* is the difference on test
 images; each pair has a seed of its own. *Inference* is the forward pass of a finished network on test images, its
 layers in CSR format against dense ones.
+
+Of the small network's time at 1 %, little depends on the weights any more: with a fifth of them, at 0.2 %, `random`
+takes nine tenths of that time. The rest is activations, biases, loss, evaluation, and starting some dozens of
+operations per step, which dense and sparse kernels share. In the wide network the weights weigh more.
 """
 
 from collections.abc import Iterator

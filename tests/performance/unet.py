@@ -6,10 +6,10 @@ times on one thread.
 The floor is the time that a step would take if all its FLOPs ran at the speed of a large matrix product. A step
 stays above it for two reasons. First, the convolutions of the finest level have 8 channels or one, and the
 processor computes 16 numbers at once: these convolutions reach half of that speed or less, those with 32
-channels and more reach 80 to 100 % of it. Second, more than half of the time goes to batch norm, ReLU, pooling
+channels and more reach 80 to 100 % of it. Second, almost half of the time goes to batch norm, ReLU, pooling
 and concatenation. They compute almost nothing, but they read and write maps of 8 × 784 × 300 numbers (7.5 MB),
-which no cache of a core holds. So even the convolutions alone, without all the rest, cost about as many plain
-steps as the aim allows for the whole step.
+which no cache of a core holds. So even the convolutions alone, without all the rest, cost more plain steps than
+the aim allows for the whole step.
 """
 
 import copy
