@@ -124,7 +124,7 @@ def _run_tune(
             {"cpu": resources.cpus, "gpu": resources.gpus, "memory": resources.memory or 0},
         )
         request = StopRequest()
-        with handled(request.receive), _no_signals_of_tune():
+        with handled(request.receive), _plain_tune():
             callback = _ObserverCallback(job, observers, request, searcher)
             tuner = tune.Tuner(
                 trainable,
@@ -153,9 +153,17 @@ def _run_tune(
 
 
 @contextmanager
-def _no_signals_of_tune() -> Iterator[None]:
-    """Keep our handlers of signals. Tune replaces them, and ends a run as if it were complete."""
-    with mock.patch.object(import_module("ray.tune.tune"), "_setup_signal_catching", threading.Event):
+def _plain_tune() -> Iterator[None]:
+    """Keep Tune from what it does beside its work.
+
+    It replaces handlers of signals, and ends a run as if it were complete. To count kinds of callbacks it
+    imports its integrations with trackers.
+    """
+    module = import_module("ray.tune.tune")
+    with (
+        mock.patch.object(module, "_setup_signal_catching", threading.Event),
+        mock.patch.object(module.air_usage, "tag_callbacks"),
+    ):
         yield
 
 
