@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from switchbench.errors import unknown
 from switchbench.methods.options import Options
 from switchbench.methods.parts import state
 from switchbench.methods.parts.layers import Layers
@@ -28,6 +29,8 @@ WEIGHTS = "weights"
 """Group of the weights in scope."""
 OTHERS = "others"
 """Group of the network's remaining parameters: biases, norms, layers out of scope."""
+OPTIMIZERS = ("sgd", "adam", "adamw")
+"""What may update a group of a method."""
 
 P = TypeVar("P", bound=nn.Module)
 C_co = TypeVar("C_co", bound=Options, covariant=True)
@@ -97,6 +100,19 @@ class ParameterGroup:
     lr: float
     momentum: float = 0.0
     weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what an optimiser cannot learn, or learns wrongly without a word."""
+        group = f"parameter group {self.name!r}"
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"{group}: {unknown('optimizer', self.optimizer, OPTIMIZERS)}")
+        for name in ("lr", "momentum", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{group}: {name} {getattr(self, name)} should be at least 0")
+        if not all(isinstance(parameter, Tensor) and parameter.is_leaf for parameter in self.parameters):
+            raise ValueError(f"{group}: parameters should be tensors that no operation has computed")
+        if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
+            raise ValueError(f"{group} has a parameter twice")
 
 
 class _WithOptions(Protocol[C_co]):
@@ -311,7 +327,9 @@ class Method:
         return {name: state.capture(value) for name, value in vars(self).items() if name not in _GIVEN}
 
     def load_state_dict(self, stored: dict[str, Any]) -> None:
-        """Undo :meth:`state_dict` in a method that has just been attached in the same way."""
+        """Undo :meth:`state_dict` in a method that was attached in the same way, and may have acted since."""
+        for name in vars(self).keys() - stored.keys() - {*_GIVEN}:
+            delattr(self, name)
         for name, value in stored.items():
             setattr(self, name, state.restore(getattr(self, name, None), value))
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 
 import switchbench
 from switchbench.cluster import worker
@@ -345,28 +346,53 @@ def _half_state(stored: Any) -> Any:
     return stored
 
 
+def _with_averages(change: Callable[[Tensor], Any]) -> Callable[[Any], Any]:
+    def changed(stored: Any) -> Any:
+        for state in stored["state"]["optimisers"][0]:
+            state["exp_avg"] = change(state["exp_avg"])
+        return stored
+
+    return changed
+
+
+def _without_count(stored: Any) -> Any:
+    for state in stored["state"]["optimisers"][0]:
+        del state["step"]
+    return stored
+
+
+def _fewer_parameters(stored: Any) -> Any:
+    stored["state"]["optimisers"][0].pop()
+    return stored
+
+
 CHECKPOINTS: dict[str, Callable[[Any], Any]] = {
     "no state": _without_state,
     "other shapes": _other_shape,
     "another method's": _other_parameter,
     "half a state": _half_state,
+    "other shapes of an optimiser": _with_averages(lambda average: average[:1]),
+    "no numbers of an optimiser's": _with_averages(lambda average: [1.0]),
+    "an optimiser without its count": _without_count,
+    "fewer optimised parameters": _fewer_parameters,
     "a state of text": lambda stored: stored | {"state": "x"},
     "a list": lambda stored: [1],
     "another trial's": lambda stored: stored | {"stamp": stored["stamp"].replace("trial ", "trial x")},
 }
 
 
+@pytest.mark.parametrize("method", ["switcher-free-gates", "magnitude"])
 @pytest.mark.parametrize("kind", [*CHECKPOINTS, "a folder", "random bytes"])
 def test_a_checkpoint_that_is_none_costs_the_start_of_a_trial(
-    tmp_path: Path, make_config: Any, kind: str
+    tmp_path: Path, make_config: Any, kind: str, method: str
 ) -> None:
-    config = make_config("switcher-free-gates", 0.3, training={"epochs": 2, "batch_size": 512})
+    config = make_config(method, 0.3, training={"epochs": 2, "batch_size": 512})
     ledger: Any
     ledger, whole = Ledger(tmp_path), run_trial(config)
     for name in ("trials", "curves", "running", "logs"):
         (tmp_path / name).mkdir()
     path = ledger.checkpoint(config.trial_id)
-    cut = conformance._StoppingCheckpoint(path, 1)
+    cut = conformance._StoppingCheckpoint(path, 3)
     cut._stamp = f"trial {config.trial_id}, {worker._stamp('cpu', 1)}"
     with suppress(conformance._Stopped):
         run_trial(config, control=Control(checkpoint=cut))

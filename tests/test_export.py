@@ -142,8 +142,16 @@ def test_a_smaller_network_gives_the_same_outputs(folder: Path, tmp_path: Path) 
 def test_a_trial_without_a_network_is_one_line(folder: Path) -> None:
     with pytest.raises(InputError, match="the trial has no network: skipped: needs batch norms"):
         load_finished(trial(folder, "network-slimming", "mlp"), quiet)
-    with pytest.raises(InputError, match="has no trial 'nothing'; expected FOLDER/TRIAL_ID"):
+    with pytest.raises(InputError, match="unknown trial 'nothing'; known: "):
         load_finished(folder / "nothing", quiet)
+    with pytest.raises(InputError, match="holds no comparison; expected FOLDER/TRIAL_ID"):
+        load_finished(folder / "nowhere" / "nothing", quiet)
+
+
+def test_the_beginning_of_an_id_is_enough(folder: Path) -> None:
+    path = Path(str(trial(folder, "magnitude", "mlp")))
+    short = load_finished(path.parent / path.name[:8], quiet)
+    assert short.row.trial_id == path.name
 
 
 def test_seconds_are_of_one_pass() -> None:

@@ -1,5 +1,7 @@
 """Schedules, groups that rest, and step sizes, against PyTorch and by hand."""
 
+import copy
+import re
 from typing import Any
 
 import pytest
@@ -109,6 +111,48 @@ def test_unknown_and_doubled_groups_are_refused() -> None:
             {"weights": [nn.Parameter(torch.ones(1))]},
             [ParameterGroup("weights", [], "sgd", 0.1)],
         )
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"optimizer": "lion"}, "parameter group 'gates': unknown optimizer 'lion'"),
+        ({"lr": -0.1}, "parameter group 'gates': lr -0.1 should be at least 0"),
+        ({"lr": float("nan")}, "parameter group 'gates': lr nan should be at least 0"),
+        ({"momentum": -1.0}, "parameter group 'gates': momentum -1.0 should be at least 0"),
+        ({"weight_decay": -1.0}, "parameter group 'gates': weight_decay -1.0 should be at least 0"),
+        ({"parameters": [2 * nn.Parameter(torch.ones(1))]}, "tensors that no operation has computed"),
+        ({"parameters": [1.0]}, "tensors that no operation has computed"),
+        ({"parameters": 2 * [nn.Parameter(torch.ones(1))]}, "parameter group 'gates' has a parameter twice"),
+    ],
+)
+def test_groups_that_would_learn_wrongly_are_refused(given: dict[str, Any], problem: str) -> None:
+    settings: dict[str, Any] = {"name": "gates", "parameters": [], "optimizer": "sgd", "lr": 0.1} | given
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        ParameterGroup(**settings)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "momentum"), [("sgd", 0.0), ("sgd", 0.9), ("adam", 0.0), ("adamw", 0.0)]
+)
+def test_a_stored_state_continues_to_the_same_bits(optimizer: str, momentum: float) -> None:
+    def trained(resumed_at: int | None) -> dict[str, nn.Parameter]:
+        optimisers, parameters = three(optimizer=optimizer, momentum=momentum, lr=0.1)
+        for step in range(6):
+            if step == resumed_at:
+                stored = copy.deepcopy(optimisers.state_dict())
+                values = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+                optimisers, parameters = three(optimizer=optimizer, momentum=momentum, lr=0.1)
+                optimisers.load_state_dict(stored)
+                for name, value in values.items():
+                    parameters[name].data.copy_(value)
+            optimisers.select({"weights"} if step == 2 else None)
+            sum(((p + step).square().sum() for p in parameters.values()), torch.zeros(())).backward()
+            optimisers.step(1.0)
+        return parameters
+
+    whole, resumed = trained(None), trained(3)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_momentum_and_weight_decay_of_the_network_are_not_the_methods() -> None:

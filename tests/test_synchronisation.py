@@ -18,7 +18,6 @@ import pytest
 import torch
 import waiting_device
 from torch import Tensor
-from torch.optim import optimizer
 from waiting_device import DEVICE, Device, DeviceTensor, Waited
 
 from switchbench.methods import METHODS, Method, Progress, register
@@ -74,7 +73,6 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @contextmanager
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: ["cpu", DEVICE.type])
     with Device() as device, _refusing_steps(monkeypatch, device.refuse_to_wait, True, False):
         yield DEVICE.type
 

@@ -19,7 +19,7 @@ REPEAT_SECONDS = 1.0
 """A signal that is repeated sooner counts once: a terminal and a parent process may both send it."""
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """The signals that end a run."""
-STOPPING = "stopping: running trials write checkpoints; again: at once"
+STOPPING = "stopping: running trials write checkpoints; another signal (Ctrl-C) stops at once"
 """Warning after the first signal."""
 
 

@@ -14,6 +14,7 @@ from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath, resolved
+from switchbench.trained.ids import id_of
 from switchbench.trial.run import run_trial
 from switchbench.trial.seeds import generator
 
@@ -37,7 +38,8 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     those of its row.
 
     Args:
-        trial: ``FOLDER/TRIAL_ID``, where FOLDER is a comparison's, or the path of one of the trial's files.
+        trial: ``FOLDER/TRIAL_ID``, where FOLDER is a comparison's and the id may be cut short; or the path of
+            one of the trial's files.
         notify: Called with one line if the network must be trained again.
 
     Returns:
@@ -49,11 +51,13 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     """
     path = resolved(trial)
     folder = path.parent.parent if path.parent.name in ("trials", "networks", "curves") else path.parent
-    trial_id = path.name.partition(".")[0]
-    ledger = Ledger(folder)
-    row = ledger.row(trial_id)
+    ledger, given = Ledger(folder), path.name.partition(".")[0]
+    if not ledger.has_comparison:
+        raise InputError(f"{path}: {folder} holds no comparison; expected FOLDER/TRIAL_ID")
+    trial_id = given if (row := ledger.row(given)) else id_of(ledger, given)
+    row = row or ledger.row(trial_id)
     if row is None:
-        raise InputError(f"{path}: {folder} has no trial {trial_id!r}; expected FOLDER/TRIAL_ID")
+        raise InputError(f"{path}: the trial is planned, but has not been run")
     if row.status == Status.VALIDATED:
         raise InputError(f"{path}: points of a search have no networks; trials of its best.yaml have them")
     if row.status != Status.OK:

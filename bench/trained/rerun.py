@@ -7,15 +7,13 @@ import torch
 from pydantic import ValidationError
 
 from switchbench.datasets import MissingData
-from switchbench.errors import InputError, explain, unknown
+from switchbench.errors import InputError, explain
 from switchbench.row import Row, Started, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
+from switchbench.trained.ids import id_of
 from switchbench.trial.control import Control
 from switchbench.trial.run import TrialResult, run_trial
-
-SHOWN = 20
-"""Ids in a message."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +49,7 @@ def stored_trial(ledger: Ledger, trial: str) -> StoredTrial:
     Raises:
         InputError: No planned trial, or more than one, has this id.
     """
-    ids = list(ledger.results()["trial_id"])
-    found = [each for each in ids if each.startswith(trial)]
-    if not found:
-        raise InputError(f"{ledger.folder}: {unknown('trial', trial, ids[:SHOWN])}")
-    if len(found) > 1 and trial not in found:
-        raise InputError(
-            f"{ledger.folder}: {len(found)} trials begin with {trial!r}: {', '.join(found[:SHOWN])}"
-        )
-    trial_id = trial if trial in found else found[0]
+    trial_id = id_of(ledger, trial)
     row = ledger.row(trial_id)
     config, problem = None, "the stored spec does not plan it in this version"
     try:

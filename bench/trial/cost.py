@@ -4,17 +4,16 @@ A plain copy of the network takes steps beside the training now and then. What t
 that, in seconds and in FLOPs, the method has added. What it saves is in the totals alone.
 """
 
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import torch
 from torch import nn
 
 from switchbench.datasets import Batch, Split
+from switchbench.measure import clock
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.flops import SPARSE_KERNELS, FlopCounter, StepFlops
 from switchbench.trial.plain_steps import PlainStepTimer
@@ -28,7 +27,8 @@ class Costs:
     """Gradient steps of all rounds."""
     examples: int
     train_seconds: float
-    """Seconds of training, everything that the method does included, evaluation left out."""
+    """Time of training, everything that the method does included, evaluation left out. On a CPU it is
+    processor time, on a GPU wall time (:func:`switchbench.measure.clock.seconds`)."""
     train_flops: float
     """FLOPs of matrix products and convolutions executed in training, estimated from a sample of its steps. A
     short last batch of an epoch counts as a full one."""
@@ -68,9 +68,9 @@ class CostMeter:
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Count the seconds inside as training."""
-        self._since = self._now()
+        self._since = clock.seconds(self._device)
         yield
-        self._seconds += self._now() - self._since
+        self._seconds += clock.seconds(self._device) - self._since
         self._since = None
 
     @contextmanager
@@ -78,15 +78,9 @@ class CostMeter:
         """Leave the seconds inside out, within :meth:`timed` or outside of it."""
         was_timed = self._since is not None
         if self._since is not None:
-            self._seconds += self._now() - self._since
+            self._seconds += clock.seconds(self._device) - self._since
         yield
-        self._since = self._now() if was_timed else None
-
-    def _now(self) -> float:
-        """Return the time once the GPU has done what is queued: a queue costs no time yet."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
+        self._since = clock.seconds(self._device) if was_timed else None
 
     @contextmanager
     def attaching(self) -> Iterator[None]:

@@ -2,14 +2,14 @@
 
 import copy
 import statistics
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 
 import torch
 from torch import nn
 
 from switchbench.datasets import Batch, Split
+from switchbench.measure import clock
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.flops import FlopCounter
 from switchbench.trial.optimisers import Optimisers
@@ -55,30 +55,14 @@ class PlainStepTimer:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for _ in range(WARM_UP):
                 self._step(split, next(turn))
-            burst = self._cuda_burst if device.type == "cuda" else self._burst
-            self.seconds.append(burst(split, turn))
+            started = clock.seconds(device)
+            for _ in range(BURST):
+                self._step(split, next(turn))
+            self.seconds.append((clock.seconds(device) - started) / BURST)
             if not self.flops:
                 with FlopCounter() as counter:
                     self._step(split, batches[0], self._network)
                 self.flops = counter.flops
-
-    def _burst(self, split: Split, turn: Iterator[Batch]) -> float:
-        """Return the median seconds of a step. A short load from other processes does not move the median."""
-        seconds = []
-        for _ in range(BURST):
-            started = time.perf_counter()
-            self._step(split, next(turn))
-            seconds.append(time.perf_counter() - started)
-        return statistics.median(seconds)
-
-    def _cuda_burst(self, split: Split, turn: Iterator[Batch]) -> float:
-        """Return the mean seconds of a step. The GPU queues the steps, as in training; it is awaited once."""
-        torch.cuda.synchronize(split.device)
-        started = time.perf_counter()
-        for _ in range(BURST):
-            self._step(split, next(turn))
-        torch.cuda.synchronize(split.device)
-        return (time.perf_counter() - started) / BURST
 
     def due(self, step: int) -> bool:
         """Return whether another burst stays within :data:`SHARE` of ``step`` training steps."""

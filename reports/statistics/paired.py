@@ -33,6 +33,8 @@ class Verdict(StrEnum):
     """Not different, and the difference is smaller than the margin."""
     UNDECIDED = "undecided against"
     ONE_SEED = "one seed, no verdict against"
+    IDENTICAL = "the same on all seeds as"
+    """Every seed has the same result, which says nothing about other seeds."""
     NO_SPREAD = "no spread over seeds, no verdict against"
     """All differences are the same number, which says nothing about other seeds."""
     UNMEASURED = "not measured with"
@@ -70,7 +72,7 @@ class Difference:
         if self.summary.n == 1:
             return Verdict.ONE_SEED
         if self.summary.constant:
-            return Verdict.NO_SPREAD
+            return Verdict.NO_SPREAD if self.summary.mean else Verdict.IDENTICAL
         if self.p_corrected <= ALPHA:
             return Verdict.ABOVE if self.summary.mean > 0 else Verdict.BELOW
         return Verdict.EQUAL if self.within_margin else Verdict.UNDECIDED

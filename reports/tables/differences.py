@@ -74,7 +74,8 @@ def _difference(difference: Difference) -> Entry:
     if not summary.n:
         return "none measured"
     if summary.constant:
-        return Number(100 * summary.mean, signed=True, note=f"(n = {summary.n}, no spread)")
+        what = "no spread" if summary.mean else "the same on all seeds"
+        return Number(100 * summary.mean, signed=True, note=f"(n = {summary.n}, {what})")
     marks = ["*" if difference.verdict in (Verdict.ABOVE, Verdict.BELOW) else ""]
     marks += ["≈" if difference.within_margin else ""]
     mark = " ".join(mark for mark in marks if mark)
@@ -102,6 +103,7 @@ def verdict(difference: Difference) -> str:
         Verdict.EQUAL: "equal",
         Verdict.UNDECIDED: "undecided",
         Verdict.ONE_SEED: "one seed, no verdict",
+        Verdict.IDENTICAL: "the same on all seeds",
         Verdict.NO_SPREAD: "no spread, no verdict",
         Verdict.UNMEASURED: "no seed in common",
     }

@@ -12,7 +12,9 @@ def main() -> None:
     """Measure topic by topic. Each is stored when it is done, so that an interrupt loses one topic."""
     parser = argparse.ArgumentParser(prog="performance", description=__doc__)
     parser.add_argument("topics", nargs="*", help=f"default: all of {', '.join(TOPICS)}")
-    parser.add_argument("--pairs", type=int, default=3, help="how often each quantity is measured")
+    parser.add_argument(
+        "--pairs", type=int, choices=range(1, 101), default=3, metavar="N", help="how often each is measured"
+    )
     parser.add_argument("--write", action="store_true", help="only write the page of what is stored")
     options = parser.parse_args()
     if unknown := [topic for topic in options.topics if topic not in TOPICS]:
@@ -25,7 +27,9 @@ def main() -> None:
             for measurement in module.measure(options.pairs):
                 measured.append(measurement)
                 print(document.line(measurement), flush=True)
-        if measured:  # a machine without a GPU measures nothing of one, and keeps what another has measured
+        if not measured:  # what another machine has measured stays
+            print("skipped: this machine has no GPU", flush=True)
+        else:
             today = datetime.now(UTC).date().isoformat()
             section = records.Section(topic, machine.description(), today, measured)
             records.save(records.load() | {topic: section})

@@ -8,16 +8,20 @@ from types import ModuleType
 import matplotlib
 from matplotlib.figure import Figure
 
+from performance import TOPICS
 from performance.measurement import Measurement
 from performance.records import DOCS, Section
 
-HEAD = """# What switchbench costs
+HEAD = f"""# What switchbench costs
 
-`make benchmark` measures all of this and writes this page, tables and figure. `make benchmark
-TOPICS="training methods"` measures some sections again. Values are medians over repeated measurements, with
-the lowest and the highest behind them. A ratio (×) compares two things that ran one after the other in the
-same run. Everything runs as in a worker, which keeps freed memory. Absolute times are those of the machine
-that a section names, which was shared with others: compare them with one another only.
+`make benchmark` measures all of this and writes this page, tables and figure, in one to two hours on an idle
+machine. `make benchmark TOPICS="training methods"` measures some sections again; the topics are
+{", ".join(TOPICS)}. In a checkout it
+replaces the numbers of this page by yours; `git checkout docs` brings these back. Values are medians over
+repeated measurements, with the lowest and the highest behind them. A ratio (×) compares two things that ran
+one after the other in the same run. Everything runs as in a worker, which keeps freed memory. Absolute times
+are those of the machine that a section names, which is shared with other virtual machines: compare them with
+one another only.
 
 ![Ratios](performance.svg)
 """

@@ -1,4 +1,5 @@
-"""The time of a training with each method over the time of as many plain steps.
+"""The time of a training with each method over the time of as many plain steps: 784-300-100-10 on Fashion-MNIST, 15
+epochs of batches of 128, Adam, one thread; 5 % density for methods that take a target.
 
 Plain steps are those of a copy of the network on which no method acts; the training takes some of them
 between its own steps. Everything that a method does counts: scores before the first step, penalties, masks,
@@ -8,10 +9,11 @@ needs batch norms cannot train this network.
 
 What is left is mostly memory traffic: each pass over the weights costs a few per cent of a step of this small
 network. `random` adds one pass (weights × mask), so its distance from `dense` is the price of a pass. `set` and
-`rigl` add two (weights and gradients × mask) and their moves, `magnitude` one and a hundred selections, `synflow`
-one and a hundred scores before training. While it shrinks weights, `l1` makes ten passes, since it reads the
-optimiser's state; `str` makes five. `l0`, `continuous-sparsification` and `dst` make more than ten for their gates
-and thresholds, and two of them train a number for each weight; `variational-dropout` multiplies every batch by a
+`rigl` add two (weights and gradients × mask) and their moves, `magnitude` one and a hundred selections, `movement`
+one for its scores beside, `synflow` one and a hundred scores before training. While it shrinks weights, `l1` makes ten passes, since it reads the
+optimiser's state; `str` makes five. `powerpropagation` raises each weight to a power, forward and backward,
+and `n-m` compares the weights of each group at every step. `l0`, `continuous-sparsification` and `dst` make more than
+ten passes for their gates and thresholds, and two of them train a number for each weight; `variational-dropout` multiplies every batch by a
 second matrix. The `switcher` has a reader that learns in one of 25 steps. Passes weigh less with larger batches,
 and `kernels: sparse` takes those of masks away.
 """

@@ -1,12 +1,12 @@
 """Training with `kernels: sparse` against the same training with dense kernels: whole trainings on Fashion-MNIST,
 batch 128, Adam, one thread, in pairs. Methods that prune gradually train on dense kernels until their last
-pruning event, which is most of what they take. *Accuracy* is the difference on test
-images; each pair has a seed of its own. *Inference* is the forward pass of a finished network on test images, its
+pruning event, which is most of what they take. *Accuracy* is that of sparse
+kernels minus that of dense ones on test images; each pair has a seed of its own ([ten seeds](sparse-inference.md)). *Inference* is the forward pass of a finished network on test images, its
 layers in CSR format against dense ones.
 
-Of the small network's time at 1 %, little depends on the weights any more: with a fifth of them, at 0.2 %, `random`
-takes nine tenths of that time. The rest is activations, biases, loss, evaluation, and starting some dozens of
-operations per step, which dense and sparse kernels share. In the wide network the weights weigh more.
+At 1 % the small network spends little of its time on weights: at 0.2 %, with a fifth of them, `random` still takes
+nine tenths as long. The rest is activations, biases, the loss, the optimiser, and the start of some dozens of
+operations per step, most of which dense kernels need as well. In the wide network weights take a larger share.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,30 @@
+"""Ids of trials as users give them."""
+
+from switchbench.errors import InputError, unknown
+from switchbench.store.ledger import Ledger
+
+SHOWN = 20
+"""Ids in a message."""
+
+
+def id_of(ledger: Ledger, given: str) -> str:
+    """Return the id of a trial.
+
+    Args:
+        ledger: Ledger of the comparison.
+        given: The id, or the beginning of one, as tables show it.
+
+    Raises:
+        InputError: No planned trial, or more than one, has this id.
+    """
+    ids: list[str] = list(ledger.results()["trial_id"])
+    found = [each for each in ids if each.startswith(given)]
+    if given in found:
+        return given
+    if not found:
+        raise InputError(f"{ledger.folder}: {unknown('trial', given, ids[:SHOWN])}")
+    if len(found) > 1:
+        raise InputError(
+            f"{ledger.folder}: {len(found)} trials begin with {given!r}: {', '.join(found[:SHOWN])}"
+        )
+    return found[0]
