@@ -327,9 +327,7 @@ class Method:
         return {name: state.capture(value) for name, value in vars(self).items() if name not in _GIVEN}
 
     def load_state_dict(self, stored: dict[str, Any]) -> None:
-        """Undo :meth:`state_dict` in a method that was attached in the same way, and may have acted since."""
-        for name in vars(self).keys() - stored.keys() - {*_GIVEN}:
-            delattr(self, name)
+        """Undo :meth:`state_dict` in a method that has just been attached in the same way."""
         for name, value in stored.items():
             setattr(self, name, state.restore(getattr(self, name, None), value))
 

@@ -248,12 +248,14 @@ class Training:
 
     def _restore_if_sound(self, stored: dict[str, Any], path: object) -> None:
         """Continue from a stored state; start from the beginning if it is not one of this training."""
-        fresh = copy.deepcopy(self._state())
+        fresh, attributes = copy.deepcopy(self._state()), {*vars(self.method)}
         try:
             self._restore(stored)
         except Exception as error:  # a state of another shape may raise any type
             problem = "checkpoint %s is not of this trial (%s); the trial starts from the beginning"
             logging.getLogger(__name__).warning(problem, path, " ".join(str(error).split())[:200])
+            for name in vars(self.method).keys() - attributes:
+                delattr(self.method, name)  # the class's default holds again
             self._restore(fresh)
 
     def _restore(self, stored: dict[str, Any]) -> None:
