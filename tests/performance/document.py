@@ -61,9 +61,12 @@ def _cells(row: Measurement, with_limits: bool) -> list[str]:
     spread = f"{_number(min(row.values))} to {_number(max(row.values))}" if len(row.values) > 1 else ""
     aim = row.limit if row.met is None or row.met else f"{row.limit}, missed"
     unit = "" if row.unit == "×" else f" {row.unit}"
+    median = _number(row.median)
+    if row.met is False and float(median) == float(row.limit.split()[-1]):
+        median = f"{row.median:#.4g}"  # else it would look as if it were met
     return [
         row.name,
-        f"{_number(row.median)}{unit}",
+        f"{median}{unit}",
         spread,
         str(len(row.values)),
         *([aim] if with_limits else []),
