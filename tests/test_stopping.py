@@ -113,6 +113,28 @@ def test_the_second_signal_stops_at_once(
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Preempted)]
+)
+def test_a_signal_that_a_destructor_swallows_is_heard_all_the_same(
+    number: int, raised: type[KeyboardInterrupt], capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Swallowing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)  # here the handler raises, which Python drops
+
+    def lose_one_and_work_on() -> None:
+        Swallowing()
+        time.sleep(10)
+
+    hook = sys.unraisablehook
+    with pytest.raises(raised), signals.handled(stop_at_once):
+        lose_one_and_work_on()
+    assert sys.unraisablehook is hook
+    assert "Exception ignored" not in capfd.readouterr().err
+
+
 def start(folder: Path, *extra: str) -> subprocess.Popen[str]:
     (folder / "stopped.yaml").write_text(SPEC)
     command = [sys.executable, "-m", "switchbench", "run", str(folder / "stopped.yaml"), "--out"]

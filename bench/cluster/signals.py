@@ -4,7 +4,9 @@ Ctrl-C (SIGINT), the signals of a batch system before it takes the machine away 
 end of the terminal (SIGHUP) let running trials write checkpoints and end. A second signal stops at once.
 """
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ from switchbench.errors import Preempted
 
 GRACE_SECONDS = 20.0
 """Time for running trials to write their checkpoints. Batch systems often kill after 30 seconds."""
+AGAIN_SECONDS = 0.05
+"""How long after a signal whose exception was dropped it is sent again."""
 REPEAT_SECONDS = 1.0
 """A signal that is repeated sooner counts once: a terminal and a parent process may both send it."""
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -66,6 +70,9 @@ def blocked() -> Iterator[None]:
 def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
     """Handle SIGINT, SIGTERM, SIGUSR1 and SIGHUP during the block.
 
+    Python drops what a handler raises within a destructor or a callback of a weak reference, such as those of
+    an import. Then the signal is sent again.
+
     Args:
         handler: Called with the number of the signal. Only in the main thread can signals be handled: in
             another one nothing is changed.
@@ -74,8 +81,21 @@ def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, handler) for number in NUMBERS}
+    hook = sys.unraisablehook
+
+    def send_again(dropped: Any) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            hook(dropped)
+            return
+        number = signal.SIGTERM if isinstance(dropped.exc_value, Preempted) else signal.SIGINT
+        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, previous in before.items():
             signal.signal(number, previous)
