@@ -7,7 +7,7 @@ it is serving.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,8 @@ WEIGHTS = "weights"
 """Group of the weights in scope."""
 OTHERS = "others"
 """Group of the network's remaining parameters: biases, norms, layers out of scope."""
-OPTIMIZERS = ("sgd", "adam", "adamw")
-"""What may update a group of a method."""
+Optimizer = Literal["sgd", "adam", "adamw"]
+"""What may update parameters: the network's, or those that a method adds."""
 
 P = TypeVar("P", bound=nn.Module)
 C_co = TypeVar("C_co", bound=Options, covariant=True)
@@ -96,7 +96,7 @@ class ParameterGroup:
 
     name: str
     parameters: list[nn.Parameter]
-    optimizer: Literal["sgd", "adam", "adamw"]
+    optimizer: Optimizer
     lr: float
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -104,8 +104,8 @@ class ParameterGroup:
     def __post_init__(self) -> None:
         """Raise ValueError for what an optimiser cannot learn, or learns wrongly without a word."""
         group = f"parameter group {self.name!r}"
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"{group}: {unknown('optimizer', self.optimizer, OPTIMIZERS)}")
+        if self.optimizer not in get_args(Optimizer):
+            raise ValueError(f"{group}: {unknown('optimizer', self.optimizer, get_args(Optimizer))}")
         for name in ("lr", "momentum", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{group}: {name} {getattr(self, name)} should be at least 0")

@@ -8,9 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from switchbench.datasets.augment import NO_AUGMENTATION, Augmentation
 from switchbench.errors import unknown
+from switchbench.methods.contract import Optimizer
 from switchbench.spec.recipes import RECIPES
 
-Optimizer = Literal["sgd", "adam", "adamw"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 LENGTH_KEYS = {"epochs", "steps"}

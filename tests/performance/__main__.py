@@ -28,7 +28,7 @@ def main() -> None:
                 measured.append(measurement)
                 print(document.line(measurement), flush=True)
         if not measured:  # what another machine has measured stays
-            print("skipped: this machine has no GPU", flush=True)
+            print("skipped: this machine lacks what it measures", flush=True)
         else:
             today = datetime.now(UTC).date().isoformat()
             section = records.Section(topic, machine.description(), today, measured)
