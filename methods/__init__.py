@@ -4,11 +4,13 @@ Everything here needs torch and pydantic alone: a method never sees the training
 data sets, Ray or the ledger. Importing this package registers the methods that ship with it.
 """
 
+from switchbench.methods.acdc import ACDC
 from switchbench.methods.continuous import ContinuousSparsification
 from switchbench.methods.contract import METHODS, Method, ParameterGroup, Progress, register
 from switchbench.methods.dense import Dense
 from switchbench.methods.dynamic import SET, RigL
 from switchbench.methods.gradual import GradualPruning
+from switchbench.methods.granet import GraNet
 from switchbench.methods.initialisation import SNIP, AtInitialisation, GraSP, SynFlow
 from switchbench.methods.l0 import L0
 from switchbench.methods.lamp import LAMP
@@ -17,6 +19,7 @@ from switchbench.methods.lottery import LotteryTicket
 from switchbench.methods.magnitude import Magnitude
 from switchbench.methods.masked import GatedMethod, MaskedMethod
 from switchbench.methods.movement import Movement
+from switchbench.methods.obd import OBD
 from switchbench.methods.options import Options, defaults, option
 from switchbench.methods.parts.layers import Layers
 from switchbench.methods.patterned import PatternedMethod, PatternOptions
@@ -37,12 +40,14 @@ from switchbench.methods.thresholds import DST, STR
 from switchbench.methods.variational import VariationalDropout
 
 __all__ = [
+    "ACDC",
     "DST",
     "L0",
     "L1",
     "LAMP",
     "METHODS",
     "NM",
+    "OBD",
     "SET",
     "SNIP",
     "STR",
@@ -51,6 +56,7 @@ __all__ = [
     "DeepHoyer",
     "Dense",
     "GatedMethod",
+    "GraNet",
     "GraSP",
     "GradualPruning",
     "GroupLasso",

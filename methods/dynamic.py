@@ -59,12 +59,9 @@ class SET(Random):
 
     @torch.no_grad()
     def after_backward(self, progress: Progress) -> None:
-        """Score growth before the step, then set the gradients of switched-off weights to zero, so
-        that they leave no trace in an optimiser's memory."""
+        """Score growth before gradients are masked."""
         self.growth_scores = self.growth() if self._moves(progress) else {}
-        for name, weight in self.weights.items():
-            if weight.grad is not None:
-                weight.grad.mul_(self.masks[name])
+        self.mask_gradients()
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:

@@ -35,11 +35,13 @@ class GradualPruning(PatternedMethod):
         begin: float = window.begin(0.1, needs={"schedule": ["cubic"]})
         end: float = window.end()
         updates: int = window.updates(100, needs={"schedule": ["cubic"]})
+        power: float = window.power(needs={"schedule": ["cubic"]})
 
         @property
         def window(self) -> Window:
-            gradual = self.schedule == "cubic"
-            return Window(self.begin, self.end, self.updates) if gradual else Window(self.end, self.end, 1)
+            if self.schedule == "one-shot":
+                return Window(self.end, self.end, 1)
+            return Window(self.begin, self.end, self.updates, self.power)
 
         def sparsity_pattern(self) -> Pattern:
             return patterns.parse(self.pattern, self.distribution)

@@ -41,6 +41,14 @@ class MaskedMethod(Method):
         for name, mask in self.masks.items():
             self.weights[name].mul_(mask)
 
+    @torch.no_grad()
+    def mask_gradients(self) -> None:
+        """Set gradients to zero where the masks are, so that they leave no trace in an optimiser's memory."""
+        for name, mask in self.masks.items():
+            gradient = self.weights[name].grad
+            if gradient is not None:
+                gradient.mul_(mask)
+
     def surviving(self, scores: Tensors) -> Tensors:
         """Return the scores with −∞ for every connection that is pruned already."""
         pruned = {name: ~mask.bool() for name, mask in self.masks.items()}

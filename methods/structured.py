@@ -42,10 +42,11 @@ class NeuronNorm(GradualPruning):
         begin: float = window.begin(0.15)
         end: float = window.end()
         updates: int = window.updates(20)
+        power: float = window.power()
 
         @property
         def window(self) -> Window:
-            return Window(self.begin, self.end, self.updates)
+            return Window(self.begin, self.end, self.updates, self.power)
 
     @classmethod
     def pattern_of(cls, config: Any) -> patterns.Pattern:

@@ -25,6 +25,18 @@ def updates(default: int, **about: Any) -> Any:
     return option(default, "number of pruning events between begin and end", ge=1, **about)
 
 
+def power(**about: Any) -> Any:
+    """Declare the option ``power``; ``about`` goes to :func:`option`."""
+    return option(
+        3.0,
+        "how fast density falls at first, and how slowly at last; 3 is the cubic schedule",
+        search=(1.0, 8.0),
+        inert=True,
+        gt=0,
+        **about,
+    )
+
+
 class WindowOptions(Options):
     """Base of options with a pruning window, which must be in order."""
 

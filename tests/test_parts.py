@@ -69,7 +69,8 @@ def test_erk_fills_small_layers_and_passes_the_rest_on() -> None:
 def test_cubic_schedule_values() -> None:
     # Zhu & Gupta: s_t = s_f (1 - (1 - t)^3), density = 1 - s_t; s_f = 0.9 and t = 1/4, 1/2, 3/4
     values = [
-        pruning_schedules.cubic(x, begin=0.2, end=0.6, final=0.1) for x in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)
+        pruning_schedules.polynomial(x, begin=0.2, end=0.6, final=0.1)
+        for x in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)
     ]
     sparsities = [0, 0, 0.9 * (1 - 0.75**3), 0.9 * (1 - 0.5**3), 0.9 * (1 - 0.25**3), 0.9, 0.9]
     assert values == pytest.approx([1 - sparsity for sparsity in sparsities])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
 
 from switchbench.methods.parts.layers import NORMS, PRUNABLE, Layers
 from switchbench.methods.parts.masks import Tensors
@@ -74,6 +75,47 @@ class Paths(Constant):
             return None
         return self._carry({name: mask * (name not in empty) for name, mask in whole.items()})
 
+    @torch.enable_grad()
+    def sums(self, strengths: Tensors) -> dict[str, tuple[Tensor, Tensor]] | None:
+        """Sum the strengths of paths; that of a path is the product of its connections'.
+
+        Layers out of scope count with equal strengths, and a layer's positions (pixels) with their mean.
+
+        Args:
+            strengths: Strength of each connection, not negative, by layer name.
+
+        Returns:
+            For each layer the sums over all paths from the network's input to its inputs (inputs,), and over
+            those from its outputs to the network's output (outputs,); None if paths cannot be followed. Each is
+            known up to a factor that it shares with the others of its layer.
+        """
+        if not self._can_be_followed:
+            return None
+        layers = {name: self.network.get_submodule(name) for name in strengths}
+        inputs: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
+
+        def watch(name: str) -> RemovableHandle:
+            def keep(_: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+                inputs[name], outputs[name] = given[0], output
+
+            return layers[name].register_forward_hook(keep)
+
+        handles = [watch(name) for name in strengths]
+        parameters = self.network.named_parameters()
+        biases = {name: torch.zeros_like(p) for name, p in parameters if name.endswith("bias")}
+        scaled = {name: strength.double() / strength.sum() for name, strength in strengths.items()}
+        try:
+            total = self._run({name: strength.requires_grad_() for name, strength in scaled.items()}, biases)
+        finally:
+            for handle in handles:
+                handle.remove()
+        behind = torch.autograd.grad(total, [outputs[name] for name in strengths])
+        return {
+            name: (_of_units(inputs[name].detach(), layers[name], 1), _of_units(gradient, layers[name], 0))
+            for (name, gradient) in zip(strengths, behind, strict=True)
+        }
+
     def _carry(self, masks: Tensors) -> bool:
         """Return whether a signal from the input alone, without biases, gets to the output."""
         parameters = self.network.named_parameters()
@@ -108,6 +150,18 @@ class Paths(Constant):
     @torch.enable_grad()
     def _flow(self, masks: Tensors, silent: Mapping[str, Tensor]) -> Tensors:
         """Gradient of the output's sum by the masks, in double precision: signals fade over many layers."""
+        scaled = {name: (mask.double() / mask[0].numel()).requires_grad_() for name, mask in masks.items()}
+        total = self._run(scaled, silent)
+        flow = torch.autograd.grad(total, list(scaled.values()), materialize_grads=True)
+        return dict(zip(masks, flow, strict=True))
+
+    def _run(self, weights: Tensors, others: Mapping[str, Tensor]) -> Tensor:
+        """Return the sum of the outputs for an input of ones, in double precision.
+
+        Args:
+            weights: Doubles by layer name.
+            others: Values of other parameters, by their name in the network, instead of ones.
+        """
         pools = [module for module in self.network.modules() if isinstance(module, POOLS)]
         handles = [pool.register_forward_hook(_average) for pool in pools]
         state: dict[str, Tensor] = {}
@@ -117,16 +171,14 @@ class Paths(Constant):
         for name, buffer in self.network.named_buffers():
             ones = torch.ones_like(buffer, dtype=torch.float64)
             state[name] = torch.zeros_like(ones) if name.endswith("mean") else ones
-        state |= {name: value.double() for name, value in silent.items()}
-        scaled = {name: (mask.double() / mask[0].numel()).requires_grad_() for name, mask in masks.items()}
-        state |= {f"{name}.weight": mask for name, mask in scaled.items()}
+        state |= {name: value.double() for name, value in others.items()}
+        state |= {f"{name}.weight": weight for name, weight in weights.items()}
         try:
-            total = functional_call(self.network, state, (self.images,)).sum()
+            total: Tensor = functional_call(self.network, state, (self.images,)).sum()
         finally:
             for handle in handles:
                 handle.remove()
-        flow = torch.autograd.grad(total, list(scaled.values()), materialize_grads=True)
-        return dict(zip(masks, flow, strict=True))
+        return total
 
     def remove_dead(self, layers: Layers) -> None:
         """Set every weight that lies on no path to zero, in plain layers."""
@@ -135,6 +187,14 @@ class Paths(Constant):
             masks = {name: (weight != 0).to(weight.dtype) for name, weight in weights.items()}
             for name, mask in self.alive(masks).items():
                 weights[name].mul_(mask)
+
+
+def _of_units(values: Tensor, layer: nn.Module, dim: int) -> Tensor:
+    """Return the means of a layer's inputs or outputs over all positions, as float32, one for each unit of a
+    dimension of its weight. Groups of a convolution share the units of their inputs."""
+    units = values.flatten(0, -2) if isinstance(layer, nn.Linear) else values.transpose(0, 1).flatten(1).t()
+    size = layer.get_parameter("weight").shape[dim]
+    return units.mean(0).view(-1, size).mean(0).float()
 
 
 def _average(pool: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:

@@ -24,17 +24,19 @@ class Window:
     """Share of training at the last update."""
     updates: int
     """Number of pruning updates."""
+    power: float = 3.0
+    """How fast density falls at first, and how slowly at last: 3 is the cubic schedule."""
 
     def __post_init__(self) -> None:
         if self.begin > self.end or (self.begin == self.end and self.updates > 1):
             raise ValueError(f"begin {self.begin:g} must come before end {self.end:g}")
 
     def density(self, fraction: float, final: float) -> float:
-        """Return the cubic schedule's density at ``fraction`` of training (:func:`cubic`)."""
-        return cubic(fraction, self.begin, self.end, final)
+        """Return the density at ``fraction`` of training (:func:`polynomial`)."""
+        return polynomial(fraction, self.begin, self.end, final, self.power)
 
 
-def cubic(fraction: float, begin: float, end: float, final: float) -> float:
+def polynomial(fraction: float, begin: float, end: float, final: float, power: float = 3.0) -> float:
     """Return the density at a time, which falls from 1 at ``begin`` to ``final`` at ``end``.
 
     Zhu & Gupta 2017, *To prune, or not to prune*: final + (1 − final)(1 − t)³, where t is the share
@@ -45,15 +47,16 @@ def cubic(fraction: float, begin: float, end: float, final: float) -> float:
         begin: Share of training up to which the network is dense.
         end: Share of training from which the density is ``final``.
         final: Density at the end, in (0, 1].
+        power: In place of the 3.
 
-    >>> [cubic(fraction, begin=0.0, end=0.5, final=0.5) for fraction in (0.0, 0.25, 0.5, 1.0)]
+    >>> [polynomial(fraction, begin=0.0, end=0.5, final=0.5) for fraction in (0.0, 0.25, 0.5, 1.0)]
     [1.0, 0.5625, 0.5, 0.5]
     """
     if fraction >= end:
         return final
     if fraction <= begin:
         return 1.0
-    return final + (1.0 - final) * (1.0 - (fraction - begin) / (end - begin)) ** 3
+    return final + (1.0 - final) * (1.0 - (fraction - begin) / (end - begin)) ** power
 
 
 def due(step: int, steps: int, begin: float, end: float, times: int) -> bool:

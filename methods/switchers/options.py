@@ -1,6 +1,6 @@
 """Options of the switcher family, one for each of its parts."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from switchbench.methods import window
 from switchbench.methods.contract import Units
@@ -9,22 +9,45 @@ from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.switchers.gates import GateKind
 from switchbench.methods.window import WindowOptions
 
-READERS = ("equivariant", "row", "unet")
+READERS = ("equivariant", "row", "unet", "saliency")
 """Readers that see the weights."""
+
+
+def _theta(feature: str) -> Any:
+    """Declare where the saliency reader's weight of a feature starts."""
+    meaning = f"where the reader's weight of a connection's feature starts: {feature}"
+    return option(0.0, meaning, search=(-1.0, 1.0), needs={"reader": ["saliency"]}, inert=True)
 
 
 class SwitcherOptions(WindowOptions):
     """Options of the family: reader, gate, turns and sparsity are independent of each other."""
 
-    reader: Literal["equivariant", "row", "unet", "free"] = option(
-        "equivariant", "the network that reads weights; free: none, one learnable logit per gate"
+    reader: Literal["equivariant", "row", "unet", "saliency", "free"] = option(
+        "equivariant", "what reads the weights; free: nothing, one learnable logit per gate"
     )
     sees: Literal["weights", "shuffled", "constant"] = option(
         "weights",
         "what the reader is shown, but not the prior; shuffled and constant are controls",
         needs={"reader": READERS},
     )
-    prior: Literal["magnitude", "none"] = option("magnitude", "what the reader's output is added to: log |w|")
+    prior: Literal["magnitude", "curvature", "none"] = option(
+        "magnitude", "what the reader's output is added to: log |w|, or log |w| + exponent · log V"
+    )
+    exponent: float = option(
+        0.25,
+        "power of the curvature V, a running mean of squared gradients",
+        search=(0.0, 1.0),
+        needs={"prior": ["curvature"]},
+        inert=True,
+        ge=0,
+    )
+    revive: bool = option(True, "whether connections that are switched off may come back", inert=True)
+    theta_curvature: float = _theta("curvature")
+    theta_row: float = _theta("strength of the output's connections")
+    theta_column: float = _theta("strength of the input's connections")
+    theta_into: float = _theta("strength of the paths into the input")
+    theta_behind: float = _theta("strength of the paths behind the output")
+    learn: bool = option(True, "whether the reader learns; if not, all steps are the weights'", inert=True)
     normalise: bool = option(
         False,
         "show the reader each layer's weights over their root mean square",
@@ -65,6 +88,7 @@ class SwitcherOptions(WindowOptions):
         needs={"sparsity": ["target"], "schedule": ["steps"]},
         ge=1,
     )
+    power: float = window.power(needs={"sparsity": ["target"]})
     linger: float = option(
         0.25, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
     )
@@ -97,4 +121,4 @@ class SwitcherOptions(WindowOptions):
 
     @property
     def window(self) -> Window:
-        return Window(self.begin, self.end, self.updates)
+        return Window(self.begin, self.end, self.updates, self.power)

@@ -7,10 +7,13 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from switchbench.methods.parts.masks import Tensors
+from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.state import Constant
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
 from switchbench.methods.switchers.options import SwitcherOptions
 from switchbench.methods.switchers.row import FreeLogits, RowReader
+from switchbench.methods.switchers.saliency import FEATURES, SaliencyReader, features
 from switchbench.methods.switchers.unet import UNetReader
 
 TIE_BREAK = 1e-3
@@ -26,6 +29,8 @@ class Reading(Constant):
     """One for each layer, or one for all."""
     reader_of: Mapping[str, int]
     """Index of each layer's reader."""
+    paths: Paths
+    """Follows the network's paths."""
     orders: Mapping[str, Tensor]
     """For each layer, the order in which a reader sees shuffled weights."""
     tie_breaks: Mapping[str, Tensor]
@@ -33,44 +38,77 @@ class Reading(Constant):
 
     @classmethod
     def of(
-        cls, weights: Mapping[str, nn.Parameter], config: SwitcherOptions, generator: torch.Generator
+        cls,
+        weights: Mapping[str, nn.Parameter],
+        config: SwitcherOptions,
+        paths: Paths,
+        generator: torch.Generator,
     ) -> Self:
         """Make the readers of a network.
 
         Args:
             weights: Raw weights by layer name.
             config: The switcher's options.
+            paths: Follows the network's paths.
             generator: Source of random orders, noise and free logits. The weights of readers are drawn from
                 torch's global generator.
         """
         orders = {name: _order(weight, config, generator) for name, weight in weights.items()}
         tie_breaks = {name: _tie_break(weight, config, generator) for name, weight in weights.items()}
         readers = _readers([*weights.values()], config, generator)
-        shared = config.reader == "equivariant"
+        shared = config.reader in ("equivariant", "saliency")
         reader_of = {name: 0 if shared else index for index, name in enumerate(weights)}
-        return cls(config, readers, reader_of, orders, tie_breaks)
+        return cls(config, readers, reader_of, paths, orders, tie_breaks)
 
-    def logits(self, name: str, weight: Tensor, gate: Tensor) -> Tensor:
-        """Return the logits of a layer's gates.
+    def logits(
+        self, weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors
+    ) -> dict[str, Tensor]:
+        """Return the logits of all gates.
 
         Args:
-            name: The layer.
-            weight: Its raw weight.
-            gate: The gates that the reader sees beside it, of a shape that expands to the weight's.
+            weights: Raw weights by layer name.
+            gates: The gates that the reader sees beside them, of shapes that expand to the weights'.
+            curvature: Running means of squared gradients, if :attr:`needs_curvature`.
 
         Returns:
-            (outputs × inputs), or (inputs,) for neurons.
+            (outputs × inputs) by layer name, or (inputs,) for neurons.
         """
-        c, matrix = self.config, weight.flatten(1)
-        gates = gate.expand_as(weight).flatten(1)
+        gates = {name: gates[name].expand_as(weight) for name, weight in weights.items()}
+        if self.config.reader == "saliency":
+            return self._salience(weights, gates, curvature)
+        return {name: self._logits(name, weight, gates[name], curvature) for name, weight in weights.items()}
+
+    @property
+    def needs_curvature(self) -> bool:
+        """Whether the curvature is read."""
+        return self.config.reader == "saliency" or self.config.prior == "curvature"
+
+    def _salience(
+        self, weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors
+    ) -> dict[str, Tensor]:
+        """Return the logits of the reader that sees the whole network at once."""
+        c, (reader,) = self.config, self.readers
+        seen = {} if c.sees == "constant" else features(weights, gates, curvature, self.paths)
+        logits = {}
+        for name, weight in weights.items():
+            matrix, gate = weight.detach().flatten(1), gates[name].flatten(1)
+            read = self._shown(name, reader(seen[name]).flatten(1)) if seen else torch.zeros_like(matrix)
+            if c.units == "neuron":
+                read = (read * gate).sum(0) / gate.sum(0).clamp_min(1)
+            logits[name] = read if c.prior == "none" else read + self._prior(name, matrix, curvature)
+        return logits
+
+    def _logits(self, name: str, weight: Tensor, gate: Tensor, curvature: Tensors) -> Tensor:
+        """Return the logits of a layer, from a reader that sees one layer at a time."""
+        c, matrix, gates = self.config, weight.flatten(1), gate.flatten(1)
         if c.detach:
             matrix = matrix.detach()
         if c.normalise:
             matrix = matrix / matrix.square().mean().sqrt().clamp_min(TINY)
         reader = self.readers[self.reader_of[name]]
         logits: Tensor = reader(self._shown(name, matrix), self._shown(name, gates))
-        if c.prior == "magnitude":
-            return logits + self._prior(matrix)
+        if c.prior != "none":
+            return logits + self._prior(name, matrix, curvature)
         return logits + self.tie_breaks[name] if c.sees == "constant" else logits
 
     def _shown(self, name: str, values: Tensor) -> Tensor:
@@ -81,20 +119,24 @@ class Reading(Constant):
             return values.flatten()[self.orders[name]].view_as(values)
         return values
 
-    def _prior(self, weight: Tensor) -> Tensor:
-        """Return log |w|, or the log root mean square of a unit's weights.
+    def _prior(self, name: str, weight: Tensor, curvature: Tensors) -> Tensor:
+        """Return log |w|, or the log root mean square of a unit's weights, and what curvature adds to it.
 
         Without a target it is standardised, so that about half the gates are open.
         """
-        squares = weight.square() if self.config.units == "connection" else weight.square().mean(0)
+        connections = self.config.units == "connection"
+        squares = weight.square() if connections else weight.square().mean(0)
         prior = 0.5 * (squares + TINY).log()
+        if self.config.prior == "curvature":
+            bends = curvature[name].flatten(1).log()
+            prior = prior.add_(bends if connections else bends.mean(0), alpha=self.config.exponent)
         if self.config.sparsity == "target":
             return prior
         return (prior - prior.mean()) / prior.std(correction=0).clamp_min(TINY)
 
 
 def _readers(weights: list[nn.Parameter], c: SwitcherOptions, generator: torch.Generator) -> nn.ModuleList:
-    neurons, silent = c.units == "neuron", c.prior == "magnitude"
+    neurons, silent = c.units == "neuron", c.prior != "none"
     shapes = [weight.flatten(1).shape for weight in weights]
     readers: list[nn.Module]
     if c.reader == "equivariant":
@@ -103,6 +145,8 @@ def _readers(weights: list[nn.Parameter], c: SwitcherOptions, generator: torch.G
         readers = [RowReader(rows, columns, c.hidden, neurons, silent) for rows, columns in shapes]
     elif c.reader == "unet":
         readers = [UNetReader(rows, columns, neurons) for rows, columns in shapes]
+    elif c.reader == "saliency":
+        readers = [SaliencyReader([getattr(c, f"theta_{feature}") for feature in FEATURES])]
     else:
         readers = [FreeLogits(_first_logits(weight, c, generator)) for weight in weights]
     return nn.ModuleList(readers).to(weights[0].device)
@@ -110,7 +154,7 @@ def _readers(weights: list[nn.Parameter], c: SwitcherOptions, generator: torch.G
 
 def _first_logits(weight: Tensor, c: SwitcherOptions, generator: torch.Generator) -> Tensor:
     """Return the first values of free logits: zeros on top of the prior, else noise."""
-    if c.prior == "magnitude":
+    if c.prior != "none":
         return torch.zeros(_gates(weight, c), device=weight.device)
     return torch.randn(_gates(weight, c), generator=generator).to(weight.device)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.methods.contract import Granularity, Method, ParameterGroup, Progress, Units, register
-from switchbench.methods.parts import distributions
+from switchbench.methods.parts import curvature, distributions
 from switchbench.methods.parts.gates import Gate
 from switchbench.methods.parts.layers import Layers, columns, per_input
 from switchbench.methods.parts.masks import flat, keep_top, split
@@ -17,6 +17,9 @@ from switchbench.methods.switchers.gates import gates, openness
 from switchbench.methods.switchers.options import SwitcherOptions
 from switchbench.methods.switchers.reading import Reading
 from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns, over
+
+CURVATURE_MEMORY = 0.99
+"""Share of the running mean of squared gradients that is kept at each step."""
 
 
 @register("switcher")
@@ -63,6 +66,8 @@ class Switcher(Method):
 
     @classmethod
     def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
+        if not config.learn:
+            return None
         turns: Turns = Steps(config, (), target=False) if config.schedule == "steps" else Epochs(config, ())
         per_epoch = -(-steps // epochs)
         progress = (Progress(step, steps, (step - 1) // per_epoch) for step in range(1, steps + 1))
@@ -74,7 +79,8 @@ class Switcher(Method):
         self.paths = Paths(self.network, batch[0])
         if self.config.units == "neuron":
             self.paths.looked_at()
-        self.reading = Reading.of(self.weights, self.config, self.generator)
+        self.reading = Reading.of(self.weights, self.config, self.paths, self.generator)
+        self.curvature = curvature.start(self.weights) if self.reading.needs_curvature else {}
         self.readers = self.reading.readers
         self.turns = self._take_turns()
         self.computed_at: float | None = None
@@ -118,6 +124,10 @@ class Switcher(Method):
             self._switch(progress.fraction, noisy=True)
             self.computed_at = progress.fraction
 
+    def after_backward(self, progress: Progress) -> None:
+        if not over(self.config, progress):
+            curvature.update(self.curvature, self.weights, CURVATURE_MEMORY)
+
     def penalty(self, progress: Progress) -> Tensor | None:
         return None if self.openness is None else self.config.strength * self.openness
 
@@ -157,7 +167,8 @@ class Switcher(Method):
         for name, weight in self.weights.items():
             gate = self.gates[name]
             if not self.in_place:
-                self.closed_weights[name] = weight * (1 - gate.gate)
+                if self.config.revive:
+                    self.closed_weights[name] = weight * (1 - gate.gate)
                 gate.passing = True
             weight.mul_(gate.gate)
         self.in_place = True
@@ -181,11 +192,10 @@ class Switcher(Method):
         self.masks = {}
         self._restore_closed()
         self.readers.train(noisy)
-        logits = {
-            name: self.reading.logits(name, weight, self.seen_gates[name])
-            for name, weight in self.weights.items()
-        }
+        logits = self.reading.logits(self.weights, self.seen_gates, self.curvature)
         vector = flat(logits)
+        if not c.revive:
+            vector = vector.masked_fill(flat(self.seen_gates) == 0, -torch.inf)
         on = None
         if self.density is not None:
             density = c.window.density(fraction, self.density)

@@ -83,7 +83,7 @@ def reader_end(config: Any) -> float:
 
 def in_turns(config: Any, progress: Progress) -> bool:
     """Tell whether the networks take turns at all in this step."""
-    return bool(config.begin < progress.fraction <= reader_end(config))
+    return bool(config.learn and config.begin < progress.fraction <= reader_end(config))
 
 
 def over(config: Any, progress: Progress) -> bool:

@@ -1,0 +1,99 @@
+"""A reader that learns which connections the loss would miss, from few features of each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from switchbench.methods.parts.layers import columns, per_input, per_output
+from switchbench.methods.parts.masks import Tensors
+from switchbench.methods.parts.paths import Paths
+
+FEATURES = ("curvature", "row", "column", "into", "behind")
+"""What the reader knows of a connection, in the order of its weights θ: the curvature of the loss there; the
+strengths of its output's and its input's connections; and those of the paths that lead into its input and from
+its output on."""
+CURVATURE_FLOOR, SUM_FLOOR, PATH_FLOOR = 1e-6, 0.03, 0.01
+"""What is added to a quantity over its mean before its logarithm is taken, so that zeros stay near."""
+
+
+class SaliencyReader(nn.Module):
+    """θ · φ for the features φ of each connection, with one θ for all layers.
+
+    Its size does not depend on the layers', and permuting neurons permutes its output.
+    """
+
+    def __init__(self, start: Sequence[float]) -> None:
+        """``start``: θ in the order of :data:`FEATURES`."""
+        super().__init__()
+        self.theta = nn.Parameter(torch.tensor([*start]))
+
+    def forward(self, features: "Features") -> Tensor:
+        """Return a number for each connection, in the weight's shape."""
+        curvature, row, column, into, behind = self.theta
+        outputs = row * features.row + behind * features.behind
+        inputs = column * features.column + into * features.into
+        like = features.curvature
+        scores: Tensor = curvature * like + per_output(outputs, like) + per_input(inputs, like)
+        return scores
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the connections of one layer. Each has a mean of zero over the connections that are on."""
+
+    curvature: Tensor
+    """In the weight's shape."""
+    row: Tensor
+    """(outputs,)"""
+    column: Tensor
+    """(inputs,)"""
+    into: Tensor
+    """(inputs,)"""
+    behind: Tensor
+    """(outputs,)"""
+
+
+@torch.no_grad()
+def features(
+    weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors, paths: Paths
+) -> dict[str, Features]:
+    """Read a network.
+
+    Args:
+        weights: Weights by layer name.
+        gates: 0/1, in the weights' shapes.
+        curvature: The running means of squared gradients, in the weights' shapes.
+        paths: Follows the network's paths.
+
+    Returns:
+        The features by layer name. Where paths cannot be followed, theirs are zero.
+    """
+    strengths = {name: weight.detach().abs() * gates[name] for name, weight in weights.items()}
+    sums = paths.sums(strengths)
+    found = {}
+    for name, strength in strengths.items():
+        gate = gates[name]
+        by_output, by_input = gate.flatten(1).sum(1), columns(gate).sum(1)
+        number = by_output.sum().clamp_min(1)
+        mean = (curvature[name] * gate).sum() / number
+        curved = (curvature[name] / mean).add_(CURVATURE_FLOOR).log_().mul_(0.5)
+        into, behind = sums[name] if sums else (torch.zeros_like(by_input), torch.zeros_like(by_output))
+        found[name] = Features(
+            curved - (curved * gate).sum() / number,
+            _relative(strength.flatten(1).sum(1), by_output, SUM_FLOOR),
+            _relative(columns(strength).sum(1), by_input, SUM_FLOOR),
+            _relative(into, by_input, PATH_FLOOR),
+            _relative(behind, by_output, PATH_FLOOR),
+        )
+    return found
+
+
+def _relative(values: Tensor, connections: Tensor, floor: float) -> Tensor:
+    """Return the logarithms of values (units,) over their mean, less their mean over all connections.
+
+    ``connections``: how many each unit has.
+    """
+    relative = (values / values.mean().clamp_min(torch.finfo(values.dtype).tiny)).add_(floor).log_()
+    return relative - (relative * connections).sum() / connections.sum().clamp_min(1)
