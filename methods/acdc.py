@@ -17,10 +17,10 @@ class ACDC(PatternedMethod):
     """Alternate compressed phases, on the largest weights alone, and dense ones in which all weights learn.
 
     Peste et al. 2021, *AC/DC: Alternating Compressed/DeCompressed Training of Deep Neural Networks*: after a
-    dense warm-up, ``phases`` compressed phases with dense ones between them; the last compressed phase begins
-    at ``end`` and lasts. A compressed phase begins with the largest weights at the target density; what it prunes
-    starts from zero in the next dense phase. The paper's schedule on ImageNet has 100 epochs: 10 of warm-up,
-    phases of 5, and 15 for the last one.
+    dense warm-up, ``phases`` compressed phases with dense ones between them; the last compressed phase
+    begins at ``end`` and lasts. A compressed phase begins with the largest weights at the target density;
+    what it prunes starts from zero in the next dense phase. The paper's schedule on ImageNet has 100 epochs:
+    10 of warm-up, phases of 5, and 15 for the last one.
     """
 
     class Config(PatternOptions):

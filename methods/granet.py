@@ -17,9 +17,10 @@ from switchbench.methods.parts.scores import magnitudes
 class GraNet(GradualPruning):
     """Gradual magnitude pruning; at each event some of the smallest weights make room for large gradients.
 
-    Liu et al. 2021, *Sparse Training via Boosting Pruning Plasticity with Neuroregeneration*: after pruning to
-    the density of the schedule, a share of each layer's connections (``regenerate`` at first, and less along a
-    cosine) is dropped too, and as many grow where the gradient of the step is largest. What grows starts at zero.
+    Liu et al. 2021, *Sparse Training via Boosting Pruning Plasticity with Neuroregeneration*: after pruning
+    to the density of the schedule, a share of each layer's connections (``regenerate`` at first, and less
+    along a cosine) is dropped too, and as many grow where the gradient of the step is largest. What grows
+    starts at zero.
     """
 
     class Config(GradualPruning.Config):

@@ -18,8 +18,8 @@ class OBD(GradualPruning):
 
     With exponent 1/2 it ranks connections as w² · V / 2 does, the loss without a connection to second order
     (LeCun, Denker & Solla 1989, *Optimal Brain Damage*), with the empirical Fisher matrix for the Hessian
-    (Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*). Exponent 0 is magnitude
-    pruning. The exponent between them, 1/4, is no paper's.
+    (Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*). Exponent 0 is
+    magnitude pruning. The exponent between them, 1/4, is no paper's.
     """
 
     class Config(GradualPruning.Config):

@@ -1,8 +1,9 @@
 """How sharply the loss bends at each weight: a running mean of squared gradients.
 
-It is the diagonal of the empirical Fisher matrix, which stands for that of the Hessian (LeCun, Denker & Solla
-1989, *Optimal Brain Damage*; Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*).
-The gradient is that of a batch's mean loss by the weight behind its mask, so that pruned connections have one.
+It is the diagonal of the empirical Fisher matrix, which stands for that of the Hessian (LeCun, Denker &
+Solla 1989, *Optimal Brain Damage*; Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher
+pruning*). The gradient is that of a batch's mean loss by the weight behind its mask, so that pruned
+connections have one.
 """
 
 from collections.abc import Mapping

@@ -86,8 +86,8 @@ class Paths(Constant):
 
         Returns:
             For each layer the sums over all paths from the network's input to its inputs (inputs,), and over
-            those from its outputs to the network's output (outputs,); None if paths cannot be followed. Each is
-            known up to a factor that it shares with the others of its layer.
+            those from its outputs to the network's output (outputs,); None if paths cannot be followed. Each
+            is known up to a factor that it shares with the others of its layer.
         """
         if not self._can_be_followed:
             return None

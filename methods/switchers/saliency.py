@@ -12,8 +12,8 @@ from switchbench.methods.parts.paths import Paths
 
 FEATURES = ("curvature", "row", "column", "into", "behind")
 """What the reader knows of a connection, in the order of its weights θ: the curvature of the loss there; the
-strengths of its output's and its input's connections; and those of the paths that lead into its input and from
-its output on."""
+strengths of its output's and its input's connections; and those of the paths that lead into its input and
+from its output on."""
 CURVATURE_FLOOR, SUM_FLOOR, PATH_FLOOR = 1e-6, 0.03, 0.01
 """What is added to a quantity over its mean before its logarithm is taken, so that zeros stay near."""
 
