@@ -40,6 +40,10 @@ def _no_step_yet(parameter: Tensor) -> Tensor | float:
     raise RuntimeError("step_size is known only after an optimiser step")
 
 
+def _no_training(index: int) -> tuple[Tensor, Tensor]:
+    raise RuntimeError("fresh batches are known only in training")
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where training stands at one gradient step."""
@@ -52,7 +56,11 @@ class Progress:
     """Number of the running epoch, from 0."""
     step_size: Callable[[Tensor], Tensor | float] = field(default=_no_step_yet, compare=False)
     """Step size that the optimiser applied to each entry of a parameter: the learning rate
-    for SGD, lr / (sqrt(v) + eps) for Adam. Valid in ``after_step``."""
+    for SGD, lr / (sqrt(v) + eps) for Adam. Before ``after_step`` it is that of the step before."""
+    fresh: Callable[[int], tuple[Tensor, Tensor]] = field(default=_no_training, compare=False)
+    """Batch number 0, 1, … of this step beside the one that the weights learn from: training images as they
+    are stored, and labels. Only the seed, the step and the number decide which, so that a method that draws
+    some changes nothing else."""
 
     @property
     def fraction(self) -> float:

@@ -8,7 +8,7 @@ cannot run there, and its own cost is left out.
 import math
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -235,6 +235,7 @@ def _attach(method: Method, config: TrialConfig, facts: Facts) -> tuple[int, Cal
 
     def count_step(kind: Kind, progress: Progress) -> int:
         parameters.select(kind)
+        progress = replace(progress, step_size=lambda _: 0.0, fresh=lambda _: (images, labels))
         with FlopCounter() as counter:
             backward(method, progress, lambda: F.cross_entropy(network(images), labels))
         return int(counter.flops)

@@ -18,6 +18,7 @@ from switchbench.measure import counting
 from switchbench.measure.evaluation import evaluate
 from switchbench.methods import Layers, Method, Progress
 from switchbench.methods.contract import OTHERS, WEIGHTS
+from switchbench.methods.parts.devices import move
 from switchbench.networks.layers import check_weights
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial import seeds
@@ -153,7 +154,7 @@ class Training:
         for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
             factor = lr_factor(self.config, self.step / self.steps)
             self.step += 1
-            progress = Progress(self.step, self.steps, epoch, self.optimisers.step_size)
+            progress = Progress(self.step, self.steps, epoch, self.optimisers.step_size, self._fresh)
             learning = self.method.learning(progress)
             self.optimisers.select(learning)
             sparse = self._use_sparse_kernels(progress, learning)
@@ -214,6 +215,13 @@ class Training:
         if sparse:
             return take_sparse_step(sparse, loss, self.optimisers, factor)
         return take_step(self.method, progress, loss, self.optimisers, factor)
+
+    def _fresh(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return a batch as :attr:`Progress.fresh` does."""
+        train = self.splits.train
+        draw = seeds.generator(self.seed, f"fresh/{self.round}/{self.step}/{index}")
+        chosen = torch.randint(len(train), (self.config.batch_size,), generator=draw)
+        return train.batch(move(chosen, train.device))
 
     def _weights_are_finite(self) -> bool:
         return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())

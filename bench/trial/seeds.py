@@ -1,8 +1,8 @@
 """Independent random streams, one per (seed, purpose).
 
 Purposes: ``split`` (validation images), ``initialisation`` (first weights), ``order`` (batches),
-``augmentation`` (crops and flips), ``method`` (whatever a method draws), ``training`` (torch's global
-generator while training).
+``augmentation`` (crops and flips), ``method`` (whatever a method draws), ``fresh/…`` (batches that a method
+asks for), ``training`` (torch's global generator while training).
 A method can therefore draw as much as it likes without changing the batches that it sees.
 """
 

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from switchbench.methods.parts.layers import NORMS, PRUNABLE, Layers
+from switchbench.methods.parts.layers import NORMS, PRUNABLE, Layers, columns
 from switchbench.methods.parts.masks import Tensors
 from switchbench.methods.parts.state import Constant
 
@@ -115,6 +115,42 @@ class Paths(Constant):
             name: (_of_units(inputs[name].detach(), layers[name], 1), _of_units(gradient, layers[name], 0))
             for (name, gradient) in zip(strengths, behind, strict=True)
         }
+
+    def macs(self, masks: Tensors) -> Tensor:
+        """Return the MACs of what is left without dead units, as a share of the whole network's.
+
+        Layers count as dense ones between the units that are left. Those out of scope are left out.
+
+        Args:
+            masks: 0/1 masks by layer name.
+        """
+        left, whole = torch.zeros(()), 0.0
+        for name, mask in self.alive(masks).items():
+            outputs, inputs = mask.flatten(1).sum(1), columns(mask).sum(1)
+            weight = self._positions[name] * mask[0, 0].numel()
+            left = left + weight * (outputs > 0).sum() * (inputs > 0).sum()
+            whole += weight * len(outputs) * len(inputs)
+        return left / whole
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        """Number of the positions of each layer's output for one image."""
+        found: dict[str, int] = {}
+
+        def watch(name: str, channels: int) -> RemovableHandle:
+            def note(_: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+                found[name] = found.get(name, 0) + output.numel() // channels
+
+            return self.network.get_submodule(name).register_forward_hook(note)
+
+        whole = self._whole()
+        handles = [watch(name, len(mask)) for name, mask in whole.items()]
+        try:
+            self._run({name: mask.double() for name, mask in whole.items()}, {})
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
 
     def _carry(self, masks: Tensors) -> bool:
         """Return whether a signal from the input alone, without biases, gets to the output."""

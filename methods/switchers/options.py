@@ -47,6 +47,46 @@ class SwitcherOptions(WindowOptions):
     theta_column: float = _theta("strength of the input's connections")
     theta_into: float = _theta("strength of the paths into the input")
     theta_behind: float = _theta("strength of the paths behind the output")
+    objective: Literal["gradient", "look-ahead"] = option(
+        "gradient",
+        "what the reader learns from: the gates' gradient, or the loss once weights have adapted to a choice",
+        needs={"schedule": ["steps"], "gate": ["binary"], "sparsity": ["target"]},
+        inert=True,
+    )
+    horizon: int = option(
+        3,
+        "number of steps for which weights adapt before the loss is read",
+        search=(1, 8),
+        needs={"objective": ["look-ahead"]},
+        inert=True,
+        ge=0,
+    )
+    stride: float = option(
+        1.0,
+        "length of these steps, as a multiple of the training's step size",
+        search=(0.5, 10.0),
+        log=True,
+        needs={"objective": ["look-ahead"]},
+        inert=True,
+        gt=0,
+    )
+    spread: float = option(
+        0.1,
+        "how far the reader's parameters are shifted to compare two choices",
+        search=(0.02, 0.5),
+        log=True,
+        needs={"objective": ["look-ahead"]},
+        inert=True,
+        gt=0,
+    )
+    price: float = option(
+        0.0,
+        "loss per share of the dense network's MACs that a choice leaves without its dead units",
+        search=(0.0, 1.0),
+        needs={"objective": ["look-ahead"]},
+        inert=True,
+        ge=0,
+    )
     learn: bool = option(True, "whether the reader learns; if not, all steps are the weights'", inert=True)
     normalise: bool = option(
         False,

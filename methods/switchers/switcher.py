@@ -13,6 +13,7 @@ from switchbench.methods.parts.layers import Layers, columns, per_input
 from switchbench.methods.parts.masks import flat, keep_top, split
 from switchbench.methods.parts.neurons import select_units
 from switchbench.methods.parts.paths import Paths
+from switchbench.methods.switchers.ahead import adapted_loss, slopes
 from switchbench.methods.switchers.gates import gates, openness
 from switchbench.methods.switchers.options import SwitcherOptions
 from switchbench.methods.switchers.reading import Reading
@@ -92,6 +93,8 @@ class Switcher(Method):
         """The weights behind closed gates, by layer, while they are zero in place."""
         self.openness: Tensor | None = None
         """Mean open gate of this step, for the penalty."""
+        self.slopes: list[Tensor] = []
+        """The gradient of each of the readers' parameters, in a step in which they look ahead."""
         self.gates = self.parametrize(lambda weight: Gate(self._like(weight)))
         self.masks: dict[str, Tensor] = {}
         """The gates in the shapes of the weights, once they are constants to the end."""
@@ -120,11 +123,16 @@ class Switcher(Method):
     def before_step(self, progress: Progress) -> None:
         for gate in self.gates.values():
             gate.passing = self.in_place
-        if self.turns.reader_learns(progress):
+        if self.turns.reader_learns(progress) and self.config.objective == "look-ahead":
+            self.slopes = self._look_ahead(progress)
+        elif self.turns.reader_learns(progress):
             self._switch(progress.fraction, noisy=True)
             self.computed_at = progress.fraction
 
     def after_backward(self, progress: Progress) -> None:
+        for parameter, slope in zip(self.readers.parameters(), self.slopes, strict=bool(self.slopes)):
+            parameter.grad = slope
+        self.slopes = []
         if not over(self.config, progress):
             curvature.update(self.curvature, self.weights, CURVATURE_MEMORY)
 
@@ -182,6 +190,29 @@ class Switcher(Method):
             gate.passing = False
         self.in_place, self.closed_weights = False, {}
 
+    @torch.no_grad()
+    def _look_ahead(self, progress: Progress) -> list[Tensor]:
+        """Return the gradient of the readers' parameters, by what their choices lead to."""
+        c = self.config
+        weights = {
+            name: weight.detach() for name, weight in self.weights.items()
+        }  # as closed ones were closed
+        for name, kept in self.closed_weights.items():
+            weights[name] = weights[name] + kept
+        density = c.window.density(progress.fraction, self.density or 1.0)
+
+        def value() -> Tensor:
+            logits = self.reading.logits(weights, self.seen_gates, self.curvature)
+            chosen = split(self._choose(self._eligible(flat(logits)), logits, density), logits)
+            masks = {name: _over(chosen[name], weight).expand_as(weight) for name, weight in weights.items()}
+            values, gates = (
+                {self.weights[name]: each for name, each in named.items()} for named in (weights, masks)
+            )
+            loss = adapted_loss(self.network, values, gates, progress, c.horizon, c.stride)
+            return loss + c.price * self.paths.macs(masks) if c.price else loss
+
+        return slopes([*self.readers.parameters()], c.spread, value, self.generator)
+
     def _switch(self, fraction: float, noisy: bool, visible: bool = True) -> None:
         """Set the gates to the reader's choice at a training fraction.
 
@@ -193,9 +224,7 @@ class Switcher(Method):
         self._restore_closed()
         self.readers.train(noisy)
         logits = self.reading.logits(self.weights, self.seen_gates, self.curvature)
-        vector = flat(logits)
-        if not c.revive:
-            vector = vector.masked_fill(flat(self.seen_gates) == 0, -torch.inf)
+        vector = self._eligible(flat(logits))
         on = None
         if self.density is not None:
             density = c.window.density(fraction, self.density)
@@ -204,10 +233,15 @@ class Switcher(Method):
         if c.sparsity == "penalty" and noisy:
             self.openness = openness(c.gate, vector, c.temperature)
         for name, weight in self.weights.items():
-            value = values[name]
-            self.gates[name].gate = per_input(value, weight) if value.dim() == 1 else value.view_as(weight)
+            self.gates[name].gate = _over(values[name], weight)
             if visible:
                 self.seen_gates[name] = self.gates[name].gate.detach()
+
+    def _eligible(self, logits: Tensor) -> Tensor:
+        """Return the logits, −∞ for what has been switched off for ever."""
+        if self.config.revive:
+            return logits
+        return logits.masked_fill(flat(self.seen_gates) == 0, -torch.inf)
 
     def _choose(self, vector: Tensor, like: dict[str, Tensor], density: float) -> Tensor:
         """Return 0/1 for each logit: the highest that fit into the budget of connections."""
@@ -221,3 +255,8 @@ class Switcher(Method):
         if self.config.units == "connection":
             return weight
         return per_input(weight.new_ones(weight.shape[1]), weight)
+
+
+def _over(value: Tensor, weight: Tensor) -> Tensor:
+    """View gates, of connections or of inputs, as a tensor that broadcasts over the weight."""
+    return per_input(value, weight) if value.dim() == 1 else value.view_as(weight)

@@ -30,7 +30,8 @@ class Turns(Protocol):
 
 @dataclass(frozen=True)
 class Steps(Constant):
-    """The reader learns in one step of ``every``, with frozen weights; in the others gates are constants."""
+    """The reader learns in one step of ``every``; in the others gates are constants. Through the gates it learns
+    with frozen weights; where it looks ahead, they learn as well."""
 
     config: Any
     norms: tuple[str, ...]
@@ -44,7 +45,10 @@ class Steps(Constant):
         return bool(self.norms) or self.config.gate == "hard_concrete"
 
     def learning(self, progress: Progress) -> Collection[str]:
-        return {READER, *self.norms} if self.reader_learns(progress) else {WEIGHTS, OTHERS}
+        if not self.reader_learns(progress):
+            return {WEIGHTS, OTHERS}
+        reader = {READER, *self.norms}
+        return reader | {WEIGHTS, OTHERS} if self.config.objective == "look-ahead" else reader
 
     def reader_learns(self, progress: Progress) -> bool:
         return in_turns(self.config, progress) and progress.every(self.config.every)
