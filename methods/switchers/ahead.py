@@ -45,8 +45,7 @@ def slopes(
 @torch.enable_grad()
 def adapted_loss(
     network: nn.Module,
-    weights: Mapping[nn.Parameter, Tensor],
-    masks: Mapping[nn.Parameter, Tensor],
+    masked: Mapping[nn.Parameter, tuple[Tensor, Tensor]],
     progress: Progress,
     horizon: int,
     stride: float,
@@ -55,8 +54,7 @@ def adapted_loss(
 
     Args:
         network: The network; it stays as it is.
-        weights: Values of the masked weights, in place of the network's.
-        masks: 0/1, in the shapes of these.
+        masked: For each masked weight its values, in place of the network's, and 0/1 in the same shape.
         progress: Gives step sizes, and batches: one for each step, and one for the loss.
         horizon: Number of steps.
         stride: Length of a step, as a multiple of the step size of the training (without its momentum).
@@ -65,14 +63,11 @@ def adapted_loss(
         The loss in nats, a scalar without a gradient.
     """
     named = dict(network.named_parameters())
-    gates = {name: masks[parameter] for name, parameter in named.items() if parameter in masks}
     lengths = {name: progress.step_size(parameter) for name, parameter in named.items()}
-    copies = {
-        name: (weights[parameter] * masks[parameter] if name in gates else parameter.detach().clone())
-        for name, parameter in named.items()
-    }
-    for copy in copies.values():
-        copy.requires_grad_()
+    copies, gates = {}, {}
+    for name, parameter in named.items():
+        value, gates[name] = masked.get(parameter, (parameter.detach(), 1.0))
+        copies[name] = (value * gates[name]).requires_grad_()
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
 
     def loss(number: int) -> Tensor:
@@ -83,7 +78,7 @@ def adapted_loss(
         gradients = torch.autograd.grad(loss(number), [*copies.values()])
         with torch.no_grad():
             for (name, copy), gradient in zip(copies.items(), gradients, strict=True):
-                copy.sub_(gradient.mul_(lengths[name]).mul_(gates.get(name, 1)), alpha=stride)
+                copy.sub_(gradient.mul_(lengths[name]).mul_(gates[name]), alpha=stride)
     with torch.no_grad():
         return loss(horizon)
 

@@ -194,21 +194,15 @@ class Switcher(Method):
     def _look_ahead(self, progress: Progress) -> list[Tensor]:
         """Return the gradient of the readers' parameters, by what their choices lead to."""
         c = self.config
-        weights = {
-            name: weight.detach() for name, weight in self.weights.items()
-        }  # as closed ones were closed
-        for name, kept in self.closed_weights.items():
-            weights[name] = weights[name] + kept
+        weights = {name: weight + self.closed_weights.get(name, 0) for name, weight in self.weights.items()}
         density = c.window.density(progress.fraction, self.density or 1.0)
 
         def value() -> Tensor:
             logits = self.reading.logits(weights, self.seen_gates, self.curvature)
             chosen = split(self._choose(self._eligible(flat(logits)), logits, density), logits)
             masks = {name: _over(chosen[name], weight).expand_as(weight) for name, weight in weights.items()}
-            values, gates = (
-                {self.weights[name]: each for name, each in named.items()} for named in (weights, masks)
-            )
-            loss = adapted_loss(self.network, values, gates, progress, c.horizon, c.stride)
+            masked = {self.weights[name]: (weights[name], mask) for name, mask in masks.items()}
+            loss = adapted_loss(self.network, masked, progress, c.horizon, c.stride)
             return loss + c.price * self.paths.macs(masks) if c.price else loss
 
         return slopes([*self.readers.parameters()], c.spread, value, self.generator)

@@ -30,8 +30,10 @@ class Turns(Protocol):
 
 @dataclass(frozen=True)
 class Steps(Constant):
-    """The reader learns in one step of ``every``; in the others gates are constants. Through the gates it learns
-    with frozen weights; where it looks ahead, they learn as well."""
+    """The reader learns in one step of ``every``; in the others gates are constants.
+
+    It learns through the gates while weights are frozen. Where it looks ahead, weights learn as well.
+    """
 
     config: Any
     norms: tuple[str, ...]
