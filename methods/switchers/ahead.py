@@ -75,7 +75,7 @@ def adapted_loss(
         return F.cross_entropy(functional_call(network, copies | buffers, (images,)), labels)
 
     for number in range(horizon):
-        gradients = torch.autograd.grad(loss(number), [*copies.values()])
+        gradients = torch.autograd.grad(loss(number), [*copies.values()], materialize_grads=True)
         with torch.no_grad():
             for (name, copy), gradient in zip(copies.items(), gradients, strict=True):
                 copy.sub_(gradient.mul_(lengths[name]).mul_(gates[name]), alpha=stride)
