@@ -102,11 +102,11 @@ class Paths(Constant):
             return layers[name].register_forward_hook(keep)
 
         handles = [watch(name) for name in strengths]
-        parameters = self.network.named_parameters()
-        biases = {name: torch.zeros_like(p) for name, p in parameters if name.endswith("bias")}
         scaled = {name: strength.double() / strength.sum() for name, strength in strengths.items()}
         try:
-            total = self._run({name: strength.requires_grad_() for name, strength in scaled.items()}, biases)
+            total = self._run(
+                {name: strength.requires_grad_() for name, strength in scaled.items()}, self._no_biases()
+            )
         finally:
             for handle in handles:
                 handle.remove()
@@ -119,13 +119,14 @@ class Paths(Constant):
     def macs(self, masks: Tensors) -> Tensor:
         """Return the MACs of what is left without dead units, as a share of the whole network's.
 
-        Layers count as dense ones between the units that are left. Those out of scope are left out.
+        Layers count as dense ones between the units that are left. Those out of scope are left out. A unit
+        that only its bias feeds is dead too: the next layer's biases can take its constant.
 
         Args:
             masks: 0/1 masks by layer name.
         """
         left, whole = torch.zeros(()), 0.0
-        for name, mask in self.alive(masks).items():
+        for name, mask in self.alive(masks, self._no_biases()).items():
             outputs, inputs = mask.flatten(1).sum(1), columns(mask).sum(1)
             weight = self._positions[name] * mask[0, 0].numel()
             left = left + weight * (outputs > 0).sum() * (inputs > 0).sum()
@@ -154,10 +155,13 @@ class Paths(Constant):
 
     def _carry(self, masks: Tensors) -> bool:
         """Return whether a signal from the input alone, without biases, gets to the output."""
-        parameters = self.network.named_parameters()
-        biases = {name: torch.zeros_like(p) for name, p in parameters if name.endswith("bias")}
-        flow = self._flow(masks, biases)
+        flow = self._flow(masks, self._no_biases())
         return any(bool((flow[name] * mask > 0).any()) for name, mask in masks.items())
+
+    def _no_biases(self) -> Tensors:
+        """Return zeros for the parameters that make a signal of nothing."""
+        named = self.network.named_parameters()
+        return {name: torch.zeros_like(parameter) for name, parameter in named if name.endswith("bias")}
 
     def _whole(self) -> Tensors:
         """Return the masks of a network with all its connections."""

@@ -13,8 +13,6 @@ from torch import Tensor
 from switchbench.methods.parts import concrete
 
 GateKind = Literal["binary", "relu", "hard_concrete"]
-FAR = 1e30
-"""Above any logit."""
 BARELY = 1e-3
 """Smallest gate of a connection that a budget has chosen."""
 
@@ -86,7 +84,7 @@ class Budgeted(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, on: Tensor, temperature: float) -> Tensor:
-        lowest = (1 - on).mul_(FAR).add_(logits).min()
+        lowest = logits.masked_fill(on == 0, torch.inf).min()
         soft = torch.sigmoid((logits - lowest) / temperature)
         ctx.save_for_backward(soft * (1 - soft))
         return on.clone()
