@@ -247,7 +247,7 @@ def test_equivariant_reader_follows_permutations() -> None:
 def test_switcher_starts_as_magnitude_pruning() -> None:
     method: Switcher = make(Switcher, 0.25)
     (layer,) = attach(method, (12, 7))
-    logits = method.reading.logits("0", method.weights["0"], method.seen_gates["0"])
+    logits = method.reading.logits(method.weights, method.seen_gates, {})["0"]
     assert torch.allclose(logits, layer.weight.abs().log(), atol=1e-4)
 
 
