@@ -25,10 +25,12 @@ from switchbench.methods.parts.layers import Layers
 from switchbench.methods.patterned import PatternedMethod, PatternOptions
 from switchbench.methods.powerpropagation import Powerpropagation
 from switchbench.methods.random import Random, RandomLayerMatched, ShuffledMask
+from switchbench.methods.rate_rewinding import RateRewinding
 from switchbench.methods.regularised import L1, DeepHoyer, GroupLasso, L1Subgradient, Regularised
 from switchbench.methods.structured import NM, NetworkSlimming, NeuronNorm
 from switchbench.methods.switchers.presets import (
     SwitcherConstantInput,
+    SwitcherFixedExponent,
     SwitcherFreeGates,
     SwitcherNeurons,
     SwitcherPaper,
@@ -78,11 +80,13 @@ __all__ = [
     "Progress",
     "Random",
     "RandomLayerMatched",
+    "RateRewinding",
     "Regularised",
     "RigL",
     "ShuffledMask",
     "Switcher",
     "SwitcherConstantInput",
+    "SwitcherFixedExponent",
     "SwitcherFreeGates",
     "SwitcherNeurons",
     "SwitcherPaper",

@@ -54,9 +54,13 @@ class LotteryTicket(MaskedMethod):
         density = self.target ** (self.pruned / self.config.prunings)
         alive = self.surviving(magnitudes(self.weights))
         masks = keep_top(alive, distributions.budget(self.weights, density))
-        self.network.load_state_dict(self.early)
+        self.put_back()
         self.set_masks(masks)
         return self.early_step
+
+    def put_back(self) -> None:
+        """Restore what a round begins with, beside the masks."""
+        self.network.load_state_dict(self.early)
 
     def _store_early(self, step: int) -> None:
         self.early_step = step
