@@ -5,6 +5,7 @@ data sets, Ray or the ledger. Importing this package registers the methods that 
 """
 
 from switchbench.methods.acdc import ACDC
+from switchbench.methods.cap import CAP
 from switchbench.methods.continuous import ContinuousSparsification
 from switchbench.methods.contract import METHODS, Method, ParameterGroup, Progress, register
 from switchbench.methods.dense import Dense
@@ -24,6 +25,7 @@ from switchbench.methods.options import Options, defaults, option
 from switchbench.methods.parts.layers import Layers
 from switchbench.methods.patterned import PatternedMethod, PatternOptions
 from switchbench.methods.powerpropagation import Powerpropagation
+from switchbench.methods.probmask import ProbMask
 from switchbench.methods.random import Random, RandomLayerMatched, ShuffledMask
 from switchbench.methods.rate_rewinding import RateRewinding
 from switchbench.methods.regularised import L1, DeepHoyer, GroupLasso, L1Subgradient, Regularised
@@ -43,6 +45,7 @@ from switchbench.methods.variational import VariationalDropout
 
 __all__ = [
     "ACDC",
+    "CAP",
     "DST",
     "L0",
     "L1",
@@ -77,6 +80,7 @@ __all__ = [
     "PatternOptions",
     "PatternedMethod",
     "Powerpropagation",
+    "ProbMask",
     "Progress",
     "Random",
     "RandomLayerMatched",
