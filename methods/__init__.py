@@ -29,6 +29,7 @@ from switchbench.methods.probmask import ProbMask
 from switchbench.methods.random import Random, RandomLayerMatched, ShuffledMask
 from switchbench.methods.rate_rewinding import RateRewinding
 from switchbench.methods.regularised import L1, DeepHoyer, GroupLasso, L1Subgradient, Regularised
+from switchbench.methods.srigl import SRigL
 from switchbench.methods.structured import NM, NetworkSlimming, NeuronNorm
 from switchbench.methods.switchers.presets import (
     SwitcherConstantInput,
@@ -87,6 +88,7 @@ __all__ = [
     "RateRewinding",
     "Regularised",
     "RigL",
+    "SRigL",
     "ShuffledMask",
     "Switcher",
     "SwitcherConstantInput",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from switchbench.methods import ACDC, CAP, GraNet, ProbMask, Progress, RateRewinding
+from switchbench.methods import ACDC, CAP, GraNet, ProbMask, Progress, RateRewinding, SRigL
 from switchbench.methods.parts import surgeon
 from switchbench.methods.parts.noise import NoiseTable
 from switchbench.methods.probmask import Relaxed, RelaxedMask, project
@@ -244,3 +244,42 @@ def test_rate_rewinding_keeps_the_weights_and_puts_back_the_step() -> None:
     assert int(kept.sum()) == 4
     assert torch.equal(layer.weight.detach(), trained * kept)
     assert trained.abs()[kept].min() >= trained.abs()[~kept].max()
+
+
+def test_srigl_drops_and_grows_to_a_constant_fan_in_by_hand() -> None:
+    method: SRigL = make(SRigL, 0.5, every=1, end=1.0, fraction=0.5, salient=0.0)
+    (layer,) = attach(method, (2, 4))
+    assert method.masks["0"].sum(1).tolist() == [2, 2]
+    layer.weight.data = torch.tensor([[5.0, 1.0, 0.0, 0.0], [4.0, 3.0, 0.0, 0.0]])
+    method.set_masks({"0": (layer.weight != 0).float()})
+    growth = {"0": torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.9, 0.8]])}
+    # half of four go: 1 and 3; each neuron grows its largest gradient again, though both of the layer's are below
+    assert method._moved(growth, 0.5)["0"].tolist() == [[1, 0, 0, 1], [1, 0, 1, 0]]
+
+
+def test_srigl_switches_neurons_off_that_are_not_salient_and_keeps_the_budget() -> None:
+    method: SRigL = make(SRigL, 0.5, every=1, end=1.0, fraction=0.5, salient=0.6)
+    (layer,) = attach(method, (3, 4))
+    layer.weight.data = torch.tensor([[5.0, 6.0, 0.0, 0.0], [4.0, 3.0, 0.0, 0.0], [0.2, 0.1, 0.0, 0.0]])
+    method.set_masks({"0": (layer.weight != 0).float()})
+    growth = {"0": torch.tensor([[0.0, 0.0, 0.9, 0.8], [0.0, 0.0, 0.7, 0.6], [0.0, 0.0, 0.5, 0.4]])}
+    # two of six go, those of the last neuron, whose gradients are not among the two largest either
+    moved = method._moved(growth, 0.34)["0"]
+    assert moved.tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+    method.set_masks({"0": moved})
+    moved = method._moved({"0": torch.ones(3, 4)}, 0.34)["0"]  # off for good
+    assert moved.sum(1).tolist() == [3, 3, 0]
+
+
+def test_srigl_keeps_room_for_its_connections() -> None:
+    method: SRigL = make(SRigL, 0.75, every=1, end=1.0, fraction=0.5, salient=1.0)
+    (layer,) = attach(method, (4, 4))
+    layer.weight.data = torch.rand(4, 4) + 0.1
+    layer.weight.data.mul_(method.masks["0"])
+    for _ in range(5):
+        moved = method._moved({"0": torch.rand(4, 4)}, 0.5)
+        assert int(moved["0"].sum()) == 12
+        method.set_masks(moved)
+        layer.weight.data = (torch.rand(4, 4) + 0.1) * moved["0"]
+    rows = moved["0"].sum(1)
+    assert rows[rows > 0].max() - rows[rows > 0].min() <= 1
