@@ -15,10 +15,10 @@ from switchbench.methods.parts.scores import magnitudes
 class SRigL(RigL):
     """RigL with a constant fan-in: all neurons of a layer that are on read as many inputs, give or take one.
 
-    Lasby et al. 2023, *Dynamic Sparse Training with Structured Sparsity*: at a move the smallest connections of
-    a layer are dropped as in RigL, and each neuron grows where its gradients are largest until it has its
-    fan-in. A neuron is salient by its connections that are not dropped and by its gradients that are among the
-    layer's largest; with fewer than a share ``salient`` of its fan-in it is switched off for good, and its
+    Lasby et al. 2023, *Dynamic Sparse Training with Structured Sparsity*: at a move the smallest connections
+    of a layer are dropped as in RigL, and each neuron grows where its gradients are largest until it has its
+    fan-in. Salient are the connections that are not dropped and those with the layer's largest gradients. A
+    neuron that has fewer than the share ``salient`` of its fan-in is switched off for good, and its
     connections go to the others. The fan-in is rounded so that the layer keeps its number of connections.
     """
 
