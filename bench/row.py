@@ -301,7 +301,7 @@ class PointRow(Stored):
     distributions: str
     """JSON: Optuna's distributions by variable name."""
     infeasible: float | None = None
-    """Density above the allowed density; the point is feasible if this is at most 0."""
+    """How far the density is from what is allowed; the point is feasible if this is at most 0."""
     collapsed: int | None = None
     """Largest number of empty layers that make a network of the point dead; feasible points have none."""
     density: float | None = None

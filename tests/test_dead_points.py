@@ -90,7 +90,7 @@ def test_where_all_are_dead_or_too_dense_there_is_no_best(
     points = planned.ledger.points()
     assert points is not None
     notes = search_tables(points)[0].notes
-    assert "str: all points failed, are too dense or are dead, so none is compared" in notes
+    assert "str: all points failed, are off the target or are dead, so none is compared" in notes
     assert "str: 1 point has a dead network, whose output is constant; never selected" in notes
 
 

@@ -32,7 +32,7 @@ class SearchConfig(BaseModel):
     density: Density | DensityRange | None = Field(
         None,
         description="target density, or a range of targets to search; methods that find their own density "
-        "must end at or below the target. Default: the comparison's density, if it has only one",
+        "must end within a tenth of the target. Default: the comparison's density, if it has only one",
     )
     points: int | None = Field(None, ge=1, description=f"points per method; default: {DEFAULT_POINTS}")
     steps: int | None = Field(None, ge=1, description="gradient steps per method, instead of points")

@@ -1,6 +1,7 @@
 """The plan of a search: the methods to search, their spaces, budgets and costs."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +25,11 @@ from switchbench.tuning.space import Space, make_space
 from switchbench.tuning.values import TRAINING, Values, Variable
 
 TOLERANCE = 0.01
-"""Largest excess of a density over its target, as a share of the target."""
+"""Largest excess of a density over a target that the method takes, as a share of the target."""
+WITHIN = 0.1
+"""How far a density that the method finds by itself may be from the target, as a share of the target."""
+LEAST = 1e-9
+"""A density below any network's."""
 DEFAULTS, START = "defaults", "start"
 """Origins of a study's first point: ``defaults`` if it is the unchanged method; ``start`` if some default is
 outside the space."""
@@ -151,6 +156,7 @@ class SearchPlan:
                 "training": space.method.merged_training(self.training).identity(),
                 "start": self.spec.start and self.spec.start.identity(),
                 "density": space.density,
+                "within": WITHIN if space.density and not space.method.takes_target() else None,
                 "space": {str(variable): str(dimension) for variable, dimension in space.dimensions.items()},
                 "objectives": self.config.objectives,
                 "seeds": self.config.seeds,
@@ -160,18 +166,22 @@ class SearchPlan:
         )
 
     def infeasibility(self, density: float, label: str) -> float:
-        """Return the density of a point above its limit; 0 or less if the point is feasible.
+        """Return how far the density of a point is from what is allowed; 0 or less if the point is feasible.
 
-        If density is an objective, or the method has no target, every point is feasible.
+        A method that takes a target must not exceed it. One that finds its own density must land at the
+        target, neither above nor below: then the distance is one of logarithms, in which strengths act. If
+        density is an objective, or there is no target, every point is feasible.
 
         Args:
             density: Mean density over the seeds of the point.
             label: Label of the method.
         """
-        target = self.spaces[label].density
-        if target is None or "density" in self.config.objectives:
+        space = self.spaces[label]
+        if space.density is None or "density" in self.config.objectives:
             return 0.0
-        return density - target * (1 + TOLERANCE)
+        if space.method.takes_target():
+            return density - space.density * (1 + TOLERANCE)
+        return abs(math.log(max(density, LEAST) / space.density)) - math.log1p(WITHIN)
 
 
 def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> SearchPlan:

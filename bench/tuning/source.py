@@ -84,7 +84,7 @@ class StudySource:
         names = self.planned.config.objectives
         best = study.best(1) if len(names) == 1 else []
         result = in_words(names, outcome.values) or outcome.attributes.get("error", "")
-        result += " (above the target density)" if outcome.infeasibility > 0 else ""
+        result += " (off the target density)" if outcome.infeasibility > 0 else ""
         result += " (the network is dead)" if outcome.collapsed else ""
         best_result = in_words(names, best[0].values) if best else ""
         self.display.point_finished(point.study, point.number, result, best_result)

@@ -39,7 +39,7 @@ CONSTRAINT = "density"
 """Name of Optuna's only constraint: the larger of the two attributes below. Samplers need the same
 constraints for all points of a study, so a stored study cannot get a second one."""
 INFEASIBLE = "infeasible"
-"""Attribute of a point: its density above the limit."""
+"""Attribute of a point: how far its density is from what is allowed."""
 COLLAPSED = "collapsed"
 """Attribute of a point: the number of layers without a connection that make a network of the point dead."""
 
@@ -52,7 +52,7 @@ class Outcome:
     values: Sequence[float] = ()
     """One mean per objective."""
     infeasibility: float = 0.0
-    """Density above the limit; 0 or less if the point is feasible."""
+    """How far the density is from what is allowed; 0 or less if the point is feasible."""
     collapsed: int = 0
     """Largest number of layers without connections that make a network of the point dead. The point is then
     infeasible."""

@@ -14,7 +14,8 @@ from switchbench.row import PointState, uses
 
 BUDGET_CAPTION = (
     "Budget and best point of each method. A point is a set of options, measured on validation images only. "
-    "Points above the target density (too dense) are infeasible and are never selected. Gradient steps are "
+    "Points off the target are never selected: denser than a target that the method takes, or more than a "
+    "tenth away from it where the method finds its density by itself. Gradient steps are "
     "those of all points, including stopped and failed ones. Defaults: the point with the method's default "
     "options, if the search space contains them."
 )
@@ -37,7 +38,7 @@ def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Table:
         "complete",
         "stopped",
         "failed",
-        "too dense",
+        "off target",
         "gradient steps",
         "defaults",
         "best",
@@ -70,7 +71,7 @@ def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
     for label, own in groups:
         best = own[own["best"]]
         if best.empty and not (own["state"] == PointState.RUNNING).any():
-            lines.append(f"{label}: all points failed, are too dense or are dead, so none is compared")
+            lines.append(f"{label}: all points failed, are off the target or are dead, so none is compared")
         elif (best["density"] == 0).any():
             lines.append(f"{label}: a best point has no weights left")
         if collapsed := int((own["collapsed"] > 0).sum()):
