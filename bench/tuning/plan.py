@@ -147,23 +147,22 @@ class SearchPlan:
     def identity(self, label: str) -> str:
         """Return everything that must stay the same for a study to continue, as JSON."""
         space, (trial, *_) = self.spaces[label], self.trials(label, 0, self.spaces[label].defaults())
-        return json.dumps(
-            {
-                "network": trial.network.identity(),
-                "dataset": trial.dataset.identity(),
-                "scope": trial.scope.model_dump(mode="json"),
-                "method": space.method.identity(),
-                "training": space.method.merged_training(self.training).identity(),
-                "start": self.spec.start and self.spec.start.identity(),
-                "density": space.density,
-                "within": WITHIN if space.density and not space.method.takes_target() else None,
-                "space": {str(variable): str(dimension) for variable, dimension in space.dimensions.items()},
-                "objectives": self.config.objectives,
-                "seeds": self.config.seeds,
-                "validation": self.spec.validation,
-            },
-            sort_keys=True,
-        )
+        same = {
+            "network": trial.network.identity(),
+            "dataset": trial.dataset.identity(),
+            "scope": trial.scope.model_dump(mode="json"),
+            "method": space.method.identity(),
+            "training": space.method.merged_training(self.training).identity(),
+            "start": self.spec.start and self.spec.start.identity(),
+            "density": space.density,
+            "space": {str(variable): str(dimension) for variable, dimension in space.dimensions.items()},
+            "objectives": self.config.objectives,
+            "seeds": self.config.seeds,
+            "validation": self.spec.validation,
+        }
+        if space.density and not space.method.takes_target():
+            same["within"] = WITHIN
+        return json.dumps(same, sort_keys=True)
 
     def infeasibility(self, density: float, label: str) -> float:
         """Return how far the density of a point is from what is allowed; 0 or less if the point is feasible.
