@@ -1,7 +1,6 @@
 """AC/DC: sparse and dense phases in turn."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -21,6 +20,8 @@ class ACDC(PatternedMethod):
     begins at ``end`` and lasts. A compressed phase begins with the largest weights at the target density;
     what it prunes starts from zero in the next dense phase. The paper's schedule on ImageNet has 100 epochs:
     10 of warm-up, phases of 5, and 15 for the last one.
+
+    Defaults: the paper's shares of training.
     """
 
     class Config(PatternOptions):
@@ -50,7 +51,7 @@ class ACDC(PatternedMethod):
         elif then % 2:
             self.set_masks(self.select(magnitudes(self.weights), self.final_density))
         else:
-            self.masks = MappingProxyType({})
+            self.masks = {}
 
     def _phase(self, step: int, steps: int) -> int:
         """Return the number of a step's phase: 0 is the warm-up, odd ones are compressed."""

@@ -23,6 +23,8 @@ class CAP(GradualPruning):
     they can. What this costs the loss ranks the connections of all blocks. Then what is pruned goes at once,
     and the weights that stay are corrected. A block's Hessian is the damped empirical Fisher matrix of the
     gradients of the last ``samples`` batches. Blocks are formed of what is left, in the order of the layers.
+
+    Defaults: magnitude's, with fewer events, and not tuned.
     """
 
     class Config(GradualPruning.Config):

@@ -21,6 +21,8 @@ class GraNet(GradualPruning):
     to the density of the schedule, a share of each layer's connections (``regenerate`` at first, and less
     along a cosine) is dropped too, and as many grow where the gradient of the step is largest. What grows
     starts at zero.
+
+    Defaults: magnitude's; the paper's share of regeneration.
     """
 
     class Config(GradualPruning.Config):

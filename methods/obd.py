@@ -20,6 +20,8 @@ class OBD(GradualPruning):
     (LeCun, Denker & Solla 1989, *Optimal Brain Damage*), with the empirical Fisher matrix for the Hessian
     (Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*). Exponent 0 is
     magnitude pruning. The exponent between them, 1/4, is no paper's.
+
+    Defaults: magnitude's, and the exponent of optimal brain damage.
     """
 
     class Config(GradualPruning.Config):

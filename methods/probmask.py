@@ -67,6 +67,8 @@ class ProbMask(Method):
     probabilities are projected to the nearest ones whose sum is within the budget, which falls on the
     schedule. A number for each connection learns and nothing is read, as in a switcher's free gates. From
     ``end`` on the mask is that of the highest probabilities, and weights alone learn.
+
+    Defaults: not tuned.
     """
 
     class Config(WindowOptions):

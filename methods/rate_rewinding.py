@@ -12,6 +12,8 @@ class RateRewinding(LotteryTicket):
     Renda, Frankle & Carbin 2020, *Comparing Rewinding and Fine-tuning in Neural Network Pruning*. As
     ``lottery-ticket``, but each round trains on from the weights that the last one ended with, with the
     learning rates from the rewinding step on.
+
+    Defaults: the lottery ticket's, with a later rewinding step.
     """
 
     class Config(LotteryTicket.Config):

@@ -20,6 +20,8 @@ class SRigL(RigL):
     fan-in. Salient are the connections that are not dropped and those with the layer's largest gradients. A
     neuron that has fewer than the share ``salient`` of its fan-in is switched off for good, and its
     connections go to the others. The fan-in is rounded so that the layer keeps its number of connections.
+
+    Defaults: RigL's; the paper's share of salient connections.
     """
 
     class Config(RigL.Config):
@@ -71,7 +73,7 @@ class SRigL(RigL):
         """Return 0/1 masks of the highest scores of each row, as many as its fan-in; ties at random."""
         order = torch.randperm(scores.shape[1], generator=self.generator)
         order = move(order, scores.device)
-        places = scores[:, order].argsort(1, descending=True, stable=True).argsort(1)
+        places = scores[:, order].argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         mask = torch.empty_like(scores)
         mask[:, order] = (places < fan_in[:, None]).to(scores.dtype)
         return mask
