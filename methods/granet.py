@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping
+from typing import Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from switchbench.methods.contract import Progress, register
@@ -26,6 +28,12 @@ class GraNet(GradualPruning):
     """
 
     class Config(GradualPruning.Config):
+        @model_validator(mode="after")
+        def _single_connections(self) -> Self:
+            if self.pattern != "unstructured":
+                raise ValueError(f"pattern {self.pattern!r}: single connections grow: use unstructured")
+            return self
+
         regenerate: float = option(
             0.5, "share of each layer's connections that is replaced at first", search=(0.05, 0.7), gt=0, lt=1
         )
@@ -60,7 +68,8 @@ class GraNet(GradualPruning):
         share = self.config.regenerate * 0.5 * (1 + math.cos(math.pi * min(passed, 1.0)))
         masks = {}
         for name, kept in counts(self.masks).items():
-            mask, replaced = self.masks[name], int(share * kept)
+            mask, part = self.masks[name], share * kept
+            replaced = part.int() if isinstance(part, Tensor) else int(part)  # a tensor: a GPU counts them
             size = magnitudes({name: self.weights[name]})[name].masked_fill(~mask.bool(), -1)
             stays = keep_top({name: size}, {name: kept - replaced})[name]
             free = growth[name].masked_fill(stays.bool(), -torch.inf)

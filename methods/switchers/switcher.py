@@ -78,7 +78,7 @@ class Switcher(Method):
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         self.paths = Paths(self.network, batch[0])
-        if self.config.units == "neuron":
+        if self.config.units == "neuron" or self.config.reader == "saliency":
             self.paths.looked_at()
         self.reading = Reading.of(self.weights, self.config, self.paths, self.generator)
         self.curvature = curvature.start(self.weights) if self.reading.needs_curvature else {}
