@@ -109,6 +109,18 @@ def unmet(options: Options, name: str) -> dict[str, list[Any]]:
     return {other: values for other, values in needs.items() if getattr(options, other) not in values}
 
 
+def enabling(options: Options, name: str) -> dict[str, Any]:
+    """Return values of other options with which this one has an effect, and with which they have one."""
+    values: dict[str, Any] = {}
+    names = [name]
+    while names:
+        for other, allowed in unmet(options, names.pop()).items():
+            if other not in values:
+                values[other] = allowed[0]
+                names.append(other)
+    return values
+
+
 def in_words(needs: dict[str, list[Any]]) -> str:
     """Return what an option needs as a phrase."""
     return ", ".join(f"{other} {' or '.join(map(str, values))}" for other, values in needs.items())

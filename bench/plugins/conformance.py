@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from switchbench.errors import explain
 from switchbench.methods import METHODS, Method, Progress
-from switchbench.methods.options import declared, unmet
+from switchbench.methods.options import declared, enabling
 from switchbench.networks import NETWORKS, Network
 from switchbench.row import columns
 from switchbench.spec.scope import Scope
@@ -252,7 +252,7 @@ def declares_its_options(case: Case) -> None:
                 not declaration["log"] or low > 0,
                 f"{key}: a logarithmic range must start above 0, not at {low:g}",
             )
-            needed = {other: values[0] for other, values in unmet(options(), key).items()}
+            needed = enabling(options(), key)
             for end in (low, high):
                 options(**needed | {key: round(end) if field.annotation is int else end})
 
