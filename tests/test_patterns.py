@@ -17,7 +17,9 @@ from switchbench.trial.run import run_trial
 PATTERNED = sorted(
     name
     for name, method in METHODS.items()
-    if method.__module__.startswith("switchbench.") and "pattern" in method.Config.model_fields
+    if method.__module__.startswith("switchbench.")
+    and "pattern" in method.Config.model_fields
+    and name != "granet"
 )
 DISTRIBUTED = [
     name
@@ -41,8 +43,8 @@ def per_group(weight: Tensor, size: int) -> Tensor:
 
 def test_methods_with_a_score_have_the_option() -> None:
     assert PATTERNED == [
-        "grasp", "lamp", "magnitude", "movement", "powerpropagation", "random-layer-matched", "snip", "synflow",
-        "taylor",
+        "ac-dc", "cap", "grasp", "lamp", "magnitude", "movement", "obd", "powerpropagation", "random-layer-matched",
+        "snip", "synflow", "taylor",
     ]  # fmt: skip
 
 
