@@ -52,6 +52,7 @@ def test_a_spec_narrows_widens_fixes_and_adds() -> None:
     )
     assert {str(variable): str(dimension) for variable, dimension in made.dimensions.items()} == {
         "begin": "0.1 to 0.2",
+        "power": "1 to 8",
         "updates": "5 to 50, log",
         "distribution": "global | erk",
         "training.lr": "0.0001 to 0.01, log",

@@ -247,7 +247,7 @@ def test_a_search_has_no_test_images_at_all(tmp_path: Path, monkeypatch: Any) ->
 @pytest.mark.parametrize("objectives", [["val_accuracy"], ["val_accuracy", "density"]], ids=["one", "two"])
 def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
     given = spec(
-        sampler=sampler, objectives=objectives, points=7, METHODS=["magnitude", "str"], grid=2,
+        sampler=sampler, objectives=objectives, points=7, METHODS=[{"method": "magnitude", "power": 3.0}, "str"], grid=2,
         density={"low": 0.05, "high": 0.5, "log": True} if len(objectives) > 1 else None,
     )  # fmt: skip
     given["training"] = {"steps": 8}
@@ -281,7 +281,7 @@ def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
 
 
 def test_a_small_grid_ends_by_itself(tmp_path: Path) -> None:
-    space = {"magnitude.begin": [0.0, 0.1], "magnitude.end": 0.6}
+    space = {"magnitude.begin": [0.0, 0.1], "magnitude.end": 0.6, "magnitude.power": 3.0}
     driver = Driver(tmp_path, spec(sampler="grid", points=9, METHODS=["magnitude"], space=space))
     driver.points()
     begins = [json.loads(text)["begin"] for text in driver.table()["params"]]
@@ -355,6 +355,11 @@ def test_a_density_off_the_target_on_either_side_is_infeasible(tmp_path: Path) -
     assert off == {0: True, 0.05: True, 0.09: True, 0.092: False, 0.109: False, 0.112: True}
     taken = {density: planned.infeasibility(density, "magnitude") > 0 for density in (0.05, 0.1, 0.102)}
     assert taken == {0.05: False, 0.1: False, 0.102: True}
+
+
+def test_dense_has_no_density_to_find(tmp_path: Path) -> None:
+    given = spec(METHODS=["dense"], methods=["dense"], density=0.1, space={"training.lr": [1e-3, 1e-2]})
+    assert Driver(tmp_path, given).planned.infeasibility(1.0, "dense") == 0
 
 
 @pytest.fixture
@@ -642,7 +647,7 @@ def test_nothing_is_best_where_nothing_is_sparse_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("begin", [[0.0, 0.1], {"low": 0.2, "high": 0.3}], ids=["default inside", "outside"])
 def test_a_grid_in_parallel_runs_no_point_twice(begin: Any, tmp_path: Path) -> None:
-    space = {"magnitude.begin": begin, "magnitude.end": [0.5, 0.6]}
+    space = {"magnitude.begin": begin, "magnitude.end": [0.5, 0.6], "magnitude.power": 3.0}
     driver = Driver(tmp_path, spec(METHODS=["magnitude"], sampler="grid", points=9, grid=2, space=space))
     asked = []
     while point := driver.source.ask():
@@ -730,7 +735,11 @@ def test_a_budget_of_less_than_a_point_is_one_line(tmp_path: Path) -> None:
 
 def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> None:
     """TPE to which high values were said to be good draws high, also in another process."""
-    space = {"magnitude.begin": 0.0, "magnitude.end": {"low": 0.4, "high": 0.9}}
+    space = {
+        "magnitude.begin": 0.0,
+        "magnitude.end": {"low": 0.4, "high": 0.9},
+        "magnitude.power": 3.0,
+    }
     given = spec(METHODS=["magnitude"], points=40, space=space)
     first = Driver(tmp_path, given)
     for _ in range(20):

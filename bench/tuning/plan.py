@@ -160,7 +160,7 @@ class SearchPlan:
             "seeds": self.config.seeds,
             "validation": self.spec.validation,
         }
-        if space.density and not space.method.takes_target():
+        if space.density and _finds_density(space):
             same["within"] = WITHIN
         return json.dumps(same, sort_keys=True)
 
@@ -168,8 +168,9 @@ class SearchPlan:
         """Return how far the density of a point is from what is allowed; 0 or less if the point is feasible.
 
         A method that takes a target must not exceed it. One that finds its own density must land at the
-        target, neither above nor below: then the distance is one of logarithms, in which strengths act. If
-        density is an objective, or there is no target, every point is feasible.
+        target, neither above nor below: then the distance is one of logarithms, in which strengths act. Every
+        point is feasible if density is an objective, if there is no target, and for a method that has no
+        options, such as ``dense``.
 
         Args:
             density: Mean density over the seeds of the point.
@@ -180,6 +181,8 @@ class SearchPlan:
             return 0.0
         if space.method.takes_target():
             return density - space.density * (1 + TOLERANCE)
+        if not _finds_density(space):
+            return 0.0
         return abs(math.log(max(density, LEAST) / space.density)) - math.log1p(WITHIN)
 
 
@@ -268,6 +271,11 @@ def _changes(config: SearchConfig, labels: list[str]) -> tuple[dict[str, dict[st
             known = ", ".join([*(f"{label}.option" for label in labels), "training.setting"])
             raise InputError(f"search.space: {key!r} should be one of {known}")
     return changes, keys
+
+
+def _finds_density(space: Space) -> bool:
+    """Return whether the density of the method's networks follows from its options."""
+    return not space.method.takes_target() and bool(type(space.method.config).model_fields)
 
 
 def _has_own_variables(space: Space) -> bool:

@@ -75,7 +75,7 @@ def nonzeros(tensor: Tensor) -> Count:
     return int_if_known(tensor.bool().count_nonzero())
 
 
-def flat(tensors: Tensors) -> Tensor:
+def flat(tensors: Mapping[str, Tensor]) -> Tensor:
     """Concatenate all entries of all layers in one vector."""
     return torch.cat([tensor.flatten() for tensor in tensors.values()])
 

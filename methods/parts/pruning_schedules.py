@@ -3,6 +3,7 @@
 Times are shares of training in [0, 1], so that a schedule does not depend on its length.
 """
 
+import math
 from dataclasses import dataclass
 
 
@@ -56,7 +57,7 @@ def polynomial(fraction: float, begin: float, end: float, final: float, power: f
         return final
     if fraction <= begin:
         return 1.0
-    return final + (1.0 - final) * (1.0 - (fraction - begin) / (end - begin)) ** power
+    return final + (1.0 - final) * math.pow(1.0 - (fraction - begin) / (end - begin), power)
 
 
 def due(step: int, steps: int, begin: float, end: float, times: int) -> bool:

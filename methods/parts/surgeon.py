@@ -68,4 +68,5 @@ def corrected(weights: Tensor, inverses: Tensor, removed: Tensor) -> Tensor:
     """
     chosen = removed[:, :, None] * removed[:, None] * inverses + torch.diag_embed(1 - removed)
     multipliers = torch.linalg.solve_ex(chosen, (removed * weights)[:, :, None]).result
-    return (weights - (inverses @ multipliers).squeeze(2)) * (1 - removed)
+    kept: Tensor = (weights - (inverses @ multipliers).squeeze(2)) * (1 - removed)
+    return kept

@@ -66,7 +66,7 @@ def adapted_loss(
     lengths = {name: progress.step_size(parameter) for name, parameter in named.items()}
     copies, gates = {}, {}
     for name, parameter in named.items():
-        value, gates[name] = masked.get(parameter, (parameter.detach(), 1.0))
+        value, gates[name] = masked.get(parameter) or (parameter.detach(), torch.ones_like(parameter))
         copies[name] = (value * gates[name]).requires_grad_()
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
 
