@@ -144,9 +144,12 @@ class PlannedTrial(Stored):
     scope: str = field(metadata={"uses": Uses(tag=True)})
     seed: int = field(metadata={"uses": Uses(tag=True)})
     target_density: float | None = column(tag=True)
-    """Density that the method is asked for, in (0, 1]; None if the method takes no target."""
+    """Density that the method is asked for, in (0, 1]; None if the method takes no target, and its strength
+    was not chosen for one."""
     start: str | None = None
     """Id of the trial whose dense network this one starts from."""
+    calibration: int | None = column(metric=True, mean=True, heading="trial trainings", optional=True)
+    """Trainings that found the strength with which a method that learns its density meets the target."""
 
 
 @dataclass(frozen=True, kw_only=True)

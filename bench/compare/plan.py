@@ -1,7 +1,7 @@
 """Plan of a comparison: the resolved spec, its trials, and those that its ledger lacks."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from switchbench import datasets
+from switchbench.compare.calibration import MOST, Calibration
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, unknown
 from switchbench.networks.layers import prunable, unused
@@ -39,6 +40,21 @@ class Plan:
     """Trials to run."""
     failed: int = 0
     """Number of failed trials that are not run again."""
+    calibration: Calibration = field(default_factory=Calibration)
+    """The strengths that match densities, and the trial trainings that find them."""
+    asked: Spec | None = None
+    """The spec before strengths were found."""
+    retry_failed: bool = False
+    """Whether trials that failed are run again."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to train."""
+        return not self.todo and not self.calibration.todo
+
+    def again(self) -> "Plan":
+        """Return the plan by what is stored now: after trial trainings, more is known."""
+        return _planned(self.asked or self.spec, self.ledger, self.retry_failed)
 
     @cached_property
     def starts(self) -> list[TrialConfig]:
@@ -61,6 +77,10 @@ class Plan:
             _check_layers(self.spec)
             starts = estimates(self.starts, label="dense start")
             trials = estimates(self.todo)
+            trials |= {
+                f"calibration of {name}, {MOST} trainings per density at most": total(MOST * [cost])
+                for name, cost in estimates(self.calibration.todo).items()
+            }
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
         costs: dict[str, list[Estimate]] = {}
@@ -83,7 +103,9 @@ class Plan:
         failed = f", {self.failed} failed (--retry-failed)" if self.failed else ""
         counts = f"{planned} trials, {planned - left - self.failed} done{failed}, {left} to run"
         starts = f", after {len(self.starts)} dense starts" if self.starts else ""
-        return f"{self.spec.name}: {counts}{starts} → {self.ledger.folder}"
+        left = self.calibration.left
+        more = f", and those at {left} densities whose strengths are to be found" if left else ""
+        return f"{self.spec.name}: {counts}{starts}{more} → {self.ledger.folder}"
 
 
 def resolve(spec: SpecLike, changes: Iterable[str] = ()) -> Spec:
@@ -129,8 +151,14 @@ def plan(
     resolved = resolve(spec, changes)
     if resolved.search:
         raise InputError("search: this spec describes a search; run it with 'switchbench search'")
-    ledger = Ledger(out or RESULTS / resolved.name)
+    return _planned(resolved, Ledger(out or RESULTS / resolved.name), retry_failed)
+
+
+def _planned(spec: Spec, ledger: Ledger, retry_failed: bool) -> Plan:
+    """Find the trials that a ledger lacks. Raises InputError."""
     try:
+        calibration = Calibration.of(spec, ledger.calibration)
+        resolved = spec.model_copy(update={"strengths": calibration.strengths})
         trials = resolved.trials()
         statuses = ledger.statuses([trial.trial_id for trial in trials])
     except MissingData as error:
@@ -142,7 +170,7 @@ def plan(
     }
     final = failed | {trial_id for trial_id, status in statuses.items() if status.settled()}
     todo = [trial for trial in trials if trial.trial_id not in final]
-    return Plan(resolved, ledger, trials, todo, len(failed))
+    return Plan(resolved, ledger, trials, todo, len(failed), calibration, spec, retry_failed)
 
 
 def check(spec: Spec) -> None:

@@ -85,7 +85,7 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
     """
     ledger = planned.ledger
     running: AbstractContextManager[Distribute | None] = nullcontext()
-    if planned.todo:
+    if not planned.is_done:
         ledger.check_writable()
         running = workers(context.address, planned.spec.resources, context.plugins)
     try:
@@ -95,6 +95,8 @@ def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
             with running as distribute:
                 planned = ready.result()
                 stack.enter_context(ledger.only_driver())
+                if distribute:
+                    planned = _calibrated(planned, distribute, context)
                 ledger.create(planned.spec, planned.trials)
                 context.console.print(planned.summary, soft_wrap=True)
                 mirror = stack.enter_context(context.mirror(ledger))
@@ -130,16 +132,44 @@ def _prepare(planned: Plan) -> Plan:
     Raises:
         InputError: The check fails.
     """
-    if not planned.todo:
+    if planned.is_done:
         return planned
     check(planned.spec)
     return replace(planned, todo=longest_first(planned.todo))
 
 
-def _run_trials(planned: Plan, distribute: Distribute, context: RunContext, mirror: list[Observer]) -> None:
-    """Run dense starts, then the trials that the ledger lacks."""
+def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> Plan:
+    """Run trial trainings until all strengths are settled. Return the plan with these strengths."""
+    ledger = planned.ledger.calibration
+    while todo := planned.calibration.todo:
+        ledger.create(planned.spec, planned.calibration.trials)
+        number, left = len(todo), planned.calibration.left
+        line = f"{planned.spec.name}: {number} trial trainings, to match {left} densities → {ledger.folder}"
+        context.console.print(line, soft_wrap=True)
+        _run_trials(Plan(planned.spec, ledger, todo, todo), distribute, context, [], test=False)
+        planned = planned.again()
+    for strength in planned.calibration.strengths:
+        if strength.strength is None:
+            line = (
+                f"warning: {strength}: no strength met this density in {strength.trainings} trial trainings"
+            )
+            context.console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return replace(planned, todo=longest_first(planned.todo))
+
+
+def _run_trials(
+    planned: Plan, distribute: Distribute, context: RunContext, mirror: list[Observer], test: bool = True
+) -> None:
+    """Run dense starts, then the trials that the ledger lacks; ``test``: measured on test images as well."""
     spec, starts = planned.spec, planned.starts
-    job = Job(planned.ledger.folder, datasets.data_folder(), spec.resources, uuid4().hex, spec.keep_networks)
+    job = Job(
+        planned.ledger.folder,
+        datasets.data_folder(),
+        spec.resources,
+        uuid4().hex,
+        spec.keep_networks and test,
+        test,
+    )
     done = len(planned.trials) - len(planned.todo)
     with TrialDisplay(context.console, len(planned.trials) + len(starts), done) as display:
         if starts:

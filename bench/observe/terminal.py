@@ -189,7 +189,9 @@ class Downloads:
 
 def _cells(row: Row) -> tuple[str, ...]:
     result = f"{row.status}: {row.error}"
-    if row.test_accuracy is not None:
-        result = f"{100 * row.test_accuracy:.2f} % at density {row.density:.2%}"
+    accuracy = row.test_accuracy if row.status == Status.OK else row.val_accuracy
+    if accuracy is not None and row.density is not None and row.status in (Status.OK, Status.VALIDATED):
+        images = " on validation images" if row.status == Status.VALIDATED else ""
+        result = f"{100 * accuracy:.2f} %{images} at density {row.density:.2%}"
     density = "-" if row.target_density is None else f"{row.target_density:g}"
     return row.label, density, f"seed {row.seed}", f"{row.network} on {row.dataset}, {row.scope}", result

@@ -19,6 +19,7 @@ from switchbench.errors import InputError, explain, unknown
 from switchbench.spec.components import Component, DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.spec.scope import Scope
 from switchbench.spec.search import SearchConfig
+from switchbench.spec.strength import Strength
 from switchbench.spec.training import LENGTH_KEYS, TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.spec.types import Density, Seed, seeds_from
@@ -72,6 +73,14 @@ class Spec(BaseModel):
     start: TrainingConfig | None = Field(
         None, description="training of a dense network, once per seed, from which all methods start"
     )
+    match_density: bool = Field(
+        False,
+        description="whether methods that learn their density are trained at the comparison's densities, "
+        "with strengths that are found by trial trainings",
+    )
+    strengths: list[Strength] = Field(
+        [], description="strengths that were found before; others are found by trial trainings"
+    )
     keep_networks: bool = Field(False, description="whether finished networks are stored, for export")
     resources: Resources = Resources()
     search: SearchConfig | None = Field(None, description="search for options, before the comparison")
@@ -117,6 +126,13 @@ class Spec(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_strengths(self) -> Self:
+        if self.strengths and not self.match_density:
+            raise ValueError("strengths: have no effect without match_density: true")
+        _require_unique([str(strength) for strength in self.strengths], "strength of")
+        return self
+
+    @model_validator(mode="after")
     def _check_search(self) -> Self:
         if not self.search:
             return self
@@ -157,7 +173,8 @@ class Spec(BaseModel):
 
         Returns:
             Trials by seed: all methods of one seed come before the next seed. A method that takes no target
-            density runs once per seed and task.
+            density runs once per seed and task; with ``match_density``, once for each density for which its
+            strength is known.
 
         Raises:
             InputError: Two labels name the same trial.
@@ -173,23 +190,43 @@ class Spec(BaseModel):
                 )
         return list(configs.values())
 
+    def learners(self) -> Iterator[TrialConfig]:
+        """Yield a trial of the first seed for each task and method whose strength is to match densities."""
+        for trial in self._templates():
+            if self.match_density and trial.method.strength() is not None:
+                yield trial
+
     def _trials_of_any_seed(self) -> Iterator[tuple[TrialConfig, float | None]]:
         """Yield the trials of one seed: each method on each task, with one of its densities."""
+        strengths = {strength.place: strength for strength in self.strengths}
+        own = {method.label: method.densities for method in self.methods}
+        for trial in self._templates():
+            if trial.method.takes_target():
+                yield from ((trial, density) for density in own[trial.method.label] or self.densities)
+            elif self.match_density and trial.method.strength() is not None:
+                for density in self.densities:
+                    found = strengths.get((*trial.place, density))
+                    if found and found.strength is not None:
+                        yield trial.aimed(found), None
+            else:
+                yield trial, None
+
+    def _templates(self) -> Iterator[TrialConfig]:
+        """Yield a trial of each method on each task, with one of its densities."""
         data = {dataset.label: dataset.identity() for dataset in self.datasets}
         tasks = product(self.networks, self.datasets, self.scope, self.methods)
         for network, dataset, scope, method in tasks:
-            targets = (method.densities or self.densities) if method.takes_target() else [None]
-            trial = TrialConfig(
+            yield TrialConfig(
                 network=network,
                 dataset=dataset,
                 scope=scope,
                 method=method.for_trial(),
-                density=targets[0],
+                density=(method.densities or self.densities)[0] if method.takes_target() else None,
+                seed=self.seeds[0],
                 validation=self.validation,
                 training=method.merged_training(self.training),
                 start=self.start,
             ).with_data(data[dataset.label])
-            yield from ((trial, density) for density in targets)
 
 
 def _require_unique(values: list[Any], what: str) -> list[Any]:

@@ -21,12 +21,15 @@ from switchbench import datasets
 from switchbench.datasets import DATASETS, Data, DatasetEntry, Facts
 from switchbench.errors import InputError, explain, unknown
 from switchbench.methods import METHODS, Method, Options
+from switchbench.methods.options import unmet
 from switchbench.networks import NETWORKS, InputShape, Network
 from switchbench.networks.layers import check_weights
 from switchbench.spec.training import BUDGET_KEYS, TrainingConfig
 from switchbench.spec.types import Density
 
 CPU = torch.device("cpu")
+STRENGTH = "strength"
+"""Option of methods that learn their density: the higher, the sparser."""
 SMALL_NETWORK = 5_000_000
 """A network with fewer parameters is sketched on the CPU."""
 
@@ -172,6 +175,21 @@ class MethodChoice(Component):
         """Tell whether the method, with these options, meets a target density."""
         method: type[Method] = self.registered
         return method.takes_target(self.config)
+
+    def strength(self) -> float | None:
+        """Return the option that decides which density the method learns.
+
+        Returns:
+            The value of ``strength``; None if the method takes a target, or has no such option, or it has no
+            effect beside the others.
+        """
+        if self.takes_target() or STRENGTH not in self.options or unmet(self.config, STRENGTH):
+            return None
+        return float(self.options[STRENGTH])
+
+    def with_strength(self, strength: float) -> "MethodChoice":
+        """Return the method with another strength."""
+        return self.model_copy(update={"options": self.options | {STRENGTH: strength}})
 
     def control_of(self) -> str | None:
         """Name the method that this one is a control of, None for other methods."""

@@ -12,6 +12,7 @@ from switchbench.errors import InputError, explain
 from switchbench.row import PlannedTrial
 from switchbench.spec.components import DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.spec.scope import Scope
+from switchbench.spec.strength import Place, Strength
 from switchbench.spec.training import TrainingConfig
 from switchbench.spec.types import Density, Seed
 
@@ -38,6 +39,8 @@ class TrialConfig(BaseModel):
     seed: Seed = 0
     validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
     training: TrainingConfig
+    aim: Strength | None = None
+    """How the strength of a method that learns its density was found. It is not part of the identity."""
     start: TrainingConfig | None = None
     """Training of the dense network from which the method starts. None: it starts from initial weights."""
 
@@ -103,6 +106,17 @@ class TrialConfig(BaseModel):
         other = TrialConfig.model_construct(_fields_set=self.model_fields_set, **fields)
         other.__dict__ |= {"_shared_identity": self._shared_identity, "_any_start": self._any_start}
         return other
+
+    @property
+    def place(self) -> Place:
+        """The labels of network, data set, scope and method."""
+        return (self.network.label, self.dataset.label, str(self.scope), self.method.label)
+
+    def aimed(self, found: Strength) -> Self:
+        """Return the same trial with a strength that was found for a density."""
+        assert found.strength is not None
+        changes = {"method": self.method.with_strength(found.strength), "aim": found}
+        return self.model_copy(update=changes).with_data(self.data_identity)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the config without what was derived from its fields, such as its id, and change fields.
@@ -197,6 +211,7 @@ class TrialConfig(BaseModel):
             dataset=self.dataset.label,
             scope=str(self.scope),
             seed=self.seed,
-            target_density=self.density,
+            target_density=self.aim.density if self.aim else self.density,
+            calibration=self.aim.trainings if self.aim else None,
             start=self.start_trial.trial_id if self.start_trial else None,
         )

@@ -15,6 +15,7 @@
     DIR/curves.parquet               their curves, if they were gathered
     DIR/latency.parquet              times of stored networks, measured afterwards
     DIR/best.yaml                    the comparison with the best points of a search
+    DIR/calibration/                 the ledger of the trial trainings that match densities
     DIR/search/                      the search's own ledger (:mod:`switchbench.store.search`)
     DIR/lock                         held by a driver that runs trials, so that there is one at a time
     DIR/id                           random name of the folder, by which MLflow tells it from others
@@ -105,6 +106,11 @@ class Ledger:
     def has_networks(self) -> bool:
         """Whether any network may be stored."""
         return not isinstance(self._networks, Path) or self._networks.is_dir()
+
+    @property
+    def calibration(self) -> "Ledger":
+        """The ledger of the trial trainings that find at which strengths methods meet target densities."""
+        return Ledger(self.folder / "calibration")
 
     @property
     def mlflow_uri(self) -> str | None:

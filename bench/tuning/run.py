@@ -193,7 +193,8 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
     """Return the spec that compares each method, unchanged, with its best points that differ from it."""
     spec = planned.spec.model_copy(update={"search": None, "name": f"{planned.spec.name}-best"})
     methods: list[MethodChoice] = []
-    known = {trial.trial_id for trial in spec.trials()}
+    unmatched = spec.model_copy(update={"match_density": False, "strengths": []})
+    known = {trial.trial_id for trial in unmatched.trials()}
     labels = {method.label for method in spec.methods}
     for method in spec.methods:
         methods.append(method)
@@ -205,7 +206,7 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
             choice = planned.spaces[method.label].choice(Values.from_params(trial.params), label)
             if len(best) == 1 and method.takes_target() and choice.takes_target():
                 choice = choice.model_copy(update={"against": method.label})
-            ids = {trial.trial_id for trial in spec.model_copy(update={"methods": [choice]}).trials()}
+            ids = {trial.trial_id for trial in unmatched.model_copy(update={"methods": [choice]}).trials()}
             if not ids & known:  # else the comparison has these trials already, under another label
                 methods.append(choice)
                 known |= ids

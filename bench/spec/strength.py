@@ -1,0 +1,30 @@
+"""The strength with which a method that learns its density lands at a target."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from switchbench.spec.types import Density
+
+Place = tuple[str, str, str, str]
+"""Labels of network, data set, scope and method."""
+
+
+class Strength(BaseModel):
+    """What trial trainings found for one method on one task, at one target density."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    network: str
+    dataset: str
+    scope: str
+    method: str
+    density: Density
+    strength: float | None = Field(gt=0, description="value of the option strength; none: target not reached")
+    trainings: int = Field(0, ge=0, description="number of trial trainings that it took")
+
+    @property
+    def place(self) -> tuple[str, str, str, str, float]:
+        """The labels and the density."""
+        return (self.network, self.dataset, self.scope, self.method, self.density)
+
+    def __str__(self) -> str:
+        return f"{self.method} on {self.network}, {self.dataset}, {self.scope} at {self.density:g}"

@@ -1,0 +1,173 @@
+"""Strengths that match densities: found in few trainings, and by stored rows alone."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import switchbench
+from switchbench.compare.calibration import MOST, WITHIN, Calibration
+from switchbench.compare.plan import plan
+from switchbench.errors import InputError
+from switchbench.row import Row, Status
+from switchbench.spec.comparison import Spec
+from switchbench.spec.file import parse
+from switchbench.spec.trial import TrialConfig
+from switchbench.store.ledger import Ledger
+
+TARGETS = [0.05, 0.02, 0.01, 0.002]
+
+
+def spec(**changes: Any) -> Spec:
+    return parse(
+        {
+            "name": "matched",
+            "networks": [{"network": "mlp", "label": "small", "hidden": [20]}],
+            "datasets": ["digits"],
+            "methods": ["magnitude", "str", "dense"],
+            "densities": TARGETS,
+            "seeds": 2,
+            "match_density": True,
+            "training": {"steps": 20},
+        }
+        | changes
+    )
+
+
+class MadeUp(Ledger):
+    """Rows of trainings that were not run: density is a function of strength."""
+
+    def __init__(self, density: Callable[[float], float], status: Status = Status.VALIDATED) -> None:
+        super().__init__("made-up")
+        self.density, self.status = density, status
+        self.stored: dict[str, Row] = {}
+
+    def run(self, trial: TrialConfig) -> None:
+        density = self.density(trial.method.options["strength"])
+        row = Row(**vars(trial.planned), status=self.status)
+        self.stored[trial.trial_id] = Row(**{**vars(row), "density": density})
+
+    def row(self, trial_id: str) -> Row | None:
+        return self.stored.get(trial_id)
+
+
+def settle(given: Spec, ledger: MadeUp, each: int | None = None) -> Calibration:
+    """Run trial trainings until none is left; ``each``: so many of a round, then look again."""
+    for _ in range(500):
+        found = Calibration.of(given, ledger)
+        if not found.todo:
+            return found
+        for trial in found.todo[:each]:
+            ledger.run(trial)
+    raise AssertionError("calibration does not end")
+
+
+LANDSCAPES = {
+    "power": lambda strength: min(1.0, 0.02 * strength**-0.7),
+    "steep": lambda strength: min(1.0, 0.3 * (strength / 0.085) ** -6),
+    "noisy": lambda strength: min(1.0, 0.02 * strength**-0.7 * (1 + 0.02 * math.sin(1e4 * strength))),
+    "curved": lambda strength: math.exp(-5 * strength**0.5),
+    "from below": lambda strength: 1e-4 * strength**-0.8,
+}
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+def test_strengths_are_found_for_all_targets(name: str) -> None:
+    found = settle(spec(), MadeUp(LANDSCAPES[name]))
+    assert [strength.density for strength in found.strengths] == TARGETS
+    for strength in found.strengths:
+        assert strength.strength is not None
+        assert abs(math.log(LANDSCAPES[name](strength.strength) / strength.density)) <= math.log1p(WITHIN)
+    assert sum(strength.trainings for strength in found.strengths) <= 6 * len(TARGETS)
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+def test_the_way_there_does_not_depend_on_interruptions(name: str) -> None:
+    whole, parts = MadeUp(LANDSCAPES[name]), MadeUp(LANDSCAPES[name])
+    assert settle(spec(), whole).strengths == settle(spec(), parts, each=1).strengths
+    assert whole.stored.keys() == parts.stored.keys()
+
+
+def test_a_density_that_no_strength_meets_is_said_to_be_out_of_reach() -> None:
+    found = settle(spec(), MadeUp(lambda strength: 0.04 if strength < 0.1 else 0.0))
+    assert {strength.density: strength.strength for strength in found.strengths} == dict.fromkeys(TARGETS)
+    assert max(strength.trainings for strength in found.strengths) == MOST
+    idle = settle(spec(), MadeUp(lambda strength: 0.5))
+    assert {strength.strength for strength in idle.strengths} == {None}
+    assert sum(strength.trainings for strength in idle.strengths) == 2
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.SKIPPED])
+def test_no_training_follows_one_that_failed(status: Status) -> None:
+    ledger = MadeUp(lambda strength: 0.0, status)
+    found = settle(spec(), ledger)
+    assert len(ledger.stored) == 1
+    strengths = [strength.strength for strength in found.strengths]
+    first = 0.085 if status == Status.SKIPPED else None  # one trial, whose row says why it was skipped
+    assert strengths == [first, None, None, None]
+
+
+def test_seeds_of_trial_trainings_are_none_of_the_comparison() -> None:
+    given = spec(seeds=[1000, 3])
+    assert {trial.seed for trial in Calibration.of(given, MadeUp(lambda strength: 0.1)).todo} == {1001}
+
+
+def test_matched_methods_stand_in_the_columns_and_others_as_before() -> None:
+    given = spec()
+    found = settle(given, MadeUp(LANDSCAPES["power"])).strengths
+    trials = given.model_copy(update={"strengths": found}).trials()
+    columns = {
+        label: [
+            each.planned.target_density for each in trials if each.method.label == label and not each.seed
+        ]
+        for label in ("magnitude", "str", "dense")
+    }
+    assert columns == {"magnitude": TARGETS, "str": TARGETS, "dense": [None]}
+    assert len({trial.trial_id for trial in trials}) == len(trials) == 2 * 9
+    by_hand = TrialConfig.of(
+        network={"network": "mlp", "hidden": [20]},
+        dataset="digits",
+        method={"method": "str", "strength": found[2].strength},
+        training={"steps": 20},
+    )
+    matched = next(
+        trial for trial in trials if trial.planned.target_density == 0.01 and trial.density is None
+    )
+    assert matched.trial_id == by_hand.trial_id  # how a strength was found is not part of the identity
+    assert matched.planned.calibration == found[2].trainings
+
+
+def test_strengths_without_matching_are_refused() -> None:
+    with pytest.raises(InputError, match="strengths: have no effect without match_density"):
+        spec(match_density=False, strengths=[{"strength": 1.0, "density": 0.1} | PLACE])
+    with pytest.raises(InputError, match="is used twice"):
+        spec(strengths=2 * [{"strength": 1.0, "density": 0.1} | PLACE])
+
+
+PLACE = {"network": "small", "dataset": "digits", "scope": "fc", "method": "str"}
+
+
+@pytest.mark.cluster
+def test_a_run_finds_strengths_and_its_stored_spec_needs_no_search_for_them(tmp_path: Path) -> None:
+    given = spec(
+        methods=["dst", "dense"],
+        densities=[0.7, 0.45],
+        training={"epochs": 10, "batch_size": 64},
+        networks=[{"network": "mlp", "label": "small", "hidden": [64, 32]}],
+    )
+    rows = switchbench.run(given, tmp_path / "one", mlflow_uri="none")
+    matched = rows[rows["label"] == "dst"]
+    assert sorted(matched["target_density"]) == [0.45, 0.45, 0.7, 0.7]
+    for target, density in zip(matched["target_density"], matched["density"], strict=True):
+        assert density == pytest.approx(target, rel=0.2)
+    assert matched["calibration"].ge(1).all()
+    trials = Ledger(tmp_path / "one").calibration.results()
+    assert trials["status"].eq("validated").all()
+    assert trials["test_accuracy"].isna().all()
+    again = plan(given, tmp_path / "one")
+    assert again.is_done
+    other = plan(tmp_path / "one" / "spec.yaml", tmp_path / "other")
+    assert not other.calibration.todo
+    assert [trial.trial_id for trial in other.todo] == [trial.trial_id for trial in again.trials]
