@@ -6,6 +6,7 @@ data sets, Ray or the ledger. Importing this package registers the methods that 
 
 from switchbench.methods.acdc import ACDC
 from switchbench.methods.cap import CAP
+from switchbench.methods.chts import CHTs
 from switchbench.methods.continuous import ContinuousSparsification
 from switchbench.methods.contract import METHODS, Method, ParameterGroup, Progress, register
 from switchbench.methods.dense import Dense
@@ -58,6 +59,7 @@ __all__ = [
     "SNIP",
     "STR",
     "AtInitialisation",
+    "CHTs",
     "ContinuousSparsification",
     "DeepHoyer",
     "Dense",

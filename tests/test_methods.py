@@ -22,6 +22,7 @@ cases = functools.cache(Case)
 VARIANTS: dict[str, dict[str, Any]] = {
     "set": {"every": 10},
     "rigl": {"every": 10},
+    "chts": {"every": 10, "magnitude": 0.3, "growth_sharpness": 0.8},
     "dst": {"every": 10, "floor": 0.9},
     "magnitude": {"schedule": "one-shot", "distribution": "erk"},
     "l1": {"meet_target": False},

@@ -28,6 +28,7 @@ from switchbench.trial.run import run_trial
 OPTIONS: dict[str, dict[str, Any]] = {
     "set": {"every": 5},
     "rigl": {"every": 5},
+    "chts": {"every": 5},
     "dst": {"every": 5, "floor": 0.999},
     "n-m": {"every": 5},
     "l1": {"strength": 0.1},
