@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from switchbench.methods.parts.masks import Tensors
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.state import Constant
+from switchbench.methods.switchers.chain import connections, neurons_read
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
-from switchbench.methods.switchers.options import SwitcherOptions
+from switchbench.methods.switchers.functional import FunctionalReader
+from switchbench.methods.switchers.graph import GraphReader
+from switchbench.methods.switchers.options import CHAINED, SwitcherOptions
 from switchbench.methods.switchers.row import FreeLogits, RowReader
 from switchbench.methods.switchers.saliency import FEATURES, SaliencyReader, alike, features
 from switchbench.methods.switchers.unet import UNetReader
 
-WHOLE = ("saliency",)
+WHOLE = ("saliency", *CHAINED)
 """Readers that see the whole network at once: what is seen, by layer name, becomes numbers by layer name."""
 TIE_BREAK = 1e-3
 """Size of the fixed noise that breaks ties where a reader sees the same everywhere."""
@@ -89,7 +92,10 @@ class Reading(Constant):
         self, weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors
     ) -> dict[str, Tensor]:
         """Return the logits of a reader that sees the whole network at once."""
-        numbers = self._salience(weights, gates, curvature)
+        if self.config.reader == "saliency":
+            numbers = self._salience(weights, gates, curvature)
+        else:
+            numbers = self._chain(weights, gates)
         if self.config.prior == "none":
             return numbers
         matrices = {name: weight.detach().flatten(1) for name, weight in weights.items()}
@@ -108,6 +114,20 @@ class Reading(Constant):
             return numbers
         on = {name: gate.flatten(1) for name, gate in gates.items()}
         return {name: (n * on[name]).sum(0) / on[name].sum(0).clamp_min(1) for name, n in numbers.items()}
+
+    def _chain(self, weights: Mapping[str, Tensor], gates: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what a reader of a chain of layers says of each gate. Of an input it is the mean over its
+        connections, those that are off as well."""
+        (reader,) = self.readers
+        seen = {}
+        for name, neurons in neurons_read(weights).items():
+            weight = weights[name].detach() if self.config.detach else weights[name]
+            gate = self._shown(name, gates[name].flatten(1))
+            seen[name] = connections(self._shown(name, weight.flatten(1)), gate, neurons)
+        numbers = {name: read.flatten(1) for name, read in reader(seen).items()}
+        if self.config.units == "connection":
+            return numbers
+        return {name: read.mean(0) for name, read in numbers.items()}
 
     def _logits(self, name: str, weight: Tensor, gate: Tensor, curvature: Tensors) -> Tensor:
         """Return the logits of a layer, from a reader that sees one layer at a time."""
@@ -158,6 +178,10 @@ def _readers(weights: list[nn.Parameter], c: SwitcherOptions, generator: torch.G
         readers = [UNetReader(rows, columns, neurons) for rows, columns in shapes]
     elif c.reader == "saliency":
         readers = [SaliencyReader([getattr(c, f"theta_{feature}") for feature in FEATURES])]
+    elif c.reader == "functional":
+        readers = [FunctionalReader(len(weights), c.hidden, silent)]
+    elif c.reader == "graph":
+        readers = [GraphReader(c.hidden, silent)]
     else:
         readers = [FreeLogits(_first_logits(weight, c, generator)) for weight in weights]
     return nn.ModuleList(readers).to(weights[0].device)
