@@ -134,8 +134,9 @@ def test_the_reader_weighs_each_feature_once() -> None:
     weights = {name: layer.get_parameter("weight") for name, layer in linear_layers(network).items()}
     gates = {name: torch.ones_like(weight) for name, weight in weights.items()}
     bends = {name: torch.rand(weight.shape) for name, weight in weights.items()}
-    seen = features(weights, gates, bends, Paths(network, torch.zeros(1, 6)))["0"]
-    found = SaliencyReader([1.0, 10.0, 100.0, 1_000.0, 10_000.0])(seen)
+    read = features(weights, gates, bends, Paths(network, torch.zeros(1, 6)))
+    found = SaliencyReader([1.0, 10.0, 100.0, 1_000.0, 10_000.0])(read)["0"]
+    seen = read["0"]
     for output, unit in itertools.product(range(5), range(6)):
         each = (
             seen.curvature[output, unit], 10 * seen.row[output], 100 * seen.column[unit],
@@ -247,6 +248,17 @@ def test_the_reader_moves_and_what_is_off_stays_off(
     (theta,) = methods[-1].readers.parameters()
     assert theta.abs().min() > 1e-4
     assert result.row["density"] == pytest.approx(0.05, abs=1e-3)
+
+
+def test_a_reader_that_sees_constants_leaves_the_prior(make_config: Any) -> None:
+    method: Switcher = make(Switcher, 0.5, reader="saliency", sees="constant", theta_row=-0.5)
+    layer = nn.Linear(4, 3)
+    method.attach(nn.Sequential(layer), {"0": layer}, (torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)))
+    logits = method.reading.logits(method.weights, method.seen_gates, method.curvature)["0"]
+    torch.testing.assert_close(logits, method.weights["0"].detach().abs().log())
+    assert logits.requires_grad  # a step of the reader has a gradient, of zero
+    options = {"method": "switcher", "reader": "saliency", "sees": "constant", "every": 5}
+    assert trained(make_config, options).row["density"] == pytest.approx(0.05, abs=1e-3)
 
 
 def test_fresh_batches_depend_on_seed_step_and_number_alone(make_config: Any) -> None:

@@ -9,7 +9,11 @@ from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.switchers.gates import GateKind
 from switchbench.methods.window import WindowOptions
 
-READERS = ("equivariant", "row", "unet", "saliency")
+SCALED = ("equivariant", "row", "unet", "saliency")
+"""Readers that may be shown raw weights or scaled ones."""
+CHAINED = ("functional", "graph")
+"""Readers that see a chain of layers at once."""
+READERS = (*SCALED, *CHAINED)
 """Readers that see the weights."""
 
 
@@ -22,7 +26,7 @@ def _theta(feature: str) -> Any:
 class SwitcherOptions(WindowOptions):
     """Options of the family: reader, gate, turns and sparsity are independent of each other."""
 
-    reader: Literal["equivariant", "row", "unet", "saliency", "free"] = option(
+    reader: Literal["equivariant", "row", "unet", "saliency", "functional", "graph", "free"] = option(
         "equivariant", "what reads the weights; free: nothing, one learnable logit per gate"
     )
     sees: Literal["weights", "shuffled", "constant"] = option(
@@ -91,7 +95,7 @@ class SwitcherOptions(WindowOptions):
     normalise: bool = option(
         False,
         "show the reader each layer's weights over their root mean square",
-        needs={"reader": READERS},
+        needs={"reader": SCALED},
     )
     detach: bool = option(
         True, "keep the weights' gradient out of the reader", needs={"schedule": ["epochs"]}
@@ -147,7 +151,7 @@ class SwitcherOptions(WindowOptions):
         "width of the reader's hidden layers",
         search=(4, 64),
         log=True,
-        needs={"reader": ["equivariant", "row"]},
+        needs={"reader": ["equivariant", "row", *CHAINED]},
         ge=1,
     )
     rank: int = option(

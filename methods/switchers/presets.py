@@ -1,4 +1,4 @@
-"""Named settings of the switcher: the papers' methods, and the controls of any switcher."""
+"""Named settings of the switcher: the papers' methods, published kin, and the controls of any switcher."""
 
 from typing import Any
 
@@ -54,6 +54,39 @@ class SwitcherNeurons(SwitcherPaper):
     @defaults(units="neuron")
     class Config(SwitcherPaper.Config):
         """The paper's options."""
+
+
+@register("switcher-functional")
+class SwitcherFunctional(Switcher):
+    """The switcher with a neural functional network as its reader, which sees all layers at once.
+
+    Zhou et al. 2023, *Permutation Equivariant Neural Functionals* (arXiv 2302.14040): three linear layers
+    that commute with permutations of neurons, with ReLU between them. Theirs learn from many task networks,
+    this one from the network that it switches, in the switcher's turns. Layers in scope must form a chain.
+
+    Defaults: the switcher's, with 8 channels; not tuned.
+    """
+
+    @defaults(reader="functional", hidden=8)
+    class Config(Switcher.Config):
+        """The switcher's options."""
+
+
+@register("switcher-graph")
+class SwitcherGraph(Switcher):
+    """The switcher with a graph metanetwork as its reader: neurons are nodes, and connections are edges.
+
+    Lim et al. 2023, *Graph Metanetworks for Processing Diverse Neural Architectures* (arXiv 2312.04501), and
+    for pruning Liu et al. 2025 (arXiv 2506.12041): in two rounds messages run between neurons along the
+    connections, whose last state is the logits. Theirs learn from many task networks, this one from the
+    network that it switches, in the switcher's turns. Layers in scope must form a chain.
+
+    Defaults: the switcher's, with 8 channels; not tuned.
+    """
+
+    @defaults(reader="graph", hidden=8)
+    class Config(Switcher.Config):
+        """The switcher's options."""
 
 
 @register("switcher-free-gates")

@@ -10,12 +10,17 @@ from torch import Tensor, nn
 from switchbench.methods.parts.masks import Tensors
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.state import Constant
+from switchbench.methods.switchers.chain import connections, neurons_read
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
-from switchbench.methods.switchers.options import SwitcherOptions
+from switchbench.methods.switchers.functional import FunctionalReader
+from switchbench.methods.switchers.graph import GraphReader
+from switchbench.methods.switchers.options import CHAINED, SwitcherOptions
 from switchbench.methods.switchers.row import FreeLogits, RowReader
-from switchbench.methods.switchers.saliency import FEATURES, SaliencyReader, features
+from switchbench.methods.switchers.saliency import FEATURES, SaliencyReader, alike, features
 from switchbench.methods.switchers.unet import UNetReader
 
+WHOLE = ("saliency", *CHAINED)
+"""Readers that see the whole network at once: what is seen, by layer name, becomes numbers by layer name."""
 TIE_BREAK = 1e-3
 """Size of the fixed noise that breaks ties where a reader sees the same everywhere."""
 
@@ -56,7 +61,7 @@ class Reading(Constant):
         orders = {name: _order(weight, config, generator) for name, weight in weights.items()}
         tie_breaks = {name: _tie_break(weight, config, generator) for name, weight in weights.items()}
         readers = _readers([*weights.values()], config, generator)
-        shared = config.reader in ("equivariant", "saliency")
+        shared = config.reader in ("equivariant", *WHOLE)
         reader_of = {name: 0 if shared else index for index, name in enumerate(weights)}
         return cls(config, readers, reader_of, paths, orders, tie_breaks)
 
@@ -74,8 +79,8 @@ class Reading(Constant):
             (outputs × inputs) by layer name, or (inputs,) for neurons.
         """
         gates = {name: gates[name].expand_as(weight) for name, weight in weights.items()}
-        if self.config.reader == "saliency":
-            return self._salience(weights, gates, curvature)
+        if self.config.reader in WHOLE:
+            return self._logits_of_all(weights, gates, curvature)
         return {name: self._logits(name, weight, gates[name], curvature) for name, weight in weights.items()}
 
     @property
@@ -83,20 +88,46 @@ class Reading(Constant):
         """Whether the curvature is read."""
         return self.config.reader == "saliency" or self.config.prior == "curvature"
 
+    def _logits_of_all(
+        self, weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors
+    ) -> dict[str, Tensor]:
+        """Return the logits of a reader that sees the whole network at once."""
+        if self.config.reader == "saliency":
+            numbers = self._salience(weights, gates, curvature)
+        else:
+            numbers = self._chain(weights, gates)
+        if self.config.prior == "none":
+            return numbers
+        matrices = {name: weight.detach().flatten(1) for name, weight in weights.items()}
+        return {name: read + self._prior(name, matrices[name], curvature) for name, read in numbers.items()}
+
     def _salience(
         self, weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors
     ) -> dict[str, Tensor]:
-        """Return the logits of the reader that sees the whole network at once."""
+        """Return what the saliency reader says of each gate. Shuffled are its numbers, not the features."""
         c, (reader,) = self.config, self.readers
-        seen = {} if c.sees == "constant" else features(weights, gates, curvature, self.paths)
-        logits = {}
-        for name, weight in weights.items():
-            matrix, gate = weight.detach().flatten(1), gates[name].flatten(1)
-            read = self._shown(name, reader(seen[name]).flatten(1)) if seen else torch.zeros_like(matrix)
-            if c.units == "neuron":
-                read = (read * gate).sum(0) / gate.sum(0).clamp_min(1)
-            logits[name] = read if c.prior == "none" else read + self._prior(name, matrix, curvature)
-        return logits
+        seen = alike(weights) if c.sees == "constant" else features(weights, gates, curvature, self.paths)
+        numbers = {name: read.flatten(1) for name, read in reader(seen).items()}
+        if c.sees == "shuffled":
+            numbers = {name: self._shown(name, read) for name, read in numbers.items()}
+        if c.units == "connection":
+            return numbers
+        on = {name: gate.flatten(1) for name, gate in gates.items()}
+        return {name: (n * on[name]).sum(0) / on[name].sum(0).clamp_min(1) for name, n in numbers.items()}
+
+    def _chain(self, weights: Mapping[str, Tensor], gates: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what a reader of a chain of layers says of each gate. Of an input it is the mean over its
+        connections, those that are off as well."""
+        (reader,) = self.readers
+        seen = {}
+        for name, neurons in neurons_read(weights).items():
+            weight = weights[name].detach() if self.config.detach else weights[name]
+            gate = self._shown(name, gates[name].flatten(1))
+            seen[name] = connections(self._shown(name, weight.flatten(1)), gate, neurons)
+        numbers = {name: read.flatten(1) for name, read in reader(seen).items()}
+        if self.config.units == "connection":
+            return numbers
+        return {name: read.mean(0) for name, read in numbers.items()}
 
     def _logits(self, name: str, weight: Tensor, gate: Tensor, curvature: Tensors) -> Tensor:
         """Return the logits of a layer, from a reader that sees one layer at a time."""
@@ -147,6 +178,10 @@ def _readers(weights: list[nn.Parameter], c: SwitcherOptions, generator: torch.G
         readers = [UNetReader(rows, columns, neurons) for rows, columns in shapes]
     elif c.reader == "saliency":
         readers = [SaliencyReader([getattr(c, f"theta_{feature}") for feature in FEATURES])]
+    elif c.reader == "functional":
+        readers = [FunctionalReader(len(weights), c.hidden, silent)]
+    elif c.reader == "graph":
+        readers = [GraphReader(c.hidden, silent)]
     else:
         readers = [FreeLogits(_first_logits(weight, c, generator)) for weight in weights]
     return nn.ModuleList(readers).to(weights[0].device)

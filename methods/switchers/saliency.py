@@ -29,8 +29,11 @@ class SaliencyReader(nn.Module):
         super().__init__()
         self.theta = nn.Parameter(torch.tensor([*start]))
 
-    def forward(self, features: "Features") -> Tensor:
-        """Return a number for each connection, in the weight's shape."""
+    def forward(self, features: Mapping[str, "Features"]) -> Tensors:
+        """Return a number for each connection, in the weights' shapes, by layer name."""
+        return {name: self._of_layer(seen) for name, seen in features.items()}
+
+    def _of_layer(self, features: "Features") -> Tensor:
         curvature, row, column, into, behind = self.theta
         outputs = row * features.row + behind * features.behind
         inputs = column * features.column + into * features.into
@@ -87,6 +90,15 @@ def features(
             _relative(into, by_input, PATH_FLOOR),
             _relative(behind, by_output, PATH_FLOOR),
         )
+    return found
+
+
+def alike(weights: Mapping[str, Tensor]) -> dict[str, Features]:
+    """Return the features of connections that do not differ: zeros."""
+    found = {}
+    for name, weight in weights.items():
+        outputs, inputs = weight.new_zeros(weight.shape[0]), weight.new_zeros(weight.shape[1])
+        found[name] = Features(weight.new_zeros(weight.shape), outputs, inputs, inputs, outputs)
     return found
 
 

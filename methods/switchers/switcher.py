@@ -13,9 +13,10 @@ from switchbench.methods.parts.layers import Layers, columns, per_input
 from switchbench.methods.parts.masks import flat, keep_top, split
 from switchbench.methods.parts.neurons import select_units
 from switchbench.methods.parts.paths import Paths
+from switchbench.methods.switchers import chain
 from switchbench.methods.switchers.ahead import adapted_loss, slopes
 from switchbench.methods.switchers.gates import gates, openness
-from switchbench.methods.switchers.options import SwitcherOptions
+from switchbench.methods.switchers.options import CHAINED, SwitcherOptions
 from switchbench.methods.switchers.reading import Reading
 from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns, over
 
@@ -63,6 +64,8 @@ class Switcher(Method):
         if odd and (config.reader == "unet" or config.units == "neuron"):
             what = "the unet reader reads" if config.reader == "unet" else "gates of neurons are for"
             return f"{what} fully connected layers only, not {odd[0]}"
+        if config.reader in CHAINED and (reason := chain.broken(network, layers)):
+            return f"the {config.reader} reader reads layers in a chain, but {reason}"
         return None
 
     @classmethod
