@@ -30,7 +30,11 @@ class Random(MaskedMethod):
         return distributions.layer_budgets(self.weights, self.target, self.config.distribution)
 
     def setup(self, batch: Batch) -> None:
-        self.set_masks(random_masks(self.weights, self.layer_budgets, self.generator))
+        self.set_masks(self.first_masks())
+
+    def first_masks(self) -> Tensors:
+        """Return the masks with which training begins."""
+        return random_masks(self.weights, self.layer_budgets, self.generator)
 
     def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
         return self.masks

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from switchbench.methods.contract import register
+from switchbench.methods.contract import Progress, register
 from switchbench.methods.dynamic import RigL
 from switchbench.methods.options import option
 from switchbench.methods.parts.devices import move
 from switchbench.methods.parts.masks import Tensors, keep_top
-from switchbench.methods.parts.scores import magnitudes
+from switchbench.methods.parts.scores import magnitudes, random_scores
 
 
 @register("srigl")
@@ -19,7 +19,8 @@ class SRigL(RigL):
     of a layer are dropped as in RigL, and each neuron grows where its gradients are largest until it has its
     fan-in. Salient are the connections that are not dropped and those with the layer's largest gradients. A
     neuron that has fewer than the share ``salient`` of its fan-in is switched off for good, and its
-    connections go to the others. The fan-in is rounded so that the layer keeps its number of connections.
+    connections go to the others. The fan-in is rounded so that the layer keeps its number of connections. What
+    grows and gets no gradient in its first step is set to what the initialisation had drawn: zero would stay zero.
 
     Defaults: RigL's; the paper's share of salient connections.
     """
@@ -34,13 +35,26 @@ class SRigL(RigL):
         )
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.drawn = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.has_moved = False
+        """Whether connections moved in the last step."""
         super().setup(batch)
+
+    def first_masks(self) -> Tensors:
         masks = {}
-        for name, weight in self.weights.items():
-            rows = weight.flatten(1)
+        for name, scores in random_scores(self.weights, self.generator).items():
+            rows = scores.flatten(1)
             fan_in = fan_ins(torch.ones_like(rows[:, 0]), self.layer_budgets[name])
-            masks[name] = self._highest(torch.zeros_like(rows), fan_in).view_as(weight)
-        self.set_masks(masks)
+            masks[name] = self._highest(rows, fan_in).view_as(scores)
+        return masks
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        super().after_step(progress)
+        if self.has_moved:
+            for name, weight in self.weights.items():
+                weight.add_(self.drawn[name] * self.masks[name] * (weight == 0))
+        self.has_moved = self._moves(progress)
 
     def _moved(self, growth: Tensors, share: float) -> Tensors:
         moved = {}

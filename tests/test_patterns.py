@@ -127,7 +127,7 @@ def test_the_default_pattern_leaves_no_trace_in_ids(make_config: Any) -> None:
     for name in PATTERNED:
         options = METHODS[name].Config()
         assert options.pattern == "unstructured"  # type: ignore[attr-defined]
-        assert set(options.identity()) == set(type(options).model_fields) - {"pattern"}
+        assert "pattern" not in options.identity()
     plain, said = make_config("taylor"), make_config({"method": "taylor", "pattern": "unstructured"})
     other = make_config({"method": "taylor", "pattern": "neuron"})
     assert plain.trial_id == said.trial_id != other.trial_id

@@ -247,7 +247,8 @@ def test_a_search_has_no_test_images_at_all(tmp_path: Path, monkeypatch: Any) ->
 @pytest.mark.parametrize("objectives", [["val_accuracy"], ["val_accuracy", "density"]], ids=["one", "two"])
 def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
     given = spec(
-        sampler=sampler, objectives=objectives, points=7, METHODS=[{"method": "magnitude", "power": 3.0}, "str"], grid=2,
+        sampler=sampler, objectives=objectives, points=7, METHODS=["magnitude", "str"], grid=2,
+        space={"magnitude.power": 3.0},
         density={"low": 0.05, "high": 0.5, "log": True} if len(objectives) > 1 else None,
     )  # fmt: skip
     given["training"] = {"steps": 8}

@@ -184,7 +184,7 @@ def guess(densities: Mapping[float, float], target: float) -> float | None:
         return None if idle else last * leap
     above, below = (_distance(densities[strength], target) for strength in (dense, sparse))
     share = above / (above - below) if densities[sparse] > FLOOR else 0.5
-    return dense * (sparse / dense) ** min(max(share, EDGE), 1 - EDGE)
+    return dense * math.pow(sparse / dense, min(max(share, EDGE), 1 - EDGE))
 
 
 def _distance(density: float, target: float) -> float:
