@@ -108,7 +108,7 @@ class SwitcherOptions(WindowOptions):
         "one in this many steps trains the reader",
         search=(5, 100),
         log=True,
-        needs={"schedule": ["steps"]},
+        needs={"schedule": ["steps"], "learn": [True]},
         ge=2,
     )
     sparsity: Literal["target", "penalty", "none"] = option(
@@ -136,14 +136,18 @@ class SwitcherOptions(WindowOptions):
     linger: float = option(
         0.25, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
     )
-    reader_optimizer: Literal["adam", "sgd"] = option("adam", "the reader's optimiser")
-    reader_lr: float = option(3e-4, "the reader's learning rate", search=(1e-5, 1e-2), log=True, gt=0)
+    reader_optimizer: Literal["adam", "sgd"] = option(
+        "adam", "the reader's optimiser", needs={"learn": [True]}
+    )
+    reader_lr: float = option(
+        3e-4, "the reader's learning rate", search=(1e-5, 1e-2), log=True, needs={"learn": [True]}, gt=0
+    )
     temperature: float = option(
         2.0,
         "width of the soft threshold of gates, in logits",
         search=(0.1, 10),
         log=True,
-        needs={"gate": ["binary", "hard_concrete"]},
+        needs={"gate": ["binary", "hard_concrete"], "objective": ["gradient"], "learn": [True]},
         gt=0,
     )
     hidden: int = option(
