@@ -19,9 +19,8 @@ class SRigL(RigL):
     of a layer are dropped as in RigL, and each neuron grows where its gradients are largest until it has its
     fan-in. Salient are the connections that are not dropped and those with the layer's largest gradients. A
     neuron that has fewer than the share ``salient`` of its fan-in is switched off for good, and its
-    connections go to the others. The fan-in is rounded so that the layer keeps its number of connections. What
-    grows and gets no gradient in its first step is set to what the initialisation had drawn, as zero would stay
-    zero.
+    connections go to the others. The fan-in is rounded so that the layer keeps its number of connections. A
+    weight that grows and gets no gradient in its first step is set to its initial value: zero would stay.
 
     Defaults: RigL's; the paper's share of salient connections.
     """

@@ -64,7 +64,7 @@ def settle(given: Spec, ledger: MadeUp, each: int | None = None) -> Calibration:
     raise AssertionError("calibration does not end")
 
 
-LANDSCAPES = {
+LANDSCAPES: dict[str, Callable[[float], float]] = {
     "power": lambda strength: min(1.0, 0.02 * strength**-0.7),
     "steep": lambda strength: min(1.0, 0.3 * (strength / 0.085) ** -6),
     "noisy": lambda strength: min(1.0, 0.02 * strength**-0.7 * (1 + 0.02 * math.sin(1e4 * strength))),
