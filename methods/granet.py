@@ -1,6 +1,5 @@
 """GraNet: gradual pruning in which connections that were pruned can grow again."""
 
-import math
 from collections.abc import Mapping
 from typing import Self
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from switchbench.methods.contract import Progress, register
 from switchbench.methods.gradual import GradualPruning
 from switchbench.methods.options import option
-from switchbench.methods.parts.masks import Tensors, counts, keep_top
+from switchbench.methods.parts.masks import Tensors, exchanged
 from switchbench.methods.parts.scores import magnitudes
 
 
@@ -58,20 +57,6 @@ class GraNet(GradualPruning):
     def after_step(self, progress: Progress) -> None:
         super().after_step(progress)
         if self.growth:
-            self.set_masks(self._regenerated(self.growth, progress.fraction))
+            share = self.config.regenerate * self.config.window.cosine(progress.fraction)
+            self.set_masks(exchanged(self.masks, magnitudes(self.weights), self.growth, share))
             self.growth = {}
-
-    def _regenerated(self, growth: Tensors, fraction: float) -> Tensors:
-        """Return masks of the same sizes, in which the smallest weights have given way."""
-        window = self.config.window
-        passed = (fraction - window.begin) / (window.end - window.begin) if window.end > window.begin else 1.0
-        share = self.config.regenerate * 0.5 * (1 + math.cos(math.pi * min(passed, 1.0)))
-        masks = {}
-        for name, kept in counts(self.masks).items():
-            mask, part = self.masks[name], share * kept
-            replaced = part.int() if isinstance(part, Tensor) else int(part)  # a tensor: a GPU counts them
-            size = magnitudes({name: self.weights[name]})[name].masked_fill(~mask.bool(), -1)
-            stays = keep_top({name: size}, {name: kept - replaced})[name]
-            free = growth[name].masked_fill(stays.bool(), -torch.inf)
-            masks[name] = stays + keep_top({name: free}, {name: replaced})[name]
-        return masks

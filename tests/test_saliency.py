@@ -204,7 +204,7 @@ def trained(make_config: Any, method: dict[str, Any], **training: Any) -> Any:
 
 def test_a_fixed_exponent_is_optimal_brain_damage_in_the_switchers_schedule(make_config: Any) -> None:
     window = {"begin": 0.1, "end": 0.7, "updates": 20, "power": 4.0}
-    fixed = {"prior": "curvature", "exponent": 0.3, "learn": False, "revive": False, "reader": "saliency"}
+    fixed = {"prior": "curvature", "exponent": 0.3, "learn": False, "revive": "never", "reader": "saliency"}
     one = trained(make_config, {"method": "switcher", **fixed, **window, "linger": 0.0})
     other = trained(make_config, {"method": "obd", "exponent": 0.3, **window})
     masks = [
@@ -213,6 +213,27 @@ def test_a_fixed_exponent_is_optimal_brain_damage_in_the_switchers_schedule(make
     ]
     agreeing = sum(int((masks[0][name] == mask).sum()) for name, mask in masks[1].items())
     assert agreeing / sum(mask.numel() for mask in masks[1].values()) > 0.995
+
+
+def test_growing_by_the_last_gradient_is_granet_in_the_switchers_schedule(
+    make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("switchbench.methods.switchers.switcher.MEMORY", 0.0)
+    window = {"begin": 0.1, "end": 0.7, "updates": 20, "power": 4.0, "regenerate": 0.4}
+    fixed = {"learn": False, "revive": "grown", "reader": "saliency", "linger": 0.0}
+    one = trained(make_config, {"method": "switcher", **fixed, **window})
+    other = trained(make_config, {"method": "granet", **window})
+    never = trained(
+        make_config, {"method": "switcher", **window, **fixed, "revive": "never", "regenerate": 0.5}
+    )
+    masks = [
+        torch.cat([p.flatten() != 0 for p in result.network.parameters() if p.dim() > 1])
+        for result in (one, other, never)
+    ]
+    assert masks[0].sum() == masks[1].sum() == masks[2].sum()
+    agreeing, without = (float((masks[0] & mask).sum() / masks[0].sum()) for mask in masks[1:])
+    assert agreeing == 1
+    assert without < 0.9
 
 
 @pytest.mark.parametrize("objective", ["gradient", "look-ahead"])
@@ -235,7 +256,7 @@ def test_the_reader_moves_and_what_is_off_stays_off(
         {
             "method": "switcher",
             "reader": "saliency",
-            "revive": False,
+            "revive": "never",
             "objective": objective,
             "every": 5,
             "reader_lr": 0.05,

@@ -44,6 +44,8 @@ class Calibration:
     """All trial trainings so far, and those that come next."""
     left: int = 0
     """Number of targets that are not settled."""
+    most: list[TrialConfig] = field(default_factory=list)
+    """As many trial trainings as may be left, with strengths that are known."""
 
     @classmethod
     def of(cls, spec: Spec, ledger: Ledger) -> "Calibration":
@@ -57,7 +59,7 @@ class Calibration:
         given = {strength.place: strength for strength in spec.strengths}
         todo: list[TrialConfig] = []
         strengths, trials = [*spec.strengths], []
-        left = 0
+        left, most = 0, []
         for trial in spec.learners():
             targets = [target for target in spec.densities if (*trial.place, target) not in given]
             learner = Learner(trial.at(None, seed), targets)
@@ -67,7 +69,8 @@ class Calibration:
             found = [strength for target in targets if (strength := learner.outcome(target))]
             strengths += found
             left += len(targets) - len(found)
-        return cls(todo, strengths, trials, left)
+            most += missing[:1] * sum(learner.may_take(target) for target in targets)
+        return cls(todo, strengths, trials, left, most)
 
 
 @dataclass
@@ -120,6 +123,10 @@ class Learner:
         if matched is None and self._goes_on(target):
             return None
         return self._strength(target, matched)
+
+    def may_take(self, target: float) -> int:
+        """Return how many trial trainings a target may take yet."""
+        return 0 if self.outcome(target) else MOST - self.spent.get(target, 0)
 
     def _goes_on(self, target: float) -> bool:
         """Return whether another training may help."""

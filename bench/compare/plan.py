@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from switchbench import datasets
-from switchbench.compare.calibration import MOST, Calibration
+from switchbench.compare.calibration import Calibration
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, unknown
 from switchbench.networks.layers import prunable, unused
@@ -77,10 +77,8 @@ class Plan:
             _check_layers(self.spec)
             starts = estimates(self.starts, label="dense start")
             trials = estimates(self.todo)
-            trials |= {
-                f"calibration of {name}, {MOST} trainings per density at most": total(MOST * [cost])
-                for name, cost in estimates(self.calibration.todo).items()
-            }
+            calibration = estimates(self.calibration.most)
+            trials |= {f"trial trainings of {name}, at most": cost for name, cost in calibration.items()}
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
         costs: dict[str, list[Estimate]] = {}

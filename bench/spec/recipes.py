@@ -23,8 +23,8 @@ RECIPES = {
          "milestones": [0.5, 0.75]},
     ),
     "mnist": Recipe(
-        "small networks on 28×28 images: SGD with momentum, constant, then linear to 0; the best of a search for "
-        "magnitude pruning at 1 % (docs/results/science-recipe-sgd)",
+        "small networks on 28×28 images: SGD with momentum, constant, then linear to 0; the best of a "
+        "search for magnitude pruning at 1 % (docs/results/science-recipe-sgd)",
         {"epochs": 15, "batch_size": 128, "optimizer": "sgd", "lr": 0.05, "momentum": 0.9,
          "schedule": "linear", "decay": 0.35},
     ),

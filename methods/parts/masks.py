@@ -59,6 +59,26 @@ def random_masks(
     return {name: mask.to(like[name].dtype) for name, mask in masks.items()}
 
 
+def exchanged(masks: Tensors, scores: Tensors, growth: Tensors, share: float) -> Tensors:
+    """Return masks of the same sizes, in which the connections that score least have given way to others.
+
+    Args:
+        masks: 0/1 masks by layer name.
+        scores: Scores of the connections that are on.
+        growth: Scores of those that may take their places: all that are off, or are dropped.
+        share: Share of each layer's connections that is dropped, rounded down.
+    """
+    new = {}
+    for name, kept in counts(masks).items():
+        part = share * kept
+        dropped = part.int() if isinstance(part, Tensor) else int(part)  # a tensor: a GPU counts them
+        present = scores[name].masked_fill(~masks[name].bool(), -torch.inf)
+        stays = keep_top({name: present}, {name: kept - dropped})[name]
+        free = growth[name].masked_fill(stays.bool(), -torch.inf)
+        new[name] = stays + keep_top({name: free}, {name: dropped})[name]
+    return new
+
+
 def counts(masks: Mapping[str, Tensor]) -> dict[str, Count]:
     """Return the number of connections that each mask keeps."""
     return {name: nonzeros(mask) for name, mask in masks.items()}

@@ -36,6 +36,15 @@ class Window:
         """Return the density at ``fraction`` of training (:func:`polynomial`)."""
         return polynomial(fraction, self.begin, self.end, final, self.power)
 
+    def cosine(self, fraction: float) -> float:
+        """Return a factor that falls along half a cosine from 1 at the first update to 0 at the last.
+
+        >>> Window(begin=0.0, end=0.5, updates=100).cosine(0.25)
+        0.5
+        """
+        passed = (fraction - self.begin) / (self.end - self.begin) if self.end > self.begin else 1.0
+        return 0.5 * (1 + math.cos(math.pi * min(passed, 1.0)))
+
 
 def polynomial(fraction: float, begin: float, end: float, final: float, power: float = 3.0) -> float:
     """Return the density at a time, which falls from 1 at ``begin`` to ``final`` at ``end``.

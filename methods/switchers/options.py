@@ -45,7 +45,21 @@ class SwitcherOptions(WindowOptions):
         inert=True,
         ge=0,
     )
-    revive: bool = option(True, "whether connections that are switched off may come back", inert=True)
+    revive: Literal["kept", "grown", "never"] = option(
+        "kept",
+        "how connections that are off come back: with the weight that they had, as the reader chooses; "
+        "grown from zero, where the mean gradient is large; or never",
+        inert=True,
+    )
+    regenerate: float = option(
+        0.5,
+        "share of each layer's connections that are replaced at a density step, less and less along a cosine",
+        search=(0.05, 0.7),
+        needs={"revive": ["grown"], "schedule": ["steps"], "units": ["connection"], "sparsity": ["target"]},
+        inert=True,
+        gt=0,
+        lt=1,
+    )
     theta_curvature: float = _theta("curvature")
     theta_row: float = _theta("strength of the output's connections")
     theta_column: float = _theta("strength of the input's connections")

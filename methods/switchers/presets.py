@@ -142,7 +142,7 @@ class SwitcherFixedExponent(Switcher):
 
     version = 4  # above the switcher's
 
-    @defaults(reader="saliency", prior="curvature", learn=False, revive=False, linger=0.0)
+    @defaults(reader="saliency", prior="curvature", learn=False, revive="never", linger=0.0)
     class Config(Switcher.Config):
         """The switcher's options."""
 

@@ -157,13 +157,18 @@ class Reading(Constant):
         """
         connections = self.config.units == "connection"
         squares = weight.square() if connections else weight.square().mean(0)
-        prior = 0.5 * (squares + TINY).log()
+        prior = log_root(squares)
         if self.config.prior == "curvature":
             bends = curvature[name].flatten(1).log()
             prior = prior.add_(bends if connections else bends.mean(0), alpha=self.config.exponent)
         if self.config.sparsity == "target":
             return prior
         return (prior - prior.mean()) / prior.std(correction=0).clamp_min(TINY)
+
+
+def log_root(squares: Tensor) -> Tensor:
+    """Return log √s, which stays finite at zero."""
+    return 0.5 * (squares + TINY).log()
 
 
 def _readers(weights: list[nn.Parameter], c: SwitcherOptions, generator: torch.Generator) -> nn.ModuleList:

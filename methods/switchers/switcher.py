@@ -7,21 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.methods.contract import Granularity, Method, ParameterGroup, Progress, Units, register
-from switchbench.methods.parts import curvature, distributions
+from switchbench.methods.parts import curvature, distributions, mean_gradient
 from switchbench.methods.parts.gates import Gate
 from switchbench.methods.parts.layers import Layers, columns, per_input
-from switchbench.methods.parts.masks import flat, keep_top, split
+from switchbench.methods.parts.masks import Tensors, exchanged, flat, keep_top, split
 from switchbench.methods.parts.neurons import select_units
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.switchers import chain
 from switchbench.methods.switchers.ahead import adapted_loss, slopes
 from switchbench.methods.switchers.gates import gates, openness
 from switchbench.methods.switchers.options import CHAINED, SwitcherOptions
-from switchbench.methods.switchers.reading import Reading
+from switchbench.methods.switchers.reading import Reading, log_root
 from switchbench.methods.switchers.turns import READER, READER_NORMS, Epochs, Steps, Turns, over
 
-CURVATURE_MEMORY = 0.99
-"""Share of the running mean of squared gradients that is kept at each step."""
+MEMORY = 0.99
+"""Share of the running means of gradients and of their squares that is kept at each step."""
 
 
 @register("switcher")
@@ -85,6 +85,7 @@ class Switcher(Method):
             self.paths.looked_at()
         self.reading = Reading.of(self.weights, self.config, self.paths, self.generator)
         self.curvature = curvature.start(self.weights) if self.reading.needs_curvature else {}
+        self.mean_gradient = mean_gradient.start(self.weights) if self.config.revive == "grown" else {}
         self.readers = self.reading.readers
         self.turns = self._take_turns()
         self.computed_at: float | None = None
@@ -137,7 +138,10 @@ class Switcher(Method):
             parameter.grad = slope
         self.slopes = []
         if not over(self.config, progress):
-            curvature.update(self.curvature, self.weights, CURVATURE_MEMORY)
+            curvature.update(self.curvature, self.weights, MEMORY)
+        if self.mean_gradient and not progress.past(self.config.end):
+            mean_gradient.update(self.mean_gradient, self.weights, MEMORY)
+            self._mask_gradients()
 
     def penalty(self, progress: Progress) -> Tensor | None:
         return None if self.openness is None else self.config.strength * self.openness
@@ -178,7 +182,7 @@ class Switcher(Method):
         for name, weight in self.weights.items():
             gate = self.gates[name]
             if not self.in_place:
-                if self.config.revive:
+                if self.config.revive == "kept":
                     self.closed_weights[name] = weight * (1 - gate.gate)
                 gate.passing = True
             weight.mul_(gate.gate)
@@ -226,6 +230,8 @@ class Switcher(Method):
         if self.density is not None:
             density = c.window.density(fraction, self.density)
             on = self._choose(vector.detach(), logits, density)
+            if self.mean_gradient and not noisy:
+                on = self._grown(split(on, logits), logits, c.regenerate * c.window.cosine(fraction))
         values = split(gates(c.gate, vector, on, c.temperature, noisy), logits)
         if c.sparsity == "penalty" and noisy:
             self.openness = openness(c.gate, vector, c.temperature)
@@ -236,9 +242,24 @@ class Switcher(Method):
 
     def _eligible(self, logits: Tensor) -> Tensor:
         """Return the logits, −∞ for what has been switched off for ever."""
-        if self.config.revive:
+        if self.config.revive == "kept":
             return logits
         return logits.masked_fill(flat(self.seen_gates) == 0, -torch.inf)
+
+    def _grown(self, masks: Tensors, logits: Tensors, share: float) -> Tensor:
+        """Return masks in which what the reader wants least has given way to what would gain most.
+
+        For a connection that is off, the logarithm of its mean gradient takes the place of its weight's.
+        """
+        growth = {}
+        for name, logit in logits.items():
+            gain = self.mean_gradient[name].abs().clamp_min(torch.finfo(logit.dtype).tiny).log()
+            growth[name] = logit + gain.view_as(logit)
+            if self.config.prior != "none":
+                growth[name] -= log_root(self.weights[name].square()).view_as(logit)
+        for name, mask in masks.items():  # what grows starts at zero, also where it was switched off just now
+            self.weights[name].mul_(_over(mask, self.weights[name]))
+        return flat(exchanged(masks, logits, growth, share))
 
     def _choose(self, vector: Tensor, like: dict[str, Tensor], density: float) -> Tensor:
         """Return 0/1 for each logit: the highest that fit into the budget of connections."""
@@ -246,6 +267,12 @@ class Switcher(Method):
             return keep_top({"": vector}, distributions.budget(self.weights, density))[""]
         masks = select_units(split(vector, like), self.weights, density, self.paths)
         return torch.cat([(columns(mask).sum(1) > 0).to(mask.dtype) for mask in masks.values()])
+
+    def _mask_gradients(self) -> None:
+        """Set gradients to zero where gates are closed: they leave no trace in an optimiser's memory."""
+        for name, weight in self.weights.items():
+            if weight.grad is not None:
+                weight.grad.mul_(self.gates[name].gate)
 
     def _like(self, weight: Tensor) -> Tensor:
         """A tensor with the shape of a layer's gates in front of its weight."""
