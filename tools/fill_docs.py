@@ -1,4 +1,4 @@
-"""Fill the tables of README.md and docs/*.md from the stored results that they name.
+"""Fill the tables of README.md, docs/*.md and docs/science/*.md from the stored results that they name.
 
 ``make docs`` runs it; ``--check`` writes nothing, and fails if a page would change. A table stands between
 ``<!-- table: FOLDER -->`` and ``<!-- end -->``; where a folder holds several tasks, one of them is named by
@@ -82,7 +82,11 @@ def _cells(line: str) -> list[str]:
 def main() -> None:
     """Fill every page, or check them."""
     stale = []
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "science").glob("*.md")),
+    ]:
         page = path.read_text(encoding="utf-8")
         if (new := filled(page)) != page:
             stale.append(path.name)
