@@ -44,7 +44,7 @@ class OBD(GradualPruning):
 
     def after_backward(self, progress: Progress) -> None:
         if not progress.past(self.config.window.end):
-            curvature.update(self.curvature, self.weights, self.config.memory)
+            curvature.update(self.curvature, self.weights, self.config.memory, progress.step)
 
     @torch.no_grad()
     def scores(self) -> Tensors:

@@ -187,14 +187,15 @@ def test_prob_mask_ends_with_the_most_probable_connections() -> None:
 
 
 def test_granet_prunes_then_replaces_small_weights_by_large_gradients() -> None:
-    method: GraNet = make(GraNet, 0.5, begin=0.0, end=1.0, updates=1, regenerate=0.5)
+    method: GraNet = make(GraNet, 0.5, begin=0.0, end=1.0, updates=2, regenerate=0.8)
     (layer,) = attach(method, (2, 4))
     layer.weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
-    gradients = torch.tensor([[-9.0, 0.1, 0.2, 0.3], [0.4, 0.5, 0.6, 0.7]])
-    method.set_masks({"0": (layer.weight >= 5).float()})
-    kept = method._regenerated({"0": gradients.abs()}, 0.0)
-    # of 5, 6, 7, 8 half make room: for the largest gradients of what is off, 9 at weight 1, then 0.5 at weight 6
-    assert kept["0"].tolist() == [[1, 0, 0, 0], [0, 1, 1, 1]]
+    layer.weight.grad = torch.tensor([[-9.0, 0.1, 0.2, 0.3], [0.4, 0.5, 0.6, 0.7]])
+    method.after_backward(Progress(1, 2, 0))
+    method.after_step(Progress(1, 2, 0))
+    # the schedule leaves round(8 · 9/16) = 4; of 5, 6, 7, 8 one (0.4 · 4) makes room for the largest gradient of what is off, 9 at weight 1
+    assert method.masks["0"].tolist() == [[1, 0, 0, 0], [0, 1, 1, 1]]
+    assert layer.weight.tolist() == [[0, 0, 0, 0], [0, 6, 7, 8]]
 
 
 def test_granet_keeps_the_schedules_densities_and_grows_from_zero() -> None:

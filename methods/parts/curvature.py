@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from switchbench.methods.parts.masks import Tensors
 
+STRIDE = 4
+"""Steps from one look at the gradients to the next: each costs time, and the means hardly change."""
 START = 1e-12
 """First value, below that of any weight that learns."""
 
@@ -23,15 +25,19 @@ def start(weights: Mapping[str, Tensor]) -> Tensors:
 
 
 @torch.no_grad()
-def update(curvature: Tensors, weights: Mapping[str, nn.Parameter], memory: float) -> None:
-    """Take the present gradients into the means, in place. Weights without a gradient keep theirs.
+def update(curvature: Tensors, weights: Mapping[str, nn.Parameter], memory: float, step: int) -> None:
+    """Take gradients into the means, in place, at one step in :data:`STRIDE`.
 
     Args:
         curvature: The running means, in the shapes of the weights.
-        weights: The weights, after a backward pass.
-        memory: Share of the means that is kept.
+        weights: The weights, after a backward pass. Those without a gradient keep their means.
+        memory: Share of the means that is kept from one step to the next.
+        step: Number of the step.
     """
+    if (step - 1) % STRIDE:
+        return
+    kept = memory**STRIDE
     for name, mean in curvature.items():
         gradient = weights[name].grad
         if gradient is not None:
-            mean.mul_(memory).addcmul_(gradient, gradient, value=1 - memory)
+            mean.mul_(kept).addcmul_(gradient, gradient, value=1 - kept)

@@ -59,7 +59,9 @@ def random_masks(
     return {name: mask.to(like[name].dtype) for name, mask in masks.items()}
 
 
-def exchanged(masks: Tensors, scores: Tensors, growth: Tensors, share: float) -> Tensors:
+def exchanged(
+    masks: Mapping[str, Tensor], scores: Mapping[str, Tensor], growth: Mapping[str, Tensor], share: float
+) -> Tensors:
     """Return masks of the same sizes, in which the connections that score least have given way to others.
 
     Args:

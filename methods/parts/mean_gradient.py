@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from switchbench.methods.parts import curvature
 from switchbench.methods.parts.masks import Tensors
 
 
@@ -18,15 +19,18 @@ def start(weights: Mapping[str, Tensor]) -> Tensors:
 
 
 @torch.no_grad()
-def update(means: Tensors, weights: Mapping[str, nn.Parameter], memory: float) -> None:
-    """Take the present gradients into the means, in place. Weights without a gradient keep theirs.
+def update(means: Tensors, weights: Mapping[str, nn.Parameter], memory: float, step: int) -> None:
+    """Take gradients into the means, in place, at one step in :data:`~curvature.STRIDE`.
 
     Args:
         means: The running means, in the shapes of the weights.
-        weights: The weights, after a backward pass.
-        memory: Share of the means that is kept.
+        weights: The weights, after a backward pass. Those without a gradient keep their means.
+        memory: Share of the means that is kept from one step to the next.
+        step: Number of the step.
     """
+    if (step - 1) % curvature.STRIDE:
+        return
     for name, mean in means.items():
         gradient = weights[name].grad
         if gradient is not None:
-            mean.lerp_(gradient, 1 - memory)
+            mean.lerp_(gradient, 1 - memory**curvature.STRIDE)

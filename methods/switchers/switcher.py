@@ -138,9 +138,9 @@ class Switcher(Method):
             parameter.grad = slope
         self.slopes = []
         if not over(self.config, progress):
-            curvature.update(self.curvature, self.weights, MEMORY)
+            curvature.update(self.curvature, self.weights, MEMORY, progress.step)
         if self.mean_gradient and not progress.past(self.config.end):
-            mean_gradient.update(self.mean_gradient, self.weights, MEMORY)
+            mean_gradient.update(self.mean_gradient, self.weights, MEMORY, progress.step)
             self._mask_gradients()
 
     def penalty(self, progress: Progress) -> Tensor | None:
