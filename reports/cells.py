@@ -20,6 +20,8 @@ LATENCY = "latency"
 """Column that the table of results has if networks were timed: seconds per image."""
 MISSED = 0.01
 """Relative distance from the target density above which the target counts as missed."""
+MATCHED = 0.1
+"""The same for being compared at that target, of methods whose strength was chosen to match it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,10 @@ class Cell:
     @property
     def denser(self) -> bool:
         """Whether the method ended denser than its target: then it is not compared at that target."""
-        return self.missed and self.means["density"] > self.target
+        matched = not math.isnan(self.means.get("calibration", math.nan))
+        return self.takes_target and self.means["density"] / self.target - 1 > (
+            MATCHED if matched else MISSED
+        )
 
     @property
     def accuracies(self) -> Numbers:

@@ -243,6 +243,17 @@ def test_a_method_that_ended_denser_than_asked_is_not_compared_there() -> None:
     assert across(report).left_out == ["magnitude"]
 
 
+@pytest.mark.parametrize(("density", "compared"), [(0.053, True), (0.056, False), (0.046, True)])
+def test_a_method_whose_strength_was_matched_may_be_a_tenth_denser(density: float, compared: bool) -> None:
+    table = results(["dense", "random", "l1", "magnitude"], spread=1e-4)
+    matched = (table["label"] == "magnitude") & (table["target_density"] == 0.05)
+    table["calibration"] = table["density"].where(matched) * 0 + 3
+    table.loc[matched, "density"] = density
+    best = best_by_density(reports.build(table, "t").tasks[0], 0.05)
+    assert best
+    assert best.label == ("magnitude" if compared else "l1")
+
+
 def test_a_method_without_a_target_is_named_with_its_density() -> None:
     table = results(["dense", "random", "magnitude"], [0.1], spread=1e-4)
     own = table[table["label"] == "dense"].assign(label="l1", method="l1", density=0.6, trial_id="x")
