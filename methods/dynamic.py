@@ -1,6 +1,5 @@
 """Dynamic sparse training: sparse from start to end, with connections that move."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from switchbench.methods.contract import Progress, register
 from switchbench.methods.options import defaults, option
 from switchbench.methods.parts.masks import Tensors, keep_top
+from switchbench.methods.parts.pruning_schedules import half_cosine
 from switchbench.methods.parts.scores import magnitudes, random_scores
 from switchbench.methods.random import Random
 
@@ -80,7 +80,7 @@ class SET(Random):
         return progress.fraction < self.config.end and progress.every(self.config.every)
 
     def _share(self, progress: Progress) -> float:
-        return self.config.fraction * 0.5 * (1 + math.cos(math.pi * progress.fraction / self.config.end))
+        return self.config.fraction * half_cosine(progress.fraction / self.config.end)
 
     def _moved(self, growth: Tensors, share: float) -> Tensors:
         """Drop each layer's smallest connections and grow as many others.

@@ -9,7 +9,7 @@ from torch import Tensor
 from switchbench.methods.contract import Method, Progress
 from switchbench.methods.parts import distributions
 from switchbench.methods.parts.gates import Gate
-from switchbench.methods.parts.masks import Tensors
+from switchbench.methods.parts.masks import Tensors, mask_gradients
 
 
 class MaskedMethod(Method):
@@ -43,11 +43,8 @@ class MaskedMethod(Method):
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
-        """Set gradients to zero where the masks are, so that they leave no trace in an optimiser's memory."""
-        for name, mask in self.masks.items():
-            gradient = self.weights[name].grad
-            if gradient is not None:
-                gradient.mul_(mask)
+        """Set gradients to zero where the masks are zero (:func:`masks.mask_gradients`)."""
+        mask_gradients(self.weights, self.masks)
 
     def surviving(self, scores: Tensors) -> Tensors:
         """Return the scores with −∞ for every connection that is pruned already."""

@@ -140,7 +140,7 @@ def _prepare(planned: Plan) -> Plan:
 
 def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> Plan:
     """Run trial trainings until all strengths are settled. Return the plan with these strengths."""
-    ledger = planned.ledger.calibration
+    ledger, before = planned.ledger.calibration, planned
     while todo := planned.calibration.todo:
         ledger.create(planned.spec, planned.calibration.trials)
         number, left = len(todo), planned.calibration.left
@@ -154,7 +154,7 @@ def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> P
                 f"warning: {strength}: no strength met this density in {strength.trainings} trial trainings"
             )
             context.console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return replace(planned, todo=longest_first(planned.todo))
+    return planned if planned is before else replace(planned, todo=longest_first(planned.todo))
 
 
 def _run_trials(

@@ -192,9 +192,8 @@ class Spec(BaseModel):
 
     def learners(self) -> Iterator[TrialConfig]:
         """Yield a trial of the first seed for each task and method whose strength is to match densities."""
-        for trial in self._templates():
-            if self.match_density and trial.method.strength() is not None:
-                yield trial
+        if self.match_density:
+            yield from (trial for trial in self._templates() if trial.method.strength() is not None)
 
     def _trials_of_any_seed(self) -> Iterator[tuple[TrialConfig, float | None]]:
         """Yield the trials of one seed: each method on each task, with one of its densities."""

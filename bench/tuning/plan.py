@@ -275,7 +275,7 @@ def _changes(config: SearchConfig, labels: list[str]) -> tuple[dict[str, dict[st
 
 def _finds_density(space: Space) -> bool:
     """Return whether the density of the method's networks follows from its options."""
-    return not space.method.takes_target() and bool(type(space.method.config).model_fields)
+    return not space.method.takes_target() and bool(space.method.options)
 
 
 def _has_own_variables(space: Space) -> bool:

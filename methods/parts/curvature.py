@@ -6,7 +6,7 @@ pruning*). The gradient is that of a batch's mean loss by the weight behind its 
 connections have one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +34,17 @@ def update(curvature: Tensors, weights: Mapping[str, nn.Parameter], memory: floa
         memory: Share of the means that is kept from one step to the next.
         step: Number of the step.
     """
-    if (step - 1) % STRIDE:
-        return
     kept = memory**STRIDE
-    for name, mean in curvature.items():
-        gradient = weights[name].grad
-        if gradient is not None:
-            mean.mul_(kept).addcmul_(gradient, gradient, value=1 - kept)
+    for mean, gradient in looked_at(curvature, weights, step):
+        mean.mul_(kept).addcmul_(gradient, gradient, value=1 - kept)
+
+
+def looked_at(
+    means: Tensors, weights: Mapping[str, nn.Parameter], step: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each running mean with the gradient that goes into it, at one step in :data:`STRIDE`."""
+    if (step - 1) % STRIDE == 0:
+        for name, mean in means.items():
+            gradient = weights[name].grad
+            if gradient is not None:
+                yield mean, gradient

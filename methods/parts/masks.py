@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from switchbench.methods.parts.devices import int_if_known, move
 from switchbench.methods.parts.scores import random_scores
@@ -79,6 +79,14 @@ def exchanged(
         free = growth[name].masked_fill(stays.bool(), -torch.inf)
         new[name] = stays + keep_top({name: free}, {name: dropped})[name]
     return new
+
+
+def mask_gradients(weights: Mapping[str, nn.Parameter], masks: Mapping[str, Tensor]) -> None:
+    """Set gradients to zero where masks are zero, so that they leave no trace in an optimiser's memory."""
+    for name, mask in masks.items():
+        gradient = weights[name].grad
+        if gradient is not None:
+            gradient.mul_(mask)
 
 
 def counts(masks: Mapping[str, Tensor]) -> dict[str, Count]:

@@ -28,9 +28,5 @@ def update(means: Tensors, weights: Mapping[str, nn.Parameter], memory: float, s
         memory: Share of the means that is kept from one step to the next.
         step: Number of the step.
     """
-    if (step - 1) % curvature.STRIDE:
-        return
-    for name, mean in means.items():
-        gradient = weights[name].grad
-        if gradient is not None:
-            mean.lerp_(gradient, 1 - memory**curvature.STRIDE)
+    for mean, gradient in curvature.looked_at(means, weights, step):
+        mean.lerp_(gradient, 1 - memory**curvature.STRIDE)

@@ -43,7 +43,12 @@ class Window:
         0.5
         """
         passed = (fraction - self.begin) / (self.end - self.begin) if self.end > self.begin else 1.0
-        return 0.5 * (1 + math.cos(math.pi * min(passed, 1.0)))
+        return half_cosine(min(passed, 1.0))
+
+
+def half_cosine(passed: float) -> float:
+    """Return a factor that falls along half a cosine from 1 at 0 to 0 at 1."""
+    return 0.5 * (1 + math.cos(math.pi * passed))
 
 
 def polynomial(fraction: float, begin: float, end: float, final: float, power: float = 3.0) -> float:

@@ -56,6 +56,11 @@ def neurons_read(weights: Mapping[str, Tensor]) -> dict[str, int]:
     return dict(zip(weights, [first.shape[1], *outputs[:-1]], strict=True))
 
 
+def scaled(weight: Tensor) -> Tensor:
+    """Return a layer's weights over their root mean square."""
+    return weight / weight.square().mean().sqrt().clamp_min(TINY)
+
+
 def connections(weight: Tensor, gate: Tensor, neurons: int) -> Tensor:
     """Return what a reader sees of a layer: (outputs, neurons, connections of the two, CHANNELS).
 
@@ -64,8 +69,7 @@ def connections(weight: Tensor, gate: Tensor, neurons: int) -> Tensor:
         gate: The present gates, in the weight's shape.
         neurons: Number of neurons that the layer reads.
     """
-    scale = weight.square().mean().sqrt().clamp_min(TINY)
-    return torch.stack([weight / scale, gate], dim=-1).view(len(weight), neurons, -1, CHANNELS)
+    return torch.stack([scaled(weight), gate], dim=-1).view(len(weight), neurons, -1, CHANNELS)
 
 
 def incoming(entries: Tensor) -> Tensor:

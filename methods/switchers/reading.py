@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from switchbench.methods.parts.masks import Tensors
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.parts.state import Constant
-from switchbench.methods.switchers.chain import connections, neurons_read
+from switchbench.methods.switchers.chain import connections, neurons_read, scaled
 from switchbench.methods.switchers.equivariant import TINY, EquivariantReader
 from switchbench.methods.switchers.functional import FunctionalReader
 from switchbench.methods.switchers.graph import GraphReader
@@ -135,7 +135,7 @@ class Reading(Constant):
         if c.detach:
             matrix = matrix.detach()
         if c.normalise:
-            matrix = matrix / matrix.square().mean().sqrt().clamp_min(TINY)
+            matrix = scaled(matrix)
         reader = self.readers[self.reader_of[name]]
         logits: Tensor = reader(self._shown(name, matrix), self._shown(name, gates))
         if c.prior != "none":

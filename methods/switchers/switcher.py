@@ -10,7 +10,7 @@ from switchbench.methods.contract import Granularity, Method, ParameterGroup, Pr
 from switchbench.methods.parts import curvature, distributions, mean_gradient
 from switchbench.methods.parts.gates import Gate
 from switchbench.methods.parts.layers import Layers, columns, per_input
-from switchbench.methods.parts.masks import Tensors, exchanged, flat, keep_top, split
+from switchbench.methods.parts.masks import Tensors, exchanged, flat, keep_top, mask_gradients, split
 from switchbench.methods.parts.neurons import select_units
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.switchers import chain
@@ -141,7 +141,7 @@ class Switcher(Method):
             curvature.update(self.curvature, self.weights, MEMORY, progress.step)
         if self.mean_gradient and not progress.past(self.config.end):
             mean_gradient.update(self.mean_gradient, self.weights, MEMORY, progress.step)
-            self._mask_gradients()
+            mask_gradients(self.weights, {name: gate.gate for name, gate in self.gates.items()})
 
     def penalty(self, progress: Progress) -> Tensor | None:
         return None if self.openness is None else self.config.strength * self.openness
@@ -267,12 +267,6 @@ class Switcher(Method):
             return keep_top({"": vector}, distributions.budget(self.weights, density))[""]
         masks = select_units(split(vector, like), self.weights, density, self.paths)
         return torch.cat([(columns(mask).sum(1) > 0).to(mask.dtype) for mask in masks.values()])
-
-    def _mask_gradients(self) -> None:
-        """Set gradients to zero where gates are closed: they leave no trace in an optimiser's memory."""
-        for name, weight in self.weights.items():
-            if weight.grad is not None:
-                weight.grad.mul_(self.gates[name].gate)
 
     def _like(self, weight: Tensor) -> Tensor:
         """A tensor with the shape of a layer's gates in front of its weight."""
