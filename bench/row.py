@@ -194,6 +194,8 @@ class Row(PlannedTrial):
         objective=True, metric=True, mean=True, heading="MACs shrunk", optional=True
     )
     """MACs for one image of the dense network without dead units."""
+    found: str | None = None
+    """JSON: numbers that the method has learned, by name, such as thresholds."""
     steps: int | None = column(metric=True, mean=True, heading="steps")
     examples: int | None = column(metric=True)
     rounds: int | None = None
@@ -240,7 +242,7 @@ class Row(PlannedTrial):
     @classmethod
     def stored(cls, plain: Mapping[str, Any]) -> Self:
         status = _member(Status, "status", plain)
-        _json(plain, density_layers=dict)
+        _json(plain, density_layers=dict, found=dict)
         return super().stored({**plain, "status": status})
 
 

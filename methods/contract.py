@@ -339,6 +339,13 @@ class Method:
         for name, value in stored.items():
             setattr(self, name, state.restore(getattr(self, name, None), value))
 
+    def found(self) -> Mapping[str, float]:
+        """Return numbers that the method has learned, by name, such as thresholds. The row stores them.
+
+        Asked for once, at the end of training, before :meth:`finalise`.
+        """
+        return {}
+
     def finalise(self) -> None:
         """Leave a plain network: exact zeros in ordinary weights, and nothing attached.
 

@@ -68,6 +68,11 @@ class STR(LearnedParametrization[SoftThreshold]):
         c = self.config
         return ParameterGroup("thresholds", parameters, "sgd", c.threshold_lr, weight_decay=c.strength)
 
+    def found(self) -> dict[str, float]:
+        return {
+            f"threshold of {name}": float(each.s.detach().sigmoid()) for name, each in self.learned.items()
+        }
+
 
 class Masking(torch.autograd.Function):
     """w · [|w| > t] with the long-tailed estimator of the step's derivative (Liu et al. 2020), in few

@@ -386,6 +386,7 @@ def test_str_has_a_threshold_per_layer_which_weight_decay_raises() -> None:
     s = method.learned["0"].s
     assert s.item() == pytest.approx(-4 + 0.1 * 0.5 * 4)
     s.data.fill_(0.0)
+    assert method.found()["threshold of 0"] == 0.5
     method.weights["0"].data = torch.tensor([[0.5, -0.5, 0.75, -0.75, 0.25, 2.0]])
     method.finalise()
     assert torch.equal(layers[0].weight.data, torch.tensor([[0, 0, 0.25, -0.25, 0, 1.5]]))

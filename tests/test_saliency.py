@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from switchbench.methods import OBD, Progress, Switcher
 from switchbench.methods.parts import curvature
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.switchers.ahead import adapted_loss, slopes
-from switchbench.methods.switchers.saliency import SaliencyReader, features
+from switchbench.methods.switchers.saliency import FEATURES, SaliencyReader, features
 from switchbench.spec.components import NetworkChoice
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.loop import Training
@@ -239,6 +240,27 @@ def test_growing_by_the_last_gradient_is_granet_in_the_switchers_schedule(
     agreeing, without = (float((masks[0] & mask).sum() / masks[0].sum()) for mask in masks[1:])
     assert agreeing == 1
     assert without < 0.9
+
+
+def test_the_exponent_that_is_found_is_the_one_by_which_connections_of_a_layer_are_ranked() -> None:
+    network = mlp(5, 4)
+    options = {"reader": "saliency", "prior": "curvature", "exponent": 0.25, "theta_curvature": -0.3}
+    method: Switcher = make(Switcher, 0.5, **options)
+    method.attach(network, linear_layers(network), (torch.zeros(1, 5), torch.zeros(1, dtype=torch.int64)))
+    found = method.found()
+    assert found == pytest.approx({"curvature": -0.3, "exponent": 0.1} | dict.fromkeys(FEATURES[1:], 0.0))
+    bends = {"0": torch.rand(4, 5) + 0.5}
+    logits = method.reading.logits(method.weights, method.seen_gates, bends)["0"]
+    expected = method.weights["0"].abs().log() + found["exponent"] * bends["0"].log()
+    torch.testing.assert_close(logits - logits.mean(), expected - expected.mean(), atol=1e-4, rtol=0)
+
+
+def test_the_row_holds_what_the_reader_has_found(make_config: Any) -> None:
+    fixed = {"method": "switcher", "reader": "saliency", "theta_row": 0.2, "learn": False}
+    assert json.loads(trained(make_config, fixed).row.found)["row"] == pytest.approx(0.2)
+    learning = fixed | {"learn": True, "every": 5, "reader_lr": 0.05}
+    assert abs(json.loads(trained(make_config, learning).row.found)["row"] - 0.2) > 0.01
+    assert trained(make_config, {"method": "magnitude"}).row.found is None
 
 
 @pytest.mark.parametrize("objective", ["gradient", "look-ahead"])

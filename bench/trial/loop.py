@@ -38,6 +38,8 @@ class History:
     costs: Costs
     curves: list[dict[str, float]]
     """One point per epoch."""
+    found: dict[str, float]
+    """Numbers that the method has learned, by name."""
 
 
 class Training:
@@ -123,9 +125,10 @@ class Training:
             self.round += 1
         self.optimisers.select(None)
         self.network.eval()
+        found = {name: float(value) for name, value in self.method.found().items()}
         with self.meter.timed():
             self.method.finalise()
-        return History(self.meter.costs(self.steps), self.curves)
+        return History(self.meter.costs(self.steps), self.curves, found)
 
     def _make_optimisers(self) -> None:
         self.optimisers = Optimisers(self.config, *self.groups)

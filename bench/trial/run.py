@@ -113,6 +113,7 @@ def run_trial(
         measured,
         **asdict(history.costs),
         rounds=method.rounds,
+        found=json.dumps(history.found) if history.found else None,
         idle=type(method).never_acts(config.method.config, training.steps, training.epochs),
         device=torch.cuda.get_device_name(target) if target.type == "cuda" else target.type,
         threads=threads,

@@ -88,6 +88,15 @@ class Reading(Constant):
         """Whether the curvature is read."""
         return self.config.reader == "saliency" or self.config.prior == "curvature"
 
+    def found(self) -> dict[str, float]:
+        """Return θ of the saliency reader by feature, and the exponent of V that follows from it."""
+        if self.config.reader != "saliency":
+            return {}
+        (reader,) = self.readers
+        theta = dict(zip(FEATURES, reader.get_parameter("theta").tolist(), strict=True))
+        prior = self.config.exponent if self.config.prior == "curvature" else 0.0
+        return {**theta, "exponent": prior + theta["curvature"] / 2}  # the feature is log √V
+
     def _logits_of_all(
         self, weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors
     ) -> dict[str, Tensor]:

@@ -166,6 +166,9 @@ class Switcher(Method):
         if self.computed_at is not None:
             self._switch(self.computed_at, noisy=False, visible=False)
 
+    def found(self) -> dict[str, float]:
+        return self.reading.found()
+
     def finalise(self) -> None:
         super().finalise()
         if self.config.units == "neuron":

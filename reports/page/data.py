@@ -18,7 +18,7 @@ TRIALS_CAPTION = (
 )
 DIGITS = 5
 """Significant digits of numbers in curves and details; tables hold all."""
-LONG = ("config", "versions", "density_layers")
+LONG = ("config", "versions", "density_layers", "found")
 """Columns of JSON, which are shown in the details of a trial."""
 AXES = ("trial_id", "round", "epoch", "step")
 """Columns of curves that are no measurement."""

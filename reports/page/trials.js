@@ -44,7 +44,7 @@ class TrialPanel {
     const plot = make("div", { className: "plot", role: "img", "aria-label": "Curves of the training" });
     if (trials.lengths[trial]) parts.push(make("h3", {}, "Curves"), plot);
     parts.push(make("h3", {}, "Values"), this.values(trial));
-    for (const [name, heading] of [["config", "Config"], ["density_layers", "Density by layer"], ["versions", "Versions"]]) {
+    for (const [name, heading] of [["config", "Config"], ["density_layers", "Density by layer"], ["found", "What the method found"], ["versions", "Versions"]]) {
       const text = trials[name]?.[trial];
       if (text) parts.push(make("h3", {}, heading), make("pre", { className: name, tabIndex: 0 }, formatted(text)));
     }
