@@ -13,7 +13,7 @@ from itertools import count
 from switchbench.row import Row, Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import FIRST_SEED
-from switchbench.spec.strength import Strength
+from switchbench.spec.strength import DEAD, Strength, distance
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
@@ -28,8 +28,6 @@ EDGE = 0.1
 """How near a guess may be to a strength that is known, as a share of the way to the other one."""
 IDLE = 1e-3
 """A smaller change of the density's logarithm is none."""
-FLOOR = 1e-6
-"""A smaller density counts as this one, whose logarithm is finite."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ class Learner:
 
     def _matched(self, target: float) -> float | None:
         """Return the strength whose density is nearest to a target, if it is near enough."""
-        off = {strength: abs(_distance(density, target)) for strength, density in self.densities.items()}
+        off = {strength: abs(distance(density, target)) for strength, density in self.densities.items()}
         best = min(off, key=lambda strength: off[strength], default=None)
         return best if best is not None and off[best] <= math.log1p(WITHIN) else None
 
@@ -186,14 +184,9 @@ def guess(densities: Mapping[float, float], target: float) -> float | None:
     if dense is None or sparse is None:
         leap = LEAP if sparse is None else 1 / LEAP
         last, *before = sorted(densities, reverse=sparse is None)
-        alive = densities[last] > FLOOR  # a dead network says nothing of weaker ones
-        idle = before and alive and abs(_distance(densities[last], densities[before[0]])) < IDLE
+        alive = densities[last] > DEAD  # a dead network says nothing of weaker ones
+        idle = before and alive and abs(distance(densities[last], densities[before[0]])) < IDLE
         return None if idle else last * leap
-    above, below = (_distance(densities[strength], target) for strength in (dense, sparse))
-    share = above / (above - below) if densities[sparse] > FLOOR else 0.5
+    above, below = (distance(densities[strength], target) for strength in (dense, sparse))
+    share = above / (above - below) if densities[sparse] > DEAD else 0.5
     return dense * math.pow(sparse / dense, min(max(share, EDGE), 1 - EDGE))
-
-
-def _distance(density: float, target: float) -> float:
-    """Return the logarithm of a density over the target."""
-    return math.log(max(density, FLOOR) / target)

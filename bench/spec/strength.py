@@ -1,11 +1,15 @@
 """The strength with which a method that learns its density lands at a target."""
 
+import math
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from switchbench.spec.types import Density
 
 Place = tuple[str, str, str, str]
 """Labels of network, data set, scope and method."""
+DEAD = 1e-6
+"""A density that is not larger is that of a dead network."""
 
 
 class Strength(BaseModel):
@@ -28,3 +32,12 @@ class Strength(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.method} on {self.network}, {self.dataset}, {self.scope} at {self.density:g}"
+
+
+def distance(density: float, target: float) -> float:
+    """Return log(density / target). Strengths act on this scale. Dead networks have :data:`DEAD`.
+
+    >>> round(distance(0.02, 0.01), 3), round(distance(0.0, 0.01), 1)
+    (0.693, -9.2)
+    """
+    return math.log(max(density, DEAD) / target)

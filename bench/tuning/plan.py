@@ -16,6 +16,7 @@ from switchbench.datasets import MissingData
 from switchbench.errors import InputError, explain
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import SearchConfig
+from switchbench.spec.strength import distance
 from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import RESULTS, Ledger
@@ -28,8 +29,6 @@ TOLERANCE = 0.01
 """Largest excess of a density over a target that the method takes, as a share of the target."""
 WITHIN = 0.1
 """How far a density that the method finds by itself may be from the target, as a share of the target."""
-LEAST = 1e-9
-"""A density below any network's."""
 DEFAULTS, START = "defaults", "start"
 """Origins of a study's first point: ``defaults`` if it is the unchanged method; ``start`` if some default is
 outside the space."""
@@ -183,7 +182,7 @@ class SearchPlan:
             return density - space.density * (1 + TOLERANCE)
         if not _finds_density(space):
             return 0.0
-        return abs(math.log(max(density, LEAST) / space.density)) - math.log1p(WITHIN)
+        return abs(distance(density, space.density)) - math.log1p(WITHIN)
 
 
 def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> SearchPlan:

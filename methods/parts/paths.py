@@ -1,15 +1,15 @@
 """Paths: which connections lead from a network's input to its output through masked layers."""
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
-from torch.utils.hooks import RemovableHandle
 
 from switchbench.methods.parts.layers import NORMS, PRUNABLE, Layers, columns
 from switchbench.methods.parts.masks import Tensors
@@ -21,6 +21,7 @@ TRANSPARENT = (
     nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Identity,
 )  # fmt: skip
 """Leaf modules through which a positive signal stays positive, so that paths can be followed."""
+Hook = Callable[[nn.Module, tuple[Tensor], Tensor], Any]
 POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 
 
@@ -95,21 +96,16 @@ class Paths(Constant):
         inputs: dict[str, Tensor] = {}
         outputs: dict[str, Tensor] = {}
 
-        def watch(name: str) -> RemovableHandle:
+        def keeper(name: str) -> Hook:
             def keep(_: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
                 inputs[name], outputs[name] = given[0], output
 
-            return layers[name].register_forward_hook(keep)
+            return keep
 
-        handles = [watch(name) for name in strengths]
         scaled = {name: strength.double() / strength.sum() for name, strength in strengths.items()}
-        try:
-            total = self._run(
-                {name: strength.requires_grad_() for name, strength in scaled.items()}, self._no_biases()
-            )
-        finally:
-            for handle in handles:
-                handle.remove()
+        variables = {name: strength.requires_grad_() for name, strength in scaled.items()}
+        with _hooked((layers[name], keeper(name)) for name in strengths):
+            total = self._run(variables, self._no_biases())
         behind = torch.autograd.grad(total, [outputs[name] for name in strengths])
         return {
             name: (_of_units(inputs[name].detach(), layers[name], 1), _of_units(gradient, layers[name], 0))
@@ -138,19 +134,18 @@ class Paths(Constant):
         """Number of the positions of each layer's output for one image."""
         found: dict[str, int] = {}
 
-        def watch(name: str, channels: int) -> RemovableHandle:
-            def note(_: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+        def counter(name: str, channels: int) -> Hook:
+            def count(_: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
                 found[name] = found.get(name, 0) + output.numel() // channels
 
-            return self.network.get_submodule(name).register_forward_hook(note)
+            return count
 
         whole = self._whole()
-        handles = [watch(name, len(mask)) for name, mask in whole.items()]
-        try:
+        layers = (
+            (self.network.get_submodule(name), counter(name, len(mask))) for name, mask in whole.items()
+        )
+        with _hooked(layers):
             self._run({name: mask.double() for name, mask in whole.items()}, {})
-        finally:
-            for handle in handles:
-                handle.remove()
         return found
 
     def _carry(self, masks: Tensors) -> bool:
@@ -203,7 +198,6 @@ class Paths(Constant):
             others: Values of other parameters, by their name in the network, instead of ones.
         """
         pools = [module for module in self.network.modules() if isinstance(module, POOLS)]
-        handles = [pool.register_forward_hook(_average) for pool in pools]
         state: dict[str, Tensor] = {}
         for name, parameter in self.network.named_parameters():
             fan_in = parameter[0].numel() if parameter.dim() else 1
@@ -213,11 +207,8 @@ class Paths(Constant):
             state[name] = torch.zeros_like(ones) if name.endswith("mean") else ones
         state |= {name: value.double() for name, value in others.items()}
         state |= {f"{name}.weight": weight for name, weight in weights.items()}
-        try:
+        with _hooked((pool, _average) for pool in pools):
             total: Tensor = functional_call(self.network, state, (self.images,)).sum()
-        finally:
-            for handle in handles:
-                handle.remove()
         return total
 
     def remove_dead(self, layers: Layers) -> None:
@@ -227,6 +218,15 @@ class Paths(Constant):
             masks = {name: (weight != 0).to(weight.dtype) for name, weight in weights.items()}
             for name, mask in self.alive(masks).items():
                 weights[name].mul_(mask)
+
+
+@contextmanager
+def _hooked(hooks: Iterable[tuple[nn.Module, Hook]]) -> Iterator[None]:
+    """Run hooks after the forward passes of modules while the context is open."""
+    with ExitStack() as handles:
+        for module, hook in hooks:
+            handles.enter_context(module.register_forward_hook(hook))
+        yield
 
 
 def _of_units(values: Tensor, layer: nn.Module, dim: int) -> Tensor:

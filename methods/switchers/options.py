@@ -1,10 +1,11 @@
 """Options of the switcher family, one for each of its parts."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from switchbench.methods import window
 from switchbench.methods.contract import Units
-from switchbench.methods.options import option
+from switchbench.methods.options import option, unmet
 from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.switchers.gates import GateKind
 from switchbench.methods.window import WindowOptions
@@ -15,6 +16,8 @@ CHAINED = ("functional", "graph")
 """Readers that see a chain of layers at once."""
 READERS = (*SCALED, *CHAINED)
 """Readers that see the weights."""
+SCHEDULED: dict[str, Sequence[str]] = {"schedule": ["steps"], "sparsity": ["target"]}
+"""With these values density falls on a schedule, step by step."""
 
 
 def _theta(feature: str) -> Any:
@@ -48,14 +51,15 @@ class SwitcherOptions(WindowOptions):
     revive: Literal["kept", "grown", "never"] = option(
         "kept",
         "how connections that are off come back: with the weight that they had, as the reader chooses; "
-        "grown from zero, where the mean gradient is large; or never",
+        "grown from zero, where the mean gradient is large; or never. Where it has no effect: kept",
+        needs={**SCHEDULED, "units": ["connection"], "gate": ["binary"]},
         inert=True,
     )
     regenerate: float = option(
         0.5,
         "share of each layer's connections that are replaced at a density step, less and less along a cosine",
         search=(0.05, 0.7),
-        needs={"revive": ["grown"], "schedule": ["steps"], "units": ["connection"], "sparsity": ["target"]},
+        needs={"revive": ["grown"], **SCHEDULED, "units": ["connection"], "gate": ["binary"]},
         inert=True,
         gt=0,
         lt=1,
@@ -68,7 +72,7 @@ class SwitcherOptions(WindowOptions):
     objective: Literal["gradient", "look-ahead"] = option(
         "gradient",
         "what the reader learns from: the gates' gradient, or the loss once weights have adapted to a choice",
-        needs={"schedule": ["steps"], "gate": ["binary"], "sparsity": ["target"]},
+        needs={**SCHEDULED, "gate": ["binary"]},
         inert=True,
     )
     horizon: int = option(
@@ -143,7 +147,7 @@ class SwitcherOptions(WindowOptions):
     updates: int = option(
         100,
         "number of density steps between begin and end",
-        needs={"sparsity": ["target"], "schedule": ["steps"]},
+        needs=SCHEDULED,
         ge=1,
     )
     power: float = window.power(needs={"sparsity": ["target"]})
@@ -180,6 +184,11 @@ class SwitcherOptions(WindowOptions):
         needs={"reader": ["equivariant"]},
         ge=1,
     )
+
+    @property
+    def revives(self) -> Literal["kept", "grown", "never"]:
+        """How connections that are off come back, beside the other options."""
+        return "kept" if unmet(self, "revive") else self.revive
 
     @property
     def window(self) -> Window:

@@ -85,7 +85,7 @@ class Switcher(Method):
             self.paths.looked_at()
         self.reading = Reading.of(self.weights, self.config, self.paths, self.generator)
         self.curvature = curvature.start(self.weights) if self.reading.needs_curvature else {}
-        self.mean_gradient = mean_gradient.start(self.weights) if self.config.revive == "grown" else {}
+        self.mean_gradient = mean_gradient.start(self.weights) if self.config.revives == "grown" else {}
         self.readers = self.reading.readers
         self.turns = self._take_turns()
         self.computed_at: float | None = None
@@ -185,7 +185,7 @@ class Switcher(Method):
         for name, weight in self.weights.items():
             gate = self.gates[name]
             if not self.in_place:
-                if self.config.revive == "kept":
+                if self.config.revives == "kept":
                     self.closed_weights[name] = weight * (1 - gate.gate)
                 gate.passing = True
             weight.mul_(gate.gate)
@@ -245,7 +245,7 @@ class Switcher(Method):
 
     def _eligible(self, logits: Tensor) -> Tensor:
         """Return the logits, −∞ for what has been switched off for ever."""
-        if self.config.revive == "kept":
+        if self.config.revives == "kept":
             return logits
         return logits.masked_fill(flat(self.seen_gates) == 0, -torch.inf)
 
