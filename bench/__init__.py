@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from switchbench.spec.comparison import Spec
     from switchbench.spec.file import load
     from switchbench.spec.trial import TrialConfig
+    from switchbench.trained.files import LoadedNetwork, load_network
     from switchbench.trial.run import TrialResult, run_trial
     from switchbench.tuning.run import search
 
@@ -38,6 +39,7 @@ __version__ = version("switchbench")
 
 __all__ = [
     "InputError",
+    "LoadedNetwork",
     "Method",
     "Options",
     "Plan",
@@ -48,6 +50,7 @@ __all__ = [
     "TrialConfig",
     "TrialResult",
     "load",
+    "load_network",
     "option",
     "plan",
     "pull",
@@ -71,6 +74,7 @@ _HOMES = {
     "spec.comparison": ["Spec"],
     "spec.file": ["load"],
     "spec.trial": ["TrialConfig"],
+    "trained.files": ["LoadedNetwork", "load_network"],
     "trial.run": ["TrialResult", "run_trial"],
     "tuning.run": ["search"],
 }

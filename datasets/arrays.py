@@ -62,7 +62,7 @@ def arrays(folder: Path, config: ArraysConfig) -> Data:
     )
     if train.shape != test.shape:
         raise MissingData(f"path: {config.path}: x_train and x_test hold images of different shapes")
-    return Data(train, test, len(classes))
+    return Data(train, test, len(classes), tuple(map(str, classes.tolist())))
 
 
 def _pixels(found: Arrays, part: str, config: ArraysConfig) -> Tensor:

@@ -84,14 +84,14 @@ def clear(folder: Path, name: str) -> None:
 def _save(path: Path, data: Data) -> None:
     parts = [data.train.images, data.train.labels, data.test.images, data.test.labels]
     with atomic_write(path) as stream:
-        torch.save([*parts, data.classes], stream)
+        torch.save([*parts, data.classes, data.class_names], stream)
 
 
 def _map(path: Path) -> Data | None:
     """Map a cache file into memory; None if it does not exist or cannot be read."""
     try:
         stored = torch.load(path, mmap=True, weights_only=True)
-        return Data(Images(*stored[:2]), Images(*stored[2:4]), stored[4])
+        return Data(Images(*stored[:2]), Images(*stored[2:4]), *stored[4:])
     except Exception:  # unpickling a broken file raises anything
         return None
 

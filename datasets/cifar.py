@@ -52,13 +52,16 @@ def _read(source: Source, folder: Path, class_name: str, classes: int) -> Data:
 
     def decode() -> Data:
         source.check(folder)  # verify checksums before unpickling: pickles can run code
-        return Data(_part(files, class_name, True), _part(files, class_name, False), classes)
+        train, names = _part(files, class_name, True)
+        test, _ = _part(files, class_name, False)
+        return Data(train, test, classes, names)
 
     return cached(folder, source.name, stats(files), decode)
 
 
-def _part(files: list[Path], class_name: str, train: bool) -> Images:
-    """Read training or test images by a class of ``torchvision.datasets``. Raises MissingData."""
+def _part(files: list[Path], class_name: str, train: bool) -> tuple[Images, tuple[str, ...]]:
+    """Read training or test images, and the names of the classes, by a class of ``torchvision.datasets``.
+    Raises MissingData."""
     from torchvision import datasets
 
     folder = files[0].parent
@@ -66,6 +69,6 @@ def _part(files: list[Path], class_name: str, train: bool) -> Images:
     try:
         reader = reader_class(folder.parent, train=train)
         images = torch.from_numpy(np.ascontiguousarray(reader.data.transpose(0, 3, 1, 2)))
-        return Images(images, torch.tensor(reader.targets, dtype=torch.int64))
+        return Images(images, torch.tensor(reader.targets, dtype=torch.int64)), tuple(reader.classes)
     except Exception as error:  # unpickling raises anything
         raise MissingData(f"{folder}: cannot be read as batches ({error or type(error).__name__})") from error

@@ -1,11 +1,13 @@
 """What a data set is: labelled images as tensors, in a training and a test part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+DIGITS = tuple(str(digit) for digit in range(10))
+"""Names of the classes of handwritten and printed digits."""
 BYTE_VALUES = 256
 """Number of values of a byte."""
 
@@ -71,16 +73,18 @@ class Data:
         train: The training images.
         test: The test images, of the same shape.
         classes: Number of classes.
+        class_names: Names of the classes, in the order of their numbers; None where they have no names.
     """
 
     train: Images
     test: Images
     classes: int
+    class_names: tuple[str, ...] | None = None
 
     def without_test(self) -> "Data":
         """The same training images with an empty test part, for code that must not read test images."""
         nothing = Images(self.train.images[:0], self.train.labels[:0])
-        return Data(self.train, nothing, self.classes)
+        return replace(self, test=nothing)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -112,6 +116,8 @@ def check(name: str, data: Data) -> None:
             )
     if data.train.shape != data.test.shape:
         raise MissingData(f"data set {name}: training images are {data.train.shape}, test {data.test.shape}")
+    if data.class_names is not None and len(data.class_names) != data.classes:
+        raise MissingData(f"data set {name}: {len(data.class_names)} names for {data.classes} classes")
     if data.classes < 2:
         raise MissingData(f"data set {name}: has a single class, so that there is nothing to learn")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from switchbench.datasets.data import Data, Facts, Images
+from switchbench.datasets.data import DIGITS, Data, Facts, Images
 from switchbench.datasets.registry import register
 
 TEST_EVERY = 5
@@ -26,7 +26,10 @@ def digits(folder: Path) -> Data:
     labels = table[:, -1].to(torch.int64)
     test = torch.arange(len(labels)) % TEST_EVERY == 0
     return Data(
-        train=Images(images[~test], labels[~test]), test=Images(images[test], labels[test]), classes=10
+        train=Images(images[~test], labels[~test]),
+        test=Images(images[test], labels[test]),
+        classes=10,
+        class_names=DIGITS,
     )
 
 

@@ -79,7 +79,7 @@ def image_folder(folder: Path, config: FolderConfig) -> Data:
             Images(_stack(config, images), torch.tensor([numbers[name] for name, _ in images]))
             for images in listed.values()
         )
-        return Data(train, test, len(classes))
+        return Data(train, test, len(classes), tuple(sorted(classes)))
 
     return cached(folder, f"image-folder-{config.channels}-{config.size}", config.content(), decode)
 

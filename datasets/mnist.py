@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from switchbench.datasets.cache import cached, stats
-from switchbench.datasets.data import Data, Facts, Images, MissingData
+from switchbench.datasets.data import DIGITS, Data, Facts, Images, MissingData
 from switchbench.datasets.registry import register
 from switchbench.datasets.source import Manifest, RemoteFile, Source
 
@@ -34,6 +34,14 @@ COUNTS = {
     "emnist-digits": (240_000, 40_000),
 }
 """Numbers of training and test images."""
+CLASS_NAMES = {
+    "fashion-mnist": (
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+        "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    ),
+    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+}  # fmt: skip
+"""Names of the classes, where they are not digits."""
 
 
 def _facts(name: str) -> Facts:
@@ -107,7 +115,7 @@ def _read(name: str, folder: Path, transposed: bool = False) -> Data:
             pixels = _tensor(images, (count, SIDE, SIDE))
             upright = pixels.transpose(1, 2).contiguous() if transposed else pixels
             parts.append(Images(upright[:, None], _labels(labels, count)))
-        return Data(parts[0], parts[1], CLASSES)
+        return Data(parts[0], parts[1], CLASSES, CLASS_NAMES.get(name, DIGITS))
 
     return cached(folder, name, stats(files), decode)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def _loaded(
     """Load data that have not been loaded yet. Files at one path may change: ``content`` tells."""
     if device.type != "cpu":
         data = _loaded(name, folder, config, CPU, content)
-        return Data(data.train.to(device), data.test.to(device), data.classes)
+        return replace(data, train=data.train.to(device), test=data.test.to(device))
     data = DATASETS[name].load(folder, config)
     check(name, data)
     return data

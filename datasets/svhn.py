@@ -6,7 +6,7 @@ import torch
 
 from switchbench.datasets.augment import Augmentation
 from switchbench.datasets.cache import cached, stats
-from switchbench.datasets.data import Data, Facts, Images, MissingData
+from switchbench.datasets.data import DIGITS, Data, Facts, Images, MissingData
 from switchbench.datasets.registry import register
 from switchbench.datasets.source import Manifest, RemoteFile, Source
 
@@ -29,7 +29,7 @@ def svhn(folder: Path) -> Data:
 
     def decode() -> Data:
         SOURCE.check(folder)
-        return Data(_part(files[0], "train"), _part(files[1], "test"), classes=10)
+        return Data(_part(files[0], "train"), _part(files[1], "test"), 10, DIGITS)
 
     return cached(folder, "svhn", stats(files), decode)
 

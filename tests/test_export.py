@@ -2,19 +2,26 @@
 
 import json
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import switchbench
+from switchbench import datasets
 from switchbench.cli.app import app
 from switchbench.compare.sources import with_latency
+from switchbench.datasets import MissingData
 from switchbench.errors import InputError
 from switchbench.measure.csr import CSRLinear, to_csr
 from switchbench.measure.latency import FORMS, ROUNDS, WARM_UP, seconds
@@ -23,6 +30,7 @@ from switchbench.reports.cells import TASK
 from switchbench.store.ledger import Ledger
 from switchbench.trained.arrays import kept_per_pixel, stored_arrays
 from switchbench.trained.export import export
+from switchbench.trained.facts import NetworkFacts
 from switchbench.trained.load import FinishedNetwork, load_finished
 
 
@@ -86,14 +94,17 @@ def test_a_network_that_is_not_kept_is_trained_again_to_the_same_bits(
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.network.state_dict().items())
 
 
-def test_safetensors_hold_exact_zeros_and_the_trial(mlp: FinishedNetwork, tmp_path: Path) -> None:
+def test_safetensors_hold_exact_zeros_and_the_facts(mlp: FinishedNetwork, tmp_path: Path) -> None:
     written = export(mlp, tmp_path / "new" / "a.safetensors", "safetensors")
     state = load_file(written.path)
     kept = sum(int(state[f"{name}.weight"].count_nonzero()) for name in ("1", "3"))
     assert kept == round(mlp.row["density"] * (784 * 60 + 600))
     assert (written.same, written.images, written.difference) == (150, 150, 0.0)
     with safe_open(written.path, "pt") as file:
-        assert json.loads(file.metadata()["trial"])["seed"] == 0
+        facts = NetworkFacts.of_metadata(file.metadata())
+    assert (facts.trial_id, facts.density) == (mlp.row.trial_id, mlp.row.density)
+    assert (facts.network["network"], facts.network["hidden"]) == ("mlp", [60])
+    assert (facts.input_shape, facts.classes, facts.class_names) == ((1, 28, 28), 10, None)
 
 
 def test_csr_gives_the_same_outputs_and_holds_only_what_is_left(mlp: FinishedNetwork, tmp_path: Path) -> None:
@@ -119,6 +130,116 @@ def test_csr_layers_take_what_linear_layers_take() -> None:
             inputs = torch.randn(shape)
             assert torch.allclose(CSRLinear(layer)(inputs), layer(inputs), atol=1e-6)
     assert isinstance(to_csr(torch.nn.Sequential(layer)).get_submodule("0"), CSRLinear)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "csr"])
+@pytest.mark.parametrize("baked", [False, True])
+@pytest.mark.parametrize("smaller", [False, True])
+@pytest.mark.parametrize(("label", "network"), [("magnitude", "mlp"), ("neuron-norm", "conv")])
+def test_a_loaded_file_takes_bytes_and_has_the_accuracy_of_its_row(
+    folder: Path, tmp_path: Path, form: Any, baked: bool, smaller: bool, label: str, network: str
+) -> None:
+    found = load_finished(trial(folder, label, network), quiet)
+    written = export(found, tmp_path / "a.safetensors", form, smaller, baked)
+    assert (written.same, written.images) == (150, 150)
+    loaded = switchbench.load_network(written.path)
+    assert not loaded.training
+    images = found.test.source
+    with torch.no_grad():
+        right = loaded(images.images).argmax(1) == images.labels
+    assert float(right.float().mean()) == pytest.approx(found.row.test_accuracy) == loaded.facts.test_accuracy
+    assert (loaded.facts.with_normalisation, loaded.facts.without_dead_units) == (baked, smaller)
+    with torch.no_grad():
+        assert torch.allclose(loaded(images.images.float()), loaded(images.images))
+
+
+def test_a_network_is_loaded_by_its_trial(folder: Path, mlp: FinishedNetwork) -> None:
+    loaded = switchbench.load_network(trial(folder, "magnitude", "mlp"))
+    images, _ = mlp.test.batch(slice(None))
+    with torch.no_grad():
+        assert torch.equal(loaded(mlp.test.source.images), mlp.network(images))
+    assert loaded.facts.density_layers == json.loads(mlp.row.density_layers or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none.safetensors", "none.safetensors: no such file"),
+        ("a.onnx", "is a graph; load it with onnxruntime"),
+        ("broken.safetensors", "was not written by switchbench export"),
+        ("foreign.safetensors", "was not written by switchbench export"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"0123")
+    save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(InputError, match=said):
+        switchbench.load_network(tmp_path / name)
+
+
+def classes_by(code: str, pixels: torch.Tensor) -> torch.Tensor:
+    """Run a printed snippet in a process that cannot import switchbench, and return its classes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        torch.save(pixels, f"{scratch}/pixels.pt")
+        lines = [
+            "import sys, torch",
+            "sys.modules['switchbench'] = None",
+            f"pixels = torch.load('{scratch}/pixels.pt')",
+            code,
+            f"torch.save(classes, '{scratch}/classes.pt')",
+        ]
+        subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, cwd=scratch)
+        found: torch.Tensor = torch.load(f"{scratch}/classes.pt")
+    return found
+
+
+def pictures(folder: Path) -> dict[str, Any]:
+    """Write pictures of two kinds, dark and bright ones of unequal size, as a user has them."""
+    generator = np.random.default_rng(0)
+    for part, number in (("train", 40), ("test", 15)):
+        for name, level in (("dark", 60), ("bright", 120)):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(number):
+                pixels = generator.normal(level, 60, (12, 12, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{index}.png")
+    return {"dataset": "image-folder", "path": str(folder)}
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pt2", "onnx"])
+@pytest.mark.parametrize("baked", [False, True])
+@pytest.mark.parametrize("data", ["digits", "fashion-mnist", "pictures"])
+def test_ten_lines_of_plain_pytorch_reach_the_measured_accuracy(
+    tmp_path: Path, form: Any, baked: bool, data: str
+) -> None:
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    if data == "fashion-mnist":
+        try:
+            datasets.load(data)
+        except MissingData:
+            pytest.skip("Fashion-MNIST is not on this machine")
+    spec = {
+        "name": "exported",
+        "networks": [{"network": "mlp", "hidden": [20]}],
+        "datasets": [pictures(tmp_path / "pictures") if data == "pictures" else data],
+        "methods": ["magnitude"],
+        "densities": [0.2],
+        "seeds": 1,
+        "keep_networks": True,
+        "training": {"steps": 100, "batch_size": 32},
+    }
+    (row,) = switchbench.run(spec, tmp_path / "out", mlflow_uri="none").to_dict("records")
+    found = load_finished(tmp_path / "out" / row["trial_id"], quiet)
+    written = export(found, tmp_path / f"network.{form}", form, with_normalisation=baked)
+    assert written.snippet.count("\n") < 10
+    classes = classes_by(written.snippet, found.test.source.images)
+    accuracy = float((classes == found.test.source.labels).float().mean())
+    assert accuracy == pytest.approx(row["test_accuracy"])
+    assert 1.5 / found.classes < accuracy
+    names = {"digits": "3", "fashion-mnist": "Dress", "pictures": None}[data]
+    assert found.class_names is not None
+    assert found.class_names == ("bright", "dark") if names is None else found.class_names[3] == names
 
 
 def test_onnx_gives_the_same_outputs(folder: Path, tmp_path: Path) -> None:

@@ -498,21 +498,32 @@ def inspect(
 def export(
     trial: FinishedTrial,
     format_: Annotated[
-        Literal["safetensors", "onnx", "csr"],
-        typer.Option("--format", help="csr: fully connected layers as compressed sparse rows."),
+        Literal["safetensors", "csr", "onnx", "pt2"],
+        typer.Option(
+            "--format",
+            help="safetensors: weights. csr: weights, fully connected layers as compressed sparse rows. "
+            "onnx, pt2: a graph that runs without switchbench, by onnxruntime or by torch.export.load.",
+        ),
     ] = "safetensors",
     out: Annotated[Path | None, typer.Option(help="File to write; default: ./TRIAL_ID.FORMAT.")] = None,
     shrink: Annotated[bool, typer.Option("--shrink", help="Remove dead neurons and channels first.")] = False,
+    with_normalisation: Annotated[
+        bool,
+        typer.Option(
+            "--with-normalisation", help="Write a network that takes bytes and normalises them itself."
+        ),
+    ] = False,
     plugin: Plugins = [],
 ) -> None:
-    """Write a finished network to a file, and compare its outputs with the measured network's."""
+    """Write a finished network to a file, compare its outputs with the measured network's, and print code
+    that uses it. The file also holds the normalisation, the names of the classes and the measured accuracy."""
     from switchbench.trained.export import export as write
 
     finished = _load_finished(trial)
     suffix = "csr.safetensors" if format_ == "csr" else format_
     path = out or Path(f"{finished.config.trial_id}.{suffix}")
     try:
-        written = write(finished, path, format_, shrink)
+        written = write(finished, path, format_, shrink, with_normalisation)
     except OSError as error:
         raise InputError(f"--out {path}: {error.strerror or error}") from error
     except InputError:
@@ -525,6 +536,8 @@ def export(
     typer.echo(f"{agreement}; outputs differ by at most {written.difference:.2g}")
     for name, speedup in written.speedups.items():
         typer.echo(f"{name}: {speedup:.2f} times as fast as dense (measured: one thread, batch 64)")
+    typer.echo("\nTo use it, with images in `pixels`: bytes, (n, channels, height, width):\n")
+    typer.echo(written.snippet)
 
 
 @app.command()

@@ -8,14 +8,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from switchbench.errors import InputError
 from switchbench.measure.csr import to_csr
 from switchbench.measure.evaluation import CHUNK
 from switchbench.measure.latency import seconds
 from switchbench.measure.shrink import shrink
+from switchbench.trained.facts import NetworkFacts
+from switchbench.trained.files import write_safetensors
+from switchbench.trained.graphs import write_onnx, write_pt2
 from switchbench.trained.load import FinishedNetwork
+from switchbench.trained.normalised import Normalised
+from switchbench.trained.snippet import snippet
 
-Format = Literal["safetensors", "onnx", "csr"]
+Format = Literal["safetensors", "csr", "onnx", "pt2"]
 BATCH = 64
 """Images in the batch that is timed."""
 
@@ -36,16 +40,28 @@ class Export:
     speedups: dict[str, float]
     """Time of the dense network over time of the exported one in PyTorch, with one thread and 64 images.
     ``network`` is the full network; other keys are fully connected layers. Empty if both are the same."""
+    snippet: str
+    """Python code that loads the file and classifies images."""
 
 
-def export(finished: FinishedNetwork, path: Path, form: Format, smaller: bool = False) -> Export:
+def export(
+    finished: FinishedNetwork,
+    path: Path,
+    form: Format,
+    smaller: bool = False,
+    with_normalisation: bool = False,
+) -> Export:
     """Write a finished network to a file, and compare outputs on every test image.
+
+    Every file holds the :class:`~switchbench.trained.facts.NetworkFacts` as metadata.
 
     Args:
         finished: What is exported.
         path: The file; its folder is created.
-        form: ``safetensors`` and ``csr`` write a state dict, ``onnx`` a graph for any number of images.
+        form: ``safetensors`` and ``csr`` write a state dict; ``onnx`` and ``pt2``, which is torch.export's, a
+            graph for any number of images.
         smaller: Whether to remove dead units first.
+        with_normalisation: Whether the exported network takes pixel values from 0 to 255 and normalises them.
 
     Returns:
         The file's size, agreement with the measured network, and measured speedups.
@@ -56,56 +72,43 @@ def export(finished: FinishedNetwork, path: Path, form: Format, smaller: bool = 
     """
     image = finished.test.batch(slice(0, 1))[0]
     network = shrink(finished.network, image) if smaller else finished.network
-    path.parent.mkdir(parents=True, exist_ok=True)
-    speedups: dict[str, float] = {}
-    if form == "onnx":
-        run = _onnx(network, image, path)
-    elif form == "csr":
-        run = sparse = to_csr(network)
-        _safetensors(sparse, path, finished)
-        speedups = _speedups(network, sparse, finished.test.batch(slice(0, BATCH))[0])
-    else:
-        run = network
-        _safetensors(network, path, finished)
-        if smaller:
-            images = finished.test.batch(slice(0, BATCH))[0]
-            speedups = {"network": _ratio(finished.network, network, images)}
-    same, difference = _compare(finished, run)
-    return Export(path, path.stat().st_size, len(finished.test), same, difference, speedups)
-
-
-def _safetensors(network: nn.Module, path: Path, finished: FinishedNetwork) -> None:
-    """Write a network's state dict, with the trial's config in the file's header."""
-    from safetensors.torch import save
-
-    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    path.write_bytes(save(state, {"trial": finished.config.model_dump_json()}))
-
-
-def _onnx(network: nn.Module, image: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
-    """Write the network as ONNX for any number of images. Return a function that runs the file."""
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401  # torch's exporter needs it
-    except ModuleNotFoundError as error:
-        raise InputError("--format onnx needs more packages: pip install 'switchbench[onnx]'") from error
-    batch = torch.export.Dim("batch")
-    program = torch.onnx.export(
-        network, (image.expand(2, -1, -1, -1),), dynamic_shapes=({0: batch},), dynamo=True, verbose=False
+    facts = NetworkFacts.of(
+        finished, network, with_normalisation=with_normalisation, without_dead_units=smaller
     )
-    assert program is not None
-    program.save(str(path))
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (name,) = (argument.name for argument in session.get_inputs())
-    return lambda images: torch.from_numpy(session.run(None, {name: images.numpy()})[0])
+    small = to_csr(network) if form == "csr" else network
+    written = Normalised(small, finished.test.mean, finished.test.std) if with_normalisation else small
+    example = _images(finished, slice(0, 2), with_normalisation)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run: Callable[[Tensor], Tensor] = written
+    if form == "onnx":
+        run = write_onnx(written, example, path, facts)
+    elif form == "pt2":
+        run = write_pt2(written, example, path, facts)
+    else:
+        write_safetensors(written, path, facts)
+    same, difference = _compare(finished, run, with_normalisation)
+    images = finished.test.batch(slice(0, BATCH))[0]
+    speedups: dict[str, float] = {}
+    if form == "csr":
+        speedups = _speedups(network, small, images)
+    elif form == "safetensors" and smaller:
+        speedups = {"network": _ratio(finished.network, network, images)}
+    shown = snippet(written, path, form, facts)
+    return Export(path, path.stat().st_size, len(finished.test), same, difference, speedups, shown)
+
+
+def _images(finished: FinishedNetwork, index: slice, raw: bool) -> Tensor:
+    """Return test images, as bytes or normalised."""
+    return finished.test.source.images[index] if raw else finished.test.batch(index)[0]
 
 
 @torch.no_grad()
-def _compare(finished: FinishedNetwork, run: Callable[[Tensor], Tensor]) -> tuple[int, float]:
+def _compare(finished: FinishedNetwork, run: Callable[[Tensor], Tensor], raw: bool) -> tuple[int, float]:
     same, difference = 0, 0.0
     for start in range(0, len(finished.test), CHUNK):
-        images, _ = finished.test.batch(slice(start, start + CHUNK))
-        expected, actual = finished.network(images), run(images)
+        index = slice(start, start + CHUNK)
+        expected = finished.network(_images(finished, index, raw=False))
+        actual = run(_images(finished, index, raw))
         same += int((expected.argmax(1) == actual.argmax(1)).sum())
         difference = max(difference, float((expected - actual).abs().max()))
     return same, difference

@@ -1,6 +1,7 @@
 """Load the finished network of a stored trial, or train it again to identical bits if it was not kept."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -29,10 +30,13 @@ class FinishedNetwork:
     """In eval mode, with plain weights and exact zeros."""
     test: Split
     """The test images of its data set."""
+    classes: int
+    class_names: tuple[str, ...] | None
+    """In the order of the outputs; None where the classes have no names."""
 
 
 def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> FinishedNetwork:
-    """Load the finished network of a trial. Train it again if the comparison did not keep it.
+    """Load the finished network of a trial. If the comparison did not keep it, train it again and keep it.
 
     Identical bits need the same kind of device and the same number of threads, so the trial runs again with
     those of its row.
@@ -79,9 +83,13 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
         kept = "cannot be used" if ledger.networks.has(trial_id) else "was not kept (keep_networks)"
         notify(f"{trial_id}: the network {kept}, so it is trained again")
         network = _train_again(path, config, row, ledger).to("cpu")
+        with suppress(
+            OSError, RuntimeError
+        ):  # a folder that cannot be written: it is trained again next time
+            ledger.networks.save(trial_id, network.state_dict())
     else:
         network.load_state_dict(state)
-    return FinishedNetwork(config, row, network.eval(), splits.test)
+    return FinishedNetwork(config, row, network.eval(), splits.test, data.classes, data.class_names)
 
 
 def _train_again(path: StorePath, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:
