@@ -136,13 +136,19 @@ class PlannedTrial(Stored):
     trial_id: str
     """Hash that identifies the trial."""
     label: str = field(metadata={"uses": Uses(tag=True)})
+    """Name of the method's entry in the spec."""
     method: str = field(metadata={"uses": Uses(tag=True)})
+    """Name of the method."""
     control_of: str | None = None
     """Name of the method that this one is a control of."""
     network: str = field(metadata={"uses": Uses(tag=True)})
+    """Label of the network."""
     dataset: str = field(metadata={"uses": Uses(tag=True)})
+    """Label of the data set."""
     scope: str = field(metadata={"uses": Uses(tag=True)})
+    """Layers that the method may make sparse."""
     seed: int = field(metadata={"uses": Uses(tag=True)})
+    """Seed of first weights, batches, validation images and the method's own randomness."""
     target_density: float | None = column(tag=True)
     """Density that the method is asked for, in (0, 1]; None if the method takes no target, and its strength
     was not chosen for one."""
@@ -161,56 +167,65 @@ class Row(PlannedTrial):
     """
 
     status: Status = field(metadata={"uses": Uses(tag=True)})
+    """Outcome of the trial."""
     error: str | None = column(tag=True)
+    """Why the trial has no result, in a line; None if it has one."""
     density: float | None = column(
         objective=True, metric=True, mean=True, share=True, heading="density", digits=3
     )
-    """Non-zero share of the weights in scope."""
     density_prunable: float | None = column(
         metric=True, mean=True, share=True, heading="of prunable", digits=3
     )
-    """Non-zero share of all linear and convolution weights."""
     density_network: float | None = column(metric=True, mean=True, share=True, heading="of network", digits=3)
-    """Non-zero share of all parameters."""
     density_layers: str | None = None
-    """JSON: the density of each linear and convolution layer by name."""
+    """JSON."""
     test_accuracy: float | None = column(metric=True, share=True, higher_is_better=True)
+    """Share of the test images that the finished network classifies correctly."""
     test_top5: float | None = column(
         metric=True, mean=True, share=True, higher_is_better=True, heading="top-5", optional=True, digits=None
     )
+    """Share of the test images whose class has one of the five largest outputs; 1 with fewer classes."""
     test_loss: float | None = column(metric=True, mean=True)
+    """Mean cross-entropy over the test images."""
     val_accuracy: float | None = column(
         objective=True, metric=True, mean=True, share=True, higher_is_better=True
     )
+    """Share of the validation images that the finished network classifies correctly."""
     val_loss: float | None = column(objective=True, metric=True)
+    """Mean cross-entropy over the validation images."""
     train_size: int | None = None
+    """Number of training images."""
     val_size: int | None = None
+    """Number of validation images."""
     test_size: int | None = None
+    """Number of test images."""
     macs: int | None = column(objective=True, metric=True, mean=True, heading="MACs")
-    """MACs for one image with the non-zero weights."""
     macs_dense: int | None = column(metric=True, mean=True)
-    """MACs for one image with all weights."""
     macs_shrunk: int | None = column(
         objective=True, metric=True, mean=True, heading="MACs shrunk", optional=True
     )
-    """MACs for one image of the dense network without dead units."""
     found: str | None = None
     """JSON: numbers that the method has learned, by name, such as thresholds."""
     steps: int | None = column(metric=True, mean=True, heading="steps")
     examples: int | None = column(metric=True)
+    """Training images that were seen, counted each time."""
     rounds: int | None = None
+    """Number of times that the whole training ran; more than one for a method such as the lottery ticket."""
     idle: str | None = column(tag=True)
     """What the method never did, because the training was too short; None if it did all."""
     train_seconds: float | None = column(objective=True, metric=True, mean=True)
     train_flops: float | None = column(objective=True, mean=True)
     parameters: int | None = column(metric=True, mean=True)
+    """Parameters of the network."""
     method_parameters: int | None = column(metric=True, mean=True, heading="added parameters")
     method_seconds: float | None = column(mean=True)
     method_flops: float | None = column(mean=True)
     plain_flops: float | None = None
     """None in rows of older versions, whose ``method_flops`` is the difference to it."""
     device: str | None = column(tag=True)
+    """What the trial ran on: cpu, or the name of the GPU."""
     threads: int | None = None
+    """Threads of torch on the CPU."""
     gpus: float | None = None
     """GPUs that were set aside for the trial; a share of one if several trials used it."""
     seconds: float | None = column(metric=True)

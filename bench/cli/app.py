@@ -436,7 +436,11 @@ def check(
 @app.command("list")
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="methods, networks, datasets, recipes, specs, or one of their names.")
+        str | None,
+        typer.Argument(
+            help="methods, networks, datasets, recipes, optimizers, specs, keys (spec, training, search and "
+            "other parts of a spec), or one of their names."
+        ),
     ] = None,
     plugin: Plugins = [],
 ) -> None:
@@ -516,7 +520,7 @@ def export(
     plugin: Plugins = [],
 ) -> None:
     """Write a finished network to a file, compare its outputs with the measured network's, and print code
-    that uses it. The file also holds the normalisation, the names of the classes and the measured accuracy."""
+    that uses it. The file also holds normalisation, names of the classes and measured accuracy."""
     from switchbench.trained.export import export as write
 
     finished = _load_finished(trial)

@@ -6,16 +6,18 @@ from typing import Any
 from switchbench.cli import catalogue
 from switchbench.cli.catalogue import Components, Description
 from switchbench.errors import InputError, unknown
-from switchbench.spec.recipes import RECIPES
+from switchbench.spec.recipes import OPTIMIZERS, RECIPES
 from switchbench.spec.shipped import shipped, shipped_text
 
-SECTIONS = ("methods", "networks", "datasets", "recipes", "specs")
+SECTIONS = ("methods", "networks", "datasets", "recipes", "optimizers", "specs", "keys")
 
 
 def names(section: str) -> dict[str, str]:
     """Return every name of a section of :data:`SECTIONS` with its one-line description."""
     if section == "recipes":
         return {name: recipe.description for name, recipe in RECIPES.items()}
+    if section == "optimizers":
+        return OPTIMIZERS
     if section == "specs":
         return shipped()
     return {name: _first_line(description) for name, description in _components()[section].items()}
@@ -37,6 +39,8 @@ def describe(name: str) -> list[Description]:
     if name in RECIPES:
         recipe = RECIPES[name]
         descriptions.append(Description(f"recipe: {recipe.description}", text=_yaml(recipe.training)))
+    if name in OPTIMIZERS:
+        descriptions.append(Description(f"optimizer: {OPTIMIZERS[name]}"))
     if name in shipped():
         descriptions.append(Description("", text=shipped_text(name)))
     if not descriptions:

@@ -61,15 +61,36 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    networks: list[NetworkChoice] = Field(min_length=1)
-    datasets: list[DatasetChoice] = Field(min_length=1)
-    scope: Annotated[list[Scope], Field(min_length=1)] = [Scope(layers="fc")]  # a spec may omit the list
-    methods: list[MethodChoice] = Field(min_length=1)
-    densities: list[Density] = Field(min_length=1)
-    seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(0)]
-    validation: float = Field(0.1, gt=0, lt=1, description="share of training images held out")
-    training: TrainingConfig
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="name of the comparison, and of its folder in results",
+    )
+    networks: list[NetworkChoice] = Field(
+        min_length=1, description="networks: a name, or {network: NAME, label: …, option: …}"
+    )
+    datasets: list[DatasetChoice] = Field(
+        min_length=1, description="data sets: a name, or {dataset: NAME, label: …, option: …}"
+    )
+    scope: list[Scope] = Field(
+        [Scope(layers="fc")],
+        min_length=1,
+        description="layers that methods may make sparse: fc, all, or {layers: all, exclude: [PATTERN]}; one "
+        "or a list",
+    )
+    methods: list[MethodChoice] = Field(
+        min_length=1,
+        description="methods: a name, or {method: NAME, label: …, option: …}; an entry may also have "
+        "densities, training (but for its length and batch size) and against, the label of a method to "
+        "compare it with",
+    )
+    densities: list[Density] = Field(
+        min_length=1, description="target densities: shares of the weights that stay"
+    )
+    seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(0)] = Field(
+        description="number of seeds, counted from 0, or a list of seeds"
+    )
+    validation: float = Field(0.1, gt=0, lt=1, description="share of the training images that is held out")
+    training: TrainingConfig = Field(description="training of every trial: settings, or the name of a recipe")
     start: TrainingConfig | None = Field(
         None, description="training of a dense network, once per seed, from which all methods start"
     )
@@ -82,7 +103,7 @@ class Spec(BaseModel):
         [], description="strengths that were found before; others are found by trial trainings"
     )
     keep_networks: bool = Field(False, description="whether finished networks are stored, for export")
-    resources: Resources = Resources()
+    resources: Resources = Field(Resources(), description="what one trial needs")
     search: SearchConfig | None = Field(None, description="search for options, before the comparison")
 
     @field_validator("scope", mode="before")

@@ -16,6 +16,13 @@ class Recipe:
     training: dict[str, Any]
 
 
+OPTIMIZERS = {
+    "sgd": "stochastic gradient descent, with the momentum that is given; weight decay joins the gradient",
+    "adam": "Adam (Kingma & Ba 2015); weight decay joins the gradient",
+    "adamw": "AdamW (Loshchilov & Hutter 2019): weight decay acts on the weights directly",
+}
+"""What updates weights, by name."""
+
 RECIPES = {
     "switcher-paper": Recipe(
         "Han et al. 2021 on MNIST: SGD without momentum, 0.1, ÷10 at 50 and 75 of 100 epochs",

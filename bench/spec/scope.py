@@ -21,7 +21,9 @@ class Scope(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layers: Literal["fc", "all"] = "all"
+    layers: Literal["fc", "all"] = Field(
+        "all", description="fc: fully connected layers; all: convolutions as well"
+    )
     include: tuple[str, ...] = Field((), description="patterns; if given, only layers whose names match one")
     exclude: tuple[str, ...] = Field((), description="patterns; layers whose names match one are left out")
 

@@ -36,16 +36,24 @@ class SearchConfig(BaseModel):
     )
     points: int | None = Field(None, ge=1, description=f"points per method; default: {DEFAULT_POINTS}")
     steps: int | None = Field(None, ge=1, description="gradient steps per method, instead of points")
-    seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(FIRST_SEED)] = [FIRST_SEED]
+    seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(FIRST_SEED)] = Field(
+        [FIRST_SEED],
+        description=f"seeds of each point: their number, counted from {FIRST_SEED}, or a list; none is the "
+        "comparison's",
+    )
     training: dict[str, Any] = Field({}, description="changes of the training in the search")
     space: dict[str, Any] = Field(
         {},
         description="range, choices or value of LABEL.option or training.setting",
     )
-    sampler: Literal["tpe", "nsga2", "gp", "random", "grid", "cmaes"] = "tpe"
-    sampler_seed: Seed = 0
+    sampler: Literal["tpe", "nsga2", "gp", "random", "grid", "cmaes"] = Field(
+        "tpe", description="Optuna's sampler, which proposes the points"
+    )
+    sampler_seed: Seed = Field(0, description="seed of the sampler")
     grid: int = Field(3, ge=2, description="for sampler grid: number of values per range")
-    pruner: Literal["none", "median", "asha", "hyperband"] = "none"
+    pruner: Literal["none", "median", "asha", "hyperband"] = Field(
+        "none", description="whether points that look bad are stopped before their end, and by which rule"
+    )
     parallel: int | None = Field(
         None, ge=1, description="points that run at the same time; default: as many as the resources allow"
     )

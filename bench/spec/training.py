@@ -32,11 +32,11 @@ class TrainingConfig(BaseModel):
 
     epochs: int | None = Field(None, ge=1, description="passes over the training images")
     steps: int | None = Field(None, ge=1, description="gradient steps, instead of epochs")
-    batch_size: int = Field(128, ge=1)
-    optimizer: Optimizer = "adam"
+    batch_size: int = Field(128, ge=1, description="images in a gradient step")
+    optimizer: Optimizer = Field("adam", description="what updates the weights")
     lr: float = Field(1e-3, gt=0, description="peak learning rate")
-    momentum: float = Field(0.0, ge=0, lt=1, description="for sgd")
-    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum of sgd")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay of all parameters of the network")
     schedule: Literal["constant", "cosine", "linear", "step"] = Field(
         "cosine", description="cosine to 0; constant, then linear to 0; or ÷10 at each milestone"
     )
