@@ -20,13 +20,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from switchbench.cli.listing import list_methods
     from switchbench.compare.plan import Plan, plan
     from switchbench.compare.pull import pull
     from switchbench.compare.report import report
     from switchbench.compare.run import run
+    from switchbench.compare.stored import best_points, curves, results
     from switchbench.compare.sync import sync
     from switchbench.errors import InputError, RunStopped
     from switchbench.methods import Method, Options, option, register
+    from switchbench.reports.results import Results
     from switchbench.row import Row, Status
     from switchbench.spec.comparison import Spec
     from switchbench.spec.file import load
@@ -43,12 +46,16 @@ __all__ = [
     "Method",
     "Options",
     "Plan",
+    "Results",
     "Row",
     "RunStopped",
     "Spec",
     "Status",
     "TrialConfig",
     "TrialResult",
+    "best_points",
+    "curves",
+    "list_methods",
     "load",
     "load_network",
     "option",
@@ -56,6 +63,7 @@ __all__ = [
     "pull",
     "register",
     "report",
+    "results",
     "run",
     "run_trial",
     "search",
@@ -63,13 +71,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "cli.listing": ["list_methods"],
     "compare.plan": ["Plan", "plan"],
     "compare.pull": ["pull"],
     "compare.report": ["report"],
     "compare.run": ["run"],
+    "compare.stored": ["best_points", "curves", "results"],
     "compare.sync": ["sync"],
     "errors": ["InputError", "RunStopped"],
     "methods": ["Method", "Options", "option", "register"],
+    "reports.results": ["Results"],
     "row": ["Row", "Status"],
     "spec.comparison": ["Spec"],
     "spec.file": ["load"],

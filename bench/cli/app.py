@@ -439,14 +439,19 @@ def list_(
         str | None,
         typer.Argument(
             help="methods, networks, datasets, recipes, optimizers, specs, keys (spec, training, search and "
-            "other parts of a spec), or one of their names."
+            "other parts of a spec), or one of their names; or the folder of a comparison."
         ),
     ] = None,
     plugin: Plugins = [],
 ) -> None:
-    """List all names, or describe everything that has one name, with its options."""
+    """List all names, describe what has one name, with its options, or list the trials of a folder."""
     from switchbench.cli import listing
 
+    if what is not None and _is_comparison(what):
+        from switchbench.compare.stored import results
+
+        show.trials(results(what))
+        return
     if what is not None and what not in listing.SECTIONS:
         for number, description in enumerate(listing.describe(what)):
             if number:
@@ -456,6 +461,11 @@ def list_(
     for section in listing.SECTIONS:
         if what in (None, section):
             show.names(section, listing.names(section))
+
+
+def _is_comparison(what: str) -> bool:
+    """Tell whether an argument of ``list`` is a folder: no name has a slash."""
+    return "/" in what or Path(what, "spec.yaml").exists()
 
 
 @app.command()

@@ -23,6 +23,16 @@ def names(section: str) -> dict[str, str]:
     return {name: _first_line(description) for name, description in _components()[section].items()}
 
 
+def list_methods() -> dict[str, str]:
+    """Return every method with its one-line description.
+
+    Example:
+        >>> list_methods()["random"]
+        'Keep a random set of connections, chosen before training.'
+    """
+    return names("methods")
+
+
 def describe(name: str) -> list[Description]:
     """Describe everything that has a name: a method, network, data set, recipe or spec.
 

@@ -1,5 +1,6 @@
 """Print the results of commands as tables and lines."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from switchbench.compare.plan import Plan
     from switchbench.measure.latency import Latency
     from switchbench.plugins.conformance import Outcome
+    from switchbench.reports.results import Results
     from switchbench.trained.inspection import Inspection
     from switchbench.trial.estimate import Estimate
     from switchbench.tuning.plan import SearchPlan
@@ -33,6 +35,27 @@ def names(title: str, lines: dict[str, str]) -> None:
     for name, line in lines.items():
         table.add_row(name, line)
     plain_console().print(table)
+
+
+def trials(results: "Results") -> None:
+    """Print the trials of a comparison: the beginning of the id, what it is, its status and accuracy."""
+    shown = [name for name in ("network", "dataset", "scope") if results[name].nunique() > 1]
+    length = _unique_length(list(results["trial_id"]))
+    table = Table("id", "method", *shown, "target", "seed", "status", "test accuracy", "density", box=None)
+    for row in results.to_dict("records"):
+        names = (row["trial_id"][:length], row["label"], *(row[name] for name in shown))
+        shares = [_share(row[name]) for name in ("target_density", "test_accuracy", "density")]
+        table.add_row(*names, shares[0], str(row["seed"]), row["status"], *shares[1:])
+    plain_console().print(table)
+
+
+def _unique_length(ids: list[str], least: int = 4) -> int:
+    """Return the number of characters by which all ids differ."""
+    return next(n for n in range(least, 65) if len({each[:n] for each in ids}) == len(ids) or n == 64)
+
+
+def _share(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.2f} %"
 
 
 def outcomes(name: str, checked: "Iterable[Outcome]") -> None:

@@ -16,6 +16,7 @@ from switchbench.reports.changes import changes
 from switchbench.reports.figures.process import DrawingProcess
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
+from switchbench.reports.results import Results
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
@@ -31,7 +32,7 @@ def report(
     options: Options | None = None,
     out: Path | None = None,
     drawing: DrawingProcess | None = None,
-) -> pd.DataFrame:
+) -> Results:
     """Print the main tables of a comparison, then write its report.
 
     Args:
@@ -57,7 +58,7 @@ def report(
 
 def _report(
     ledger: Ledger, console: Console, options: Options, out: Path | None, drawing: DrawingProcess
-) -> pd.DataFrame:
+) -> Results:
     results = ledger.results()
     composed = _composed(with_latency(results, [ledger]), ledger.name(), ledger.pairs(), options)
     reports.show(composed, console)
@@ -69,7 +70,7 @@ def _report(
     except OSError as error:
         raise (_unwritable(out, error) if out else ledger.unwritable(error)) from error
     _say_written(out or ledger.report, console)
-    return results
+    return Results(results)
 
 
 def report_joined(
@@ -78,7 +79,7 @@ def report_joined(
     console: Console | None = None,
     options: Options | None = None,
     drawing: DrawingProcess | None = None,
-) -> pd.DataFrame:
+) -> Results:
     """Write one report of several comparisons.
 
     Args:
@@ -116,7 +117,7 @@ def report_joined(
     _say_written(out, console)
     for line in found.lines:
         console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
-    return results
+    return Results(results)
 
 
 def report_changes(

@@ -27,7 +27,7 @@ from switchbench.row import Status
 from switchbench.spec.trial import TrialConfig
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from switchbench.reports.results import Results
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def run(
     plugin_files: Iterable[str | Path] = (),
     retry_failed: bool = False,
     console: Console | None = None,
-) -> "pd.DataFrame":
+) -> "Results":
     """Run the missing trials of a comparison and write its report.
 
     Args:
@@ -69,7 +69,7 @@ def run(
     return run_planned(plan(spec, out, changes, retry_failed), context)
 
 
-def run_planned(planned: Plan, context: RunContext) -> "pd.DataFrame":
+def run_planned(planned: Plan, context: RunContext) -> "Results":
     """Run a plan as :func:`run` does.
 
     Args:

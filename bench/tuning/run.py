@@ -20,6 +20,7 @@ from switchbench.compare.report import report_search
 from switchbench.compare.run import run_planned
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.terminal import PointDisplay
+from switchbench.reports.results import Results
 from switchbench.row import PointRow, PointState, to_minimise
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import MethodChoice
@@ -52,7 +53,7 @@ def search(
     plugin_files: Iterable[str | Path] = (),
     retry_failed: bool = False,
     console: Console | None = None,
-) -> pd.DataFrame:
+) -> Results:
     """Search the options of every method with equal budgets, then compare the best points on fresh seeds.
 
     Args:
@@ -98,8 +99,7 @@ def search(
             raise RunStopped(f"{stop}; run the same command again to continue", stop.exit_code) from stop
     with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time
         report_search(comparison.folder, context.console)
-        run_planned(plan_comparison(best, comparison.folder, retry_failed=retry_failed), context)
-    return comparison.results()
+        return run_planned(plan_comparison(best, comparison.folder, retry_failed=retry_failed), context)
 
 
 def _search(
