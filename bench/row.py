@@ -174,9 +174,11 @@ class Row(PlannedTrial):
         objective=True, metric=True, mean=True, share=True, heading="density", digits=3
     )
     density_prunable: float | None = column(
-        metric=True, mean=True, share=True, heading="of prunable", digits=3
+        metric=True, mean=True, share=True, heading="density, all layers", digits=3
     )
-    density_network: float | None = column(metric=True, mean=True, share=True, heading="of network", digits=3)
+    density_network: float | None = column(
+        metric=True, mean=True, share=True, heading="density, all parameters", digits=3
+    )
     density_layers: str | None = None
     """JSON."""
     test_accuracy: float | None = column(metric=True, share=True, higher_is_better=True)
@@ -202,7 +204,7 @@ class Row(PlannedTrial):
     macs: int | None = column(objective=True, metric=True, mean=True, heading="MACs")
     macs_dense: int | None = column(metric=True, mean=True)
     macs_shrunk: int | None = column(
-        objective=True, metric=True, mean=True, heading="MACs shrunk", optional=True
+        objective=True, metric=True, mean=True, heading="MACs without dead units", optional=True
     )
     found: str | None = None
     """JSON: numbers that the method has learned, by name, such as thresholds."""

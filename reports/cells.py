@@ -196,7 +196,9 @@ class Report:
     title: str
     tasks: list[Task]
     problems: list[str]
-    """One line for each planned trial without a measurement."""
+    """Lines on the planned trials without a measurement."""
+    unmeasured: int = 0
+    """Number of these trials."""
     unfiltered: "Report | None" = None
     """The report with all methods and densities, if this one shows some of them."""
     memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -121,8 +121,8 @@ def _same_starts(report: Report) -> Check:
 def _nothing_missing(report: Report) -> Check:
     return _check(
         "every planned trial was measured",
-        not report.problems,
-        "all" if not report.problems else f"{_counted(len(report.problems), 'trial')} without a measurement",
+        not report.unmeasured,
+        "all" if not report.unmeasured else f"{_counted(report.unmeasured, 'trial')} without a measurement",
         "run again with --retry-failed, or leave out methods that are skipped",
     )
 

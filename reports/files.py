@@ -136,11 +136,17 @@ def text(report: Report) -> str:
 
 
 def show(composed: Composed, console: Console) -> None:
-    """Print the tables of accuracy and of differences, and the trials without a measurement."""
+    """Print the tables of accuracy and of differences, and the trials without a measurement.
+
+    A caption that has been printed is not repeated.
+    """
+    captions: set[str] = set()
     for section in composed.sections:
         for table in section.tables:
             if table.name in SHOWN:
-                terminal.show(table, section.title if table.name == SHOWN[0] else "", console)
+                title = section.title if table.name == SHOWN[0] else ""
+                terminal.show(table, title, console, table.caption not in captions)
+                captions.add(table.caption)
     if problems := composed.report.problems:
         lines = ["Trials without a measurement:", "", *(f"- {printable(line)}" for line in problems)]
         console.out("\n".join(lines), highlight=False)

@@ -33,8 +33,7 @@ def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin:
     read = results.drop(columns=["config", "versions"], errors="ignore")  # long, and not in any table
     tasks = [_task(rows, pairs, margin) for _, rows in read.groupby(TASK, sort=False)]
     unmeasured = results.loc[~_measured(results), PROBLEM]
-    problems = [_problem(row) for row in unmeasured.to_dict("records")]
-    return Report(title, tasks, problems)
+    return Report(title, tasks, _problems(unmeasured), len(unmeasured))
 
 
 def _measured(rows: pd.DataFrame) -> "pd.Series[bool]":
@@ -129,6 +128,22 @@ def _by_layer(stored: Iterable[Any]) -> dict[str, Numbers]:
             if isinstance(density, int | float) and not isinstance(density, bool):
                 densities.setdefault(name, []).append(density)
     return {name: np.array(values, dtype=float) for name, values in densities.items()}
+
+
+def _problems(unmeasured: pd.DataFrame) -> list[str]:
+    """Return a line for each trial without a measurement; one for all of a method that have the same cause."""
+    causes: dict[tuple[str, ...], list[dict[Hashable, Any]]] = {}
+    for row in unmeasured.to_dict("records"):
+        own = () if isinstance(row["error"], str) else (str(row["trial_id"]),)
+        key = (*(str(row[name]) for name in ("status", "label", *TASK, "error")), *own)
+        causes.setdefault(key, []).append(row)
+    return [_problem(rows[0]) if len(rows) == 1 else _problem_of_many(rows) for rows in causes.values()]
+
+
+def _problem_of_many(rows: list[dict[Hashable, Any]]) -> str:
+    row = rows[0]
+    where = f"{row['network']} on {row['dataset']}, scope {row['scope']}"
+    return f"{row['status']}: {row['label']}, {where}, {len(rows)} trials: {row['error']}"
 
 
 def _problem(row: dict[Hashable, Any]) -> str:

@@ -12,6 +12,13 @@ class Results(pd.DataFrame):
     selected or computed from it is a plain ``pandas.DataFrame``.
     """
 
+    @classmethod
+    def of(cls, table: pd.DataFrame, folder: object) -> "Results":
+        """Make results of a ledger's table. ``attrs["folder"]`` says where they come from."""
+        made = cls(table)
+        made.attrs["folder"] = str(folder)
+        return made
+
     @property
     def _constructor(self) -> Any:
         return pd.DataFrame

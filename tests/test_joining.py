@@ -223,7 +223,7 @@ def test_folders_of_different_densities(tmp_path: Path) -> None:
     report_joined([one, two], tmp_path / "out", options=Options(densities=["0.1"]))
     text = (tmp_path / "out" / "report.md").read_text()
     assert "net-0 on data" in text
-    assert "| method | own density | n |" in text.split("## other on data")[1]  # its dense control alone
+    assert "| method | no target | n |" in text.split("## other on data")[1]  # its dense control alone
 
 
 def test_methods_of_another_training_are_another_task() -> None:

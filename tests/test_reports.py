@@ -140,10 +140,10 @@ def test_unknown_macs_are_no_number() -> None:
 
 
 def test_macs_of_the_shrunk_network_stand_where_rows_have_them() -> None:
-    assert "| MACs shrunk |" in (text := reports.text(reports.build(rows(), "title")))
+    assert "| MACs without dead units |" in (text := reports.text(reports.build(rows(), "title")))
     assert "| 500 |" in text
     older = rows().assign(macs_shrunk=np.nan)
-    assert "| MACs shrunk |" not in reports.text(reports.build(older, "title"))
+    assert "| MACs without dead units |" not in reports.text(reports.build(older, "title"))
 
 
 def test_a_dense_start_is_said_where_there_is_one() -> None:

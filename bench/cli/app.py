@@ -17,8 +17,9 @@ from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from rich.console import Console
 
+    from switchbench.reports.results import Results
     from switchbench.trained.load import FinishedNetwork
 
 app = typer.Typer(
@@ -80,8 +81,16 @@ Plugins = Annotated[list[Path], typer.Option("--plugin", help=PLUGIN_HELP, callb
 """For all other commands: plug-ins are loaded when the command starts."""
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")]
 Tflops = Annotated[
-    float,
-    typer.Option(help="For --dry-run: speed of one trial in TFLOP/s (10^12 FLOPs per second).", min=1e-9),
+    float | None,
+    typer.Option(
+        help="For --dry-run: speed of one trial in TFLOP/s (10^12 FLOPs per second); default: measured.",
+        min=1e-9,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print warnings and errors alone.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object at the end, and nothing else on standard output."),
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials again that failed.")]
 Results = Annotated[Path, typer.Argument(parser=_folder, metavar="DIR", help="Folder of a comparison.")]
@@ -109,22 +118,31 @@ def run(
     mlflow_uri: MlflowUri = None,
     plugin: PluginFiles = [],
     retry_failed: RetryFailed = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Trials at the same time on this machine; 0: in this process, one after the other; default: "
+            "as many as fit.",
+            min=0,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
     dry_run: DryRun = False,
-    tflops: Tflops = 1.0,
+    tflops: Tflops = None,
 ) -> None:
     """Run the missing trials of a comparison, and write its report. Exit code 3 if trials failed."""
     if dry_run:
         from switchbench.compare.plan import plan
 
         _load_plugins(plugin)
-        planned = plan(spec, out, set_, retry_failed)
-        show.plan(planned)
-        show.cost(planned, tflops)
+        show.plan(plan(spec, out, set_, retry_failed), tflops)
         return
     if ctx.obj:
         ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
     with _stoppable():
-        start_early(address)
+        if jobs != 0:
+            start_early(address)
         from switchbench.compare.run import run as run_comparison
 
         results = run_comparison(
@@ -135,9 +153,10 @@ def run(
             mlflow_uri=mlflow_uri,
             plugin_files=plugin,
             retry_failed=retry_failed,
-            console=plain_console(),
+            console=_console(quiet, as_json),
+            jobs=jobs,
         )
-    _exit_if_failed(results)
+    _end(results, as_json, quiet)
 
 
 @app.command()
@@ -159,8 +178,10 @@ def search(
     ] = None,
     plugin: PluginFiles = [],
     retry_failed: RetryFailed = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
     dry_run: DryRun = False,
-    tflops: Tflops = 1.0,
+    tflops: Tflops = None,
 ) -> None:
     """Search methods' options on validation images with the same budget for each, then compare the best
     points on fresh seeds. Exit code 3 if trials of the comparison failed."""
@@ -185,9 +206,9 @@ def search(
             warm_start=warm_start,
             plugin_files=plugin,
             retry_failed=retry_failed,
-            console=plain_console(),
+            console=_console(quiet, as_json),
         )
-    _exit_if_failed(results)
+    _end(results, as_json, quiet)
 
 
 @app.command()
@@ -627,8 +648,19 @@ def _load_finished(trial: str) -> "FinishedNetwork":
     return load_finished(trial, lambda line: typer.echo(line, err=True))
 
 
-def _exit_if_failed(results: "pd.DataFrame") -> None:
-    """Exit with the code of failed trials if trials failed or are missing."""
+def _console(quiet: bool, as_json: bool) -> "Console":
+    """Return where progress and tables are printed."""
+    console = plain_console(stderr=as_json)
+    console.quiet = quiet or as_json
+    return console
+
+
+def _end(results: "Results", as_json: bool, quiet: bool) -> None:
+    """Say what is done, and what to do next. Exit with the code of failed trials if trials failed or lack."""
+    if as_json:
+        show.as_json(results)
+    elif not quiet:
+        show.next_steps(results)
     if results["status"].isin([Status.FAILED, Status.MISSING]).any():
         raise typer.Exit(ExitCode.FAILED)
 

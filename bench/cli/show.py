@@ -1,16 +1,17 @@
 """Print the results of commands as tables and lines."""
 
+import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Self
 
 import typer
 from rich.cells import cell_len
 from rich.table import Table
 
-from switchbench.observe.terminal import plain_console
+from switchbench.observe.terminal import duration, plain_console
 from switchbench.row import Status
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from switchbench.measure.latency import Latency
     from switchbench.plugins.conformance import Outcome
     from switchbench.reports.results import Results
+    from switchbench.spec.comparison import Resources
+    from switchbench.spec.trial import TrialConfig
     from switchbench.trained.inspection import Inspection
     from switchbench.trial.estimate import Estimate
     from switchbench.tuning.plan import SearchPlan
@@ -92,8 +95,11 @@ def pulled(experiment: str, folder: object, statuses: "Iterable[str]") -> None:
     typer.echo(f"{experiment}: {counted.total():,} trials, {counted[Status.MISSING]:,} missing → {folder}")
 
 
-def plan(planned: "Plan") -> None:
-    """Print every trial of a comparison, and whether it is done or to run."""
+def plan(planned: "Plan", tflops: float | None) -> None:
+    """Print what a comparison will cost, then every trial, and whether it is done or to run."""
+    typer.echo(planned.summary)
+    trials = [*planned.calibration.most, *planned.starts, *planned.todo]
+    _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
     todo = {trial.trial_id for trial in planned.todo}
     header = ("trial", "method", "density", "seed", "network", "dataset", "scope", "state")
     rows = [
@@ -109,8 +115,8 @@ def plan(planned: "Plan") -> None:
         )
         for trial in planned.trials
     ]
+    typer.echo()
     typer.echo("\n".join(_aligned([header, *rows])))
-    typer.echo(planned.summary)
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
@@ -174,40 +180,95 @@ def latencies(measured: "Iterable[Latency]") -> None:
     )
 
 
-def cost(planned: "Plan", tflops: float) -> None:
-    """Print the cost of the trials to run, by network, data set and method."""
-    if costs := planned.costs():
-        _costs(costs, tflops)
+@dataclass(frozen=True)
+class Pace:
+    """How fast trials run on this machine."""
+
+    at_once: int
+    """Trials at the same time."""
+    tflops: float
+    """10^12 FLOPs per second of one of them; NaN if it cannot be told."""
+    measured: bool
+
+    @classmethod
+    def of(cls, trials: "Sequence[TrialConfig]", resources: "Resources", tflops: float | None) -> Self:
+        """Measure the pace of a comparison, unless the speed of a trial is given."""
+        from switchbench.cluster.machine import capacity, this_machine
+
+        at_once = 1 if resources.gpus else min(capacity(resources, this_machine()), max(1, len(trials)))
+        if tflops is not None or not trials:
+            return cls(at_once, tflops or math.nan, measured=False)
+        import torch
+
+        from switchbench.trial.speed import flops_per_second
+
+        if resources.gpus and not torch.cuda.is_available():
+            return cls(at_once, math.nan, measured=False)
+        device = "cuda" if resources.gpus else "cpu"
+        largest = {trial.network.label: trial for trial in trials}.values()
+        speeds = [flops_per_second(trial, at_once, resources.cpus, device) for trial in largest]
+        return cls(at_once, min(speeds) / 1e12, measured=True)
+
+    def time(self, estimate: "Estimate", at_once: int = 1) -> str:
+        """Return the time of trials in words; empty if it cannot be told."""
+        hours = estimate.hours(self.tflops) / at_once
+        return "" if math.isnan(hours) else duration(3600 * hours)
+
+    def __str__(self) -> str:
+        if math.isnan(self.tflops):
+            return "time: unknown without a GPU here; --tflops says how fast a trial is"
+        how = "measured on this machine, now" if self.measured else "--tflops"
+        return f"time: of one trial after another, at {self.tflops:.3g} TFLOP/s ({how})"
 
 
-def _costs(costs: "dict[str, Estimate]", tflops: float) -> None:
-    table = Table("cost of", "trials", "steps", "FLOPs", "hours", box=None)
+def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
+    if not costs:
+        return
+    if "all" in costs and (time := pace.time(costs["all"], pace.at_once)):
+        typer.echo(f"about {time}, {pace.at_once} at a time")
+    table = Table("cost of", "trials", "steps", "FLOPs", "time", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, estimate in costs.items():
         flops = f"{BOUNDS[estimate.complete, estimate.sparse]}{estimate.flops:.2g}"
-        hours = estimate.hours(tflops)
-        shown = f"{hours:,.2f}" if hours >= 0.01 else f"{hours:.1g}"
-        table.add_row(name, f"{estimate.trials:,}", f"{estimate.steps:,}", flops, shown)
+        table.add_row(name, f"{estimate.trials:,}", f"{estimate.steps:,}", flops, pace.time(estimate))
     typer.echo()
     plain_console().print(table)
-    typer.echo(
-        f"hours: one trial after another at {tflops:g} TFLOP/s (--tflops); ≥: without what the method adds"
-    )
+    typer.echo(f"{pace}; ≥: without what the method adds")
     if any(estimate.sparse for estimate in costs.values()):
         typer.echo("≤: with dense kernels, while sparse ones take fewer; ~: both ≥ and ≤ apply")
 
 
-def search(planned: "SearchPlan", tflops: float) -> None:
+def search(planned: "SearchPlan", tflops: float | None) -> None:
     """Print what a search varies, and what it will cost."""
+    trials = planned.spec.trials()
+    _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
     table = Table("method", "searched", "from", "default", box=None)
     for label, space in planned.spaces.items():
         defaults = dict(space.defaults())
         for variable, dimension in space.dimensions.items():
             table.add_row(label, str(variable), str(dimension), str(defaults.get(variable, "–")))
+    typer.echo()
     plain_console().print(table)
     typer.echo(f"each method: {planned.budget_steps:,} gradient steps, seeds {planned.config.seeds}")
-    _costs(planned.costs(), tflops)
+
+
+def as_json(results: "Results") -> None:
+    """Print a comparison as one JSON object: counts by status, and the trials with their accuracy."""
+    columns = ["trial_id", "label", "network", "dataset", "scope", "target_density", "seed", "status"]
+    columns += ["test_accuracy", "density", "error"]
+    trials = json.loads(results[columns].to_json(orient="records"))
+    counts = {str(status): int(number) for status, number in results["status"].value_counts().items()}
+    typer.echo(json.dumps({"statuses": counts, "trials": trials}, ensure_ascii=False))
+
+
+def next_steps(results: "Results") -> None:
+    """Say how many trials are measured, and what can be done next."""
+    done, folder = int((results["status"] == Status.OK).sum()), results.attrs["folder"]
+    typer.echo(
+        f"{done} of {len(results)} trials are measured. Next: open {folder}/report/index.html, or list"
+    )
+    typer.echo(f"the trials: switchbench list {folder}")
 
 
 def description(described: "Description") -> None:

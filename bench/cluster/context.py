@@ -9,6 +9,7 @@ from typing import Self
 
 from rich.console import Console
 
+from switchbench.errors import InputError
 from switchbench.observe.mlflow import Mirror
 from switchbench.observe.mlflow_client import is_off, resolve
 from switchbench.observe.observer import Observer
@@ -30,6 +31,9 @@ class RunContext:
     """Modules of the plug-in files; they are sent to workers by value."""
     console: Console
     """Where progress and tables are printed."""
+    jobs: int | None = None
+    """Largest number of trials that run at the same time on this machine; 0: in this process; None: as many
+    as fit."""
 
     @classmethod
     def create(
@@ -38,6 +42,7 @@ class RunContext:
         mlflow_uri: str | None,
         plugin_files: Iterable[str | Path],
         console: Console | None,
+        jobs: int | None = None,
     ) -> Self:
         """Load the plug-ins and make a context.
 
@@ -46,14 +51,18 @@ class RunContext:
             mlflow_uri: As the attribute; None: ``$MLFLOW_TRACKING_URI``, if it is set.
             plugin_files: Python files that register methods, networks or data sets.
             console: As the attribute; None: standard error.
+            jobs: As the attribute.
 
         Returns:
             The context.
 
         Raises:
-            InputError: A plug-in cannot be loaded.
+            InputError: A plug-in cannot be loaded, or the number of jobs is negative.
         """
-        return cls(address, resolve(mlflow_uri), load(plugin_files), console or plain_console(stderr=True))
+        if jobs is not None and jobs < 0:
+            raise InputError(f"--jobs {jobs}: should be 0 or more")
+        printed = console or plain_console(stderr=True)
+        return cls(address, resolve(mlflow_uri), load(plugin_files), printed, jobs)
 
     @contextmanager
     def mirror(self, ledger: Ledger, comparison: Ledger | None = None) -> Iterator[list[Observer]]:

@@ -4,6 +4,7 @@ Each worker has a connection of its own. One that dies takes no other with it, a
 """
 
 import logging
+import math
 import os
 import signal
 from collections import Counter, deque
@@ -17,7 +18,7 @@ from typing import Self
 import cloudpickle
 
 from switchbench.cluster import template
-from switchbench.cluster.local_worker import STOP, Answer, Surroundings, serve
+from switchbench.cluster.local_worker import STOP, Answer, Point, Surroundings, serve
 from switchbench.cluster.lost_workers import LOST_WORKER_RETRIES, WORKER_DIED
 from switchbench.cluster.machine import capacity, check_size, this_machine
 from switchbench.cluster.signals import STOPPING, StopRequest, handled, stop_at_once
@@ -36,19 +37,22 @@ ORPHANED = 255
 class LocalPool:
     """The worker processes of a run. As a context manager it ends them after its block."""
 
-    def __init__(self, resources: Resources, modules: Iterable[ModuleType] = ()) -> None:
+    def __init__(
+        self, resources: Resources, modules: Iterable[ModuleType] = (), jobs: int | None = None
+    ) -> None:
         """Start no worker yet.
 
         Args:
             resources: What one trial needs.
             modules: Modules of plug-in files; they are sent to the workers by value.
+            jobs: Largest number of trials that run at the same time; None: as many as fit.
 
         Raises:
             InputError: This machine is too small for a trial.
         """
         machine = this_machine()
         check_size(resources, [machine])
-        self._size = capacity(resources, machine)
+        self._size = min(capacity(resources, machine), jobs or math.inf)
         for module in modules:
             cloudpickle.register_pickle_by_value(module)
         self._idle: list[_Worker] = []
@@ -83,6 +87,9 @@ class LocalPool:
                     self._start(waiting.popleft(), job)
                     notify(observers, methodcaller("trials_running", len(self._running)))
                 for config, answer in self._answers():
+                    if isinstance(answer, dict):
+                        notify(observers, methodcaller("epoch_finished", config, answer))
+                        continue
                     if isinstance(answer, NotStored):
                         raise answer
                     if isinstance(answer, str):
@@ -112,12 +119,15 @@ class LocalPool:
         self._running[worker] = config
         worker.send((config.as_planned(), job))
 
-    def _answers(self) -> Iterator[tuple[TrialConfig, Answer]]:
-        """Wait for a moment. Yield each trial that has ended, and what became of it."""
+    def _answers(self) -> Iterator[tuple[TrialConfig, Answer | Point]]:
+        """Wait for a moment. Yield each trial that has ended, and what became of it, and points of others."""
         ready = wait([handle for worker in self._running for handle in worker.handles], POLL_SECONDS)
         for worker in [worker for worker in self._running if any(each in ready for each in worker.handles)]:
             answer = worker.answer()
             if answer is None:
+                continue
+            if isinstance(answer, dict):
+                yield self._running[worker], answer
                 continue
             config = self._running.pop(worker)
             if isinstance(answer, str):
@@ -143,11 +153,11 @@ class _Worker:
         with suppress(OSError):
             self._connection.send(message)
 
-    def answer(self) -> Answer | None:
-        """Return the answer that has come, or why none will come; None if one may still come."""
+    def answer(self) -> Answer | Point | None:
+        """Return what has come, or why no answer will come; None if one may still come."""
         with suppress(EOFError, OSError):
             if self._connection.poll():
-                answer: Answer = self._connection.recv()
+                answer: Answer | Point = self._connection.recv()
                 return answer
             if self._process.exitcode == ORPHANED and self._process.pid and _exists(self._process.pid):
                 self.handles = [self._connection]

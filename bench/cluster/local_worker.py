@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,6 +24,10 @@ Task = tuple[dict[str, str], Job]
 """Message: a trial as :meth:`TrialConfig.as_planned` gives it, and the job that it belongs to."""
 Answer = Row | Stopped | NotStored | str
 """What became of a trial; a text says why the worker failed."""
+Point = dict[str, float]
+"""A point of the curves of the running trial, which goes on."""
+EPOCH_SECONDS = 0.5
+"""Shortest time between two points that a worker sends."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ def serve(connection: Connection, pickled: bytes) -> None:
     """Run trials until the driver closes the connection or ends.
 
     Args:
-        connection: Brings a :data:`Task` or :data:`STOP`, and takes an :data:`Answer` for each task.
+        connection: Brings a :data:`Task` or :data:`STOP`, and takes :data:`Point` and an :data:`Answer` for
+            each task.
         pickled: The driver's :class:`Surroundings`, with the code of plug-ins.
     """
     for number in NUMBERS:  # a terminal sends them to all processes, but the driver decides
@@ -57,7 +63,7 @@ def serve(connection: Connection, pickled: bytes) -> None:
     threading.Thread(target=_listen, args=(connection, tasks, stopped), daemon=True).start()
     while True:
         planned, job = tasks.get()
-        connection.send(problem or _answer(planned, job, stopped))
+        connection.send(problem or _answer(planned, job, connection, stopped))
 
 
 def _take_over(pickled: bytes) -> str | None:
@@ -83,9 +89,17 @@ def _listen(connection: Connection, tasks: "SimpleQueue[Task]", stopped: threadi
         os._exit(0)
 
 
-def _answer(planned: dict[str, str], job: Job, stopped: threading.Event) -> Answer:
+def _answer(planned: dict[str, str], job: Job, connection: Connection, stopped: threading.Event) -> Answer:
+    sent = time.monotonic()
+
+    def send(point: Point) -> None:
+        nonlocal sent
+        if time.monotonic() - sent >= EPOCH_SECONDS:
+            sent = time.monotonic()
+            connection.send(point)
+
     try:
-        return execute(TrialConfig.from_plan(planned), job, stop=stopped.is_set)
+        return execute(TrialConfig.from_plan(planned), job, send, stopped.is_set)
     except (Stopped, NotStored) as end:
         return end
     except Exception as error:  # as when a plug-in's code does not arrive

@@ -71,7 +71,8 @@ def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
     """Handle SIGINT, SIGTERM, SIGUSR1 and SIGHUP during the block.
 
     Python drops what a handler raises within a destructor or a callback of a weak reference, such as those of
-    an import. Then the signal is sent again.
+    an import. Then the signal is sent again. Other code may drop it without a word, as some of torch's does:
+    so the block ends with what :func:`stop_at_once` has raised in it, at the latest when it is over.
 
     Args:
         handler: Called with the number of the signal. Only in the main thread can signals be handled: in
@@ -80,7 +81,13 @@ def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in NUMBERS}
+    received: list[int] = []
+
+    def remember(number: int, frame: Any) -> None:
+        received.append(number)
+        handler(number, frame)
+
+    before = {number: signal.signal(number, remember) for number in NUMBERS}
     hook = sys.unraisablehook
 
     def send_again(dropped: Any) -> None:
@@ -99,3 +106,5 @@ def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
         sys.unraisablehook = hook
         for number, previous in before.items():
             signal.signal(number, previous)
+    if received and handler is stop_at_once:
+        stop_at_once(received[0])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from switchbench.cluster import template
 from switchbench.cluster.address import address_of
+from switchbench.errors import InputError
 
 if TYPE_CHECKING:
     from switchbench.cluster.worker import Job
@@ -35,7 +36,10 @@ def start_early(address: str | None) -> None:
 
 @contextmanager
 def workers(
-    address: str | None, resources: "Resources", modules: Iterable[ModuleType] = ()
+    address: str | None,
+    resources: "Resources",
+    modules: Iterable[ModuleType] = (),
+    jobs: int | None = None,
 ) -> "Iterator[Distribute]":
     """Provide workers during the block.
 
@@ -44,14 +48,23 @@ def workers(
             None: ``$RAY_ADDRESS``, or else processes of this machine, or Ray on it if a trial needs GPUs.
         resources: What one trial needs.
         modules: Modules of plug-in files; they are sent to the workers by value.
+        jobs: Largest number of trials that run at the same time on this machine; 0: in this process; None: as
+            many as fit.
 
     Yields:
         A function that runs trials.
 
     Raises:
-        InputError: The cluster cannot be reached, or no machine is large enough for a trial.
+        InputError: The cluster cannot be reached, no machine is large enough for a trial, or ``jobs`` is
+            given and trials run on Ray.
     """
-    if address_of(address) or resources.gpus:
+    if jobs == 0:
+        from switchbench.cluster.in_process import distribute as one_by_one
+
+        yield one_by_one
+    elif address_of(address) or resources.gpus:
+        if jobs:
+            raise InputError(f"--jobs {jobs}: is for processes of this machine, and this run uses Ray")
         from switchbench.cluster.connection import cluster
         from switchbench.cluster.tune import distribute
 
@@ -60,5 +73,5 @@ def workers(
     else:
         from switchbench.cluster.local_pool import LocalPool
 
-        with LocalPool(resources, modules) as pool:
+        with LocalPool(resources, modules, jobs) as pool:
             yield pool.distribute

@@ -70,7 +70,7 @@ def _report(
     except OSError as error:
         raise (_unwritable(out, error) if out else ledger.unwritable(error)) from error
     _say_written(out or ledger.report, console)
-    return Results(results)
+    return Results.of(results, ledger.folder)
 
 
 def report_joined(
@@ -117,7 +117,7 @@ def report_joined(
     _say_written(out, console)
     for line in found.lines:
         console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
-    return Results(results)
+    return Results.of(results, out)
 
 
 def report_changes(

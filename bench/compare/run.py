@@ -42,6 +42,7 @@ def run(
     plugin_files: Iterable[str | Path] = (),
     retry_failed: bool = False,
     console: Console | None = None,
+    jobs: int | None = None,
 ) -> "Results":
     """Run the missing trials of a comparison and write its report.
 
@@ -56,6 +57,8 @@ def run(
         plugin_files: Python files that register methods, networks or data sets.
         retry_failed: Whether trials that failed in an earlier run are run again.
         console: Where progress and tables are printed; default: standard error.
+        jobs: Largest number of trials that run at the same time on this machine; 0: in this process, one
+            after the other; default: as many as fit.
 
     Returns:
         The ledger's table, one row per planned trial.
@@ -65,7 +68,7 @@ def run(
         RunStopped: A signal (Ctrl-C, SIGTERM, SIGUSR1) has stopped the run, or the folder cannot be
             written. The same call continues where it stopped.
     """
-    context = RunContext.create(address, mlflow_uri, plugin_files, console)
+    context = RunContext.create(address, mlflow_uri, plugin_files, console, jobs)
     return run_planned(plan(spec, out, changes, retry_failed), context)
 
 
@@ -87,7 +90,7 @@ def run_planned(planned: Plan, context: RunContext) -> "Results":
     running: AbstractContextManager[Distribute | None] = nullcontext()
     if not planned.is_done:
         ledger.check_writable()
-        running = workers(context.address, planned.spec.resources, context.plugins)
+        running = workers(context.address, planned.spec.resources, context.plugins, context.jobs)
     try:
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:

@@ -31,7 +31,7 @@ def results(folder: str | Path) -> Results:
             results = switchbench.results("results/mine")
             results.groupby(["label", "target_density"])["test_accuracy"].mean()
     """
-    return Results(Ledger(folder).results())
+    return Results.of(Ledger(folder).results(), folder)
 
 
 def curves(folder: str | Path) -> pd.DataFrame:

@@ -1,10 +1,13 @@
 """The interface of observers: they are notified when trials start and when rows are stored."""
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from switchbench.row import Row
+
+if TYPE_CHECKING:
+    from switchbench.spec.trial import TrialConfig
 
 
 class Observer(Protocol):
@@ -12,6 +15,10 @@ class Observer(Protocol):
 
     def trials_running(self, count: int) -> None:
         """Receive the number of trials (or points of a search) that run now."""
+
+    def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
+        """Receive a point of the curves of a running trial. Not every epoch is reported, and on a Ray cluster
+        none is."""
 
     def trial_finished(self, row: Row) -> None:
         """Receive the row of a trial, which is in the ledger."""

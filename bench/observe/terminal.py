@@ -1,8 +1,11 @@
 """Progress on the terminal: of a comparison, of a search, and of downloads."""
 
+import math
 import os
+import time
 from collections import deque
-from typing import Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -21,8 +24,13 @@ from rich.text import Text
 
 from switchbench.row import Row, Status
 
+if TYPE_CHECKING:
+    from switchbench.spec.trial import TrialConfig
+
 SHOWN_RESULTS = 6
 """Number of last results in the live table."""
+SHOWN_RUNNING = 8
+"""Number of running trials that are shown."""
 PIPE_WIDTH = 200
 """Characters in a line if the output is not a terminal."""
 
@@ -64,9 +72,10 @@ class ProgressDisplay:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[speed]}", markup=False),
         )
-        self._task = self._progress.add_task("starting workers", total=total, completed=done)
+        self._task = self._progress.add_task("starting workers", total=total, completed=done, speed="")
+        self._done_before, self._total, self._since = done, total, time.monotonic()
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
@@ -82,9 +91,32 @@ class ProgressDisplay:
         self._running = count
         self._describe()
 
+    def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
+        """Do nothing."""
+
     def _details(self) -> str:
         """Return the text that follows the number of running trials."""
         return ""
+
+    def _under_way(self) -> float:
+        """Return how much of the running trials is done, in trials."""
+        return 0.0
+
+    def _lines(self) -> list[str]:
+        """Return what is known of the running trials."""
+        return []
+
+    def _speed(self) -> str:
+        """Return how many results come in a minute, and the time that is left."""
+        completed = self._progress.tasks[self._task].completed
+        done, seconds = completed - self._done_before + self._under_way(), time.monotonic() - self._since
+        if done <= 0 or seconds <= 0:
+            return ""
+        rate = f"{60 * done / seconds:.3g} per minute"
+        if self._total is None:
+            return rate
+        left = max(0.0, self._total - completed - self._under_way()) * seconds / done
+        return f"{rate}, {duration(left)} left"
 
     def _add(self, cells: tuple[str, ...]) -> None:
         self._last.append(cells)
@@ -103,22 +135,49 @@ class ProgressDisplay:
         table = Table(*self.columns, box=None, padding=(0, 2, 0, 0))
         for cells in list(self._last):  # a copy: the live display renders in another thread
             table.add_row(*map(Text, cells))
-        return Group(self._progress, table)
+        self._progress.update(self._task, speed=self._speed())
+        return Group(self._progress, *map(Text, self._lines()), table)
 
 
 class TrialDisplay(ProgressDisplay):
     """Progress of a comparison: each result is a trial."""
 
     columns = ("method", "density", "seed", "task", "result")
-    _failed = 0
+
+    def __init__(self, console: Console, total: int | None, done: int) -> None:
+        self._failed: list[str] = []
+        """Labels of trials that failed."""
+        self._current: dict[str, tuple[float, str]] = {}
+        """How much of a running trial is done, and in words, by its id."""
+        super().__init__(console, total, done)  # which draws for the first time
+
+    def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
+        """Show how far a running trial is."""
+        epochs = trial.training.epochs
+        epoch = int(point["epoch"]) + 1
+        done = epoch / epochs if epochs else point["step"] / (trial.training.steps or math.inf)
+        density = "" if trial.density is None else f" at {trial.density:g}"
+        at = f"epoch {epoch}{f' of {epochs}' if epochs else ''}"
+        accuracy = f"{100 * point['val_accuracy']:.2f} % on validation images"
+        said = f"{trial.method.label}{density}, seed {trial.seed}: {at}, {accuracy}"
+        self._current[trial.trial_id] = min(done, 1.0), said
 
     def trial_finished(self, row: Row) -> None:
         """Show the trial's result."""
-        self._failed += row.status == Status.FAILED
+        self._current.pop(row.trial_id, None)
+        if row.status == Status.FAILED:
+            self._failed.append(row.label)
         self._add(_cells(row))
 
     def _details(self) -> str:
-        return f", {self._failed} failed" if self._failed else ""
+        names = ", ".join(dict.fromkeys(self._failed))
+        return f", {len(self._failed)} failed ({names})" if self._failed else ""
+
+    def _under_way(self) -> float:
+        return sum(done for done, _ in list(self._current.values()))
+
+    def _lines(self) -> list[str]:
+        return [said for _, said in list(self._current.values())[:SHOWN_RUNNING]]
 
 
 class PointDisplay(ProgressDisplay):
@@ -185,6 +244,17 @@ class Downloads:
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=total)
         self._bars.update(self._tasks[name], completed=done, total=total)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(42), duration(600), duration(7_560)
+    ('42 s', '10 min', '2.1 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3600:.1f} h"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -77,29 +77,32 @@ def search(
         RunStopped: As in :func:`switchbench.run`.
     """
     context = RunContext.create(address, mlflow_uri, plugin_files, console)
-    planned = plan(spec, out, changes)
-    check(planned.spec)
-    warm = _warm_points(planned, warm_start)
+    with handled(stop_at_once):
+        planned = plan(spec, out, changes)
+        check(planned.spec)
+        warm = _warm_points(planned, warm_start)
     comparison = planned.comparison
     comparison.check_writable()
     if not storage and not isinstance(comparison.folder, Path):
         raise InputError(f"--storage: is required with --out {comparison.folder}, which cannot hold a study")
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
-    with nullcontext() if storage else planned.ledger.only_driver():
-        study_storage = StudyStorage(str(planned.ledger.journal), storage)
-        study_storage.repair()
-        try:
-            with handled(stop_at_once):
+    try:
+        with handled(stop_at_once):
+            with nullcontext() if storage else planned.ledger.only_driver():
+                study_storage = StudyStorage(str(planned.ledger.journal), storage)
+                study_storage.repair()
                 best = _search(planned, study_storage, warm, context)
-        except KeyboardInterrupt as interrupt:
-            stored = f"stopped: all results are stored in {comparison.folder}"
-            message = f"{stored}; run the same command again to continue"
-            raise RunStopped(message, ExitCode.of(interrupt)) from interrupt
-        except RunStopped as stop:
-            raise RunStopped(f"{stop}; run the same command again to continue", stop.exit_code) from stop
-    with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time
-        report_search(comparison.folder, context.console)
-        return run_planned(plan_comparison(best, comparison.folder, retry_failed=retry_failed), context)
+            chosen = plan_comparison(best, comparison.folder, retry_failed=retry_failed)
+            with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive at the same time
+                report_search(comparison.folder, context.console)
+    except KeyboardInterrupt as interrupt:
+        stored = f"stopped: all results are stored in {comparison.folder}"
+        message = f"{stored}; run the same command again to continue"
+        raise RunStopped(message, ExitCode.of(interrupt)) from interrupt
+    except RunStopped as stop:
+        raise RunStopped(f"{stop}; run the same command again to continue", stop.exit_code) from stop
+    with locked(planned.ledger.lock_file, wait=True):
+        return run_planned(chosen, context)
 
 
 def _search(

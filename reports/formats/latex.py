@@ -38,7 +38,7 @@ def document(sections: Sequence[Section], problems: Sequence[str], rendered: Cal
 
     Args:
         sections: The tables, in groups.
-        problems: One line for each planned trial without a measurement.
+        problems: Lines on the planned trials without a measurement.
         rendered: Returns a table as :func:`floats` does.
     """
     lines = [f"% Needs {PACKAGES}"]

@@ -20,7 +20,7 @@ def document(
     Args:
         title: Heading of the report.
         sections: The tables, in groups.
-        problems: One line for each planned trial without a measurement.
+        problems: Lines on the planned trials without a measurement.
         findings: What the statistics say, in sentences.
         rendered: Returns the lines of a table, if they are known already.
 

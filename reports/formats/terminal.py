@@ -8,11 +8,12 @@ from rich.text import Text
 from switchbench.reports.tables.table import Number, Table, text
 
 
-def show(table: Table, title: str, console: Console) -> None:
+def show(table: Table, title: str, console: Console, with_caption: bool = True) -> None:
     """Print a table with its caption and notes. It may be wider than the terminal: no number is cut."""
-    drawn = RichTable(
-        title=Text(title), title_justify="left", caption=Text(table.caption), caption_justify="left"
-    )
+    if console.quiet:
+        return
+    caption = Text(table.caption) if with_caption else None
+    drawn = RichTable(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
     for index, name in enumerate(table.header):
         drawn.add_column(Text(name), justify="right" if table.is_numeric(index) else "left", no_wrap=True)
     for row in table.rows:

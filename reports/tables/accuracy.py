@@ -28,7 +28,8 @@ SUMMARY_CAPTION = (
     "the number of parameters of the whole network that are not zero: a small share of a wide network may "
     "be as many as a large share of a narrow one."
 )
-OWN_COLUMN = "own density"
+OWN_COLUMN = "no target"
+"""Column of methods without a target density."""
 
 
 def accuracy(task: Task) -> Table:
