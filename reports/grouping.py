@@ -131,10 +131,10 @@ def _by_layer(stored: Iterable[Any]) -> dict[str, Numbers]:
 
 
 def _problems(unmeasured: pd.DataFrame) -> list[str]:
-    """Return a line for each trial without a measurement; one for all of a method that have the same cause."""
+    """Return a line for each trial without a measurement; one for all of a method that were skipped alike."""
     causes: dict[tuple[str, ...], list[dict[Hashable, Any]]] = {}
     for row in unmeasured.to_dict("records"):
-        own = () if isinstance(row["error"], str) else (str(row["trial_id"]),)
+        own = () if row["status"] == Status.SKIPPED else (str(row["trial_id"]),)
         key = (*(str(row[name]) for name in ("status", "label", *TASK, "error")), *own)
         causes.setdefault(key, []).append(row)
     return [_problem(rows[0]) if len(rows) == 1 else _problem_of_many(rows) for rows in causes.values()]

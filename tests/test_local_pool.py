@@ -8,7 +8,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import switchbench
-from switchbench.cluster import connection, local_pool, template, tune
+from switchbench.cluster import connection, in_process, local_pool, template, tune
 from switchbench.cluster.local_pool import LocalPool
 from switchbench.cluster.local_worker import Surroundings
 from switchbench.cluster.signals import STOPPING
@@ -50,10 +50,14 @@ class Watcher:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.points: list[tuple[str, dict[str, float]]] = []
         self.most = 0
 
     def trials_running(self, count: int) -> None:
         self.most = max(self.most, count)
+
+    def epoch_finished(self, trial: TrialConfig, point: Mapping[str, float]) -> None:
+        self.points.append((trial.trial_id, dict(point)))
 
     def trial_finished(self, row: Row) -> None:
         self.rows.append(row)
@@ -436,3 +440,48 @@ def test_ray_is_for_clusters_and_gpus(
     with workers(address, Resources(gpus=gpus)) as distribute:
         assert (getattr(distribute, "func", None) is tune.distribute) == ray
     assert connected == ([address] if ray else [])
+
+
+def test_points_of_running_trials_arrive_and_are_those_that_are_stored(tmp_path: Path) -> None:
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=1, training={"steps": 6_000})
+    watcher = Watcher()
+    with LocalPool(job.resources) as pool:
+        pool.distribute(trials, job, [watcher])
+    stored = Ledger(tmp_path).curves(trials[0].trial_id)
+    assert watcher.points
+    assert all(point in stored for _, point in watcher.points)
+    assert {trial_id for trial_id, _ in watcher.points} == {trials[0].trial_id}
+
+
+def test_jobs_bound_what_runs_at_the_same_time(tmp_path: Path) -> None:
+    trials, job = prepare(tmp_path)
+    watcher = Watcher()
+    with LocalPool(job.resources, jobs=1) as pool:
+        pool.distribute(trials, job, [watcher])
+    assert watcher.most == 1
+    assert len(watcher.rows) == len(trials)
+
+
+def test_trials_in_this_process_have_the_bits_of_those_in_workers(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    watcher = Watcher()
+    trials, job = prepare(one)
+    in_process.distribute(trials, job, [watcher])
+    trials, job = prepare(other)
+    with LocalPool(job.resources) as pool:
+        pool.distribute(trials, job, [])
+    timeless = ["trial_id", "status", "test_loss", "val_loss", "density_layers"]
+    assert Ledger(one).results()[timeless].equals(Ledger(other).results()[timeless])
+    assert [row.trial_id for row in watcher.rows] == [trial.trial_id for trial in trials]
+    assert watcher.points
+
+
+def test_a_signal_ends_trials_in_this_process_with_a_checkpoint(tmp_path: Path) -> None:
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=1, training={"steps": 50_000})
+    ledger = Ledger(tmp_path)
+    sender = during(lambda: bool(ledger.running()), lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        in_process.distribute(trials, job, [])
+    sender.join()
+    assert ledger.checkpoint(trials[0].trial_id).exists()
+    assert ledger.row(trials[0].trial_id) is None

@@ -83,6 +83,17 @@ def test_an_accuracy_that_is_no_number_is_no_measurement() -> None:
     assert "ok: random at density 0.1" in report.problems[0]
 
 
+def test_skips_of_one_cause_are_one_line_and_count_each() -> None:
+    table = results()
+    hit = table["label"] == "random"
+    table.loc[hit, ["status", "error", "test_accuracy"]] = ["skipped", "needs batch norms", np.nan]
+    report = reports.build(table, "title")
+    assert report.unmeasured == int(hit.sum()) > 1
+    (line,) = report.problems
+    assert line.startswith("skipped: random, ")
+    assert line.endswith(f"{report.unmeasured} trials: needs batch norms")
+
+
 def test_forty_methods_twelve_densities_nine_tasks() -> None:
     methods = ["dense", "random", "magnitude", *(f"method-{i}" for i in range(37))]
     table = results(methods, np.geomspace(0.5, 0.001, 12).tolist(), seeds=2, tasks=9)

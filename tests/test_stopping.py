@@ -85,6 +85,17 @@ def test_a_worker_that_must_stop_stores_no_row(tmp_path: Path, make_config: Any)
     assert not ledger.checkpoint(config.trial_id).exists()
 
 
+def test_a_signal_that_other_code_drops_ends_the_block() -> None:
+    after: list[str] = []
+    with pytest.raises(KeyboardInterrupt), signals.handled(stop_at_once):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt:  # as some of torch's code does
+            after.append("dropped")
+    assert after == ["dropped"]
+
+
 @pytest.mark.parametrize(
     ("number", "raised", "code"),
     [

@@ -23,10 +23,11 @@ from switchbench.errors import InputError
 from switchbench.observe import mlflow as tracking
 from switchbench.observe import mlflow_client, mlflow_history
 from switchbench.observe.mlflow import Mirror
-from switchbench.observe.mlflow_experiment import NETWORK_BYTES, Experiment
+from switchbench.observe.mlflow_experiment import NETWORK_BYTES, Experiment, LivePoint
 from switchbench.observe.mlflow_rows import ID_TAG, PARENT_TAG, row_of, row_tags
-from switchbench.row import Row, Status
+from switchbench.row import PlannedTrial, Row, Status
 from switchbench.spec.file import parse
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
 
@@ -155,6 +156,49 @@ def test_a_silent_server_holds_nobody_up(tmp_path: Path, monkeypatch: Any) -> No
     mirror.close()
     assert time.monotonic() - started < 5
     assert mirror.problem == "no answer within 0.3 seconds"
+
+
+def test_points_of_a_running_trial_are_there_before_its_row(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    row = numbered(0)
+    ledger = Ledger(tmp_path / "live")
+    ledger.folder.mkdir()
+    experiment = Experiment(ledger, None)
+    trial = PlannedTrial.stored(asdict(row))
+    for epoch in (0, 1):
+        point = {"epoch": epoch, "step": 10 * (epoch + 1), "val_accuracy": 0.5 + epoch / 4}
+        experiment.send_live(LivePoint(trial, point, 1_000 * (epoch + 1)))
+    client = MlflowClient(ledger.mlflow_uri)
+    (live,) = runs_of(ledger)["id"]
+    run_id = live.info.run_id
+    assert live.info.status == "RUNNING"
+    history = client.get_metric_history(run_id, "val_accuracy")
+    assert [(each.step, each.value) for each in history] == [(10, 0.5), (20, 0.75)]
+    assert experiment.send(replace(row, finished="2026-01-01T00:00:00+00:00", val_accuracy=0.8))
+    (done,) = runs_of(ledger)["id"]
+    assert done.info.run_id == run_id
+    assert (done.info.status, done.data.metrics["val_accuracy"]) == ("FINISHED", 0.8)
+
+
+def test_the_mirror_sends_few_points_of_a_trial(tmp_path: Path, monkeypatch: Any) -> None:
+    sent: list[Any] = []
+
+    class Recording(Flaky):
+        def send_live(self, live: LivePoint) -> None:
+            sent.append(live.point["step"])
+
+    monkeypatch.setattr(tracking, "Experiment", Recording)
+    ledger = Ledger(tmp_path)
+    monkeypatch.setattr(ledger, "rows", lambda: iter([]))
+    mirror = Mirror(ledger, None)
+    mirror.start()
+    trial = TrialConfig.of(network="mlp", dataset="digits", method="dense", training={"epochs": 3})
+    for step in range(5):
+        mirror.epoch_finished(trial, {"step": step})
+    mirror.close()
+    assert sent == [0]
+    assert mirror.problem is None
 
 
 @pytest.mark.parametrize("refused", [frozenset(), frozenset({1})])

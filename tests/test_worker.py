@@ -86,6 +86,29 @@ def test_the_display_prints_brackets_as_text(tmp_path: Path, spec: dict[str, Any
         assert "2/3" in stream.getvalue()
 
 
+def test_the_display_shows_running_trials_their_speed_and_the_labels_of_failures(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: Any
+) -> None:
+    job, plan = prepare(tmp_path, spec)
+    failed = replace(execute(plan[0], job), label="broken", status=Status.FAILED, error="no")
+    now = [0.0]
+    monkeypatch.setattr("switchbench.observe.terminal.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    with TrialDisplay(Console(file=stream, width=150, force_terminal=True), total=4, done=1) as display:
+        now[0] = 60.0
+        display.trials_running(1)
+        display.trial_finished(failed)
+        trial = plan[1].model_copy(
+            update={"training": plan[1].training.model_copy(update={"epochs": 4, "steps": None})}
+        )
+        display.epoch_finished(trial, {"epoch": 1, "step": 20, "val_accuracy": 0.9215})
+        display._live.refresh()
+    said = " ".join(stream.getvalue().split())
+    assert "1 running, 1 failed (broken)" in said
+    assert f"{trial.method.label} at {trial.density:g}, seed {trial.seed}: epoch 2 of 4, 92.15 % on" in said
+    assert "1.5 per minute, 60 s left" in said  # half of one trial is done, and one and a half are left
+
+
 def test_a_lost_workers_reason_is_read_from_where_tune_has_just_written_it(tmp_path: Path) -> None:
     """Tune copies that file to the storage folder later; until then its ``get_error()`` is None."""
     from types import SimpleNamespace

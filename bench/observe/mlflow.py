@@ -6,19 +6,26 @@ Trials never call MLflow, and its failures never end a run: a thread of the driv
 """
 
 import itertools
+import math
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from switchbench.observe.mlflow_client import one_line
-from switchbench.observe.mlflow_experiment import Experiment
+from switchbench.observe.mlflow_experiment import Experiment, LivePoint
 from switchbench.row import Row
 from switchbench.store.ledger import Ledger
 
+if TYPE_CHECKING:
+    from switchbench.spec.trial import TrialConfig
+
 PATIENCE_SECONDS = 20
 """How long :meth:`Mirror.close` waits without progress."""
+LIVE_SECONDS = 5
+"""Shortest time between two points of a running trial that are sent."""
 
 
 def sync(ledger: Ledger, rows: list[Row], uri: str | None = None) -> int:
@@ -38,7 +45,7 @@ def sync(ledger: Ledger, rows: list[Row], uri: str | None = None) -> int:
     return _send_everything(Experiment(ledger, uri), rows)
 
 
-def _send_everything(experiment: Experiment, rows: Iterable[Row]) -> int:
+def _send_everything(experiment: Experiment, rows: Iterable[Row | LivePoint]) -> int:
     """Send the plan, rows as they come, and the report. Return the number of rows sent.
 
     Raises:
@@ -64,11 +71,20 @@ class Mirror(threading.Thread):
         self.problem: str | None = None
         """The last error in one line; None if there was none."""
         self._ledger, self._uri = ledger, uri
-        self._inbox: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Row | LivePoint | None] = queue.SimpleQueue()
         self._last_progress = time.monotonic()
+        self._last_live: dict[str, float] = {}
+        """When a point of a trial was put into the queue last, by its id."""
 
     def trials_running(self, count: int) -> None:
         """Do nothing: MLflow does not store the count."""
+
+    def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
+        """Put a point of a running trial into the queue, unless one came :data:`LIVE_SECONDS` ago or less."""
+        now = time.monotonic()
+        if now - self._last_live.get(trial.trial_id, -math.inf) >= LIVE_SECONDS:
+            self._last_live[trial.trial_id] = now
+            self._inbox.put(LivePoint(trial.planned, dict(point), round(1_000 * time.time())))
 
     def trial_finished(self, row: Row) -> None:
         """Put the row into the queue of the thread."""
@@ -90,8 +106,8 @@ class Mirror(threading.Thread):
         except Exception as error:  # errors of the mirror must never end the run
             self.problem = one_line(error)[:200]
 
-    def _rows(self) -> Iterator[Row]:
-        """Yield the rows to send. A request for the next row means that the last one has been handled."""
+    def _rows(self) -> Iterator[Row | LivePoint]:
+        """Yield the rows and points to send. A request for the next one means that the last has been handled."""
         for row in itertools.chain(self._ledger.rows(), iter(self._inbox.get, None)):
             self._last_progress = time.monotonic()
             yield row

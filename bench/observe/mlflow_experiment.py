@@ -30,6 +30,7 @@ from switchbench.observe.mlflow_rows import (
     curves_tag,
     dataset_input,
     metrics,
+    milliseconds,
     parameters,
     readable_tags,
     row_tags,
@@ -38,7 +39,7 @@ from switchbench.observe.mlflow_rows import (
     source_tags,
     times,
 )
-from switchbench.row import Row, Status
+from switchbench.row import PlannedTrial, Row, Status
 from switchbench.store.ledger import Ledger
 from switchbench.store.parquet import SortedFile
 
@@ -57,6 +58,16 @@ class _Sent:
     run_id: str
     parent: str
     stamp: str
+
+
+@dataclass(frozen=True)
+class LivePoint:
+    """A point of the curves of a running trial."""
+
+    trial: PlannedTrial
+    point: Mapping[str, float]
+    time: int
+    """When it came, in MLflow's milliseconds."""
 
 
 class Experiment:
@@ -122,12 +133,12 @@ class Experiment:
         start = min((times(row)[0] for row in rows if row.finished), default=None)
         return str(self._client.create_run(self._id, start, tags, self._name).info.run_id)
 
-    def send_all(self, rows: Iterable[Row]) -> tuple[int, Exception | None]:
+    def send_all(self, rows: Iterable[Row | LivePoint]) -> tuple[int, Exception | None]:
         """Send rows as the iterable yields them. A row that fails does not stop the next ones.
 
         Args:
-            rows: Rows of the ledger. No more are taken after :data:`FAILURES_BEFORE_GIVING_UP` consecutive
-                failures.
+            rows: Rows of the ledger, and points of running trials. No more are taken after
+                :data:`FAILURES_BEFORE_GIVING_UP` consecutive failures.
 
         Returns:
             The number of rows sent, and the last exception, if any.
@@ -135,7 +146,10 @@ class Experiment:
         sent, failures, problem = 0, 0, None
         for row in rows:
             try:
-                sent += self.send(row)
+                if isinstance(row, LivePoint):
+                    self.send_live(row)
+                else:
+                    sent += self.send(row)
                 failures = 0
             except Exception as error:  # MLflow and its stores raise many types
                 failures, problem = failures + 1, error
@@ -161,7 +175,7 @@ class Experiment:
         elsewhere = {run.stamp.partition(" ")[0] for run in runs if run is not own}
         if str(row.finished) in elsewhere or (own and own.stamp == stamp):
             return False
-        run_id = own.run_id if own else self._create(row, name, start)
+        run_id = own.run_id if own else self._create(row.trial_id, name, start)
         self._gathered = self._gathered or self._ledger.gathered_curves()
         curves = self._ledger.curves(row.trial_id, self._gathered)
         if dataset := dataset_input(row):
@@ -199,10 +213,27 @@ class Experiment:
         if self._problem:
             raise self._problem
 
-    def _create(self, row: Row, name: str, start: int) -> str:
-        tags = {ID_TAG: row.trial_id, PARENT_TAG: self._parent}
+    def send_live(self, live: LivePoint) -> None:
+        """Send a point of a running trial. Its run says ``RUNNING`` until its row is sent."""
+        from mlflow.entities import Metric
+
+        trial = live.trial
+        runs = self._runs.setdefault(trial.trial_id, [])
+        own = next((run for run in runs if run.parent in ("", self._parent)), None)
+        if own is None:
+            started = self._ledger.announced(trial.trial_id)
+            start = milliseconds(started.started) if started else live.time
+            run_id = self._create(trial.trial_id, run_name(trial, self._several), start)
+        else:
+            run_id = own.run_id
+        step = int(live.point["step"])
+        shown = {name: value for name, value in live.point.items() if name != "step"}
+        self._log(run_id, [Metric(name, float(value), live.time, step) for name, value in shown.items()])
+
+    def _create(self, trial_id: str, name: str, start: int) -> str:
+        tags = {ID_TAG: trial_id, PARENT_TAG: self._parent}
         run_id = str(self._client.create_run(self._id, start, tags, name).info.run_id)
-        self._runs[row.trial_id].append(_Sent(run_id, self._parent, ""))
+        self._runs[trial_id].append(_Sent(run_id, self._parent, ""))
         return run_id
 
     def _log(

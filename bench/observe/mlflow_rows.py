@@ -62,7 +62,7 @@ def several_tasks(plan: Iterable[PlannedTrial]) -> list[str]:
     return [column for column in TASK if len({getattr(trial, column) for trial in trials}) > 1]
 
 
-def run_name(row: Row, several: Collection[str] = ()) -> str:
+def run_name(row: PlannedTrial, several: Collection[str] = ()) -> str:
     """Return the name of a run. What tells runs apart comes first: lists show about 25 characters.
 
     Args:
@@ -73,7 +73,9 @@ def run_name(row: Row, several: Collection[str] = ()) -> str:
         For instance ``switcher 2% seed 0`` or ``switcher 2% seed 0 · lenet-300-100``.
     """
     density = "" if row.target_density is None else f" {100 * row.target_density:g}%"
-    return " · ".join([f"{row.label}{density} seed {row.seed}", *(str(row[column]) for column in several)])
+    return " · ".join(
+        [f"{row.label}{density} seed {row.seed}", *(str(getattr(row, column)) for column in several)]
+    )
 
 
 def readable_tags(row: Row, comparison: str) -> dict[str, str]:
