@@ -107,7 +107,7 @@ class Mirror(threading.Thread):
             self.problem = one_line(error)[:200]
 
     def _rows(self) -> Iterator[Row | LivePoint]:
-        """Yield the rows and points to send. A request for the next one means that the last has been handled."""
+        """Yield the rows and points to send. Who asks for the next one has handled the last."""
         for row in itertools.chain(self._ledger.rows(), iter(self._inbox.get, None)):
             self._last_progress = time.monotonic()
             yield row
