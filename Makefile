@@ -11,6 +11,7 @@
 #   make campaign     kill workers, nodes, drivers and servers at random, and count what is lost (hours)
 #   make docs         fill the documents' tables from docs/results; draw the architecture, and write what
 #                     `switchbench list` shows, from the code
+#   make docs-site    build the documentation site into site/, with all links checked
 #   make defaults     choose the methods' defaults on validation images (about an hour)
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
@@ -19,7 +20,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.sh' -o -name '*.json' -o -name '*.yaml' -o -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.csv' -o -type d ! -name __pycache__)
 
-.PHONY: quickstart install test test-all lint types benchmark campaign docs defaults clean
+.PHONY: quickstart install test test-all lint types benchmark campaign docs docs-site defaults clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/switchbench run quickstart $(ARGS)
@@ -52,7 +53,11 @@ docs: $(VENV)/.installed
 	$(BIN)/python tools/fill_docs.py
 	$(BIN)/python tools/draw_architecture.py
 	$(BIN)/python tools/write_catalogue.py
+	$(BIN)/python tools/write_reference.py
 	PYTHONPATH=tests $(BIN)/python -m performance --write
+
+docs-site: $(VENV)/.installed $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 defaults: $(VENV)/.installed
 	$(BIN)/python tools/choose_defaults.py

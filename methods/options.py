@@ -65,7 +65,10 @@ def option(
         needs: Other options, with the values with which this one has an effect.
         inert: Whether the option came later and its default changes nothing: at this default it is
             left out of a trial's id.
-        ge, gt, le, lt: Bounds of what validation accepts.
+        ge: Lowest value that validation accepts; likewise ``gt``, ``le`` and ``lt``.
+        gt: See ``ge``.
+        le: See ``ge``.
+        lt: See ``ge``.
 
     >>> class Config(Options):
     ...     rate: float = option(0.1, "learning rate", search=(1e-3, 1.0), log=True, gt=0)

@@ -1,4 +1,4 @@
-"""The documents keep their word: the snippet runs, the spec is valid, tables are the stored ones."""
+"""The documents keep their word: every command and snippet runs, links lead somewhere, tables are the stored ones."""
 
 import importlib.util
 import re
@@ -6,55 +6,152 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import typer
 
-from switchbench.cli.app import main
-from switchbench.methods import METHODS
-from switchbench.spec import file as specfile
+from switchbench.cli.app import app, main
 from switchbench.store.ledger import Ledger
-from switchbench.tuning.plan import plan
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
+CHAINS = (
+    [ROOT / "README.md"],
+    [DOCS / "start.md"],
+    [DOCS / "tutorials" / f"{name}.md" for name in ("compare", "tune", "report")],
+    *([page] for page in sorted((DOCS / "guides").glob("*.md"))),
+)
+"""Pages that are run; those of a chain share a folder."""
+CHECKED = [ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "science").glob("*.md"))]
+"""Pages of which only the options of commands are checked: they run for hours, or on clusters."""
+BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+TITLE = re.compile(r'title="([^"]+)"')
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+SHIPPED_SHORT = ["--set", "training.epochs=2"]
+"""What makes a shipped spec short enough for a test."""
 
 
-def blocks(language: str) -> list[str]:
-    """Contents of the code blocks of a language, or of none."""
-    fences = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    return [content for name, content in fences if name == language]
+@dataclass(frozen=True)
+class Block:
+    """A block of code of a page."""
+
+    language: str
+    title: str | None
+    runs: bool
+    content: str
+
+    def commands(self) -> Iterator[list[str]]:
+        """Yield the commands of switchbench in a block of a shell."""
+        if self.language == "sh":
+            for line in self.content.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if words[:1] == ["switchbench"]:
+                    yield words[1 : words.index(">")] if ">" in words else words[1:]
 
 
-def test_a_method_in_ten_lines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_ray: None, shipped_methods: None
+def blocks(page: Path) -> list[Block]:
+    """Return the blocks of code of a page."""
+    found = []
+    for language, more, content in BLOCK.findall(page.read_text()):
+        title = TITLE.search(more)
+        found.append(Block(language, title[1] if title else None, "norun" not in more, content))
+    return found
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0].parent.name + "/" + chain[0].stem)
+@pytest.mark.usefixtures("without_ray", "shipped_methods")
+def test_every_command_and_snippet_runs(
+    chain: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (snippet,) = blocks("python")
-    assert len([line for line in snippet.splitlines() if line.strip()]) <= 10
-    (tmp_path / "travelled.py").write_text(snippet)
-    (command,) = [block for block in blocks("sh") if "--plugin travelled.py" in block]
-    words = shlex.split(command)
-    assert words[0] == "switchbench"
-    short = ["--set", "training.epochs=4", "--set", "seeds=1", "--mlflow-uri", "none"]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [*words, *short])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "none")
+    for block in (block for page in chain for block in blocks(page)):
+        if block.title:
+            Path(block.title).write_text(block.content)
+        elif block.language == "python":
+            exec(compile(block.content, "snippet", "exec"), {})
+        for words in block.commands() if block.runs else ():
+            call(monkeypatch, [with_ids(word) for word in words])
+
+
+def with_ids(word: str) -> str:
+    """Put the id of a trial in the place of TRIAL or ID."""
+    if "TRIAL" not in word and word != "ID":
+        return word
+    (folder,) = (folder for folder in Path("results").iterdir() if folder.name == "mine")
+    results = Ledger(folder).results()
+    found = str(results.loc[results["status"] == "ok", "trial_id"].iloc[-1])
+    return word.replace("TRIAL", found).replace("ID", found)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """Run a command, a shipped spec for a short time."""
+    if words[:2] == ["run", "quickstart"] and "training.epochs=2" not in words:
+        words = [*words, *SHIPPED_SHORT]
+    monkeypatch.setattr(sys, "argv", ["switchbench", *words])
     with pytest.raises(SystemExit) as stop:
         main()
-    assert not stop.value.code
-    results = Ledger(tmp_path / "results" / "travelled").results()
-    mine = results[results["label"] == "travelled"]
-    assert mine["status"].tolist() == ["ok"] * 3
-    assert mine["density"].tolist() == pytest.approx([0.1, 0.05, 0.02], abs=1e-4)
-    assert "| travelled |" in (tmp_path / "results" / "travelled" / "report" / "report.md").read_text()
+    assert not stop.value.code, words
 
 
-def test_the_specs_are_valid(tmp_path: Path) -> None:
-    compared, searched = (YAML(typ="safe").load(text) for text in blocks("yaml"))
-    assert len(specfile.parse(compared).trials()) == 2 * 5 * (2 + 2 * 5)  # two take no target
-    spaces = plan(searched, tmp_path).spaces
-    assert [*spaces] == ["magnitude", "l1", "switcher"]
-    assert all("training.lr" in map(str, space.dimensions) for space in spaces.values())
+@pytest.mark.parametrize(
+    "page", [*CHECKED, *(page for chain in CHAINS for page in chain)], ids=lambda page: page.name
+)
+def test_the_options_of_every_command_exist(page: Path) -> None:
+    command: Any = typer.main.get_command(app)
+    for words in (words for block in blocks(page) for words in block.commands()):
+        name, *rest = words
+        assert name in command.commands, words
+        known: Any = command.commands[name]
+        if rest and getattr(known, "commands", None):
+            assert rest[0] in known.commands, words
+            known, rest = known.commands[rest[0]], rest[1:]
+        options = {option for parameter in known.params for option in parameter.opts} | {"--help"}
+        given = {word.partition("=")[0] for word in rest if word.startswith("--")}
+        assert given <= options, (words, given - options)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))], ids=str
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(BLOCK.sub("", page.read_text())):
+        target, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), link
+        if anchor and file.suffix == ".md":
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, link
+
+
+def test_the_readme_is_short_and_its_method_has_ten_lines() -> None:
+    assert len(README.splitlines()) < 120
+    (snippet,) = (block for block in blocks(ROOT / "README.md") if block.language == "python")
+    assert len([line for line in snippet.content.splitlines() if line.strip()]) <= 10
+
+
+def test_the_reference_is_the_codes() -> None:
+    tool = [sys.executable, str(ROOT / "tools" / "write_reference.py"), "--check"]
+    done = subprocess.run(tool, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout == "changed: none\n", f"run make docs: {done.stdout}{done.stderr}"
+
+
+def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    home = (tmp_path / "index.html").read_text()
+    assert "which method finds them best" in home
+    assert "switchbench.run" in (tmp_path / "reference" / "python" / "index.html").read_text()
 
 
 def test_tables_are_the_stored_ones() -> None:
@@ -77,17 +174,10 @@ def test_a_table_is_filled_whatever_stood_in_it() -> None:
 
 
 def test_the_layout_names_the_folders_that_are_there() -> None:
-    (layout,) = blocks("")
-    named = {line.split("/")[0] for line in layout.splitlines() if not line.startswith(" ")}
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## Layout")[1].split("## ")[0]
+    layout = section.split("```")[1]
+    named = {line.split("/")[0] for line in layout.splitlines() if "/" in line and not line.startswith(" ")}
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         pytest.skip("not a git checkout")
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert named == {line.split("/")[0] for line in tracked.splitlines() if "/" in line} - {".ci"}
-
-
-def test_the_table_of_methods_names_them_all() -> None:
-    section = README.split("## Methods")[1].split("## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
-    assert sorted(re.findall(r"`([\w-]+)`", "\n".join(rows))) == sorted(
-        name for name, method in METHODS.items() if method.__module__.startswith("switchbench.")
-    )
