@@ -173,6 +173,17 @@ def test_a_table_is_filled_whatever_stood_in_it() -> None:
         tool.filled(README.replace(row[0], "| magnitud | |"))
 
 
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    notebook = nbformat.read(DOCS / "first_results.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    html = "".join(output.get("data", {}).get("text/html", "") for output in shown)
+    assert "mlp on digits, scope fc" in html
+    assert '<progress value="10" max="10">' in html
+    assert not [output for output in shown if output["output_type"] == "stream"]
+
+
 def test_the_layout_names_the_folders_that_are_there() -> None:
     section = (ROOT / "CONTRIBUTING.md").read_text().split("## Layout")[1].split("## ")[0]
     layout = section.split("```")[1]

@@ -12,6 +12,7 @@ from rich.console import Console
 from switchbench.errors import InputError
 from switchbench.observe.mlflow import Mirror
 from switchbench.observe.mlflow_client import is_off, resolve
+from switchbench.observe.notebook import in_notebook
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import plain_console
 from switchbench.plugins.load import load
@@ -50,7 +51,7 @@ class RunContext:
             address: As the attribute.
             mlflow_uri: As the attribute; None: ``$MLFLOW_TRACKING_URI``, if it is set.
             plugin_files: Python files that register methods, networks or data sets.
-            console: As the attribute; None: standard error.
+            console: As the attribute; None: standard error, and in a notebook only its bar of progress.
             jobs: As the attribute.
 
         Returns:
@@ -62,6 +63,7 @@ class RunContext:
         if jobs is not None and jobs < 0:
             raise InputError(f"--jobs {jobs}: should be 0 or more")
         printed = console or plain_console(stderr=True)
+        printed.quiet = printed.quiet or (console is None and in_notebook())  # which shows the results itself
         return cls(address, resolve(mlflow_uri), load(plugin_files), printed, jobs)
 
     @contextmanager

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from switchbench.observe.notebook import NotebookBar, in_notebook
 from switchbench.row import Row, Status
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def plain_console(stderr: bool = False) -> Console:
 class ProgressDisplay:
     """Live progress bar with a table of the last results.
 
-    If the output is not a terminal (a pipe, a log), each result is printed as one line instead. This base
-    class is a context manager that shows the bar inside its block.
+    If the output is not a terminal (a pipe, a log), each result is printed as one line instead. In a notebook
+    there is a bar below the cell. This base class is a context manager that shows the bar inside its block.
     """
 
     columns: tuple[str, ...]
@@ -66,6 +67,7 @@ class ProgressDisplay:
             done: Number of results that exist already.
         """
         self._console = console
+        self._notebook = NotebookBar() if in_notebook() else None
         self._running = 0
         self._last: deque[tuple[str, ...]] = deque(maxlen=SHOWN_RESULTS)
         self._progress = Progress(
@@ -129,7 +131,12 @@ class ProgressDisplay:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _describe(self) -> None:
-        self._progress.update(self._task, description=f"{self._running} running{self._details()}")
+        said = f"{self._running} running{self._details()}"
+        self._progress.update(self._task, description=said)
+        if self._notebook:
+            task = self._progress.tasks[self._task]
+            parts = [said, *filter(None, [self._speed()]), *self._lines()[:1]]
+            self._notebook.show(task.completed, task.total, "; ".join(parts))
 
     def _render(self) -> Group:
         table = Table(*self.columns, box=None, padding=(0, 2, 0, 0))
@@ -161,6 +168,7 @@ class TrialDisplay(ProgressDisplay):
         accuracy = f"{100 * point['val_accuracy']:.2f} % on validation images"
         said = f"{trial.method.label}{density}, seed {trial.seed}: {at}, {accuracy}"
         self._current[trial.trial_id] = min(done, 1.0), said
+        self._describe()
 
     def trial_finished(self, row: Row) -> None:
         """Show the trial's result."""
