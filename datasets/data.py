@@ -111,9 +111,9 @@ def check(name: str, data: Data) -> None:
         lowest, highest = int(labels.min()), int(labels.max())
         if lowest < 0 or highest >= data.classes:
             bad = lowest if lowest < 0 else highest
-            raise MissingData(
-                f"{where}: hold label {bad}; the {data.classes} classes are 0 to {data.classes - 1}"
-            )
+            problem = f"{where}: hold label {bad}; the {data.classes} classes are 0 to {data.classes - 1}"
+            from_one = (lowest, highest) == (1, data.classes)
+            raise MissingData(f"{problem}: labels should begin at 0, not at 1" if from_one else problem)
     if data.train.shape != data.test.shape:
         raise MissingData(f"data set {name}: training images are {data.train.shape}, test {data.test.shape}")
     if data.class_names is not None and len(data.class_names) != data.classes:

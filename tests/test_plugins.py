@@ -127,7 +127,7 @@ def test_check_says_what_a_method_breaks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "line"),
     [
-        ("magnitud", "unknown method 'magnitud'; did you mean 'magnitude'?"),
+        ("magnitud", "unknown name 'magnitud'; did you mean 'magnitude'?"),
         ("nowhere.py", "nowhere.py: no such file"),
         ("json", "plug-in json: registers no method"),
         ("no_package.method", "a module or file 'no_package.method' does not exist either"),

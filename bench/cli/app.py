@@ -434,22 +434,29 @@ def check(
     what: Annotated[
         str,
         typer.Argument(
-            help="A method's name, a module that registers methods (my_package.my_method), or a file."
+            help="Name of a method, network or data set, a module that registers some (my_package.my_method), "
+            "or a file."
         ),
     ],
     set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option's value.")] = [],
     plugin: Plugins = [],
 ) -> None:
-    """Check on a tiny problem that methods keep the contract. Exit code 3 if one does not."""
-    from switchbench.plugins import conformance
+    """Check that methods, networks and data sets keep their contract. Exit code 3 if one does not."""
+    from switchbench.plugins import check_dataset, check_network, conformance
     from switchbench.plugins import load as plugins
     from switchbench.spec import file as specfile
 
     broken = False
-    for name in plugins.methods_of(what):
-        outcomes = conformance.check(name, specfile.with_changes({}, set_))
-        broken = broken or any(outcome.problem for outcome in outcomes)
-        show.outcomes(name, outcomes)
+    for kind, names in plugins.registered_by(what).items():
+        for name in names:
+            if kind == "method":
+                outcomes = conformance.check(name, specfile.with_changes({}, set_))
+            elif kind == "network":
+                outcomes = check_network.check(specfile.component("network", name, set_))
+            else:
+                outcomes = check_dataset.check(specfile.component("dataset", name, set_))
+            broken = broken or any(outcome.problem for outcome in outcomes)
+            show.outcomes(name, outcomes)
     if broken:
         raise typer.Exit(ExitCode.FAILED)
 

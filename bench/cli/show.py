@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from switchbench.cli.inventory import InventoryEntry
     from switchbench.compare.plan import Plan
     from switchbench.measure.latency import Latency
-    from switchbench.plugins.conformance import Outcome
+    from switchbench.plugins.outcome import Outcome
     from switchbench.reports.results import Results
     from switchbench.spec.comparison import Resources
     from switchbench.spec.trial import TrialConfig

@@ -1,5 +1,5 @@
 """Other people's methods, networks and data sets: loaded, sent to workers, and checked against the contract.
 The contract itself is in methods.
 
-May import: methods, networks, spec, trial.
+May import: datasets, methods, networks, spec, trial.
 """

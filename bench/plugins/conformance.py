@@ -7,7 +7,6 @@ one line that names the problem.
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +19,12 @@ from switchbench.errors import explain
 from switchbench.methods import METHODS, Method, Progress
 from switchbench.methods.options import declared, enabling
 from switchbench.networks import NETWORKS, Network
+from switchbench.plugins.outcome import Broken, Outcome, one_line, require, run_checks
 from switchbench.row import columns
 from switchbench.spec.scope import Scope
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.control import Control
-from switchbench.trial.outcomes import Skipped
 from switchbench.trial.run import TrialResult, run_trial
 
 DENSITIES = (0.3, 0.07)
@@ -34,21 +33,6 @@ ALMOST_FROZEN = {"steps": STEPS, "batch_size": 64, "lr": 1e-12}
 """A training that hardly changes parameters. Batch norms still update their running statistics."""
 MLP = {"network": "mlp", "hidden": [20, 12]}
 MLP_WITH_NORMS = MLP | {"batch_norm": True}
-
-
-class Broken(Exception):
-    """The method breaks the contract. The message names the problem."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of one check."""
-
-    check: str
-    problem: str | None = None
-    """The problem in one line; None if the check passed or was skipped."""
-    skipped: str | None = None
-    """The reason why the method cannot handle the check's network; None if the check was run."""
 
 
 class Case:
@@ -120,18 +104,9 @@ def check(name: str, options: dict[str, Any] | None = None) -> list[Outcome]:
         case = Case(name, options)
     except Exception as error:
         config = METHODS[name].Config
-        problem = explain(error, config) if isinstance(error, ValidationError) else _one_line(error)
+        problem = explain(error, config) if isinstance(error, ValidationError) else one_line(error)
         return [Outcome("takes its options", problem)]
-    outcomes = []
-    for label, test in CHECKS.items():
-        try:
-            test(case)
-            outcomes.append(Outcome(label))
-        except Skipped as reason:
-            outcomes.append(Outcome(label, skipped=str(reason)))
-        except Exception as error:  # any error of the method is a problem of the method
-            outcomes.append(Outcome(label, _one_line(error)))
-    return outcomes
+    return run_checks(CHECKS, case)
 
 
 def meets_its_target(case: Case) -> None:
@@ -146,32 +121,32 @@ def meets_its_target(case: Case) -> None:
         goal = round(density * total) / total
         found = row["density"]
         if not case.takes_target:
-            _require(0 < found <= 1, f"density {found} is not in (0, 1]")
+            require(0 < found <= 1, f"density {found} is not in (0, 1]")
         elif case.method.granularity(case.options) == "connection":
-            _require(found == goal, f"target {density:g} gave density {found:g} instead of {goal:g}")
+            require(found == goal, f"target {density:g} gave density {found:g} instead of {goal:g}")
         else:  # a method that removes whole channels may not reach a low target
             limit = goal if case.network is MLP else 1 - 1 / total
-            _require(0 < found <= limit, f"target {density:g} gave density {found:g}, not in (0, {limit:g}]")
+            require(0 < found <= limit, f"target {density:g} gave density {found:g}, not in (0, {limit:g}]")
 
 
 def leaves_a_plain_network(case: Case) -> None:
     """Check that the finished network has the modules and names of the untrained one, and no hooks."""
     found, fresh = case.first_run.network, _untrained(case)
     kinds = [type(module).__name__ for module in found.modules()]
-    _require(
+    require(
         kinds == [type(module).__name__ for module in fresh.modules()],
         f"the modules are no longer the same: {', '.join(kinds)}",
     )
     names = list(found.state_dict())
-    _require({*names} == {*fresh.state_dict()}, f"the parameters are no longer the same: {', '.join(names)}")
-    _require(all(p.requires_grad for p in found.parameters()), "some parameters no longer require gradients")
+    require({*names} == {*fresh.state_dict()}, f"the parameters are no longer the same: {', '.join(names)}")
+    require(all(p.requires_grad for p in found.parameters()), "some parameters no longer require gradients")
     hooked = [
         name for name, module in found.named_modules() if module._forward_hooks or module._forward_pre_hooks
     ]
-    _require(not hooked, f"hooks are left on {', '.join(hooked)}")
+    require(not hooked, f"hooks are left on {', '.join(hooked)}")
     image = torch.rand(1, 1, 8, 8)
     with torch.no_grad():
-        _require(bool(found.eval()(image).isfinite().all()), "the finished network's outputs are not finite")
+        require(bool(found.eval()(image).isfinite().all()), "the finished network's outputs are not finite")
 
 
 def repeats_itself(case: Case) -> None:
@@ -191,18 +166,18 @@ def resumes_from_a_checkpoint(case: Case) -> None:
         with suppress(_Stopped):
             run_trial(config, control=Control(checkpoint=stopping))
         stored = Checkpoint(path, "check").load(torch.device("cpu"))
-        _require(stored is not None, "its checkpoint cannot be read back: not only plain values")
+        require(stored is not None, "its checkpoint cannot be read back: not only plain values")
         trained: list[dict[str, float]] = []
         resuming = Control(checkpoint=Checkpoint(path, "check"), watch=trained.append)
         _require_identical(uninterrupted, run_trial(config, control=resuming), "a resumed run")
-        _require(len(trained) < len(uninterrupted.curves), "its checkpoint cannot be restored")
+        require(len(trained) < len(uninterrupted.curves), "its checkpoint cannot be restored")
 
 
 def takes_its_steps(case: Case) -> None:
     """Check that the number of gradient steps fits the number of rounds."""
     row = case.first_run.row
     fewest = STEPS if row["rounds"] == 1 else STEPS + row["rounds"] - 1
-    _require(
+    require(
         fewest <= row["steps"] <= STEPS * row["rounds"],
         f"it took {row['steps']} steps in {row['rounds']} rounds, not {fewest} to {STEPS * row['rounds']}",
     )
@@ -213,7 +188,7 @@ def leaves_other_layers_alone(case: Case) -> None:
     network, dense = _on_convolutions(case, "fc", training=ALMOST_FROZEN).network, _dense_reference()
     for name in OUT_OF_SCOPE:
         found, fresh = network.get_parameter(name), dense.get_parameter(name)
-        _require(torch.allclose(found, fresh, atol=1e-6), f"{name} of a layer out of scope has changed")
+        require(torch.allclose(found, fresh, atol=1e-6), f"{name} of a layer out of scope has changed")
 
 
 def takes_convolutions(case: Case) -> None:
@@ -223,7 +198,7 @@ def takes_convolutions(case: Case) -> None:
         return
     total = _size(result.network, "all")
     found, goal = result.row["density"], round(0.1 * total) / total
-    _require(found == goal, f"target 0.1 gave density {found:g} instead of {goal:g}")
+    require(found == goal, f"target 0.1 gave density {found:g} instead of {goal:g}")
 
 
 def holds_masks_that_stand(case: Case) -> None:
@@ -238,17 +213,17 @@ def declares_its_options(case: Case) -> None:
     options = case.method.Config
     for key, field in options.model_fields.items():
         is_declared = field.json_schema_extra is not None and bool(field.description)
-        _require(is_declared, f"{key} is not declared with option()")
+        require(is_declared, f"{key} is not declared with option()")
         declaration = declared(options, key)
         unknown = [other for other in declaration.get("needs", {}) if other not in options.model_fields]
-        _require(not unknown, f"{key} needs {', '.join(unknown)}, which is not an option")
+        require(not unknown, f"{key} needs {', '.join(unknown)}, which is not an option")
         if "search" in declaration:
             low, high = declaration["search"]
             inside = low <= field.default <= high
-            _require(
+            require(
                 inside, f"{key}: the default {field.default} is outside its search range {low:g} to {high:g}"
             )
-            _require(
+            require(
                 not declaration["log"] or low > 0,
                 f"{key}: a logarithmic range must start above 0, not at {low:g}",
             )
@@ -269,8 +244,8 @@ def refuses_unknown_options(case: Case) -> None:
 def controls_a_method_that_exists(case: Case) -> None:
     """Check that a control names another registered method."""
     method = case.method.control_of(case.options)
-    _require(method in (None, *METHODS), f"it is a control of {method!r}, which is not registered")
-    _require(method != case.method.name, "it is a control of itself")
+    require(method in (None, *METHODS), f"it is a control of {method!r}, which is not registered")
+    require(method != case.method.name, "it is a control of itself")
 
 
 CHECKS: dict[str, Callable[[Case], None]] = {
@@ -295,22 +270,12 @@ TIME_COLUMNS = ("train_seconds", "method_seconds")
 """Columns that may differ between two runs of the same trial."""
 
 
-def _one_line(error: Exception) -> str:
-    prefix = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
-    return " ".join(f"{prefix}{error}".split())
-
-
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise Broken(problem)
-
-
 def _require_identical(first: TrialResult, second: TrialResult, run: str) -> None:
     for key, tensor in first.network.state_dict().items():
-        _require(torch.equal(tensor, second.network.state_dict()[key]), f"{run} ended with a different {key}")
+        require(torch.equal(tensor, second.network.state_dict()[key]), f"{run} ended with a different {key}")
     differing = [k for k in columns() if k not in TIME_COLUMNS and first.row[k] != second.row[k]]
-    _require(not differing, f"{run} differs in {', '.join(differing)}")
-    _require(first.curves == second.curves, f"{run} has different curves")
+    require(not differing, f"{run} differs in {', '.join(differing)}")
+    require(first.curves == second.curves, f"{run} has different curves")
 
 
 def _size(network: nn.Module, layers: Literal["fc", "all"]) -> int:
@@ -348,20 +313,20 @@ def _watched(method: type[Method]) -> type[Method]:
             masks: Mapping[str, Tensor] = self.standing_masks(progress) or {}
             if masks is self.last[0]:
                 same = all(torch.equal(mask, self.last[1][name]) for name, mask in masks.items())
-                _require(same, "it changes standing masks in place: other masks must be another object")
+                require(same, "it changes standing masks in place: other masks must be another object")
             self.last = masks, {name: mask.clone() for name, mask in masks.items()}
             with self._unchanged(progress):
                 super().before_step(progress)
             for name, mask in masks.items():
                 with torch.no_grad():
                     masked = torch.equal(self.layers[name].weight, self.weights[name] * mask)
-                _require(masked, f"with standing masks layer {name!r} computes with other weights")
+                require(masked, f"with standing masks layer {name!r} computes with other weights")
 
         def penalty(self, progress: Progress) -> Tensor | None:
             with self._unchanged(progress):
                 penalty: Tensor | None = super().penalty(progress)
             stands = self.standing_masks(progress)
-            _require(not stands or penalty is None, "it has a penalty in a step with standing masks")
+            require(not stands or penalty is None, "it has a penalty in a step with standing masks")
             return penalty
 
         def after_backward(self, progress: Progress) -> None:
@@ -379,7 +344,7 @@ def _watched(method: type[Method]) -> type[Method]:
             after = self._values(progress)
             for what, value in before.items():
                 same = what in after and torch.equal(after[what], value)
-                _require(same, f"it changes {what} in a step with standing masks")
+                require(same, f"it changes {what} in a step with standing masks")
 
         def _values(self, progress: Progress) -> dict[str, Tensor]:
             """Copy the masks if they stand, and what is kept of the network's tensors and their gradients."""

@@ -8,10 +8,11 @@ is no plug-in, loading imports nothing.
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from switchbench.errors import InputError, unknown
 
@@ -47,44 +48,55 @@ def load(files: Iterable[str | Path] = ()) -> list[ModuleType]:
     return [_load_file(path) for path in paths]
 
 
-def methods_of(source: str) -> list[str]:
-    """List the methods that a source provides.
+def registered_by(source: str) -> dict[str, list[str]]:
+    """List the methods, networks and data sets that a source provides.
 
     Args:
-        source: The name of a registered method, a module to import, or a Python file.
+        source: A registered name, a module to import, or a Python file.
 
     Returns:
-        Names of registered methods; at least one. For a module or file these are the methods that it defines,
-        or, if it defines none, those that it imports.
+        Registered names under ``method``, ``network`` and ``dataset``; at least one. For a module or file
+        these are what it defines, or, if it defines nothing, the methods that it imports.
 
     Raises:
-        InputError: The source cannot be found or imported, or it registers no method.
+        InputError: The source cannot be found or imported, or it registers nothing.
     """
-    from switchbench.methods import METHODS  # imports torch
+    from switchbench.spec.components import CHOICES  # imports torch
 
-    if source in METHODS:
-        return [source]
-    if source.endswith(".py"):
-        module = _load_file(Path(source).resolve())
-    else:
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            module = importlib.import_module(source)
-        except ModuleNotFoundError as error:
-            if source.split(".")[0] == (error.name or "").split(".")[0]:
-                known = unknown("method", source, METHODS)
-                raise InputError(f"{known}; a module or file {source!r} does not exist either") from error
-            raise InputError(f"plug-in {source}: {error}") from error
-        except Exception as error:  # a plug-in may raise anything
-            raise InputError(f"plug-in {source}: {type(error).__name__}: {error}") from error
-        finally:
-            sys.path.pop(0)
+    registries = {choice.kind: choice.registry for choice in CHOICES}
+    if named := {kind: [source] for kind, registry in registries.items() if source in registry}:
+        return named
+    module = _load_file(Path(source).resolve()) if source.endswith(".py") else _import(source, registries)
+    found = {kind: _defined_in(module, registry) for kind, registry in registries.items()}
+    if not any(found.values()):
+        values = [*vars(module).values()]
+        found = {"method": [name for name, method in registries["method"].items() if method in values]}
+    if not any(found.values()):
+        raise InputError(f"plug-in {source}: registers no method, network or data set")
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _defined_in(module: ModuleType, registry: Mapping[str, Any]) -> list[str]:
     prefix = f"{module.__name__}."
-    defined = [name for name, method in METHODS.items() if f"{method.__module__}.".startswith(prefix)]
-    names = defined or [name for name, method in METHODS.items() if method in vars(module).values()]
-    if not names:
-        raise InputError(f"plug-in {source}: registers no method")
-    return names
+    homes = {name: getattr(entry, "loader", entry).__module__ for name, entry in registry.items()}
+    return [name for name, home in homes.items() if f"{home}.".startswith(prefix)]
+
+
+def _import(source: str, registries: Mapping[str, Mapping[str, Any]]) -> ModuleType:
+    """Import a module by its name, also from the current folder. Raises InputError."""
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(source)
+    except ModuleNotFoundError as error:
+        if source.split(".")[0] == (error.name or "").split(".")[0]:
+            names = [name for registry in registries.values() for name in registry]
+            known = unknown("name", source, names)
+            raise InputError(f"{known}; a module or file {source!r} does not exist either") from error
+        raise InputError(f"plug-in {source}: {error}") from error
+    except Exception as error:  # a plug-in may raise anything
+        raise InputError(f"plug-in {source}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -36,6 +36,12 @@ class SearchConfig(BaseModel):
     )
     points: int | None = Field(None, ge=1, description=f"points per method; default: {DEFAULT_POINTS}")
     steps: int | None = Field(None, ge=1, description="gradient steps per method, instead of points")
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        description="time after which no new point starts; what was found until then is compared, and the "
+        "same command goes on",
+    )
     seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(FIRST_SEED)] = Field(
         [FIRST_SEED],
         description=f"seeds of each point: their number, counted from {FIRST_SEED}, or a list; none is the "

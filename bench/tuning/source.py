@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import time
 from contextlib import suppress
 from statistics import fmean
 from typing import Any
@@ -43,6 +44,9 @@ class StudySource:
         """Number of all invalid points."""
         self.expected_steps = {label: planned.steps_of_point(label) for label in studies}
         """Gradient steps of a point, by label, estimated before it runs."""
+        minutes = planned.config.minutes
+        self.deadline = time.monotonic() + 60 * minutes if minutes else math.inf
+        """After it no new point starts."""
         self.pending: Point | None = None
         """A point that :meth:`ask` returns next. Its caller has asked for it before and put it back."""
 
@@ -61,6 +65,8 @@ class StudySource:
         for label, study in self.studies.items():
             if (reclaimed := study.reclaim()) and (reclaimed_point := self._point(label, *reclaimed)):
                 return reclaimed_point
+        if time.monotonic() > self.deadline:
+            return None
         while shares := {label: share for label in self.studies if (share := self._share_left(label)) > 0}:
             label = max(shares, key=lambda label: shares[label])
             study = self.studies[label]
