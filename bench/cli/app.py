@@ -434,7 +434,7 @@ def check(
     what: Annotated[
         str,
         typer.Argument(
-            help="Name of a method, network or data set, a module that registers some (my_package.my_method), "
+            help="Name of a method, network or data set, a module that registers some (my_package.mine), "
             "or a file."
         ),
     ],
