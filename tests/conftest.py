@@ -155,7 +155,7 @@ def _in_this_process() -> Iterator[None]:
             source.tell(point, execute_point(point.trials, job, lambda seed: None))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connection, "cluster", lambda address, resources: nullcontext())
+        patch.setattr(connection, "cluster", lambda *arguments: nullcontext())
         patch.setattr(run, "workers", lambda *arguments: nullcontext(distribute))
         patch.setattr(tune, "distribute_points", distribute_points)
         yield

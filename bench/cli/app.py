@@ -26,7 +26,6 @@ app = typer.Typer(
     name="switchbench",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 data = typer.Typer(name="data", no_args_is_help=True, help="List, fetch and check data sets.")

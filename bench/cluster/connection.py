@@ -4,7 +4,7 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -15,7 +15,7 @@ import ray._private.worker
 
 from switchbench.cluster.address import LOCAL, address_of
 from switchbench.cluster.local_ray import local_ray
-from switchbench.cluster.machine import check_size
+from switchbench.cluster.machine import check_size, in_words
 from switchbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,19 +30,25 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + HTTP2_SETTINGS
 
 
 @contextmanager
-def cluster(address: str | None, resources: "Resources") -> Iterator[None]:
+def cluster(
+    address: str | None, resources: "Resources", say: Callable[[str], None] = lambda line: None
+) -> Iterator[None]:
     """Connect to a Ray cluster for the block, to run trials there.
 
     Args:
         address: As for :func:`connected`.
         resources: What one trial needs.
+        say: Gets a line that says which cluster it is, and how large.
 
     Raises:
         InputError: The cluster cannot be reached, or no node is large enough for a trial (Tune would wait for
             ever).
     """
     with connected(address):
-        check_size(resources, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        check_size(resources, nodes)
+        if named := address_of(address):
+            say(f"Ray cluster {named}: {len(nodes)} nodes, {in_words(ray.cluster_resources())}")
         yield
 
 

@@ -66,6 +66,10 @@ class RunContext:
         printed.quiet = printed.quiet or (console is None and in_notebook())  # which shows the results itself
         return cls(address, resolve(mlflow_uri), load(plugin_files), printed, jobs)
 
+    def say(self, line: str) -> None:
+        """Print a line as it is."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     @contextmanager
     def mirror(self, ledger: Ledger, comparison: Ledger | None = None) -> Iterator[list[Observer]]:
         """Send a ledger's rows to MLflow as they are stored, and the report at the end of the block.

@@ -33,10 +33,10 @@ def check_size(resources: "Resources", nodes: Sequence[Mapping[str, float]]) -> 
         resources: What a trial needs.
         nodes: Amounts of resources, by Ray's names.
     """
-    need = _needed(resources)
+    need = _amounts(resources)
     if not any(all(node.get(name, 0) >= amount for name, amount in need.items()) for node in nodes):
-        sizes = "; ".join(map(_in_words, nodes))
-        raise InputError(f"resources: a trial needs {_in_words(need)}, but no node has them (nodes: {sizes})")
+        sizes = "; ".join(map(in_words, nodes))
+        raise InputError(f"resources: a trial needs {in_words(need)}, but no node has them (nodes: {sizes})")
 
 
 def capacity(resources: "Resources", available: Mapping[str, float]) -> int:
@@ -53,14 +53,24 @@ def capacity(resources: "Resources", available: Mapping[str, float]) -> int:
         >>> capacity(Resources(cpus=2, memory="1.5GB"), {"CPU": 9, "memory": 4e9})
         2
     """
-    limits = [available.get(name, 0) / need for name, need in _needed(resources).items() if need]
+    limits = [available.get(name, 0) / need for name, need in _amounts(resources).items() if need]
     return max(1, int(min(limits)))
 
 
-def _needed(resources: "Resources") -> dict[str, float]:
+def needed(resources: "Resources") -> str:
+    """Return what a trial needs as text."""
+    return in_words(_amounts(resources))
+
+
+def _amounts(resources: "Resources") -> dict[str, float]:
     return {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
 
 
-def _in_words(amounts: Mapping[str, float]) -> str:
+def in_words(amounts: Mapping[str, float]) -> str:
+    """Return amounts of resources, by Ray's names, as text.
+
+    >>> in_words({"CPU": 4, "GPU": 0.5, "memory": 2e9})
+    '4 CPUs, 0.5 GPUs, 2.0 GB'
+    """
     memory = f", {amounts['memory'] / 1e9:.1f} GB" if amounts.get("memory") else ""
     return f"{amounts.get('CPU', 0):g} CPUs, {amounts.get('GPU', 0):g} GPUs{memory}"

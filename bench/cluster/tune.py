@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from switchbench.cluster.lost_workers import (
     record_lost_point,
     rows_of_lost_point,
 )
-from switchbench.cluster.machine import capacity
+from switchbench.cluster.machine import capacity, in_words, needed
 from switchbench.cluster.points import Point, PointSource, Pruner
 from switchbench.cluster.signals import STOPPING, StopRequest, handled, stop_at_once
 from switchbench.cluster.stopping import StopWatch, tell_workers
@@ -48,6 +49,8 @@ from switchbench.trial.control import Stopped
 
 ROOM_BYTES = 100_000
 """A disk with less room is full."""
+IDLE_SECONDS = 5.0
+"""How long no trial runs before observers are told why."""
 LOST_NODE_RETRIES = 3
 """How often a point of a search is started again after its node was lost."""
 
@@ -286,12 +289,16 @@ class _ObserverCallback(tune.Callback):
         """Trials that were running when a signal arrived; None before."""
         self.problem: str | None = None
         """Why the run must stop."""
+        self._idle_since: float | None = None
+        """Since when no trial runs although some are left."""
+        self._said_waiting = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles callbacks with its state, which is never restored
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._request.signal is None:
+            self._say_waiting(trials)
             return
         if self._stopping is None:
             self._stopping = set(self._running)
@@ -302,8 +309,22 @@ class _ObserverCallback(tune.Callback):
         if self._request.overdue or not self._stopping & self._running:
             stop_at_once(self._request.signal)
 
+    def _say_waiting(self, trials: list[Any]) -> None:
+        """Tell observers once why no trial runs, if that has been so for some time."""
+        if self._running or not trials:
+            self._idle_since = None
+            return
+        now = time.monotonic()
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since > IDLE_SECONDS and not self._said_waiting:
+            self._said_waiting = True
+            free = in_words(ray.available_resources())
+            reason = f"waiting for resources: a trial needs {needed(self._job.resources)}, free are {free}"
+            notify(self._observers, methodcaller("waiting", reason))
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.add(trial.trial_id)
+        self._said_waiting = False
         notify(self._observers, methodcaller("trials_running", len(self._running)))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -40,6 +40,7 @@ def workers(
     resources: "Resources",
     modules: Iterable[ModuleType] = (),
     jobs: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> "Iterator[Distribute]":
     """Provide workers during the block.
 
@@ -50,6 +51,7 @@ def workers(
         modules: Modules of plug-in files; they are sent to the workers by value.
         jobs: Largest number of trials that run at the same time on this machine; 0: in this process; None: as
             many as fit.
+        say: Gets a line about the Ray cluster, if trials run on one.
 
     Yields:
         A function that runs trials.
@@ -68,7 +70,7 @@ def workers(
         from switchbench.cluster.connection import cluster
         from switchbench.cluster.tune import distribute
 
-        with cluster(address, resources):
+        with cluster(address, resources, say):
             yield partial(distribute, modules=modules)
     else:
         from switchbench.cluster.local_pool import LocalPool

@@ -90,7 +90,7 @@ def run_planned(planned: Plan, context: RunContext) -> "Results":
     running: AbstractContextManager[Distribute | None] = nullcontext()
     if not planned.is_done:
         ledger.check_writable()
-        running = workers(context.address, planned.spec.resources, context.plugins, context.jobs)
+        running = workers(context.address, planned.spec.resources, context.plugins, context.jobs, context.say)
     try:
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:

@@ -79,6 +79,9 @@ class Mirror(threading.Thread):
     def trials_running(self, count: int) -> None:
         """Do nothing: MLflow does not store the count."""
 
+    def waiting(self, reason: str) -> None:
+        """Do nothing: MLflow does not store it."""
+
     def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
         """Put a point of a running trial into the queue, unless one came :data:`LIVE_SECONDS` ago or less."""
         now = time.monotonic()

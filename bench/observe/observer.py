@@ -16,6 +16,9 @@ class Observer(Protocol):
     def trials_running(self, count: int) -> None:
         """Receive the number of trials (or points of a search) that run now."""
 
+    def waiting(self, reason: str) -> None:
+        """Receive why no trial runs although some are left."""
+
     def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
         """Receive a point of the curves of a running trial. Not every epoch is reported, and on a Ray cluster
         none is."""

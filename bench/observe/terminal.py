@@ -93,6 +93,12 @@ class ProgressDisplay:
         self._running = count
         self._describe()
 
+    def waiting(self, reason: str) -> None:
+        """Show why no trial runs."""
+        self._progress.update(self._task, description=reason)
+        if not self._console.is_terminal:
+            self._console.print(reason, markup=False, highlight=False, soft_wrap=True)
+
     def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
         """Do nothing."""
 

@@ -158,7 +158,8 @@ def _run_points(planned: SearchPlan, source: StudySource, context: RunContext) -
 
     ledger, resources = planned.ledger, planned.spec.resources
     job = Job(ledger.folder, datasets.data_folder(), resources, uuid4().hex, test=False)
-    with cluster(context.address, resources), context.mirror(ledger, planned.comparison) as mirror:
+    joined = cluster(context.address, resources, context.say)
+    with joined, context.mirror(ledger, planned.comparison) as mirror:
         observers = [source.display, *mirror]
         distribute_points(source, job, observers, context.plugins, planned.config.parallel)
 
