@@ -7,6 +7,7 @@ row by name.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
@@ -201,6 +202,8 @@ class Row(PlannedTrial):
     """Number of validation images."""
     test_size: int | None = None
     """Number of test images."""
+    classes: int | None = None
+    """Number of classes."""
     macs: int | None = column(objective=True, metric=True, mean=True, heading="MACs")
     macs_dense: int | None = column(metric=True, mean=True)
     macs_shrunk: int | None = column(
@@ -255,6 +258,14 @@ class Row(PlannedTrial):
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the network does no better than guessing, on test images or else on validation images."""
+        tested = self.test_accuracy is not None
+        accuracy = self.test_accuracy if tested else self.val_accuracy
+        images = self.test_size if tested else self.val_size
+        return guesses(accuracy, images, self.classes)
 
     @classmethod
     def stored(cls, plain: Mapping[str, Any]) -> Self:
@@ -325,7 +336,8 @@ class PointRow(Stored):
     infeasible: float | None = None
     """How far the density is from what is allowed; the point is feasible if this is at most 0."""
     collapsed: int | None = None
-    """Largest number of empty layers that make a network of the point dead; feasible points have none."""
+    """Largest number of empty layers that make a network of the point dead; 1 if one does no better than
+    guessing. Feasible points have none."""
     density: float | None = None
     val_accuracy: float | None = None
     steps: int | None = None
@@ -361,6 +373,26 @@ def _json(plain: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
             raise ValueError(f"{name} is no JSON") from error
         if isinstance(text, str) and not isinstance(found, kind):
             raise ValueError(f"{name} {text[:100]!r} is not what it should be")
+
+
+def guesses(accuracy: float | None, images: int | None, classes: int | None) -> bool:
+    """Tell whether an accuracy is that of guessing: at most two standard errors above 1 / classes.
+
+    Args:
+        accuracy: A share in [0, 1].
+        images: Number of images that it was measured on.
+        classes: Number of classes.
+
+    Returns:
+        False if one of them is not known.
+
+    >>> guesses(0.11, 1_000, 10), guesses(0.13, 1_000, 10)
+    (True, False)
+    """
+    if accuracy is None or not images or not classes:
+        return False
+    chance = 1 / classes
+    return accuracy <= chance + 2 * math.sqrt(chance * (1 - chance) / images)
 
 
 @cache

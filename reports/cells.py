@@ -47,6 +47,8 @@ class Cell:
     """What the method never did, because the training was too short."""
     emptied: dict[str, int]
     """Number of measured seeds in which a layer has no connection left, for layers where that happened."""
+    guessing: int = 0
+    """Number of measured seeds in which the network classifies no better than guessing."""
 
     @property
     def takes_target(self) -> bool:

@@ -12,7 +12,7 @@ from switchbench.reports.cells import ACCURACY, LATENCY, TASK, Cell, Report, Tas
 from switchbench.reports.statistics.contrasts import Pair, Paired, contrasts
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.statistics.seeds import Numbers
-from switchbench.row import Status, used_as
+from switchbench.row import Status, guesses, used_as
 
 PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "error"]
 """Columns that the line about an unmeasured trial shows."""
@@ -77,6 +77,7 @@ def _cells(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, float | None], Cell]
     layers, idle = rows["density_layers"].to_numpy(object), rows["idle"].to_numpy(object)
     labels, targets = rows["label"].to_numpy(object), _numbers(rows["target_density"])
     seeds, ok = rows["seed"].to_numpy(), _measured(rows).to_numpy()
+    guessing = _guessing(rows)
     for planned in _groups(rows):
         label, target = str(labels[planned[0]]), float(targets[planned[0]])
         measured = planned[ok[planned]]
@@ -93,8 +94,17 @@ def _cells(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, float | None], Cell]
             emptied={name: zeros for name, values in by_layer.items() if (zeros := int((values == 0).sum()))},
             idle=next((reason for reason in idle[measured] if isinstance(reason, str)), None),
             flops=mean(flops[measured]),
+            guessing=int(guessing[measured].sum()),
         )
         yield (label, None if math.isnan(target) else target), cell
+
+
+def _guessing(rows: pd.DataFrame) -> Numbers:
+    """Tell for each row whether its network does no better than guessing; False where that is unknown."""
+    if "classes" not in rows:
+        return np.zeros(len(rows), dtype=bool)
+    known = zip(*(_numbers(rows[name]) for name in (ACCURACY, "test_size", "classes")), strict=True)
+    return np.array([not any(map(math.isnan, each)) and guesses(*each) for each in known], dtype=bool)
 
 
 def _groups(rows: pd.DataFrame) -> list[Numbers]:

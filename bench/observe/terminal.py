@@ -276,6 +276,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     accuracy = row.test_accuracy if row.status == Status.OK else row.val_accuracy
     if accuracy is not None and row.density is not None and row.status in (Status.OK, Status.VALIDATED):
         images = " on validation images" if row.status == Status.VALIDATED else ""
-        result = f"{100 * accuracy:.2f} %{images} at density {row.density:.2%}"
+        chance = ", which is guessing" if row.guesses else ""
+        result = f"{100 * accuracy:.2f} %{images} at density {row.density:.2%}{chance}"
     density = "-" if row.target_density is None else f"{row.target_density:g}"
     return row.label, density, f"seed {row.seed}", f"{row.network} on {row.dataset}, {row.scope}", result

@@ -140,6 +140,7 @@ def _measure(config: TrialConfig, network: nn.Module, layers: Layers, splits: Sp
         train_size=len(splits.train),
         val_size=len(splits.validation),
         test_size=len(splits.test),
+        classes=splits.classes,
     )
 
 

@@ -91,7 +91,7 @@ class StudySource:
         best = study.best(1) if len(names) == 1 else []
         result = in_words(names, outcome.values) or outcome.attributes.get("error", "")
         result += " (off the target density)" if outcome.infeasibility > 0 else ""
-        result += " (the network is dead)" if outcome.collapsed else ""
+        result += " (the network is dead or guesses)" if outcome.collapsed else ""
         best_result = in_words(names, best[0].values) if best else ""
         self.display.point_finished(point.study, point.number, result, best_result)
 
@@ -148,7 +148,7 @@ class StudySource:
             return Outcome(PointState.FAILED, attributes=attributes | {"error": error})
         values = [means[name] for name in config.objectives]
         infeasibility = planned.infeasibility(means["density"], point.study)
-        collapsed = max(_cutting_layers(point.trials[0], row) for row in rows)
+        collapsed = max(_cutting_layers(point.trials[0], row) or int(row.guesses) for row in rows)
         return Outcome(PointState.COMPLETE, values, infeasibility, collapsed, attributes)
 
 

@@ -54,8 +54,8 @@ class Outcome:
     infeasibility: float = 0.0
     """How far the density is from what is allowed; 0 or less if the point is feasible."""
     collapsed: int = 0
-    """Largest number of layers without connections that make a network of the point dead. The point is then
-    infeasible."""
+    """Largest number of layers without connections that make a network of the point dead, or 1 if one does no
+    better than guessing. The point is then infeasible."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Further values that are stored with the point."""
 

@@ -76,7 +76,9 @@ def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
             lines.append(f"{label}: a best point has no weights left")
         if collapsed := int((own["collapsed"] > 0).sum()):
             points = "1 point has" if collapsed == 1 else f"{collapsed} points have"
-            lines.append(f"{label}: {points} a dead network, whose output is constant; never selected")
+            lines.append(
+                f"{label}: {points} a network that is dead or does no better than guessing; never selected"
+            )
     return lines
 
 

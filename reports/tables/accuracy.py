@@ -111,8 +111,20 @@ def _seeds(counts: set[int]) -> Entry:
 
 
 def warnings(task: Task) -> list[str]:
-    """Return a line for each method that never acted, or that left a layer without connections."""
-    return [*_idle_methods(task), *_emptied_layers(task)]
+    """Return a line for each method that never acted, left a layer without connections, or guesses."""
+    return [*_idle_methods(task), *_emptied_layers(task), *_guessing_methods(task)]
+
+
+def _guessing_methods(task: Task) -> Iterator[str]:
+    """Yield a line for each method that classifies no better than guessing."""
+    found: dict[str, list[str]] = {}
+    for cell in task.cells.values():
+        if cell.guessing:
+            at = f"at {cell.target:g} " if cell.takes_target else ""
+            found.setdefault(cell.label, []).append(f"{at}({cell.guessing} of {cell.accuracy.n} seeds)")
+    for label in task.labels:
+        if label in found:
+            yield f"{label}: no better than guessing {', '.join(found[label])}"
 
 
 def _idle_methods(task: Task) -> Iterator[str]:
