@@ -76,7 +76,9 @@ def test_a_dead_network_is_never_the_best(
     assert points is not None
     assert points["collapsed"].tolist() == [2, 0, 1, 0]
     notes = search_tables(points)[0].notes
-    assert "str: 2 points have a dead network, whose output is constant; never selected" in notes
+    assert (
+        "str: 2 points have a network that is dead or does no better than guessing; never selected" in notes
+    )
     assert tuning._ranks(points).sort_values().index[0] == 3  # also for --warm-start
 
 
@@ -91,7 +93,7 @@ def test_where_all_are_dead_or_too_dense_there_is_no_best(
     assert points is not None
     notes = search_tables(points)[0].notes
     assert "str: all points failed, are off the target or are dead, so none is compared" in notes
-    assert "str: 1 point has a dead network, whose output is constant; never selected" in notes
+    assert "str: 1 point has a network that is dead or does no better than guessing; never selected" in notes
 
 
 def test_a_dead_network_is_on_no_front(
@@ -153,3 +155,18 @@ def test_where_paths_cannot_be_followed_empty_layers_in_scope_count(
     config = make_config("str", None, network="resnet-18")
     row = Row(**asdict(config.planned), status=Status.VALIDATED, density_layers='{"conv1": 0, "fc": 0}')
     assert _cutting_layers(config, row) == 1
+
+
+def test_a_point_that_guesses_is_never_the_best(
+    searched: Callable[..., tuple[SearchPlan, Study, StudySource]],
+) -> None:
+    _, study, source = searched([(0.7, 0.0199, ALIVE)])
+    point = source.ask()
+    assert point
+    row = Row(
+        **asdict(point.trials[0].planned), status=Status.VALIDATED, density=0.02, density_layers=json.dumps(ALIVE),
+        val_accuracy=0.105, val_size=1_000, classes=10, steps=2,
+    )  # fmt: skip
+    source.tell(point, [row])
+    assert [trial.number for trial in study.best(None)] == [0]
+    assert study.trials()[-1].user_attrs["collapsed"] == 1

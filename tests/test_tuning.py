@@ -251,8 +251,8 @@ def test_samplers(sampler: str, objectives: list[str], tmp_path: Path) -> None:
         space={"magnitude.power": 3.0},
         density={"low": 0.05, "high": 0.5, "log": True} if len(objectives) > 1 else None,
     )  # fmt: skip
-    given["training"] = {"steps": 8}
-    given["search"]["training"] = {"steps": 4}
+    given["training"] = {"steps": 80, "lr": 3e-3}
+    given["search"]["training"] = {"steps": 60}  # fewer, and the networks would guess
     if sampler == "cmaes" and len(objectives) > 1:
         with pytest.raises(InputError, match="sampler: 'cmaes' takes a single objective, not 2"):
             plan(given, tmp_path)
@@ -342,9 +342,9 @@ def test_a_method_that_finds_its_own_density_must_land_at_the_target(tmp_path: P
     driver.points()
     points = driver.table()
     assert (points["infeasible"] > 0).any()
-    off = [abs(math.log(max(density, 1e-9) / 0.3)) - math.log(1.1) for density in points["density"]]
+    off = [abs(math.log(max(density, 1e-6) / 0.3)) - math.log(1.1) for density in points["density"]]
     assert off == pytest.approx(points["infeasible"].tolist())
-    landed = points[points["density"].between(0.3 / 1.1, 0.3 * 1.1)]
+    landed = points[points["density"].between(0.3 / 1.1, 0.3 * 1.1) & (points["collapsed"] == 0)]
     assert points[points["best"]]["val_accuracy"].tolist() == [landed["val_accuracy"].max()][: len(landed)]
 
 
