@@ -229,6 +229,8 @@ class Row(PlannedTrial):
     """None in rows of older versions, whose ``method_flops`` is the difference to it."""
     device: str | None = column(tag=True)
     """What the trial ran on: cpu, or the name of the GPU."""
+    host: str | None = column(tag=True)
+    """Name of the machine that ran the trial."""
     threads: int | None = None
     """Threads of torch on the CPU."""
     gpus: float | None = None

@@ -57,7 +57,7 @@ def drawn(tmp_path: Path) -> Path:
 def test_markdown(drawn: Path) -> None:
     text = (drawn / "report.md").read_text()
     lines = [line.replace(" ", "") for line in text.splitlines()]
-    assert "|method|0.1|0.05|owndensity|n|" in lines
+    assert "|method|0.1|0.05|notarget|n|" in lines
     assert "|dense|||92.00±4.97@100.00%|3|" in lines
     assert "|prune|82.00±4.97|71.00±12.71(2of3)||2–3|" in lines
     assert "|once|50.00|nonemeasured||0–1|" in lines  # one seed: no interval

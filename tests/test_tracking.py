@@ -158,6 +158,28 @@ def test_a_silent_server_holds_nobody_up(tmp_path: Path, monkeypatch: Any) -> No
     assert mirror.problem == "no answer within 0.3 seconds"
 
 
+def test_a_folder_that_has_moved_finds_its_files(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    ledger = Ledger(tmp_path / "before")
+    ledger.report.mkdir(parents=True)
+    (ledger.report / "report.md").write_text("a table")
+    row = replace(numbered(0), finished="2026-01-01T00:00:00+00:00")
+    assert tracking.sync(ledger, [row]) == 1
+    (tmp_path / "after").mkdir()
+    again = Ledger(ledger.folder.rename(tmp_path / "after" / "before"))
+    assert tracking.sync(again, [row]) == 0
+    client, read = MlflowClient(again.mlflow_uri), []
+    experiment = client.get_experiment_by_name("before")
+    assert experiment
+    assert experiment.artifact_location == again.mlflow_artifacts
+    for run in client.search_runs([experiment.experiment_id]):
+        assert str(run.info.artifact_uri).startswith(f"{again.mlflow_artifacts}/")
+        for file in client.list_artifacts(run.info.run_id, "report"):
+            read.append(Path(client.download_artifacts(run.info.run_id, file.path)).read_text())
+    assert read == ["a table"]
+
+
 def test_points_of_a_running_trial_are_there_before_its_row(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
@@ -175,7 +197,7 @@ def test_points_of_a_running_trial_are_there_before_its_row(tmp_path: Path) -> N
     assert live.info.status == "RUNNING"
     history = client.get_metric_history(run_id, "val_accuracy")
     assert [(each.step, each.value) for each in history] == [(10, 0.5), (20, 0.75)]
-    assert experiment.send(replace(row, finished="2026-01-01T00:00:00+00:00", val_accuracy=0.8))
+    assert experiment.send(replace(row, finished="2026-01-01T00:00:00+00:00", val_accuracy=0.8, steps=20))
     (done,) = runs_of(ledger)["id"]
     assert done.info.run_id == run_id
     assert (done.info.status, done.data.metrics["val_accuracy"]) == ("FINISHED", 0.8)

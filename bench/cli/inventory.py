@@ -8,6 +8,7 @@ from switchbench import datasets
 from switchbench.datasets import DATASETS, MissingData, cache
 from switchbench.datasets.download import ProgressCallback, no_progress
 from switchbench.errors import InputError
+from switchbench.plugins import check_dataset
 from switchbench.spec.file import component
 
 
@@ -62,7 +63,8 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
         changes: Options as ``key=value``.
 
     Returns:
-        One line: numbers of images and classes, and how many files were compared.
+        A line with the numbers of images and classes, and how many files were compared; then a line for each
+        check that found something odd.
 
     Raises:
         InputError: No such data set or option is known, or files are missing, corrupt or unreadable.
@@ -81,7 +83,8 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
         raise InputError(str(error)) from error
     shape = "×".join(map(str, data.input_shape))
     counts = f"{len(data.train):,} + {len(data.test):,} images of {shape}, {data.classes} classes"
-    return f"{name}: {counts}: sound{compared}"
+    oddities = [f"\n  {each.check}: {each.problem}" for each in check_dataset.check(choice) if each.problem]
+    return f"{name}: {counts}: {'odd' if oddities else 'sound'}{compared}{''.join(oddities)}"
 
 
 def _entry(name: str) -> InventoryEntry:

@@ -1,5 +1,6 @@
 """Settings of a run that do not change its results: cluster, MLflow, plug-ins, console."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from typing import Self
 
 from rich.console import Console
 
-from switchbench.errors import InputError
+from switchbench.errors import InputError, without_passwords
 from switchbench.observe.mlflow import Mirror
-from switchbench.observe.mlflow_client import is_off, resolve
+from switchbench.observe.mlflow_client import URI_VARIABLE, is_off, resolve
 from switchbench.observe.notebook import in_notebook
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import plain_console
@@ -92,6 +93,9 @@ class RunContext:
             )
             yield []
             return
+        if self.mlflow_uri and not comparison:
+            origin = f" ({URI_VARIABLE})" if self.mlflow_uri == os.environ.get(URI_VARIABLE) else ""
+            self.say(f"MLflow: {without_passwords(self.mlflow_uri)}{origin}")
         mirror = Mirror(ledger, self.mlflow_uri or (owner.mlflow_uri if comparison else None))
         mirror.start()
         yield [mirror]

@@ -103,7 +103,7 @@ def execute(
     if checkpoint.seconds_before and usage.seconds is not None:
         usage.seconds += checkpoint.seconds_before
         usage.energy = None  # of the earlier attempts it is not known
-    row = replace(row, **asdict(usage), threads=cpus, gpus=gpus, attempts=attempt)
+    row = replace(row, **asdict(usage), host=platform.node(), threads=cpus, gpus=gpus, attempts=attempt)
     stored = _store(config, job, row, curves, log.text)
     checkpoint.discard()  # a failed trial restarts from the beginning
     if device.type == "cuda":

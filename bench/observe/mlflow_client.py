@@ -147,6 +147,27 @@ def check_sqlite(uri: str, must_exist: bool = False) -> None:
         raise InputError(f"{file}: no database that MLflow can use ({error})") from error
 
 
+def move_artifacts(uri: str, before: str, after: str) -> None:
+    """Tell an SQLite database that the folder of its files has moved: MLflow keeps absolute places.
+
+    Args:
+        uri: The database.
+        before: Where files were, as a URI without a slash at its end.
+        after: Where they are.
+    """
+    from sqlalchemy import make_url
+
+    with closing(sqlite3.connect(str(make_url(uri).database), timeout=LOCK_SECONDS)) as database, database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (after, before)
+        )
+        database.execute(
+            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
+            "WHERE substr(artifact_uri, 1, ?) = ?",
+            (after, len(before) + 1, len(before) + 1, f"{before}/"),
+        )
+
+
 def remove_escaped_folder(uri: str) -> None:
     """Remove the empty folder that MLflow makes of a path whose special characters are escaped in the URI."""
     from sqlalchemy import make_url

@@ -14,6 +14,7 @@ from typing import Any
 from switchbench.errors import InputError
 from switchbench.observe.mlflow_client import (
     connect,
+    move_artifacts,
     patient_reading,
     remove_escaped_folder,
     runs_with,
@@ -96,6 +97,8 @@ class Experiment:
         if existing and existing.lifecycle_stage == "deleted":
             self._client.restore_experiment(existing.experiment_id)
         artifacts = None if uri else ledger.mlflow_artifacts
+        if existing and artifacts and existing.artifact_location != artifacts:
+            move_artifacts(place, existing.artifact_location, artifacts)  # the folder has been moved
         self._id = (
             existing.experiment_id if existing else self._client.create_experiment(self._name, artifacts)
         )
