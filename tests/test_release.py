@@ -1,0 +1,100 @@
+"""What is released: a wheel and an sdist that hold all that is needed, and run from anywhere."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("bench", "methods", "datasets", "reports", "configs")
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+FILES = ("pyproject.toml", "README.md", "LICENSE")
+BUILD = """
+import sys
+from setuptools import build_meta
+print(getattr(build_meta, sys.argv[1])(sys.argv[2]))
+"""
+
+
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """Build a wheel or an sdist from a folder."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", BUILD, f"build_{kind}", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+    return folder / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An sdist of the sources, and a wheel that is built from the sdist."""
+    folder = tmp_path_factory.mktemp("release")
+    source = folder / "source"
+    for part in PARTS:
+        shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in FILES:
+        shutil.copy(ROOT / file, source / file)
+    sdist = build("sdist", source, folder / "dist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return sdist, build("wheel", unpacked, folder / "dist")
+
+
+def test_the_wheel_holds_every_file_of_the_packages(built: tuple[Path, Path]) -> None:
+    _, wheel = built
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("switchbench/")}
+    homes = {"bench": "switchbench"} | {part: f"switchbench/{part}" for part in PARTS[1:]}
+    expected = {
+        f"{home}/{file.relative_to(ROOT / part).as_posix()}"
+        for part, home in homes.items()
+        for file in (ROOT / part).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert names == expected
+
+
+def test_the_wheel_runs_from_anywhere(built: tuple[Path, Path], tmp_path: Path) -> None:
+    _, wheel = built
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "MLFLOW_TRACKING_URI": "none"}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(
+            command, cwd="/", env=environment, capture_output=True, text=True, timeout=300, check=True
+        )
+        return done.stdout
+
+    home = run("-c", "import switchbench; print(switchbench.__file__, switchbench.__version__)")
+    assert home == f"{tmp_path / 'site' / 'switchbench' / '__init__.py'} {VERSION}\n"
+    assert "magnitude" in run("-m", "switchbench", "list", "methods")
+    out = tmp_path / "out"
+    short = [
+        "--set",
+        "training.epochs=2",
+        "--set",
+        "seeds=1",
+        "--set",
+        "methods=[dense, magnitude]",
+        "--quiet",
+    ]
+    run("-m", "switchbench", "run", "quickstart", "--out", str(out), *short)
+    assert "| magnitude |" in (out / "report" / "report.md").read_text()
+    assert "</html>" in (out / "report" / "index.html").read_text()
+
+
+def test_every_file_that_names_the_version_names_this_one() -> None:
+    assert f"version: {VERSION}\n" in (ROOT / "CITATION.cff").read_text()
+    for file in (
+        "deploy/Dockerfile",
+        "deploy/kubernetes/rayjob.yaml",
+        "deploy/ray-cluster.yaml",
+        "docs/cluster.md",
+    ):
+        assert f"switchbench:{VERSION}" in (ROOT / file).read_text()
