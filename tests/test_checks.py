@@ -116,7 +116,8 @@ def data(**changes: Any) -> Data:
     labels = torch.arange(60) % 2
     train = Images(torch.randint(0, 256, (60, 1, 8, 8), dtype=torch.uint8, generator=generator), labels)
     test = Images(torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8, generator=generator), labels[:20])
-    return Data(**({"train": train, "test": test, "classes": 2} | changes))
+    parts: dict[str, Any] = {"train": train, "test": test, "classes": 2}
+    return Data(**(parts | changes))
 
 
 def found_in(made: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:

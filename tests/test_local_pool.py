@@ -56,6 +56,9 @@ class Watcher:
     def trials_running(self, count: int) -> None:
         self.most = max(self.most, count)
 
+    def waiting(self, reason: str) -> None:
+        raise AssertionError(reason)
+
     def epoch_finished(self, trial: TrialConfig, point: Mapping[str, float]) -> None:
         self.points.append((trial.trial_id, dict(point)))
 

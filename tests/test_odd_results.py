@@ -86,7 +86,8 @@ def test_an_accuracy_that_is_no_number_is_no_measurement() -> None:
 def test_skips_of_one_cause_are_one_line_and_count_each() -> None:
     table = results()
     hit = table["label"] == "random"
-    table.loc[hit, ["status", "error", "test_accuracy"]] = ["skipped", "needs batch norms", np.nan]
+    for column, value in (("status", "skipped"), ("error", "needs batch norms"), ("test_accuracy", np.nan)):
+        table.loc[hit, column] = value
     report = reports.build(table, "title")
     assert report.unmeasured == int(hit.sum()) > 1
     (line,) = report.problems

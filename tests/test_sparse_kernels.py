@@ -15,6 +15,7 @@ from switchbench.methods.parts.gates import Gate
 from switchbench.methods.random import Random
 from switchbench.networks import NETWORKS, Network
 from switchbench.plugins import conformance
+from switchbench.plugins.outcome import Broken
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.checkpoint import Checkpoint
 from switchbench.trial.control import Control
@@ -371,6 +372,6 @@ def test_conformance_finds_masks_that_do_not_stand(
     monkeypatch: pytest.MonkeyPatch, method: type[Method], problem: str
 ) -> None:
     monkeypatch.setitem(METHODS, "restless", method)
-    with pytest.raises(conformance.Broken) as found:
+    with pytest.raises(Broken) as found:
         conformance.holds_masks_that_stand(conformance.Case("restless"))
     assert str(found.value) == problem

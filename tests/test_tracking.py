@@ -161,13 +161,14 @@ def test_a_silent_server_holds_nobody_up(tmp_path: Path, monkeypatch: Any) -> No
 def test_a_folder_that_has_moved_finds_its_files(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    ledger = Ledger(tmp_path / "before")
-    ledger.report.mkdir(parents=True)
-    (ledger.report / "report.md").write_text("a table")
+    folder = tmp_path / "before"
+    ledger = Ledger(folder)
+    (folder / "report").mkdir(parents=True)
+    (folder / "report" / "report.md").write_text("a table")
     row = replace(numbered(0), finished="2026-01-01T00:00:00+00:00")
     assert tracking.sync(ledger, [row]) == 1
     (tmp_path / "after").mkdir()
-    again = Ledger(ledger.folder.rename(tmp_path / "after" / "before"))
+    again = Ledger(folder.rename(tmp_path / "after" / "before"))
     assert tracking.sync(again, [row]) == 0
     client, read = MlflowClient(again.mlflow_uri), []
     experiment = client.get_experiment_by_name("before")

@@ -92,7 +92,7 @@ Json = Annotated[
     typer.Option("--json", help="Print one JSON object at the end, and nothing else on standard output."),
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials again that failed.")]
-Results = Annotated[Path, typer.Argument(parser=_folder, metavar="DIR", help="Folder of a comparison.")]
+ResultsFolder = Annotated[Path, typer.Argument(parser=_folder, metavar="DIR", help="Folder of a comparison.")]
 FinishedTrial = Annotated[str, typer.Argument(metavar="TRIAL", help="FOLDER/TRIAL_ID of a finished trial.")]
 Datasets = Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")]
 
@@ -358,7 +358,7 @@ def leaderboard(
 
 
 @app.command()
-def sync(results: Results, mlflow_uri: MlflowUri = None) -> None:
+def sync(results: ResultsFolder, mlflow_uri: MlflowUri = None) -> None:
     """Send the rows of a comparison that MLflow lacks."""
     from switchbench.compare.sync import sync as send
 
@@ -389,7 +389,7 @@ def pull(
 
 @app.command()
 def status(
-    results: Results,
+    results: ResultsFolder,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until the run ends.")] = False,
 ) -> None:
     """Show how far a comparison is, from any machine: done, running, failed and why, hours used."""
@@ -400,7 +400,7 @@ def status(
 
 @app.command()
 def trial(
-    results: Results,
+    results: ResultsFolder,
     trial_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the trial, or its beginning.")],
     rerun: Annotated[bool, typer.Option("--rerun", help="Run it again here; nothing is stored.")] = False,
     debug: Annotated[bool, typer.Option("--pdb", help="Open the debugger where it fails.")] = False,
@@ -416,7 +416,7 @@ def trial(
 
 
 @app.command()
-def compact(results: Results) -> None:
+def compact(results: ResultsFolder) -> None:
     """Gather the thousands of small files of finished trials into a few; every result stays readable."""
     from switchbench.store.ledger import Ledger
     from switchbench.store.search import SearchLedger

@@ -111,6 +111,7 @@ class Mirror(threading.Thread):
 
     def _rows(self) -> Iterator[Row | LivePoint]:
         """Yield the rows and points to send. Who asks for the next one has handled the last."""
-        for row in itertools.chain(self._ledger.rows(), iter(self._inbox.get, None)):
+        coming: Iterator[Row | LivePoint | None] = iter(self._inbox.get, None)
+        for row in itertools.chain(self._ledger.rows(), coming):
             self._last_progress = time.monotonic()
             yield row
