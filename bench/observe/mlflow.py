@@ -114,4 +114,5 @@ class Mirror(threading.Thread):
         coming: Iterator[Row | LivePoint | None] = iter(self._inbox.get, None)
         for row in itertools.chain(self._ledger.rows(), coming):
             self._last_progress = time.monotonic()
+            assert row is not None  # it ends the iteration
             yield row
