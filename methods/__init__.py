@@ -34,6 +34,7 @@ from switchbench.methods.srigl import SRigL
 from switchbench.methods.structured import NM, NetworkSlimming, NeuronNorm
 from switchbench.methods.switchers.presets import (
     SwitcherConstantInput,
+    SwitcherEquivariant,
     SwitcherFixedExponent,
     SwitcherFreeGates,
     SwitcherFunctional,
@@ -96,6 +97,7 @@ __all__ = [
     "ShuffledMask",
     "Switcher",
     "SwitcherConstantInput",
+    "SwitcherEquivariant",
     "SwitcherFixedExponent",
     "SwitcherFreeGates",
     "SwitcherFunctional",

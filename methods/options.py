@@ -47,7 +47,7 @@ def option(
     search: tuple[float, float] | None = None,
     log: bool = False,
     needs: dict[str, Sequence[Any]] | None = None,
-    inert: bool = False,
+    inert: Any = False,
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
@@ -63,8 +63,8 @@ def option(
         search: Lowest and highest value worth searching.
         log: Whether the search is on a logarithmic scale.
         needs: Other options, with the values with which this one has an effect.
-        inert: Whether the option came later and its default changes nothing: at this default it is
-            left out of a trial's id.
+        inert: Of an option that came later: the value that changes nothing, at which it is left out of a
+            trial's id; True: its default.
         ge: Lowest value that validation accepts; likewise ``gt``, ``le`` and ``lt``.
         gt: See ``ge``.
         le: See ``ge``.
@@ -77,8 +77,8 @@ def option(
     {'rate': 0.5}
     """
     extra: dict[str, Any] = {} if search is None else {"search": [*search], "log": log}
-    if inert:
-        extra["inert"] = default
+    if inert is not False:
+        extra["inert"] = default if inert is True else inert
     if needs:
         extra["needs"] = {name: [*values] for name, values in needs.items()}
     return Field(default, description=description, json_schema_extra=extra, ge=ge, gt=gt, le=le, lt=lt)

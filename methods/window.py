@@ -25,13 +25,17 @@ def updates(default: int, **about: Any) -> Any:
     return option(default, "number of pruning events between begin and end", ge=1, **about)
 
 
-def power(**about: Any) -> Any:
+CUBIC = 3.0
+"""Power of the cubic schedule (Zhu & Gupta 2017), which trials from before the option had."""
+
+
+def power(default: float = CUBIC, **about: Any) -> Any:
     """Declare the option ``power``; ``about`` goes to :func:`option`."""
     return option(
-        3.0,
+        default,
         "how fast density falls at first, and how slowly at last; 3 is the cubic schedule",
         search=(1.0, 8.0),
-        inert=True,
+        inert=CUBIC,
         gt=0,
         **about,
     )

@@ -40,7 +40,7 @@ def test_rounds_scores_readers_and_noise_are_added(make_config: Any) -> None:
     assert ticket["method_flops"] == 2 * STEPS * PLAIN
     assert (ticket["rounds"], ticket["steps"]) == (3, 3 * STEPS)
     assert cost(make_config, "snip")["method_flops"] == PLAIN  # one forward and backward pass
-    switcher = cost(make_config, {"method": "switcher", "every": 2})
+    switcher = cost(make_config, {"method": "switcher-equivariant", "every": 2})
     assert switcher["method_flops"] > 0
     assert switcher["method_parameters"] > 0
     noisy = cost(make_config, {"method": "variational-dropout", "every": 1})

@@ -7,7 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from switchbench import datasets
-from switchbench.methods import L1, METHODS, Magnitude, Movement, Progress, Switcher, SwitcherPaper
+from switchbench.methods import (
+    L1,
+    METHODS,
+    Magnitude,
+    Movement,
+    Progress,
+    Switcher,
+    SwitcherEquivariant,
+    SwitcherPaper,
+)
 from switchbench.methods.contract import OTHERS, WEIGHTS
 from switchbench.methods.switchers.equivariant import EquivariantReader
 from switchbench.methods.switchers.gates import Budgeted
@@ -245,21 +254,21 @@ def test_equivariant_reader_follows_permutations() -> None:
 
 
 def test_switcher_starts_as_magnitude_pruning() -> None:
-    method: Switcher = make(Switcher, 0.25)
+    method: Switcher = make(SwitcherEquivariant, 0.25)
     (layer,) = attach(method, (12, 7))
     logits = method.reading.logits(method.weights, method.seen_gates, {})["0"]
     assert torch.allclose(logits, layer.weight.abs().log(), atol=1e-4)
 
 
 def test_switcher_gives_every_kth_step_to_the_reader() -> None:
-    method: Switcher = make(Switcher, 0.1, every=10, begin=0.1, end=0.5, linger=0.4)
+    method: Switcher = make(SwitcherEquivariant, 0.1, every=10, begin=0.1, end=0.5, keep_learning=0.4)
     attach(method, (4, 4))
     turns = [step for step in range(1, 201) if READER in method.learning(Progress(step, 200, 0))]
     assert turns == list(range(30, 141, 10))
 
 
 def test_switched_off_weights_come_back_as_they_were() -> None:
-    method: Switcher = make(Switcher, 0.25, begin=0.0, end=0.1, linger=0.1)
+    method: Switcher = make(SwitcherEquivariant, 0.25, begin=0.0, end=0.1, keep_learning=0.1)
     (layer,) = attach(method, (4, 4))
     raw = method.weights["0"].detach().clone()
     method.after_step(Progress(1, 10, 0))
@@ -275,8 +284,8 @@ def test_switched_off_weights_come_back_as_they_were() -> None:
 
 def test_the_reader_learns(make_config: Any) -> None:
     """With the reader at rest the switcher chooses other connections than with it learning."""
-    still = run_trial(make_config({"method": "switcher", "every": 5, "reader_lr": 1e-12}))
-    moving = run_trial(make_config({"method": "switcher", "every": 5, "reader_lr": 0.05}))
+    still = run_trial(make_config({"method": "switcher-equivariant", "every": 5, "reader_lr": 1e-12}))
+    moving = run_trial(make_config({"method": "switcher-equivariant", "every": 5, "reader_lr": 0.05}))
     assert any(
         not torch.equal(a != 0, b != 0)
         for a, b in zip(still.network.parameters(), moving.network.parameters(), strict=True)
@@ -287,7 +296,13 @@ def test_the_reader_learns(make_config: Any) -> None:
 
 def test_zeros_in_place_are_gates_in_front(make_config: Any, monkeypatch: Any) -> None:
     """An optimiser without memory learns the same bits in both ways."""
-    options = {"method": "switcher", "every": 3, "end": 0.4, "linger": 0.2, "reader_lr": 0.05}
+    options = {
+        "method": "switcher-equivariant",
+        "every": 3,
+        "end": 0.4,
+        "keep_learning": 0.2,
+        "reader_lr": 0.05,
+    }
     config = make_config(options, training={"steps": 60, "optimizer": "sgd", "lr": 0.1})
     held = run_trial(config)
     monkeypatch.setattr(Switcher, "_zero_in_place", lambda self: None)
@@ -300,7 +315,13 @@ def test_zeros_in_place_are_gates_in_front(make_config: Any, monkeypatch: Any) -
 def test_turns_by_epoch_settle_even_where_no_step_falls_into_their_window(
     steps: int, make_config: Any
 ) -> None:
-    options = {"method": "switcher", "schedule": "epochs", "begin": 0.45, "end": 0.46, "linger": 0.0}
+    options = {
+        "method": "switcher-equivariant",
+        "schedule": "epochs",
+        "begin": 0.45,
+        "end": 0.46,
+        "keep_learning": 0.0,
+    }
     result = run_trial(make_config(options, 0.2, training={"steps": steps}))
     assert result.row["density"] == pytest.approx(0.2, abs=1e-3)
 

@@ -23,11 +23,9 @@ from switchbench.methods import (
     Powerpropagation,
     Progress,
     Switcher,
-    SwitcherConstantInput,
-    SwitcherFreeGates,
+    SwitcherEquivariant,
     SwitcherNeurons,
     SwitcherPaper,
-    SwitcherShuffledWeights,
     VariationalDropout,
 )
 from switchbench.methods.contract import OTHERS, WEIGHTS
@@ -771,7 +769,7 @@ def test_gates_are_folded_into_plain_weights(preset: type[Switcher]) -> None:
 @pytest.mark.parametrize("reader", ["equivariant", "row", "free"])
 def test_switcher_is_magnitude_pruning_until_the_reader_learns(reader: str) -> None:
     window = {"begin": 0.1, "end": 0.6, "updates": 7}
-    switcher: Switcher = make(Switcher, 0.15, reader=reader, every=3, **window)
+    switcher: Switcher = make(SwitcherEquivariant, 0.15, reader=reader, every=3, **window)
     magnitude: Magnitude = make(Magnitude, 0.15, **window)
     layers, plain = attach(switcher, (20, 30), (8, 20)), attach(magnitude, (20, 30), (8, 20))
     for name, weight in magnitude.weights.items():
@@ -792,7 +790,7 @@ def test_switcher_is_magnitude_pruning_until_the_reader_learns(reader: str) -> N
 
 
 def test_switcher_without_learning_keeps_the_units_with_the_largest_weights() -> None:
-    method: Switcher = make(Switcher, 0.5, units="neuron", begin=0.0, end=0.5)
+    method: Switcher = make(SwitcherEquivariant, 0.5, units="neuron", begin=0.0, end=0.5)
     (layer,) = attach(method, (5, 8))
     norms = method.weights["0"].norm(dim=0)
     for step in range(1, 11):
@@ -801,8 +799,8 @@ def test_switcher_without_learning_keeps_the_units_with_the_largest_weights() ->
 
 
 def test_every_kth_step_is_the_readers_and_gates_stand_between() -> None:
-    options = {"every": 16, "begin": 0.125, "end": 0.5, "linger": 0.5, "updates": 3}
-    method: Switcher = make(Switcher, 0.3, **options)
+    options = {"every": 16, "begin": 0.125, "end": 0.5, "keep_learning": 0.5, "updates": 3}
+    method: Switcher = make(SwitcherEquivariant, 0.3, **options)
     (layer,) = attach(method, (20, 30))
     reads, changes, before = [], [], layer.weight.detach().clone()
     for step in range(1, 161):
@@ -827,9 +825,9 @@ def test_every_kth_step_is_the_readers_and_gates_stand_between() -> None:
 def test_a_penalty_lowers_the_density(kind: str, make_config: Any) -> None:
     def density(strength: float) -> float:
         options = {"gate": kind, "sparsity": "penalty", "strength": strength, "every": 2, "reader_lr": 0.3}
-        found: float = run_trial(make_config({"method": "switcher", "reader": "free", **options})).row[
-            "density"
-        ]
+        found: float = run_trial(
+            make_config({"method": "switcher-equivariant", "reader": "free", **options})
+        ).row["density"]
         return found
 
     assert density(1000.0) < density(0.0) - 0.1
@@ -841,7 +839,7 @@ def watch(method: Switcher, seen: list[tuple[Tensor, Tensor]]) -> None:
 
 def test_normalised_weights_have_unit_root_mean_square() -> None:
     seen: list[tuple[Tensor, Tensor]] = []
-    method: Switcher = make(Switcher, 0.3, normalise=True, begin=0.0, end=0.9, updates=10)
+    method: Switcher = make(SwitcherEquivariant, 0.3, normalise=True, begin=0.0, end=0.9, updates=10)
     attach(method, (6, 7))
     watch(method, seen)
     weight = method.weights["0"].detach().clone()
@@ -855,7 +853,7 @@ def test_normalised_weights_have_unit_root_mean_square() -> None:
 
 def test_shuffled_control_shows_weights_and_gates_in_one_fixed_other_order() -> None:
     seen: list[tuple[Tensor, Tensor]] = []
-    method: Switcher = make(SwitcherShuffledWeights, 0.3, begin=0.0, end=0.9, updates=10)
+    method: Switcher = make(SwitcherEquivariant, 0.3, sees="shuffled", begin=0.0, end=0.9, updates=10)
     attach(method, (6, 7))
     watch(method, seen)
     weight = method.weights["0"].detach().clone()
@@ -872,17 +870,17 @@ def test_shuffled_control_shows_weights_and_gates_in_one_fixed_other_order() -> 
     assert not torch.equal(seen[0][1], seen[1][1])
 
 
-def at_rest(preset: Any, units: str, prior: str, scale: float) -> tuple[Tensor, Tensor]:
+def at_rest(sees: str, units: str, prior: str, scale: float) -> tuple[Tensor, Tensor]:
     """Random weights (6 × 8) and which of them a control keeps at half density while it learns nothing."""
     seen: list[tuple[Tensor, Tensor]] = []
-    method: Switcher = make(preset, 0.5, begin=0.0, units=units, prior=prior)
+    method: Switcher = make(SwitcherEquivariant, 0.5, sees=sees, begin=0.0, units=units, prior=prior)
     (layer,) = attach(method, (6, 8))
     weight = scale * torch.randn(6, 8)
     method.weights["0"].data = weight.clone()
     watch(method, seen)
     for step in range(1, 11):
         method.after_step(Progress(step, 10, 0))
-    if preset is SwitcherConstantInput:
+    if sees == "constant":
         assert all(torch.equal(shown, torch.ones(6, 8)) for pair in seen for shown in pair)
     kept = layer.weight != 0
     assert int(kept.sum()) == 24
@@ -891,22 +889,22 @@ def at_rest(preset: Any, units: str, prior: str, scale: float) -> tuple[Tensor, 
 
 @pytest.mark.parametrize("units", ["connection", "neuron"])
 def test_constant_control_without_a_prior_knows_nothing_of_the_weights(units: str) -> None:
-    _, first = at_rest(SwitcherConstantInput, units, "none", 1.0)
-    _, again = at_rest(SwitcherConstantInput, units, "none", 5.0)
+    _, first = at_rest("constant", units, "none", 1.0)
+    _, again = at_rest("constant", units, "none", 5.0)
     assert torch.equal(first, again)
 
 
 @pytest.mark.parametrize("units", ["connection", "neuron"])
-@pytest.mark.parametrize("preset", [SwitcherConstantInput, SwitcherShuffledWeights])
-def test_controls_of_the_input_keep_the_prior(preset: Any, units: str) -> None:
-    size, kept = at_rest(preset, units, "magnitude", 1.0)
+@pytest.mark.parametrize("sees", ["constant", "shuffled"])
+def test_controls_of_the_input_keep_the_prior(sees: str, units: str) -> None:
+    size, kept = at_rest(sees, units, "magnitude", 1.0)
     worth = size if units == "connection" else size.square().mean(0).expand_as(size)
     assert worth[kept].min() > worth[~kept].max()
 
 
 @pytest.mark.parametrize(("units", "number"), [("connection", 30 + 20), ("neuron", 6 + 5)])
 def test_free_gates_learn_a_number_each_on_top_of_magnitudes(units: str, number: int) -> None:
-    method: Switcher = make(SwitcherFreeGates, 0.5, begin=0.0, end=0.5, units=units)
+    method: Switcher = make(SwitcherEquivariant, 0.5, reader="free", begin=0.0, end=0.5, units=units)
     layers = attach(method, *SHAPES)
     (group,) = method.parameter_groups()
     assert sum(parameter.numel() for parameter in group.parameters) == number
@@ -950,7 +948,7 @@ def test_parts_go_together(
     options = {"reader": reader, "gate": gate, "units": units, "schedule": schedule, "sparsity": sparsity}
     result = run_trial(
         make_config(
-            {"method": "switcher", **options, **({"every": 2} if schedule == "steps" else {})},
+            {"method": "switcher-equivariant", **options, **({"every": 2} if schedule == "steps" else {})},
             0.2 if sparsity == "target" else None,
             network={"network": "mlp", "hidden": [9]},
             training={"steps": 10, "batch_size": 512},
@@ -967,13 +965,13 @@ def test_parts_go_together(
         assert 0.15 * total < left <= round(0.2 * total)
 
 
-@pytest.mark.parametrize(("end", "linger"), [(0.7, 0.0), (0.6, 0.25)])
+@pytest.mark.parametrize(("end", "keep_learning"), [(0.7, 0.0), (0.6, 0.25)])
 @pytest.mark.parametrize("gate", ["binary", "relu"])
 def test_turns_by_epoch_may_end_between_two_steps(
-    end: float, linger: float, gate: str, make_config: Any
+    end: float, keep_learning: float, gate: str, make_config: Any
 ) -> None:
     """Turns end after 5.6 of 8 steps, in the reader's epoch; gates then stand, at the target."""
-    options = {"schedule": "epochs", "gate": gate, "end": end, "linger": linger}
+    options = {"schedule": "epochs", "gate": gate, "end": end, "keep_learning": keep_learning}
     training = {"steps": 8, "batch_size": 512}
-    row = run_trial(make_config({"method": "switcher", **options}, 0.1, training=training)).row
+    row = run_trial(make_config({"method": "switcher-equivariant", **options}, 0.1, training=training)).row
     assert row["density"] == 164 / 1640

@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "l1": {"meet_target": False},
     "l0": {"units": "neuron", "every": 3},
     "n-m": {"n": 1, "m": 8},
-    "switcher": {"gate": "hard_concrete", "reader": "row", "every": 5},
+    "switcher-equivariant": {"gate": "hard_concrete", "reader": "row", "every": 5},
     "switcher-free-gates": {"units": "neuron", "every": 5},
     "switcher-shuffled-weights": {"gate": "relu", "sparsity": "penalty", "schedule": "epochs"},
 }

@@ -44,7 +44,7 @@ def test_a_default_changes_and_nothing_else() -> None:
 
 
 def test_presets_leave_the_switcher_alone() -> None:
-    assert (Switcher.Config().reader, SwitcherPaper.Config().reader) == ("equivariant", "unet")
+    assert (Switcher.Config().reader, SwitcherPaper.Config().reader) == ("saliency", "unet")
     assert SwitcherPaper.Config().detach is False
     with pytest.raises(ValidationError, match=r"every: 7 has no effect: it needs schedule steps"):
         SwitcherPaper.Config(every=7)

@@ -19,7 +19,7 @@ LOSS = {"float32": 0.05, "bfloat16": 0.4}
 """Relative change of the loss that another kind of processor may cause, by precision: bfloat16 keeps 8 bits, and
 processors with and without instructions for it round at different places."""
 SLOW = """continuous-sparsification l1-subgradient movement neuron-norm powerpropagation taylor
-    switcher-free-gates""".split()
+    free-gates""".split()
 """Results that only the long suite looks at: the short one has another method of each family, and all ids."""
 
 

@@ -86,7 +86,7 @@ class Case:
             "methods": [
                 "dense",
                 {"method": "travelled", "notes": str(self.notes)},
-                {"method": "switcher", "every": 5},
+                {"method": "switcher", "updates": 5},
                 "switcher-paper",
                 "broken",
             ],
@@ -175,7 +175,7 @@ def test_once_more_starts_no_ray_and_a_new_label_is_no_new_trial(case: Case, mon
 
     monkeypatch.setattr(switchbench.cluster.tune, "distribute", refuse)
     before = case.stamps()
-    case.spec["methods"][2] = {"method": "switcher", "every": 5, "label": "renamed"}
+    case.spec["methods"][2] = {"method": "switcher", "updates": 5, "label": "renamed"}
     results = case.run(mlflow_uri="none")
     assert case.stamps() == before
     assert (results["label"] == "renamed").sum() == 4

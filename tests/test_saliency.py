@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from switchbench.measure.counting import count
-from switchbench.methods import OBD, Progress, Switcher
+from switchbench.methods import OBD, Progress, Switcher, SwitcherEquivariant
 from switchbench.methods.parts import curvature
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.switchers.ahead import adapted_loss, slopes
@@ -210,7 +210,7 @@ def trained(make_config: Any, method: dict[str, Any], **training: Any) -> Any:
 def test_a_fixed_exponent_is_optimal_brain_damage_in_the_switchers_schedule(make_config: Any) -> None:
     window = {"begin": 0.1, "end": 0.7, "updates": 20, "power": 4.0}
     fixed = {"prior": "curvature", "exponent": 0.3, "learn": False, "revive": "never", "reader": "saliency"}
-    one = trained(make_config, {"method": "switcher", **fixed, **window, "linger": 0.0})
+    one = trained(make_config, {"method": "switcher-equivariant", **fixed, **window})
     other = trained(make_config, {"method": "obd", "exponent": 0.3, **window})
     masks = [
         {name: p != 0 for name, p in result.network.named_parameters() if name.endswith("weight")}
@@ -226,11 +226,12 @@ def test_growing_by_the_last_gradient_is_granet_in_the_switchers_schedule(
     monkeypatch.setattr("switchbench.methods.switchers.switcher.MEMORY", 0.0)
     monkeypatch.setattr("switchbench.methods.parts.curvature.STRIDE", 1)
     window = {"begin": 0.1, "end": 0.7, "updates": 20, "power": 4.0, "regenerate": 0.4}
-    fixed = {"learn": False, "revive": "grown", "reader": "saliency", "linger": 0.0}
-    one = trained(make_config, {"method": "switcher", **fixed, **window})
+    fixed = {"learn": False, "revive": "grown", "reader": "saliency"}
+    one = trained(make_config, {"method": "switcher-equivariant", **fixed, **window})
     other = trained(make_config, {"method": "granet", **window})
     never = trained(
-        make_config, {"method": "switcher", **window, **fixed, "revive": "never", "regenerate": 0.5}
+        make_config,
+        {"method": "switcher-equivariant", **window, **fixed, "revive": "never", "regenerate": 0.5},
     )
     masks = [
         torch.cat([p.flatten() != 0 for p in result.network.parameters() if p.dim() > 1])
@@ -245,7 +246,7 @@ def test_growing_by_the_last_gradient_is_granet_in_the_switchers_schedule(
 def test_the_exponent_that_is_found_is_the_one_by_which_connections_of_a_layer_are_ranked() -> None:
     network = mlp(5, 4)
     options = {"reader": "saliency", "prior": "curvature", "exponent": 0.25, "theta_curvature": -0.3}
-    method: Switcher = make(Switcher, 0.5, **options)
+    method: Switcher = make(SwitcherEquivariant, 0.5, **options)
     method.attach(network, linear_layers(network), (torch.zeros(1, 5), torch.zeros(1, dtype=torch.int64)))
     found = method.found()
     assert found == pytest.approx({"curvature": -0.3, "exponent": 0.1} | dict.fromkeys(FEATURES[1:], 0.0))
@@ -256,7 +257,7 @@ def test_the_exponent_that_is_found_is_the_one_by_which_connections_of_a_layer_a
 
 
 def test_the_row_holds_what_the_reader_has_found(make_config: Any) -> None:
-    fixed = {"method": "switcher", "reader": "saliency", "theta_row": 0.2, "learn": False}
+    fixed = {"method": "switcher-equivariant", "reader": "saliency", "theta_row": 0.2, "learn": False}
     assert json.loads(trained(make_config, fixed).row.found)["row"] == pytest.approx(0.2)
     learning = fixed | {"learn": True, "every": 5, "reader_lr": 0.05}
     assert abs(json.loads(trained(make_config, learning).row.found)["row"] - 0.2) > 0.01
@@ -281,7 +282,7 @@ def test_the_reader_moves_and_what_is_off_stays_off(
     result = trained(
         make_config,
         {
-            "method": "switcher",
+            "method": "switcher-equivariant",
             "reader": "saliency",
             "revive": "never",
             "objective": objective,
@@ -300,13 +301,13 @@ def test_the_reader_moves_and_what_is_off_stays_off(
 
 
 def test_a_reader_that_sees_constants_leaves_the_prior(make_config: Any) -> None:
-    method: Switcher = make(Switcher, 0.5, reader="saliency", sees="constant", theta_row=-0.5)
+    method: Switcher = make(SwitcherEquivariant, 0.5, reader="saliency", sees="constant", theta_row=-0.5)
     layer = nn.Linear(4, 3)
     method.attach(nn.Sequential(layer), {"0": layer}, (torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)))
     logits = method.reading.logits(method.weights, method.seen_gates, method.curvature)["0"]
     torch.testing.assert_close(logits, method.weights["0"].detach().abs().log())
     assert logits.requires_grad  # a step of the reader has a gradient, of zero
-    options = {"method": "switcher", "reader": "saliency", "sees": "constant", "every": 5}
+    options = {"method": "switcher-equivariant", "reader": "saliency", "sees": "constant", "every": 5}
     assert trained(make_config, options).row["density"] == pytest.approx(0.05, abs=1e-3)
 
 

@@ -68,8 +68,8 @@ def test_a_spec_narrows_widens_fixes_and_adds() -> None:
 
 def test_a_part_that_is_searched_brings_the_dimensions_that_need_it() -> None:
     plain, parts = (
-        of("switcher"),
-        of("switcher", reader=["free", "equivariant"], sparsity=["target", "penalty"]),
+        of("switcher-equivariant"),
+        of("switcher-equivariant", reader=["free", "equivariant"], sparsity=["target", "penalty"]),
     )
     names = [str(variable) for variable in parts.dimensions]
     assert "strength" not in map(str, plain.dimensions)
@@ -138,7 +138,7 @@ def test_what_cannot_be_searched_is_one_line(changes: dict[str, Any], said: str)
 
 def test_a_dimension_that_its_method_leaves_without_effect_is_refused() -> None:
     with pytest.raises(InputError, match="strength: has no effect: it needs sparsity penalty"):
-        of("switcher", strength={"low": 0.1, "high": 1})
+        of("switcher-equivariant", strength={"low": 0.1, "high": 1})
 
 
 def test_a_choice_that_is_no_pattern_is_refused_before_it_is_drawn() -> None:

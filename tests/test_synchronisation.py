@@ -33,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "n-m": {"every": 5},
     "l1": {"strength": 0.1},
     "group-lasso": {"strength": 1.0},
-    "switcher": {"every": 5},
+    "switcher-equivariant": {"every": 5},
     "lottery-ticket": {"prunings": 2},
 }
 """Options with which everything that a method does now and then falls into a short training."""
@@ -45,10 +45,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "neurons": {"method": "magnitude", "pattern": "neuron"},
     "no target": {"method": "l1", "meet_target": False},
     "neuron gates": {"method": "l0", "units": "neuron"},
-    "unit gates": {"method": "switcher", "units": "neuron", "every": 5},
-    "noisy gates": {"method": "switcher", "gate": "hard_concrete", "every": 5},
-    "open gates": {"method": "switcher", "gate": "relu", "sparsity": "penalty", "every": 5},
-    "rows": {"method": "switcher", "reader": "row", "every": 5},
+    "unit gates": {"method": "switcher-equivariant", "units": "neuron", "every": 5},
+    "noisy gates": {"method": "switcher-equivariant", "gate": "hard_concrete", "every": 5},
+    "open gates": {"method": "switcher-equivariant", "gate": "relu", "sparsity": "penalty", "every": 5},
+    "rows": {"method": "switcher-equivariant", "reader": "row", "every": 5},
 }
 """Options that take other ways through methods."""
 CASES = {

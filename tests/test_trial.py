@@ -211,7 +211,7 @@ def test_what_a_network_has_frozen_stays_frozen_whoever_takes_turns(
     Frozen.name = "frozen"
     monkeypatch.setitem(NETWORKS, "frozen", Frozen)
     biases = []
-    for method in ("dense", {"method": "switcher", "every": 5}):
+    for method in ("dense", {"method": "switcher-equivariant", "every": 5}):
         network = run_trial(make_config(method, network={"network": "frozen", "hidden": [20]})).network
         biases.append([p for name, p in network.named_parameters() if "bias" in name])
     assert all(torch.equal(*pair) for pair in zip(*biases, strict=True))

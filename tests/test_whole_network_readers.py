@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from switchbench.methods import METHODS, Switcher
+from switchbench.methods import METHODS, Switcher, SwitcherEquivariant
 from switchbench.methods.parts.paths import Paths
 from switchbench.methods.switchers.functional import FunctionalReader, NFLayer
 from switchbench.methods.switchers.graph import GraphReader
@@ -35,7 +35,7 @@ def some(shapes: Shapes) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def reading(kind: str, weights: dict[str, Tensor], **options: Any) -> Reading:
-    config = Switcher.Config(reader=kind, hidden=5, **{"prior": "none"} | options)
+    config = SwitcherEquivariant.Config(reader=kind, hidden=5, **{"prior": "none"} | options)
     parameters = {name: nn.Parameter(weight) for name, weight in weights.items()}
     made = Reading.of(
         parameters, config, Paths(nn.Sequential(), torch.zeros(1)), torch.Generator().manual_seed(0)
@@ -290,7 +290,7 @@ def skipped(network: str, layers: Any = "all", **options: Any) -> str | None:
     with torch.device("meta"):
         choice = {"network": network} | ({"hidden": [9, 9, 9]} if network == "mlp" else {})
         built = NetworkChoice.model_validate(choice).build((3, 32, 32), 10)
-    return Switcher.skip(Switcher.Config(**options), built, Scope.model_validate(layers).of(built))
+    return Switcher.skip(SwitcherEquivariant.Config(**options), built, Scope.model_validate(layers).of(built))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -348,7 +348,7 @@ PARTS = [
 def test_parts_go_together(make_config: Any, kind: str, parts: dict[str, Any]) -> None:
     target = parts.get("sparsity", "target") == "target"
     config = make_config(
-        {"method": "switcher", "reader": kind, "hidden": 8, **parts},
+        {"method": "switcher-equivariant", "reader": kind, "hidden": 8, **parts},
         0.2 if target else None,
         network={"network": "mlp", "hidden": [9]},
         training={"steps": 10, "batch_size": 512},
@@ -368,4 +368,4 @@ def test_parts_go_together(make_config: Any, kind: str, parts: dict[str, Any]) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_presets_are_the_switcher_with_another_reader(kind: str) -> None:
     preset = METHODS[f"switcher-{kind}"].Config().model_dump()
-    assert preset == Switcher.Config().model_dump() | {"reader": kind, "hidden": 8}
+    assert preset == SwitcherEquivariant.Config().model_dump() | {"reader": kind, "hidden": 8}

@@ -30,7 +30,7 @@ class SwitcherOptions(WindowOptions):
     """Options of the family: reader, gate, turns and sparsity are independent of each other."""
 
     reader: Literal["equivariant", "row", "unet", "saliency", "functional", "graph", "free"] = option(
-        "equivariant", "what reads the weights; free: nothing, one learnable logit per gate"
+        "saliency", "what reads the weights; free: nothing, one learnable logit per gate"
     )
     sees: Literal["weights", "shuffled", "constant"] = option(
         "weights",
@@ -38,7 +38,7 @@ class SwitcherOptions(WindowOptions):
         needs={"reader": READERS},
     )
     prior: Literal["magnitude", "curvature", "none"] = option(
-        "magnitude", "what the reader's output is added to: log |w|, or log |w| + exponent · log V"
+        "curvature", "what the reader's output is added to: log |w|, or log |w| + exponent · log V"
     )
     exponent: float = option(
         0.25,
@@ -49,7 +49,7 @@ class SwitcherOptions(WindowOptions):
         ge=0,
     )
     revive: Literal["kept", "grown", "never"] = option(
-        "kept",
+        "grown",
         "how connections that are off come back: with the weight that they had, as the reader chooses; "
         "grown from zero, where the mean gradient is large; or never. Where it has no effect: kept",
         needs={**SCHEDULED, "units": ["connection"], "gate": ["binary"]},
@@ -109,7 +109,7 @@ class SwitcherOptions(WindowOptions):
         inert=True,
         ge=0,
     )
-    learn: bool = option(True, "whether the reader learns; if not, all steps are the weights'", inert=True)
+    learn: bool = option(False, "whether the reader learns; if not, all steps are the weights'", inert=True)
     normalise: bool = option(
         False,
         "show the reader each layer's weights over their root mean square",
@@ -141,18 +141,23 @@ class SwitcherOptions(WindowOptions):
         ge=0,
     )
     begin: float = option(
-        0.1, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
+        0.02, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
     )
-    end: float = window.end()
+    end: float = window.end(0.75)
     updates: int = option(
         100,
         "number of density steps between begin and end",
         needs=SCHEDULED,
         ge=1,
     )
-    power: float = window.power(needs={"sparsity": ["target"]})
-    linger: float = option(
-        0.25, "share of what follows `end` in which the reader still learns", search=(0, 1), ge=0, le=1
+    power: float = window.power(5.0, needs={"sparsity": ["target"]})
+    keep_learning: float = option(
+        0.0,
+        "share of the training after `end` in which the reader still learns",
+        search=(0, 1),
+        needs={"learn": [True]},
+        ge=0,
+        le=1,
     )
     reader_optimizer: Literal["adam", "sgd"] = option(
         "adam", "the reader's optimiser", needs={"learn": [True]}

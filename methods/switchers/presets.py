@@ -4,6 +4,7 @@ from typing import Any
 
 from switchbench.methods.contract import register
 from switchbench.methods.options import defaults, option
+from switchbench.methods.switchers.saliency import FEATURES
 from switchbench.methods.switchers.switcher import Switcher
 
 
@@ -26,11 +27,13 @@ class SwitcherPaper(Switcher):
     @defaults(
         reader="unet",
         prior="none",
+        learn=True,
         detach=False,
         gate="relu",
         schedule="epochs",
         sparsity="none",
         begin=0.0,
+        keep_learning=0.25,
         reader_optimizer="sgd",
     )
     class Config(Switcher.Config):
@@ -56,24 +59,43 @@ class SwitcherNeurons(SwitcherPaper):
         """The paper's options."""
 
 
+@register("switcher-equivariant")
+class SwitcherEquivariant(Switcher):
+    """The switcher with a reader of single layers that commutes with permutations of rows and columns.
+
+    What is added to log |w| depends on how large the weights of a connection's row and column are, and how
+    many of them are on. The reader learns during the training, from the gates' gradient, and what is off comes
+    back with the weight that it had.
+
+    Defaults: chosen for Adam (Fashion-MNIST, validation images).
+    """
+
+    @defaults(
+        reader="equivariant", prior="magnitude", learn=True, revive="kept", begin=0.1, end=0.6, power=3.0,
+        keep_learning=0.25,
+    )  # fmt: skip
+    class Config(Switcher.Config):
+        """The switcher's options."""
+
+
 @register("switcher-functional")
-class SwitcherFunctional(Switcher):
+class SwitcherFunctional(SwitcherEquivariant):
     """The switcher with a neural functional network as its reader, which sees all layers at once.
 
     Zhou et al. 2023, *Permutation Equivariant Neural Functionals* (arXiv 2302.14040): three linear layers
     that commute with permutations of neurons, with ReLU between them. Theirs learn from many task networks,
     this one from the network that it switches, in the switcher's turns. Layers in scope must form a chain.
 
-    Defaults: the switcher's, with 8 channels; not tuned.
+    Defaults: those of ``switcher-equivariant``, with 8 channels; not tuned.
     """
 
     @defaults(reader="functional", hidden=8)
-    class Config(Switcher.Config):
+    class Config(SwitcherEquivariant.Config):
         """The switcher's options."""
 
 
 @register("switcher-graph")
-class SwitcherGraph(Switcher):
+class SwitcherGraph(SwitcherEquivariant):
     """The switcher with a graph metanetwork as its reader: neurons are nodes, and connections are edges.
 
     Lim et al. 2023, *Graph Metanetworks for Processing Diverse Neural Architectures* (arXiv 2312.04501), and
@@ -81,29 +103,29 @@ class SwitcherGraph(Switcher):
     connections, whose last state is the logits. Theirs learn from many task networks, this one from the
     network that it switches, in the switcher's turns. Layers in scope must form a chain.
 
-    Defaults: the switcher's, with 8 channels; not tuned.
+    Defaults: those of ``switcher-equivariant``, with 8 channels; not tuned.
     """
 
     @defaults(reader="graph", hidden=8)
-    class Config(Switcher.Config):
+    class Config(SwitcherEquivariant.Config):
         """The switcher's options."""
 
 
 @register("switcher-free-gates")
 class SwitcherFreeGates(Switcher):
-    """Control: the switcher's gates, prior, schedule and budget, but free logits instead of a reader.
+    """Control: the switcher's gates, schedule and budget, but free logits instead of a reader.
 
-    What is added to log |w| is learned for each connection alone. If it ties with ``switcher``,
-    reading weights was worth nothing beyond their size.
+    What is added to log |w| is learned for each connection alone, from the gates' gradient. If it ties with
+    ``switcher``, reading weights was worth nothing beyond their size.
 
-    Defaults: the switcher's, but for the logits' learning rate.
+    Defaults: the switcher's, but for what the logits need to learn.
     """
 
-    version = 4  # above the switcher's
+    version = 5  # above the switcher's
 
-    @defaults(reader="free")
+    @defaults(reader="free", prior="magnitude", learn=True, revive="never", temperature=1.0)
     class Config(Switcher.Config):
-        reader_lr: float = option(7e-4, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
+        reader_lr: float = option(0.01, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
 
     @classmethod
     def control_of(cls, config: Any) -> str:
@@ -112,14 +134,14 @@ class SwitcherFreeGates(Switcher):
 
 @register("switcher-shuffled-weights")
 class SwitcherShuffledWeights(Switcher):
-    """Control: the switcher, but its reader sees each layer's weights in a shuffled order.
+    """Control: the switcher, but what its reader says of each layer's connections is shuffled.
 
-    The prior, log |w|, stays. If it ties with ``switcher``, where weights stand told the reader nothing.
+    The prior stays. If it ties with ``switcher``, which connection it was about told nothing.
 
     Defaults: the switcher's.
     """
 
-    version = 4  # above the switcher's
+    version = 5  # above the switcher's
 
     @defaults(sees="shuffled")
     class Config(Switcher.Config):
@@ -132,17 +154,18 @@ class SwitcherShuffledWeights(Switcher):
 
 @register("switcher-fixed-exponent")
 class SwitcherFixedExponent(Switcher):
-    """Control: the switcher's schedule and budget, with a fixed rule in place of a reader that learns.
+    """Control: the switcher's schedule, budget and growth, with a fixed rule in place of a reader.
 
     Connections are ranked by log |w| + exponent · log V, where V is a running mean of squared gradients, and
-    nothing is learned but weights. If it ties with ``switcher``, learning was worth nothing beyond this rule.
+    nothing else is known of them. If it ties with ``switcher``, what the reader has learned was worth nothing
+    beyond this rule.
 
-    Defaults: the switcher's; an exponent of 1/4 was best in a screen.
+    Defaults: the switcher's.
     """
 
-    version = 4  # above the switcher's
+    version = 5  # above the switcher's
 
-    @defaults(reader="saliency", prior="curvature", learn=False, revive="never", linger=0.0)
+    @defaults(**{f"theta_{feature}": 0.0 for feature in FEATURES}, learn=False)
     class Config(Switcher.Config):
         """The switcher's options."""
 
@@ -153,17 +176,17 @@ class SwitcherFixedExponent(Switcher):
 
 @register("switcher-constant-input")
 class SwitcherConstantInput(Switcher):
-    """Control: the switcher, but its reader sees constants.
+    """Control: the switcher, but its reader sees constants, and its prior is log |w| alone.
 
-    The prior, log |w|, stays (without it fixed noise breaks ties): what is left is magnitude pruning
-    with the switcher's schedule and revivals. If it ties with ``switcher``, reading was worth nothing.
+    What is left is magnitude pruning with the switcher's schedule and growth. If it ties with ``switcher``,
+    reading was worth nothing.
 
     Defaults: the switcher's.
     """
 
-    version = 4  # above the switcher's
+    version = 5  # above the switcher's
 
-    @defaults(sees="constant")
+    @defaults(sees="constant", prior="magnitude")
     class Config(Switcher.Config):
         """The switcher's options."""
 

@@ -26,22 +26,28 @@ MEMORY = 0.99
 
 @register("switcher")
 class Switcher(Method):
-    """Cheap switcher: one equivariant reader, binary gates, a target density met exactly.
+    """A reader that knows which connections the loss would miss, binary gates, a target density met exactly.
 
-    That is what the defaults make of a family with orthogonal parts, each an option. In the
-    ``steps`` schedule every ``every``-th step belongs to the reader: the weights are frozen while
-    the reader learns through the gates' gradient; between its steps gates are constants. In the ``epochs``
-    schedule (the paper's) gates are recomputed at every step, epochs 0, 2, … train the weights
-    and 1, 3, … the reader; batch norms and ungated parameters learn throughout. Density falls on
-    the cubic schedule, like gradual magnitude pruning. For the last part of training gates are fixed
-    and only weights learn. A connection that is switched off keeps its weight, and is switched on
-    again with it (binary gates in the ``steps`` schedule: weight decay and an optimiser's memory
-    leave it alone; else they may still move it).
+    That is what the defaults make of a family with orthogonal parts, each an option. The reader ranks
+    connections by log |w| + exponent · log V, where V is a running mean of squared gradients, and by what
+    it knows of their rows, columns and paths. The strengths of these features were learned over many
+    trainings on other seeds (docs/science), and stay as they are during a training; with ``learn`` the
+    reader goes on learning. Density falls on a schedule, like gradual magnitude pruning, and at each of
+    its steps the connections that the reader wants least give way to those whose mean gradient is largest
+    (Liu et al. 2021, arXiv 2106.10404).
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    In the ``steps`` schedule every ``every``-th step belongs to a reader that learns: the weights are
+    frozen while it learns through the gates' gradient; between its steps gates are constants. In the
+    ``epochs`` schedule (the paper's) gates are recomputed at every step, epochs 0, 2, … train the weights
+    and 1, 3, … the reader; batch norms and ungated parameters learn throughout. With ``revive: kept`` a
+    connection that is switched off keeps its weight, and is switched on again with it (binary gates in
+    the ``steps`` schedule: weight decay and an optimiser's memory leave it alone; else they may still
+    move it).
+
+    Defaults: chosen on validation images of Fashion-MNIST (docs/science).
     """
 
-    version = 3
+    version = 4
 
     class Config(SwitcherOptions):
         """The family's options."""

@@ -12,7 +12,7 @@ READER_NORMS = "reader-norms"
 
 
 class Turns(Protocol):
-    """The order of turns, from the switcher's options ``begin``, ``end`` and ``linger``."""
+    """The order of turns, from the switcher's options ``begin``, ``end`` and ``keep_learning``."""
 
     def learning(self, progress: Progress) -> Collection[str]:
         """Return the groups that learn in this step."""
@@ -84,7 +84,7 @@ class Epochs(Constant):
 
 def reader_end(config: Any) -> float:
     """Return the share of training after which gates are constants to the end."""
-    return float(config.end + config.linger * (1 - config.end))
+    return float(config.end + config.learn * config.keep_learning * (1 - config.end))
 
 
 def in_turns(config: Any, progress: Progress) -> bool:
