@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 # Two pytest workers share the machine: one thread each, as trials have. Read when torch is imported.
@@ -17,15 +18,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray writes no token into the home folder
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from switchbench.datasets import MissingData, load
+from switchbench.datasets import DATASETS, MissingData, load
 from switchbench.methods import METHODS
+from switchbench.networks import NETWORKS
 from switchbench.registration import is_own
 from switchbench.spec.trial import TrialConfig
 
@@ -79,6 +82,23 @@ def shipped_methods() -> Iterator[None]:
     yield
     METHODS.clear()
     METHODS.update(before)
+
+
+@pytest.fixture
+def without_plugins() -> Iterator[None]:
+    """What a test registers is forgotten after it: methods, networks, data sets, and the modules of plug-ins."""
+    registries: tuple[dict[str, Any], ...] = (METHODS, NETWORKS, DATASETS)
+    before = [(registry, dict(registry)) for registry in registries]
+    modules = {*sys.modules}
+    yield
+    for registry, entries in before:
+        registry.clear()
+        registry.update(entries)
+    for name in {*sys.modules} - modules:
+        if name.startswith("switchbench_plugin_"):
+            with suppress(ValueError):  # not every plug-in was sent to workers
+                cloudpickle.unregister_pickle_by_value(sys.modules[name])
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

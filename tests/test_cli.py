@@ -269,7 +269,7 @@ def test_an_edited_plugin_is_another_method(switchbench: Any, tmp_path: Path, mo
             f"@register('mine')\nclass Mine(Magnitude):\n    'Mine.'  # {comment}\n"
         )
         arguments = ("--plugin", "mine.py", "--set", "methods=[mine]", "--dry-run")
-        ids.append(switchbench("run", "quickstart", *arguments).out.split("to run")[0])
+        ids.append(switchbench("run", "quickstart", *arguments).out.split(" state\n")[1])
         monkeypatch.delitem(METHODS, "mine")
     assert ids[0] == ids[2] != ids[1]
 

@@ -435,7 +435,7 @@ def test_ray_is_for_clusters_and_gpus(
     connected: list[str | None] = []
 
     @contextmanager
-    def cluster(address: str | None, resources: Resources) -> Iterator[None]:
+    def cluster(address: str | None, resources: Resources, say: Any) -> Iterator[None]:
         connected.append(address)
         yield
 

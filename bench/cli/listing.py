@@ -28,7 +28,7 @@ def list_methods() -> dict[str, str]:
 
     Example:
         >>> list_methods()["random"]
-        'Keep a random set of connections, chosen before training.'
+        'Control: a random mask fixed before training, by ERK or uniform in every layer.'
     """
     return names("methods")
 

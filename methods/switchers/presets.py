@@ -64,8 +64,8 @@ class SwitcherEquivariant(Switcher):
     """The switcher with a reader of single layers that commutes with permutations of rows and columns.
 
     What is added to log |w| depends on how large the weights of a connection's row and column are, and how
-    many of them are on. The reader learns during the training, from the gates' gradient, and what is off comes
-    back with the weight that it had.
+    many of them are on. The reader learns during the training, from the gates' gradient, and what is off
+    comes back with the weight that it had.
 
     Defaults: chosen for Adam (Fashion-MNIST, validation images).
     """
