@@ -15,18 +15,18 @@ from switchbench.spec.shipped import shipped
 from switchbench.spec.trial import TrialConfig
 
 IDS = {
-    "fashion-mnist": "73e3021628e95e87",
-    "fashion-mnist-all-methods": "9fdcef99a07633ec",
-    "fashion-mnist-lenet-5": "cfc1481cc56a9aa2",
-    "paper-cifar10": "9169c070d4918a7b",
-    "paper-cifar10-smoke": "24203583eed58c82",
-    "paper-cifar100": "f53dc50c393ec9a1",
-    "paper-cifar100-smoke": "6d80d772faad5c55",
-    "paper-mnist": "7b141ceb17dac60e",
-    "paper-mnist-smoke": "76081fe1191e8f4d",
-    "quickstart": "0f4b2d2d2e2eff08",
-    "search-fashion-mnist": "df3390c42e751621",
-    "search-switcher": "57e85b439b9c6788",
+    "fashion-mnist": "a2e1e52ac8bf624b",
+    "fashion-mnist-all-methods": "1ec2dbda16863a0e",
+    "fashion-mnist-lenet-5": "5ddf9c1090aceacb",
+    "paper-cifar10": "7f4025800a3a452a",
+    "paper-cifar10-smoke": "9467cf7e019e2e4c",
+    "paper-cifar100": "6aa95045b36d90b4",
+    "paper-cifar100-smoke": "f650e1678cd091f1",
+    "paper-mnist": "0a2b5d90836263bf",
+    "paper-mnist-smoke": "ec32aba692cc1df9",
+    "quickstart": "333617db76a5ce50",
+    "search-fashion-mnist": "d84d413060ff88e5",
+    "search-switcher": "94f05939651acbba",
 }
 """Hash of the ids of all trials of each shipped spec, from initial weights and with a dense start. They were
 made when each trial was still hashed by itself."""

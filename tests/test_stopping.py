@@ -122,7 +122,7 @@ def test_the_second_signal_stops_at_once(
     assert ExitCode.of(caught.value) == code
     monkeypatch.setattr(signals, "GRACE_SECONDS", -1)
     assert request.overdue
-    with signals.handled(stop_at_once), pytest.raises(raised):
+    with pytest.raises(raised), signals.handled(stop_at_once):
         os.kill(os.getpid(), number)
     assert signal.getsignal(number) == before
 
