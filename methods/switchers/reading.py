@@ -93,7 +93,8 @@ class Reading(Constant):
         if self.config.reader != "saliency":
             return {}
         (reader,) = self.readers
-        theta = dict(zip(FEATURES, reader.get_parameter("theta").tolist(), strict=True))
+        weights = reader.get_parameter("theta").detach()
+        theta = {feature: float(weights[place]) for place, feature in enumerate(FEATURES)}
         prior = self.config.exponent if self.config.prior == "curvature" else 0.0
         return {**theta, "exponent": prior + theta["curvature"] / 2}  # the feature is log √V
 
