@@ -113,7 +113,7 @@ def commands() -> str:
 
 def columns() -> str:
     """Return the page of the columns of results."""
-    lines = ["# Columns of the results", "", inspect.cleandoc(rows.Row.__doc__ or "").replace("``", "`"), ""]
+    lines = ["# Columns of the results", "", _plain(inspect.cleandoc(rows.Row.__doc__ or "")), ""]
     meanings: dict[str, str] = {}
     for module, name in MEASURED:
         for column, meaning in _meanings(module, name).items():
@@ -144,15 +144,18 @@ def _meanings(module: ModuleType, name: str) -> dict[str, str]:
             else ""
         )
         if isinstance(after.value, ast.Constant):
-            meanings[str(key)] = " ".join(str(after.value.value).split())
+            meanings[str(key)] = _plain(" ".join(str(after.value.value).split()))
     return meanings
 
 
 def _text(description: Description) -> str:
-    """Return a docstring as Markdown: with single backticks, and without the kind before it."""
-    return re.sub(r":\w+:`~?([^`]*)`", r"`\1`", description.documentation.partition(": ")[2]).replace(
-        "``", "`"
-    )
+    """Return the docstring of a description as Markdown, without the kind before it."""
+    return _plain(description.documentation.partition(": ")[2])
+
+
+def _plain(text: str) -> str:
+    """Return text of a docstring as Markdown."""
+    return re.sub(r":\w+:`~?([^`]*)`", r"`\1`", text).replace("``", "`")
 
 
 def _options(description: Description, searched: bool) -> list[str]:

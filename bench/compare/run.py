@@ -156,7 +156,7 @@ def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> P
             line = (
                 f"warning: {strength}: no strength met this density in {strength.trainings} trial trainings"
             )
-            context.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            context.say(line)
     return planned if planned is before else replace(planned, todo=longest_first(planned.todo))
 
 

@@ -1,13 +1,11 @@
 """Check that a data set can be compared on, and say what is odd in it."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from switchbench import datasets
 from switchbench.datasets import Data, DatasetEntry, MissingData
-from switchbench.plugins.outcome import Outcome, require, run_checks
+from switchbench.plugins.outcome import Outcome, named, require, run_checks
 from switchbench.spec.components import DatasetChoice
 from switchbench.trial.outcomes import Skipped
 
@@ -77,17 +75,14 @@ def says_its_sizes_truly(case: Case) -> None:
     require(found == (facts.train, facts.shape, facts.classes), f"registered are {facts}, found {found}")
 
 
-CHECKS: dict[str, Callable[[Case], None]] = {
-    test.__name__.replace("_", " "): test
-    for test in (
-        loads_the_same_again,
-        has_every_class_in_both_parts,
-        has_enough_of_each_class,
-        tests_on_other_images_than_it_trains_on,
-        uses_the_range_of_a_byte,
-        says_its_sizes_truly,
-    )
-}
+CHECKS = named(
+    loads_the_same_again,
+    has_every_class_in_both_parts,
+    has_enough_of_each_class,
+    tests_on_other_images_than_it_trains_on,
+    uses_the_range_of_a_byte,
+    says_its_sizes_truly,
+)
 """All checks by name, in the order in which they run."""
 
 

@@ -1,14 +1,13 @@
 """Check that a network can be compared: it is built by the seed alone, trains, and can be loaded again."""
 
 import copy
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from switchbench.networks.layers import prunable, unused
-from switchbench.plugins.outcome import Outcome, require, run_checks
+from switchbench.plugins.outcome import Outcome, named, require, run_checks
 from switchbench.spec.components import NetworkChoice
 from switchbench.trial.outcomes import Skipped
 
@@ -80,7 +79,7 @@ def has_layers_that_can_be_sparse(case: Case) -> None:
 
 
 def trains(case: Case) -> None:
-    """Check that every weight gets a finite gradient, and that a step lowers the loss."""
+    """Check that every weight gets a finite gradient."""
     network = case.build().train()
     labels = torch.arange(BATCH) % CLASSES
     loss = F.cross_entropy(network(case.images()), labels)
@@ -118,18 +117,15 @@ def can_be_stored(case: Case) -> None:
         require(torch.equal(copy.deepcopy(network)(images), expected), "a copy of it has other outputs")
 
 
-CHECKS: dict[str, Callable[[Case], None]] = {
-    test.__name__.replace("_", " "): test
-    for test in (
-        takes_images,
-        answers_with_one_number_for_each_class,
-        is_built_by_the_seed_alone,
-        has_layers_that_can_be_sparse,
-        trains,
-        answers_alike_in_evaluation,
-        can_be_stored,
-    )
-}
+CHECKS = named(
+    takes_images,
+    answers_with_one_number_for_each_class,
+    is_built_by_the_seed_alone,
+    has_layers_that_can_be_sparse,
+    trains,
+    answers_alike_in_evaluation,
+    can_be_stored,
+)
 """All checks by name, in the order in which they run."""
 
 

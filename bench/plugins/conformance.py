@@ -5,7 +5,7 @@ one line that names the problem.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from switchbench.errors import explain
 from switchbench.methods import METHODS, Method, Progress
 from switchbench.methods.options import declared, enabling
 from switchbench.networks import NETWORKS, Network
-from switchbench.plugins.outcome import Broken, Outcome, one_line, require, run_checks
+from switchbench.plugins.outcome import Broken, Outcome, named, one_line, require, run_checks
 from switchbench.row import columns
 from switchbench.spec.scope import Scope
 from switchbench.spec.trial import TrialConfig
@@ -248,22 +248,19 @@ def controls_a_method_that_exists(case: Case) -> None:
     require(method != case.method.name, "it is a control of itself")
 
 
-CHECKS: dict[str, Callable[[Case], None]] = {
-    test.__name__.replace("_", " "): test
-    for test in (
-        declares_its_options,
-        refuses_unknown_options,
-        controls_a_method_that_exists,
-        meets_its_target,
-        leaves_a_plain_network,
-        leaves_other_layers_alone,
-        takes_convolutions,
-        takes_its_steps,
-        holds_masks_that_stand,
-        repeats_itself,
-        resumes_from_a_checkpoint,
-    )
-}
+CHECKS = named(
+    declares_its_options,
+    refuses_unknown_options,
+    controls_a_method_that_exists,
+    meets_its_target,
+    leaves_a_plain_network,
+    leaves_other_layers_alone,
+    takes_convolutions,
+    takes_its_steps,
+    holds_masks_that_stand,
+    repeats_itself,
+    resumes_from_a_checkpoint,
+)
 """All checks by name, in the order in which they run."""
 
 TIME_COLUMNS = ("train_seconds", "method_seconds")

@@ -24,6 +24,11 @@ class Outcome:
     """The reason why the check does not apply; None if it was run."""
 
 
+def named(*tests: Callable[[S], None]) -> dict[str, Callable[[S], None]]:
+    """Return checks by the names of their functions, in words, in the order in which they run."""
+    return {test.__name__.replace("_", " "): test for test in tests}
+
+
 def require(holds: bool, problem: str) -> None:
     """Raise Broken with the problem unless something holds."""
     if not holds:

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterable
-from contextlib import nullcontext, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -86,23 +86,29 @@ def search(
     if not storage and not isinstance(comparison.folder, Path):
         raise InputError(f"--storage: is required with --out {comparison.folder}, which cannot hold a study")
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
+    with _resumable(comparison), nullcontext() if storage else planned.ledger.only_driver():
+        study_storage = StudyStorage(str(planned.ledger.journal), storage)
+        study_storage.repair()
+        best = _search(planned, study_storage, warm, context)
+    with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time
+        with _resumable(comparison):
+            report_search(comparison.folder, context.console)
+            chosen = plan_comparison(best, comparison.folder, retry_failed=retry_failed)
+        return run_planned(chosen, context)
+
+
+@contextmanager
+def _resumable(comparison: Ledger) -> Iterator[None]:
+    """Make a signal during the block a RunStopped, and say in one how the search continues."""
+    again = "run the same command again to continue"
     try:
         with handled(stop_at_once):
-            with nullcontext() if storage else planned.ledger.only_driver():
-                study_storage = StudyStorage(str(planned.ledger.journal), storage)
-                study_storage.repair()
-                best = _search(planned, study_storage, warm, context)
-            chosen = plan_comparison(best, comparison.folder, retry_failed=retry_failed)
-            with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive at the same time
-                report_search(comparison.folder, context.console)
+            yield
     except KeyboardInterrupt as interrupt:
-        stored = f"stopped: all results are stored in {comparison.folder}"
-        message = f"{stored}; run the same command again to continue"
+        message = f"stopped: all results are stored in {comparison.folder}; {again}"
         raise RunStopped(message, ExitCode.of(interrupt)) from interrupt
     except RunStopped as stop:
-        raise RunStopped(f"{stop}; run the same command again to continue", stop.exit_code) from stop
-    with locked(planned.ledger.lock_file, wait=True):
-        return run_planned(chosen, context)
+        raise RunStopped(f"{stop}; {again}", stop.exit_code) from stop
 
 
 def _search(
