@@ -12,7 +12,6 @@
 #   make docs         fill the documents' tables from docs/results; draw the architecture, and write what
 #                     `switchbench list` shows, from the code
 #   make docs-site    build the documentation site into site/, with all links checked
-#   make defaults     choose the methods' defaults on validation images (about an hour)
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
 PYTHON ?= python3
@@ -20,7 +19,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.sh' -o -name '*.json' -o -name '*.yaml' -o -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.csv' -o -type d ! -name __pycache__)
 
-.PHONY: quickstart install test test-all lint types benchmark campaign docs docs-site defaults clean
+.PHONY: quickstart install test test-all lint types benchmark campaign docs docs-site clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/switchbench run quickstart $(ARGS)
@@ -58,9 +57,6 @@ docs: $(VENV)/.installed
 
 docs-site: $(VENV)/.installed $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
-
-defaults: $(VENV)/.installed
-	$(BIN)/python tools/choose_defaults.py
 
 # The code is installed as users install it, and again when it changes. Dependencies are resolved
 # only when pyproject.toml changes. A stale build folder would bring deleted modules back.

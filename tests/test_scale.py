@@ -15,18 +15,18 @@ from switchbench.spec.shipped import shipped
 from switchbench.spec.trial import TrialConfig
 
 IDS = {
-    "fashion-mnist": "a2e1e52ac8bf624b",
-    "fashion-mnist-all-methods": "1ec2dbda16863a0e",
-    "fashion-mnist-lenet-5": "5ddf9c1090aceacb",
-    "paper-cifar10": "7f4025800a3a452a",
-    "paper-cifar10-smoke": "9467cf7e019e2e4c",
-    "paper-cifar100": "6aa95045b36d90b4",
-    "paper-cifar100-smoke": "f650e1678cd091f1",
-    "paper-mnist": "0a2b5d90836263bf",
-    "paper-mnist-smoke": "ec32aba692cc1df9",
-    "quickstart": "333617db76a5ce50",
-    "search-fashion-mnist": "d84d413060ff88e5",
-    "search-switcher": "94f05939651acbba",
+    "fashion-mnist": "fa15a7d5c90b793b",
+    "fashion-mnist-all-methods": "7e025ef42b8046d2",
+    "fashion-mnist-lenet-5": "298d2ae9dfc1b2e7",
+    "paper-cifar10": "d672d208fb3ed3dc",
+    "paper-cifar10-smoke": "aedfb86a72f28e68",
+    "paper-cifar100": "1fc6b9b3caec8027",
+    "paper-cifar100-smoke": "4a1180e5e91a4ba5",
+    "paper-mnist": "911ba77e1dbab410",
+    "paper-mnist-smoke": "03b1a07e92fbab1d",
+    "quickstart": "b787303cbd2c8755",
+    "search-fashion-mnist": "082600f4e3f627fa",
+    "search-switcher": "303d3a806bb0a5b0",
 }
 """Hash of the ids of all trials of each shipped spec, from initial weights and with a dense start. They were
 made when each trial was still hashed by itself."""

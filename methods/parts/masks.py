@@ -6,6 +6,7 @@ name. Higher scores are kept.
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -183,10 +184,22 @@ def _top(scores: Tensor, keep: Count, layer: str = "") -> Tensor:
         return torch.zeros_like(scores)
     if scores.max().isnan():
         raise ValueError("scores are not numbers (NaN): no mask follows from them")
-    # numpy sorts many times faster than torch on a CPU; partitioning is slow where many scores are equal
     values = scores.numpy()
-    bound = np.sort(values)[number - keep]
+    bound = _highest(values, keep)
     above = values > bound
     ties = torch.from_numpy(np.flatnonzero(values == bound))
     above[_some(ties, keep - int(np.count_nonzero(above)), layer).numpy()] = True
     return torch.from_numpy(above.astype(values.dtype))
+
+
+def _highest(values: np.ndarray[Any, Any], number: int) -> Any:
+    """Return the lowest of so many highest values.
+
+    numpy partitions many times faster than torch sorts, but slowly where many values are equal: mostly the
+    lowest, those of what was pruned before, which therefore stay out of it.
+    """
+    lowest = values.min()
+    others = values[values > lowest]
+    if number > len(others):
+        return lowest
+    return np.partition(others, len(others) - number)[len(others) - number]

@@ -21,9 +21,10 @@ SCHEDULED: dict[str, Sequence[str]] = {"schedule": ["steps"], "sparsity": ["targ
 
 
 def _theta(feature: str) -> Any:
-    """Declare where the saliency reader's weight of a feature starts."""
-    meaning = f"where the reader's weight of a connection's feature starts: {feature}"
-    return option(0.0, meaning, search=(-1.0, 1.0), needs={"reader": ["saliency"]}, inert=True)
+    """Declare the saliency reader's weight of a feature. It has no search range: a search over trainings that
+    finds it is meta-learning, and its spec says which range (docs/results/science-meta)."""
+    meaning = f"the reader's weight of a connection's feature, where it starts if it learns: {feature}"
+    return option(0.0, meaning, needs={"reader": ["saliency"]}, inert=True)
 
 
 class SwitcherOptions(WindowOptions):

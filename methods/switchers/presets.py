@@ -7,6 +7,9 @@ from switchbench.methods.options import defaults, option
 from switchbench.methods.switchers.saliency import FEATURES
 from switchbench.methods.switchers.switcher import Switcher
 
+UNLEARNED = {f"theta_{feature}": 0.0 for feature in FEATURES} | {"exponent": 0.25, "regenerate": 0.5}
+"""What the switcher's reader starts from, where none of it was learned before."""
+
 
 @register("switcher-paper")
 class SwitcherPaper(Switcher):
@@ -35,6 +38,7 @@ class SwitcherPaper(Switcher):
         begin=0.0,
         keep_learning=0.25,
         reader_optimizer="sgd",
+        **UNLEARNED,
     )
     class Config(Switcher.Config):
         end: float = option(
@@ -72,7 +76,7 @@ class SwitcherEquivariant(Switcher):
 
     @defaults(
         reader="equivariant", prior="magnitude", learn=True, revive="kept", begin=0.1, end=0.6, power=3.0,
-        keep_learning=0.25,
+        keep_learning=0.25, **UNLEARNED,
     )  # fmt: skip
     class Config(Switcher.Config):
         """The switcher's options."""
@@ -123,7 +127,7 @@ class SwitcherFreeGates(Switcher):
 
     version = 5  # above the switcher's
 
-    @defaults(reader="free", prior="magnitude", learn=True, revive="never", temperature=1.0)
+    @defaults(reader="free", prior="magnitude", learn=True, revive="never", temperature=1.0, **UNLEARNED)
     class Config(Switcher.Config):
         reader_lr: float = option(0.01, "the logits' learning rate", search=(1e-4, 1.0), log=True, gt=0)
 
@@ -165,7 +169,7 @@ class SwitcherFixedExponent(Switcher):
 
     version = 5  # above the switcher's
 
-    @defaults(**{f"theta_{feature}": 0.0 for feature in FEATURES}, learn=False)
+    @defaults(learn=False, **UNLEARNED)
     class Config(Switcher.Config):
         """The switcher's options."""
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from switchbench.methods.contract import Granularity, Method, ParameterGroup, Progress, Units, register
+from switchbench.methods.options import defaults
 from switchbench.methods.parts import curvature, distributions, mean_gradient
 from switchbench.methods.parts.gates import Gate
 from switchbench.methods.parts.layers import Layers, columns, per_input
@@ -44,11 +45,13 @@ class Switcher(Method):
     the ``steps`` schedule: weight decay and an optimiser's memory leave it alone; else they may still
     move it).
 
-    Defaults: chosen on validation images of Fashion-MNIST (docs/science).
+    Defaults: what the reader knows is from docs/results/science-meta, rounded, and tied there with knowing
+    nothing; the window is magnitude pruning's of docs/results/science-recipe-sgd.
     """
 
     version = 4
 
+    @defaults(exponent=0.3, regenerate=0.65, theta_column=-0.3, theta_into=0.15, theta_behind=-0.1)
     class Config(SwitcherOptions):
         """The family's options."""
 
