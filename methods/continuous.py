@@ -55,7 +55,7 @@ class ContinuousSparsification(LearnedParametrization[SigmoidGate]):
     round: gates learn with the weights, with strength · Σσ(βs) in the loss, while β grows from 1
     to ``hardness``; at ``end`` the mask is [s > 0] and the weights alone learn on.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

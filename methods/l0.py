@@ -60,7 +60,7 @@ class L0(LearnedParametrization[HardConcreteGate]):
     units ``neuron`` a gate switches the weights that read one unit, and connections that then lead
     nowhere are removed too.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

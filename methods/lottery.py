@@ -23,7 +23,7 @@ class LotteryTicket(MaskedMethod):
     whole network as it was at the rewinding step. The last round trains the ticket.
     It takes about ``prunings`` + 1 times the steps of other methods.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
     """
 
     class Config(Method.Config):

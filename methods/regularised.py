@@ -102,7 +102,7 @@ class L1(Regularised):
     the largest weights are kept and learn on without penalty, which also undoes the shrinkage
     bias. Without it the penalty acts to the end and the density is what emerges.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
     """
 
     @defaults(threshold=0.0)
@@ -124,7 +124,7 @@ class L1Subgradient(Regularised):
 
     Tibshirani 1996, *Regression Shrinkage and Selection via the Lasso*; Han et al. 2015.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
     """
 
     def measure(self, weight: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class DeepHoyer(Regularised):
     Yang, Wen & Li 2020, *DeepHoyer: Learning Sparser Neural Network with Differentiable
     Scale-Invariant Sparsity Measures*.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
     """
 
     def measure(self, weight: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class GroupLasso(Regularised):
     left than the target. At ``end`` the units are kept whose weights have the largest root mean square,
     over the mean of their layer's units that are left. Connections that then lead nowhere go too.
 
-    Defaults: from ``make defaults`` (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
     """
 
     version = 2
