@@ -15,6 +15,8 @@ import time
 
 # Two pytest workers share the machine: one thread each, as trials have. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Processors with instructions for bfloat16 round elsewhere than the one that the pins are from: all take the same.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray writes no token into the home folder
 
 from collections.abc import Callable, Iterator

@@ -185,21 +185,20 @@ def _top(scores: Tensor, keep: Count, layer: str = "") -> Tensor:
     if scores.max().isnan():
         raise ValueError("scores are not numbers (NaN): no mask follows from them")
     values = scores.numpy()
-    bound = _highest(values, keep)
+    bound = _lowest_kept(values, keep)
     above = values > bound
     ties = torch.from_numpy(np.flatnonzero(values == bound))
     above[_some(ties, keep - int(np.count_nonzero(above)), layer).numpy()] = True
     return torch.from_numpy(above.astype(values.dtype))
 
 
-def _highest(values: np.ndarray[Any, Any], number: int) -> Any:
-    """Return the lowest of so many highest values.
+def _lowest_kept(values: np.ndarray[Any, Any], keep: int) -> Any:
+    """Return the lowest of the ``keep`` highest values.
 
     numpy partitions many times faster than torch sorts, but slowly where many values are equal: mostly the
     lowest, those of what was pruned before, which therefore stay out of it.
     """
     lowest = values.min()
     others = values[values > lowest]
-    if number > len(others):
-        return lowest
-    return np.partition(others, len(others) - number)[len(others) - number]
+    place = len(others) - keep
+    return lowest if place < 0 else np.partition(others, place)[place]
