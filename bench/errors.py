@@ -91,13 +91,18 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else f"U+{ord(c):04X}" for c in text)
 
 
-def nearest_of(name: object, known: Iterable[str]) -> str | None:
+def nearest_of(name: object, known: Iterable[str], least: float = 0.5) -> str | None:
     """Return the known name that is most similar to a name; None if none is similar.
+
+    Args:
+        name: What was given.
+        known: Known names.
+        least: Least similarity, from 0 to 1.
 
     >>> nearest_of("neurons", ["unstructured", "neuron"])
     'neuron'
     """
-    return next(iter(difflib.get_close_matches(str(name), [*known], n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(str(name), [*known], n=1, cutoff=least)), None)
 
 
 def explain(error: "ValidationError", model: "type[BaseModel]", other_keys: Iterable[str] = ()) -> str:
@@ -125,10 +130,25 @@ def _explain_one(problem: Any, model: "type[BaseModel]", other_keys: list[str]) 
         return f"{parent}: {clause}" if parent else clause
     if kind == "missing":
         return f"{where}: is required"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = _plain(problem)
     if kind in ("input", "value_error"):
         return f"{where}: {message}" if where else message
     return f"{where}: {given!r} {message}" if where else f"{given!r} {message}"
+
+
+def _plain(problem: Any) -> str:
+    """Return what pydantic says is wrong, in words that name no type of Python."""
+    match problem["type"]:
+        case "list_type" | "tuple_type":
+            return f"should be a list, such as [{problem['input']}]"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "should be a mapping of keys and values"
+        case "too_short":
+            return f"should have {problem['ctx']['min_length']} or more entries"
+        case "too_long":
+            return f"should have {problem['ctx']['max_length']} or fewer entries"
+    message: str = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return message
 
 
 def _path(location: tuple[int | str, ...]) -> str:

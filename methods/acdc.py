@@ -21,15 +21,15 @@ class ACDC(PatternedMethod):
     what it prunes starts from zero in the next dense phase. The paper's schedule on ImageNet has 100 epochs:
     10 of warm-up, phases of 5, and 15 for the last one.
 
-    Defaults: the paper's shares of training.
+    Defaults: the best of 24 points (docs/results/science-tuning), rounded; the paper's number of phases.
     """
 
     class Config(PatternOptions):
         begin: float = option(
-            0.1, "share of training before the first compressed phase", search=(0.02, 0.3), gt=0, lt=1
+            0.25, "share of training before the first compressed phase", search=(0.02, 0.3), gt=0, lt=1
         )
         end: float = option(
-            0.85,
+            0.6,
             "share of training at which the last compressed phase begins",
             search=(0.4, 0.95),
             gt=0,

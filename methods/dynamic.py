@@ -16,7 +16,7 @@ from switchbench.methods.random import Random
 
 @register("set")
 class SET(Random):
-    """Sparse evolutionary training: now and then drop the smallest weights, grow others at random.
+    """Sparse evolutionary training: every so many steps drop the smallest weights, grow others at random.
 
     Mocanu et al. 2018, *Scalable training of artificial neural networks with adaptive sparse
     connectivity*: a random mask (ERK) to begin with; every ``every`` steps up to ``end`` a share
@@ -25,7 +25,8 @@ class SET(Random):
     one that is dropped and grown at once, which stays. Each layer keeps its density, and the
     optimiser's steps go on at moves too.
 
-    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images);
+    24 points found nothing better at 1 % under SGD (docs/results/science-tuning).
     """
 
     version = 2
@@ -111,7 +112,8 @@ class RigL(SET):
 
     Evci et al. 2020, *Rigging the Lottery: Making All Tickets Winners*.
 
-    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images);
+    24 points found nothing better at 1 % under SGD (docs/results/science-tuning).
     """
 
     version = 1  # versioned apart from SET: check on each bump of SET whether this needs one

@@ -32,7 +32,7 @@ class GradualPruning(PatternedMethod):
     class Config(WindowOptions, PatternOptions):
         schedule: Literal["cubic", "one-shot"] = option("cubic", "gradual, or all at `end`")
         distribution: Distribution = option("global", "how density spreads over layers")
-        begin: float = window.begin(0.1, needs={"schedule": ["cubic"]})
+        begin: float = window.begin(needs={"schedule": ["cubic"]})
         end: float = window.end()
         updates: int = window.updates(100, needs={"schedule": ["cubic"]})
         power: float = window.power(needs={"schedule": ["cubic"]})

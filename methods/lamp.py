@@ -12,7 +12,7 @@ class LAMP(GradualPruning):
 
     Lee et al. 2021, *Layer-adaptive sparsity for the magnitude-based pruning*.
 
-    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
+    Defaults: the window of docs/results/science-recipe-sgd, rounded.
     """
 
     def scores(self) -> Tensors:

@@ -23,7 +23,8 @@ class LotteryTicket(MaskedMethod):
     whole network as it was at the rewinding step. The last round trains the ticket.
     It takes about ``prunings`` + 1 times the steps of other methods.
 
-    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
+    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images);
+    four points found nothing better at 1 % under SGD (docs/results/science-tuning).
     """
 
     class Config(Method.Config):

@@ -20,7 +20,7 @@ class Movement(GatedMethod, GradualPruning):
     steps. Pruned weights get no gradient and keep their value, unless an optimiser's momentum still
     moves them.
 
-    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
+    Defaults: the window of docs/results/science-recipe-sgd, rounded.
     """
 
     revives = True

@@ -60,14 +60,14 @@ class Powerpropagation(GradualPruning):
     descent then moves a weight in proportion to the square of exponent · |θ|^(exponent − 1); Adam,
     which divides a gradient's scale out, in proportion to that factor itself.
 
-    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
+    Defaults: the best of 24 points (docs/results/science-tuning), rounded.
     """
 
     version = 2
 
-    @defaults(begin=0.025, end=0.4)
+    @defaults(begin=0.15, end=0.8, power=3.0)
     class Config(GradualPruning.Config):
-        exponent: float = option(2.5, "1 is plain training", search=(1.0, 4.0), ge=1)
+        exponent: float = option(3.5, "1 is plain training", search=(1.0, 4.0), ge=1)
 
     def standing_masks(self, progress: Progress) -> None:
         return None  # weights are powers of what learns

@@ -68,12 +68,13 @@ class ProbMask(Method):
     schedule. A number for each connection learns and nothing is read, as in a switcher's free gates. From
     ``end`` on the mask is that of the highest probabilities, and weights alone learn.
 
-    Defaults: not tuned.
+    Defaults: magnitude's window; the rest as chosen by hand, where 24 points found nothing better
+    (docs/results/science-tuning).
     """
 
     class Config(WindowOptions):
-        begin: float = window.begin(0.1)
-        end: float = window.end(0.7)
+        begin: float = window.begin()
+        end: float = window.end()
         power: float = window.power()
         cooling: float = option(
             0.03,

@@ -30,7 +30,7 @@ class NeuronNorm(GradualPruning):
     outgoing weights for its norm, so that pixels and neurons are treated alike. Connections that then lead
     nowhere go too. The density is the closest one below the target.
 
-    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
+    Defaults: magnitude's window, with fewer events.
     """
 
     revives = True  # units are ranked anew; those that are pruned have a norm of zero
@@ -39,7 +39,7 @@ class NeuronNorm(GradualPruning):
         scale: Literal["layer", "global"] = option(
             "layer", "compare norms relative to their layer's mean, or as they are"
         )
-        begin: float = window.begin(0.15)
+        begin: float = window.begin()
         end: float = window.end()
         updates: int = window.updates(20)
         power: float = window.power()
@@ -79,7 +79,7 @@ class NetworkSlimming(MaskedMethod):
         strength: float = option(
             1e-4, "weight of the L1 norm of the scales", search=(1e-6, 1e-2), log=True, ge=0
         )
-        end: float = window.end()
+        end: float = window.end(0.6)
 
     @classmethod
     def skip(cls, config: Any, network: nn.Module, layers: Layers) -> str | None:

@@ -18,7 +18,7 @@ class Taylor(GradualPruning):
     Molchanov et al. 2017, *Pruning Convolutional Neural Networks for Resource Efficient
     Inference*, for single connections, of the batch's gradient and without normalising layers.
 
-    Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images).
+    Defaults: the window of docs/results/science-recipe-sgd, rounded.
     """
 
     class Config(GradualPruning.Config):

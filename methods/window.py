@@ -7,13 +7,17 @@ from pydantic import model_validator
 from switchbench.methods.options import Options, option
 from switchbench.methods.parts.pruning_schedules import Window
 
+BEGIN, END, POWER = 0.02, 0.75, 5.0
+"""Magnitude pruning's best window under SGD with momentum (docs/results/science-recipe-sgd), rounded. On
+fresh seeds few methods gained by another one (docs/results/science-tuning)."""
 
-def begin(default: float, **about: Any) -> Any:
+
+def begin(default: float = BEGIN, **about: Any) -> Any:
     """Declare the option ``begin``; ``about`` goes to :func:`option`."""
     return option(default, "share of training before pruning begins", search=(0.0, 0.3), ge=0, lt=1, **about)
 
 
-def end(default: float = 0.6, **about: Any) -> Any:
+def end(default: float = END, **about: Any) -> Any:
     """Declare the option ``end``; ``about`` goes to :func:`option`."""
     return option(
         default, "share of training at which the target is met", search=(0.4, 0.9), gt=0, le=1, **about
@@ -29,7 +33,7 @@ CUBIC = 3.0
 """Power of the cubic schedule (Zhu & Gupta 2017), which trials from before the option had."""
 
 
-def power(default: float = CUBIC, **about: Any) -> Any:
+def power(default: float = POWER, **about: Any) -> Any:
     """Declare the option ``power``; ``about`` goes to :func:`option`."""
     return option(
         default,

@@ -15,6 +15,7 @@ from switchbench.reports.statistics.summary import summarise
 from switchbench.reports.tables.accuracy import target
 from switchbench.reports.tables.differences import p_value, verdict
 from switchbench.reports.tables.table import Entry, Number, Table
+from switchbench.words import plural
 
 CAPTION = (
     "Test accuracy in % of the seeds that both have. Difference: {after} minus {before}, in percentage "
@@ -67,7 +68,7 @@ def changes(
     same = len({*before["trial_id"]} & {*after["trial_id"]})
     notes = [
         f"{beyond} of {len(moved)} cells moved beyond noise; {len(moved) - len(rows)} are identical and left "
-        f"out; {same} trials are in both"
+        f"out; {plural(same, 'trial')} {'is' if same == 1 else 'are'} in both"
     ]
     for name, mine, others in ((names[0], one, other), (names[1], other, one)):
         only = [key for key in mine if key not in others]

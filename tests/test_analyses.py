@@ -18,6 +18,7 @@ from switchbench.reports.checklist import checklist
 from switchbench.reports.findings import findings
 from switchbench.reports.statistics.pairwise import pairwise
 from switchbench.reports.statistics.pareto import on_front
+from switchbench.reports.tables.accuracy import accuracy
 
 # Areas and crossings
 
@@ -92,6 +93,26 @@ def test_the_best_and_those_not_told_apart_from_it() -> None:
         "At 10 % density, magnitude has the highest mean accuracy (88.18 %, n = 5); l1 is not told apart from it."
         in said
     )
+
+
+def test_the_caption_explains_what_the_table_shows_and_nothing_else() -> None:
+    clear = results(["dense", "random", "magnitude"], seeds=5, spread=1e-4)
+    (task,) = reports.build(clear, "t").tasks
+    table = accuracy(task)
+    assert "†" not in table.caption
+    assert "Bold: the highest mean of the column." in table.caption
+    assert "@: the density" in table.caption  # dense has no target
+    assert not table.notes
+    vague = results(["dense", "random", "magnitude"], densities=[0.05, 0.01], seeds=2, spread=0.02)
+    (task,) = reports.build(vague, "t").tasks
+    table = accuracy(task)
+    assert "†: paired t tests show no difference" in table.caption
+    assert table.notes == [
+        "no test tells any method from the best at 0.05, 0.01: more seeds show smaller differences"
+    ]
+    assert "not shown are tested" not in table.caption
+    (task,) = reports.build(vague, "t").only(["dense", "magnitude"]).tasks
+    assert "not shown are tested" in accuracy(task).caption
 
 
 # Fronts

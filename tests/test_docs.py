@@ -32,8 +32,8 @@ CHECKED = [ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS /
 BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TITLE = re.compile(r'title="([^"]+)"')
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-SHIPPED_SHORT = ["--set", "training.epochs=2"]
-"""What makes a shipped spec short enough for a test."""
+SHORT = ["--set", "training.epochs=2"]
+"""What makes trainings short enough for a test."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ def with_ids(word: str) -> str:
 
 
 def call(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
-    """Run a command, a shipped spec for a short time."""
-    if words[:2] == ["run", "quickstart"] and "training.epochs=2" not in words:
-        words = [*words, *SHIPPED_SHORT]
+    """Run a command, with short trainings."""
+    if words[0] in ("run", "search") and not any(word.startswith("training.epochs=") for word in words):
+        words = [*words, *SHORT]
     monkeypatch.setattr(sys, "argv", ["switchbench", *words])
     with pytest.raises(SystemExit) as stop:
         main()

@@ -25,6 +25,7 @@ from switchbench.datasets import MissingData
 from switchbench.errors import InputError
 from switchbench.measure.csr import CSRLinear, to_csr
 from switchbench.measure.latency import FORMS, ROUNDS, WARM_UP, seconds
+from switchbench.networks import NETWORKS
 from switchbench.networks.layers import prunable
 from switchbench.reports.cells import TASK
 from switchbench.store.ledger import Ledger
@@ -177,6 +178,36 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, name: str, said: st
         switchbench.load_network(tmp_path / name)
 
 
+def test_a_network_of_a_plugin_needs_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = tmp_path / "wide.py"
+    plugin.write_text(
+        "from torch import nn\nfrom switchbench.networks import Network, register\n"
+        "@register('wide')\nclass Wide(Network, nn.Sequential):\n    'One layer.'\n"
+        "    def __init__(self, input_shape, classes, config):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(64, classes))\n"
+    )
+    spec = {
+        "name": "own",
+        "networks": ["wide"],
+        "datasets": ["digits"],
+        "methods": ["magnitude"],
+        "densities": [0.2],
+        "seeds": 1,
+        "keep_networks": True,
+        "training": {"steps": 30},
+    }
+    out = tmp_path / "out"
+    (row,) = switchbench.run(spec, out, mlflow_uri="none", plugin_files=[plugin], jobs=0).to_dict("records")
+    written = export(load_finished(out / row["trial_id"], quiet), tmp_path / "a.safetensors", "safetensors")
+    monkeypatch.delitem(NETWORKS, "wide")
+    for source in (written.path, out / row["trial_id"]):
+        with pytest.raises(InputError, match=r"unknown network 'wide'.*plugin_files"):
+            switchbench.load_network(source)
+    monkeypatch.delitem(sys.modules, "switchbench_plugin_wide")
+    assert switchbench.load_network(written.path, [plugin]).facts.test_accuracy == row["test_accuracy"]
+    monkeypatch.delitem(NETWORKS, "wide")
+
+
 def classes_by(code: str, pixels: torch.Tensor) -> torch.Tensor:
     """Run a printed snippet in a process that cannot import switchbench, and return its classes."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -207,7 +238,10 @@ def pictures(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", ["safetensors", "pt2", "onnx"])
 @pytest.mark.parametrize("baked", [False, True])
-@pytest.mark.parametrize("data", ["digits", "fashion-mnist", "pictures"])
+@pytest.mark.parametrize(
+    "data",
+    ["digits", pytest.param("fashion-mnist", marks=pytest.mark.slow), "pictures"],  # digits: gray too
+)
 def test_ten_lines_of_plain_pytorch_reach_the_measured_accuracy(
     tmp_path: Path, form: Any, baked: bool, data: str
 ) -> None:
@@ -221,7 +255,7 @@ def test_ten_lines_of_plain_pytorch_reach_the_measured_accuracy(
             pytest.skip("Fashion-MNIST is not on this machine")
     spec = {
         "name": "exported",
-        "networks": [{"network": "mlp", "hidden": [20]}],
+        "networks": [{"network": "mlp", "hidden": [20], "batch_norm": data == "pictures"}],
         "datasets": [pictures(tmp_path / "pictures") if data == "pictures" else data],
         "methods": ["magnitude"],
         "densities": [0.2],

@@ -159,7 +159,7 @@ def two_nodes() -> Iterator[str]:
 @pytest.mark.parametrize(
     "cluster",
     [
-        None,  # processes of this machine
+        pytest.param(None, marks=pytest.mark.slow),  # processes of this machine, as in test_run.py
         "ray_cluster",
         pytest.param("two_nodes", marks=pytest.mark.slow),  # beside it is a cluster of one node
     ],

@@ -152,7 +152,11 @@ def test_a_worker_that_always_dies_is_a_failed_trial_after_three_attempts(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.PREEMPTED)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, ExitCode.INTERRUPTED),
+        pytest.param(signal.SIGTERM, ExitCode.PREEMPTED, marks=pytest.mark.slow),  # beside SIGINT
+    ],
 )
 def test_a_signal_writes_checkpoints_and_the_next_run_continues(
     tmp_path: Path, number: int, code: ExitCode
@@ -212,7 +216,10 @@ def signal_all(driver: psutil.Popen, number: int) -> str:
     return output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGUSR1],  # SIGINT: the next test
+)
 def test_a_signal_to_all_processes_is_the_drivers(tmp_path: Path, number: int) -> None:
     changes = {"methods": ["dense"], "training": {"epochs": 400}}
     trials, ledger = specs.parse(SPEC | changes).trials(), Ledger(tmp_path / "out")

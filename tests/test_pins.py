@@ -1,7 +1,7 @@
 """Trials whose ids and results are pinned: what is stored stays valid when the code is rearranged.
 
 ``pins.json`` was made before the engine was split into packages. A pin changes only with the ``version`` of
-its method, network or data set, or with the schema's.
+its method, network or data set, with the schema's, or (its id) with the default of an option that has no effect.
 """
 
 import json

@@ -15,21 +15,21 @@ from switchbench.spec.shipped import shipped
 from switchbench.spec.trial import TrialConfig
 
 IDS = {
-    "fashion-mnist": "fa15a7d5c90b793b",
-    "fashion-mnist-all-methods": "7e025ef42b8046d2",
-    "fashion-mnist-lenet-5": "298d2ae9dfc1b2e7",
-    "paper-cifar10": "d672d208fb3ed3dc",
-    "paper-cifar10-smoke": "aedfb86a72f28e68",
-    "paper-cifar100": "1fc6b9b3caec8027",
-    "paper-cifar100-smoke": "4a1180e5e91a4ba5",
-    "paper-mnist": "911ba77e1dbab410",
-    "paper-mnist-smoke": "03b1a07e92fbab1d",
-    "quickstart": "b787303cbd2c8755",
-    "search-fashion-mnist": "082600f4e3f627fa",
-    "search-switcher": "303d3a806bb0a5b0",
+    "fashion-mnist": "f92d02e9425bd886",
+    "fashion-mnist-all-methods": "b3e73005a4ad9141",
+    "fashion-mnist-lenet-5": "317930df968b6104",
+    "paper-cifar10": "ce688ce89e122655",
+    "paper-cifar10-smoke": "0f849c9011438512",
+    "paper-cifar100": "ca4a8fb9a640eabd",
+    "paper-cifar100-smoke": "f68715a0207edd7a",
+    "paper-mnist": "6feaeebf78ae22a3",
+    "paper-mnist-smoke": "94fc88581f09552b",
+    "quickstart": "f76f002a2f25f047",
+    "search-fashion-mnist": "62d0d5dbab35fa3f",
+    "search-switcher": "31c741d28b7b14d4",
 }
-"""Hash of the ids of all trials of each shipped spec, from initial weights and with a dense start. They were
-made when each trial was still hashed by itself."""
+"""Hash of the ids of all trials of each shipped spec, from initial weights and with a dense start. They
+changed last with the defaults of the pruning windows."""
 
 
 @pytest.mark.parametrize("name", IDS)

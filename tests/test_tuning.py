@@ -20,6 +20,7 @@ from rich.console import Console
 
 import switchbench
 from switchbench import datasets
+from switchbench.cli import show
 from switchbench.cli.app import app
 from switchbench.cluster.points import Point
 from switchbench.cluster.worker import Job, execute_point
@@ -593,6 +594,35 @@ def test_where_the_defaults_win_the_comparison_still_runs(changes: dict[str, Any
     trials = best.trials()  # raises where two labels stand for one trial
     assert len({trial.trial_id for trial in trials}) == len(trials)
     assert specfile.parse(best.model_dump(mode="json")) == best
+
+
+def test_a_method_without_a_row_of_its_own_is_named_with_the_reason(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, spec(METHODS=["magnitude"]))
+    told(driver, 4)
+    best = tuning._best(driver.planned, driver.studies)
+    assert [*tuning._without_row(driver.planned, driver.studies, best)] == [
+        "magnitude: no point was better than the defaults, so there is no row 'magnitude tuned'"
+    ]
+    driver = Driver(tmp_path / "dense", spec(METHODS=["str"]))
+    told(driver, 4, density=0.9)
+    best = tuning._best(driver.planned, driver.studies)
+    (line,) = tuning._without_row(driver.planned, driver.studies, best)
+    assert line.startswith("str: no point can be chosen (off the target density")
+    driver = Driver(tmp_path / "found", spec(METHODS=["magnitude"]))
+    told_best_last(driver)
+    best = tuning._best(driver.planned, driver.studies)
+    assert [*tuning._without_row(driver.planned, driver.studies, best)] == []
+
+
+def test_json_holds_the_best_points(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = switchbench.best_points(done)
+    show.as_json(switchbench.results(done), points)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["statuses"]["ok"] == len(printed["trials"])
+    found = {point["label"]: point for point in printed["best_points"]}
+    assert list(found) == list(points["label"])
+    assert found["magnitude"]["values"] == [found["magnitude"]["val_accuracy"]]
+    assert {"begin", "end", "power"} <= found["magnitude"]["params"].keys()
 
 
 def test_what_is_found_is_compared_with_its_method_whatever_labels_are_taken(tmp_path: Path) -> None:

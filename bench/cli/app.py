@@ -15,8 +15,10 @@ from switchbench.cluster.workers import start_early
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
+from switchbench.words import plural
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from switchbench.reports.results import Results
@@ -207,7 +209,9 @@ def search(
             retry_failed=retry_failed,
             console=_console(quiet, as_json),
         )
-    _end(results, as_json, quiet)
+    from switchbench.compare.stored import best_points
+
+    _end(results, as_json, quiet, best_points(results.attrs["folder"]) if as_json else None)
 
 
 @app.command()
@@ -354,7 +358,7 @@ def leaderboard(
     from switchbench.compare.leaderboard import leaderboard as write
 
     page, number = write(folder, out)
-    typer.echo(f"{page}: {number} comparisons")
+    typer.echo(f"{page}: {plural(number, 'comparison')}")
 
 
 @app.command()
@@ -362,7 +366,7 @@ def sync(results: ResultsFolder, mlflow_uri: MlflowUri = None) -> None:
     """Send the rows of a comparison that MLflow lacks."""
     from switchbench.compare.sync import sync as send
 
-    typer.echo(f"{send(results, mlflow_uri)} trials sent")
+    typer.echo(f"{plural(send(results, mlflow_uri), 'trial')} sent")
 
 
 @app.command()
@@ -425,7 +429,7 @@ def compact(results: ResultsFolder) -> None:
     if not ledger.folder.exists():
         raise InputError(f"{ledger.folder}: no such folder")
     gathered = ledger.compact() + SearchLedger(ledger).compact()
-    typer.echo(f"{gathered:,} trials gathered in {ledger.folder}")
+    typer.echo(f"{plural(gathered, 'trial')} gathered in {ledger.folder}")
 
 
 @app.command()
@@ -479,6 +483,8 @@ def list_(
 
         show.trials(results(what))
         return
+    if what is not None and (folders := sorted(path.parent for path in Path(what).glob("*/spec.yaml"))):
+        raise InputError(f"{what}: is a folder of comparisons: {', '.join(map(str, folders))}")
     if what is not None and what not in listing.SECTIONS:
         for number, description in enumerate(listing.describe(what)):
             if number:
@@ -577,7 +583,8 @@ def export(
     typer.echo(f"{agreement}; outputs differ by at most {written.difference:.2g}")
     for name, speedup in written.speedups.items():
         typer.echo(f"{name}: {speedup:.2f} times as fast as dense (measured: one thread, batch 64)")
-    typer.echo("\nTo use it, with images in `pixels`: bytes, (n, channels, height, width):\n")
+    shape = ", ".join(map(str, written.image))
+    typer.echo(f"\nTo use it, with images in `pixels`: bytes of shape (n, {shape}); resize others first:\n")
     typer.echo(written.snippet)
 
 
@@ -605,7 +612,7 @@ def latency(
         from switchbench.trained.timing import time_comparison
 
         number = time_comparison(ledger, batch, torch_device, threads, typer.echo)
-        typer.echo(f"{number} networks timed; `switchbench report {trial}` shows them")
+        typer.echo(f"{plural(number, 'network')} timed; `switchbench report {trial}` shows them")
         return
     finished = _load_finished(trial)
     images = finished.test.batch(slice(0, max(batch)))[0]
@@ -661,10 +668,10 @@ def _console(quiet: bool, as_json: bool) -> "Console":
     return console
 
 
-def _end(results: "Results", as_json: bool, quiet: bool) -> None:
+def _end(results: "Results", as_json: bool, quiet: bool, best: "pd.DataFrame | None" = None) -> None:
     """Say what is done, and what to do next. Exit with the code of failed trials if trials failed or lack."""
     if as_json:
-        show.as_json(results)
+        show.as_json(results, best)
     elif not quiet:
         show.next_steps(results)
     if results["status"].isin([Status.FAILED, Status.MISSING]).any():

@@ -13,8 +13,11 @@ from rich.table import Table
 
 from switchbench.observe.terminal import duration, plain_console
 from switchbench.row import Status
+from switchbench.words import plural
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from switchbench.cli.catalogue import Description
     from switchbench.cli.inventory import InventoryEntry
     from switchbench.compare.plan import Plan
@@ -84,7 +87,7 @@ def inventory(entries: "Iterable[InventoryEntry]") -> None:
 def experiments(trials: dict[str, int]) -> None:
     """Print the experiments of MLflow that hold trials, one line each."""
     for name, count in trials.items():
-        typer.echo(f"{name}: {count:,} trials")
+        typer.echo(f"{name}: {plural(count, 'trial')}")
     if not trials:
         typer.echo("no experiment holds runs of switchbench")
 
@@ -92,7 +95,8 @@ def experiments(trials: dict[str, int]) -> None:
 def pulled(experiment: str, folder: object, statuses: "Iterable[str]") -> None:
     """Print how many trials came from MLflow into a results folder."""
     counted = Counter(statuses)
-    typer.echo(f"{experiment}: {counted.total():,} trials, {counted[Status.MISSING]:,} missing → {folder}")
+    missing = counted[Status.MISSING]
+    typer.echo(f"{experiment}: {plural(counted.total(), 'trial')}, {missing:,} missing → {folder}")
 
 
 def plan(planned: "Plan", tflops: float | None) -> None:
@@ -101,17 +105,29 @@ def plan(planned: "Plan", tflops: float | None) -> None:
     trials = [*planned.calibration.most, *planned.starts, *planned.todo]
     _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
     todo = {trial.trial_id for trial in planned.todo}
+    labels: dict[str, set[str]] = {}
+    for trial in planned.todo:
+        if reason := planned.skips.get(trial.trial_id):
+            labels.setdefault(reason, set()).add(trial.method.label)
+    for reason, of in labels.items():
+        number = sum(each == reason for each in planned.skips.values())
+        typer.echo(f"{plural(number, 'trial')} of {', '.join(sorted(of))} will be skipped: {reason}")
+    length = _unique_length([trial.trial_id for trial in planned.trials])
     header = ("trial", "method", "density", "seed", "network", "dataset", "scope", "state")
     rows = [
         (
-            trial.trial_id,
+            trial.trial_id[:length],
             trial.method.label,
             "-" if trial.density is None else f"{trial.density:g}",
             str(trial.seed),
             trial.network.label,
             trial.dataset.label,
             str(trial.scope),
-            "to run" if trial.trial_id in todo else "done",
+            "done"
+            if trial.trial_id not in todo
+            else "skipped"
+            if trial.trial_id in planned.skips
+            else "to run",
         )
         for trial in planned.trials
     ]
@@ -241,8 +257,12 @@ def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
 
 def search(planned: "SearchPlan", tflops: float | None) -> None:
     """Print what a search varies, and what it will cost."""
-    trials = planned.spec.trials()
-    _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
+    from switchbench.trial.estimate import total
+
+    trials, costs = planned.spec.trials(), planned.costs()
+    searched = plural(len(planned.spaces), "method")
+    typer.echo(f"{planned.spec.name}: {searched} to search → {planned.comparison.folder}")
+    _costs(costs | {"all": total(costs.values())}, Pace.of(trials, planned.spec.resources, tflops))
     table = Table("method", "searched", "from", "default", box=None)
     for label, space in planned.spaces.items():
         defaults = dict(space.defaults())
@@ -253,20 +273,26 @@ def search(planned: "SearchPlan", tflops: float | None) -> None:
     typer.echo(f"each method: {planned.budget_steps:,} gradient steps, seeds {planned.config.seeds}")
 
 
-def as_json(results: "Results") -> None:
-    """Print a comparison as one JSON object: counts by status, and the trials with their accuracy."""
+def as_json(results: "Results", best: "pd.DataFrame | None" = None) -> None:
+    """Print a comparison as one JSON object: counts by status, the trials with their accuracy, and the best
+    points of a search."""
     columns = ["trial_id", "label", "network", "dataset", "scope", "target_density", "seed", "status"]
     columns += ["test_accuracy", "density", "error"]
     trials = json.loads(results[columns].to_json(orient="records"))
     counts = {str(status): int(number) for status, number in results["status"].value_counts().items()}
-    typer.echo(json.dumps({"statuses": counts, "trials": trials}, ensure_ascii=False))
+    printed = {"statuses": counts, "trials": trials}
+    if best is not None:
+        read = {name: best[name].map(json.loads) for name in ("objectives", "values", "params")}
+        columns = ["label", "number", *read, "val_accuracy", "density"]
+        printed["best_points"] = json.loads(best.assign(**read)[columns].to_json(orient="records"))
+    typer.echo(json.dumps(printed, ensure_ascii=False))
 
 
 def next_steps(results: "Results") -> None:
     """Say how many trials are measured, and what can be done next."""
     done, folder = int((results["status"] == Status.OK).sum()), results.attrs["folder"]
     typer.echo(
-        f"{done} of {len(results)} trials are measured. Next: open {folder}/report/index.html, or list"
+        f"measured: {done} of {plural(len(results), 'trial')}. Next: open {folder}/report/index.html, or list"
     )
     typer.echo(f"the trials: switchbench list {folder}")
 

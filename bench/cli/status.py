@@ -15,6 +15,7 @@ from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
+from switchbench.words import plural
 
 REFRESH_SECONDS = 5.0
 LOST = "not finished: lost with its run (the same command starts it again), or run by a driver on a database:"
@@ -62,7 +63,8 @@ def _lines(state: Progress) -> Iterator[RenderableType]:
     failed, missing = state.counts.get(Status.FAILED, 0), state.counts.get(Status.MISSING, 0)
     where = "running" if state.driven else "no run is going on"
     yield Text(
-        f"{state.name}: {state.done} of {state.total} trials done, {failed} failed, {missing} to run; {where}"
+        f"{state.name}: {state.done} of {plural(state.total, 'trial')} done, {failed} failed, "
+        f"{missing} to run; {where}"
     )
     others = {
         status: state.counts[status] for status in (Status.DIVERGED, Status.SKIPPED) if status in state.counts

@@ -22,7 +22,9 @@ from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import RESULTS, Ledger
 from switchbench.store.objects import StorePath
-from switchbench.trial.estimate import Estimate, estimates, total
+from switchbench.trial.estimate import Estimate, estimates, group_of, total
+from switchbench.trial.skips import reason_to_skip
+from switchbench.words import plural
 
 SpecLike = Spec | Mapping[str, Any] | str | Path
 """A spec, its plain values, a file, or the name of a shipped spec."""
@@ -62,8 +64,19 @@ class Plan:
         starts = {start.trial_id: start for trial in self.todo if (start := trial.start_trial)}
         return [start for trial_id, start in starts.items() if not self.ledger.networks.has(trial_id)]
 
+    @cached_property
+    def skips(self) -> dict[str, str]:
+        """Why trials of ``todo`` will be skipped, by trial id. Raises MissingData and InputError."""
+        groups: dict[tuple[str, ...], str | None] = {}
+        for trial in self.todo:
+            if (group := group_of(trial)) not in groups:
+                facts = trial.dataset.facts()
+                network, _ = trial.network.sketch(facts.shape, facts.classes)
+                groups[group] = reason_to_skip(trial, network, trial.scope.of(network))
+        return {trial.trial_id: reason for trial in self.todo if (reason := groups[group_of(trial)])}
+
     def costs(self) -> dict[str, Estimate]:
-        """Estimate the cost of the trials that are left.
+        """Estimate the cost of the trials that are left, without those that will be skipped.
 
         Returns:
             Estimates by name of a group (method, network, data set and scope), and under ``all`` their total;
@@ -76,7 +89,7 @@ class Plan:
         try:
             _check_layers(self.spec)
             starts = estimates(self.starts, label="dense start")
-            trials = estimates(self.todo)
+            trials = estimates(trial for trial in self.todo if trial.trial_id not in self.skips)
             calibration = estimates(self.calibration.most)
             trials |= {f"trial trainings of {name}, at most": cost for name, cost in calibration.items()}
         except (MissingData, ValueError) as error:
@@ -99,8 +112,8 @@ class Plan:
         """The plan in one line."""
         planned, left = len(self.trials), len(self.todo)
         failed = f", {self.failed} failed (--retry-failed)" if self.failed else ""
-        counts = f"{planned} trials, {planned - left - self.failed} done{failed}, {left} to run"
-        starts = f", after {len(self.starts)} dense starts" if self.starts else ""
+        counts = f"{plural(planned, 'trial')}, {planned - left - self.failed} done{failed}, {left} to run"
+        starts = f", after {plural(len(self.starts), 'dense start')}" if self.starts else ""
         left = self.calibration.left
         more = f", and those at {left} densities whose strengths are to be found" if left else ""
         return f"{self.spec.name}: {counts}{starts}{more} → {self.ledger.folder}"

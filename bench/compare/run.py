@@ -25,6 +25,7 @@ from switchbench.observe.terminal import TrialDisplay
 from switchbench.reports.figures.process import DrawingProcess
 from switchbench.row import Status
 from switchbench.spec.trial import TrialConfig
+from switchbench.words import plural
 
 if TYPE_CHECKING:
     from switchbench.reports.results import Results
@@ -147,14 +148,16 @@ def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> P
     while todo := planned.calibration.todo:
         ledger.create(planned.spec, planned.calibration.trials)
         number, left = len(todo), planned.calibration.left
-        line = f"{planned.spec.name}: {number} trial trainings, to match {left} densities → {ledger.folder}"
+        trainings = plural(number, "trial training")
+        line = f"{planned.spec.name}: {trainings}, to match {left} densities → {ledger.folder}"
         context.console.print(line, soft_wrap=True)
         _run_trials(Plan(planned.spec, ledger, todo, todo), distribute, context, [], test=False)
         planned = planned.again()
     for strength in planned.calibration.strengths:
         if strength.strength is None:
             line = (
-                f"warning: {strength}: no strength met this density in {strength.trainings} trial trainings"
+                f"warning: {strength}: no strength met this density in "
+                f"{plural(strength.trainings, 'trial training')}"
             )
             context.say(line)
     return planned if planned is before else replace(planned, todo=longest_first(planned.todo))

@@ -23,6 +23,7 @@ from switchbench.observe.mlflow_rows import (
 )
 from switchbench.row import PlannedTrial, Row, Status
 from switchbench.store.ledger import DESCRIPTION, Ledger, Points
+from switchbench.words import plural
 
 MEASURED = ("density", "test_accuracy", "test_loss", "val_accuracy", "val_loss", "steps")
 """Columns that are the same whenever the same trial is measured."""
@@ -237,7 +238,7 @@ def _curves(client: Any, chosen: dict[str, _Sent]) -> dict[str, Points]:
 
 
 def _counted(ids: list[str], what: str) -> str:
-    return f"{len(ids):,} {what}{'s' if len(ids) > 1 else ''}"
+    return plural(len(ids), what)
 
 
 def _named(ids: list[str]) -> str:

@@ -197,7 +197,7 @@ class TrialDisplay(ProgressDisplay):
 class PointDisplay(ProgressDisplay):
     """Progress of a search: each result is a point."""
 
-    columns = ("method", "point", "result", "best so far")
+    columns = ("method", "point", "result", "")
 
     def __init__(self, console: Console, total: int | None, done: int) -> None:
         super().__init__(console, total, done)
@@ -216,10 +216,10 @@ class PointDisplay(ProgressDisplay):
             best: The objectives of the method's best point so far; empty if there is none.
         """
         self._best[label] = best
-        self._add((label, f"#{number}", result, best))
+        self._add((label, f"#{number}", result, f"best so far: {best}" if best else ""))
 
     def _details(self) -> str:
-        return "".join(f"; {label}: {best}" for label, best in self._best.items() if best)
+        return "".join(f"; {label}: best {best}" for label, best in self._best.items() if best)
 
 
 class Downloads:

@@ -66,6 +66,8 @@ def registered_by(source: str) -> dict[str, list[str]]:
     registries = {choice.kind: choice.registry for choice in CHOICES}
     if named := {kind: [source] for kind, registry in registries.items() if source in registry}:
         return named
+    if source.endswith((".yaml", ".yml")):
+        raise InputError(f"{source}: is a spec; 'switchbench run {source} --dry-run' checks it")
     module = _load_file(Path(source).resolve()) if source.endswith(".py") else _import(source, registries)
     found = {kind: _defined_in(module, registry) for kind, registry in registries.items()}
     if not any(found.values()):

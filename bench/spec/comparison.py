@@ -1,5 +1,6 @@
 """The spec of a comparison: validated, with every default filled in, and expanded into trials."""
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from typing import Annotated, Any, Self
@@ -25,6 +26,7 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.spec.types import Density, Seed, seeds_from
 
 MEGABYTE = 1_000_000
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Resources(BaseModel):
@@ -62,7 +64,6 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="name of the comparison, and of its folder in results",
     )
     networks: list[NetworkChoice] = Field(
@@ -106,10 +107,20 @@ class Spec(BaseModel):
     resources: Resources = Field(Resources(), description="what one trial needs")
     search: SearchConfig | None = Field(None, description="search for options, before the comparison")
 
-    @field_validator("scope", mode="before")
+    @field_validator("networks", "datasets", "scope", "methods", "densities", mode="before")
     @classmethod
-    def _as_list(cls, scope: Any) -> Any:
-        return scope if isinstance(scope, list) else [scope]
+    def _as_list(cls, value: Any) -> Any:
+        """Take a single entry for a list of one."""
+        single = isinstance(value, str | int | float | dict) and not isinstance(value, bool)
+        return [value] if single else value
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            allowed = "letters, digits, '.', '_' and '-', the first a letter or a digit"
+            raise ValueError(f"{name!r} should be {allowed}")
+        return name
 
     @field_validator("densities", "seeds", "scope")
     @classmethod

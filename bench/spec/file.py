@@ -1,14 +1,13 @@
 """Specs as YAML: read a file or a shipped spec, apply command-line changes, write the resolved spec."""
 
 import copy
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
 
 from pydantic import ValidationError
 
-from switchbench.errors import InputError, explain
+from switchbench.errors import InputError, explain, nearest_of
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import CHOICES, Component, DatasetChoice, NetworkChoice
 from switchbench.spec.shipped import shipped, shipped_text
@@ -118,9 +117,14 @@ def _read(source: str | Path) -> tuple[str, str]:
         return path.read_text(encoding="utf-8"), str(path)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not YAML: not a text file") from error
+    except IsADirectoryError as error:
+        stored = path / "spec.yaml"
+        hint = f"the spec of the results there is {stored}" if stored.exists() else "expected a YAML file"
+        raise InputError(f"{path}: is a folder; {hint}") from error
     except OSError as error:
-        nearest = difflib.get_close_matches(str(source), shipped(), n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        files = [str(file) for suffix in ("yaml", "yml") for file in sorted(path.parent.glob(f"*.{suffix}"))]
+        near = nearest_of(source, [*files, *shipped()], 0.6)
+        hint = f"; did you mean {near!r}?" if near else ""
         raise InputError(
             f"{path}: {error.strerror or error}{hint} (shipped specs: {', '.join(shipped())})"
         ) from error

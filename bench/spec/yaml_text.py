@@ -36,6 +36,8 @@ def read_plain(content: bytes, source: str) -> dict[str, Any]:
 def mapping(text: str, source: str) -> dict[str, Any]:
     """Read the plain values of a spec. Raises InputError."""
     raw = parsed(text, source)
+    if raw is None:
+        raise InputError(f"{source}: is empty; a spec has keys and values, such as name: mine")
     if not isinstance(raw, dict):
         raise InputError(f"{source}: not a spec: expected keys and values, found {type(raw).__name__}")
     return raw

@@ -40,6 +40,8 @@ class Export:
     speedups: dict[str, float]
     """Time of the dense network over time of the exported one in PyTorch, with one thread and 64 images.
     ``network`` is the full network; other keys are fully connected layers. Empty if both are the same."""
+    image: tuple[int, int, int]
+    """Channels, height and width of the images that the network takes."""
     snippet: str
     """Python code that loads the file and classifies images."""
 
@@ -93,8 +95,8 @@ def export(
         speedups = _speedups(network, small, images)
     elif form == "safetensors" and smaller:
         speedups = {"network": _ratio(finished.network, network, images)}
-    shown = snippet(written, path, form, facts)
-    return Export(path, path.stat().st_size, len(finished.test), same, difference, speedups, shown)
+    shown, size = snippet(written, path, form, facts), path.stat().st_size
+    return Export(path, size, len(finished.test), same, difference, speedups, facts.input_shape, shown)
 
 
 def _images(finished: FinishedNetwork, index: slice, raw: bool) -> Tensor:

@@ -1,14 +1,17 @@
 """Files of finished networks: written with all that is needed to use them, and read again."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from switchbench.errors import InputError
+from switchbench.errors import InputError, explain
 from switchbench.measure.csr import csr_matrix, to_csr
+from switchbench.plugins import load as plugins
 from switchbench.spec.components import NetworkChoice
 from switchbench.trained.facts import NetworkFacts
 from switchbench.trained.load import load_finished
@@ -29,12 +32,13 @@ class LoadedNetwork(Normalised):
         self.facts = facts
 
 
-def load_network(source: str | Path) -> LoadedNetwork:
+def load_network(source: str | Path, plugin_files: Iterable[str | Path] = ()) -> LoadedNetwork:
     """Load a finished network: of a trial, or from an exported file.
 
     Args:
         source: ``FOLDER/TRIAL_ID``, where FOLDER holds a comparison and the id may be cut short; or a file
             that ``switchbench export`` wrote as safetensors. The file is all that is needed.
+        plugin_files: As in :func:`switchbench.run`, for a network of your own.
 
     Returns:
         A module in eval mode. It takes pixel values from 0 to 255, (n, channels, height, width) of bytes or
@@ -42,7 +46,8 @@ def load_network(source: str | Path) -> LoadedNetwork:
         it comes from, what the classes are called, and its density and test accuracy.
 
     Raises:
-        InputError: There is no such file or trial, or the file was not written by ``switchbench export``.
+        InputError: There is no such file or trial, the file was not written by ``switchbench export``, or it
+            holds a network of a plug-in that is not given.
 
     Example:
         ::
@@ -51,6 +56,7 @@ def load_network(source: str | Path) -> LoadedNetwork:
             classes = network(pixels).argmax(1)     # pixels: bytes, (n, 1, 28, 28)
             print(network.facts.class_names, network.facts.test_accuracy)
     """
+    plugins.load(plugin_files)
     path = Path(source)
     if reader := GRAPHS.get(path.suffix):
         raise InputError(f"{path}: is a graph; load it with {reader}")
@@ -75,8 +81,13 @@ def _read(path: Path) -> LoadedNetwork:
         raise InputError(f"{path}: no such file") from error
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{path}: was not written by switchbench export ({error})") from error
+    try:
+        choice = NetworkChoice.model_validate(facts.network)
+    except ValidationError as error:
+        hint = "(plug-in files must be given as plugin_files)"
+        raise InputError(f"{path}: {explain(error, NetworkChoice)} {hint}") from error
     with torch.random.fork_rng(devices=[]):
-        network = NetworkChoice.model_validate(facts.network).build(facts.input_shape, facts.classes)
+        network = choice.build(facts.input_shape, facts.classes)
     if facts.with_normalisation:
         prefix = "network."
         state = {

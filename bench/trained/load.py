@@ -70,7 +70,7 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
         config = TrialConfig.model_validate_json(row.config or "")
         data = config.dataset.load()
     except ValidationError as error:
-        hint = "(plug-in files must be given with --plugin)"
+        hint = "(plug-in files must be given: --plugin, or plugin_files)"
         raise InputError(f"{path}: {explain(error, TrialConfig)} {hint}") from error
     except MissingData as error:
         raise InputError(str(error)) from error

@@ -37,11 +37,12 @@ def snippet(network: nn.Module, path: Path, form: str, facts: NetworkFacts) -> s
             f"network = {code}",
             f'state = load_file("{path}")',
             "network.load_state_dict(STATE)",
+            "network.eval()",
         ]
         state = "state"
         if facts.with_normalisation:
             state = '{name[8:]: each for name, each in state.items() if name.startswith("network.")}'
-        load[-1] = load[-1].replace("STATE", state)
+        load = [line.replace("STATE", state) for line in load]
         call = "network(IMAGES)"
     else:
         load, call = (

@@ -25,6 +25,7 @@ from switchbench.trial import seeds
 from switchbench.trial.control import UNCONTROLLED, Control
 from switchbench.trial.loop import Training
 from switchbench.trial.outcomes import Diverged, Skipped
+from switchbench.trial.skips import reason_to_skip
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,9 @@ def _network(config: TrialConfig, splits: Splits) -> nn.Module:
 
 def _method(config: TrialConfig, network: nn.Module, layers: Layers) -> Method:
     """Build the method with its own random streams; do not attach it. Raises Skipped."""
-    if not layers:
-        raise Skipped(f"network {config.network.label!r} has no layer in scope {str(config.scope)!r}")
-    method_class: type[Method] = config.method.registered
-    if reason := method_class.skip(config.method.config, network, layers):
+    if reason := reason_to_skip(config, network, layers):
         raise Skipped(reason)
+    method_class: type[Method] = config.method.registered
     torch.manual_seed(seeds.derive(config.seed, "method"))
     generator = seeds.generator(config.seed, "method")
     return method_class(config.method.config, config.density, generator)

@@ -24,6 +24,7 @@ from switchbench.store.search import SearchLedger
 from switchbench.trial.estimate import Estimate, estimate, estimates, total
 from switchbench.tuning.space import Space, make_space
 from switchbench.tuning.values import TRAINING, Values, Variable
+from switchbench.words import plural
 
 TOLERANCE = 0.01
 """Largest excess of a density over a target that the method takes, as a share of the target."""
@@ -80,7 +81,7 @@ class SearchPlan:
             for label in self.spaces:
                 point = self._cost_of_point(label)
                 number = min(self.config.points or sys.maxsize, self.budget_steps // point.steps)
-                costs[f"{number} points of {label}"] = total(number * [point])
+                costs[f"{plural(number, 'point')} of {label}"] = total(number * [point])
             searched = [method for method in self.spec.methods if method.label in self.spaces]
             before, tuned = (
                 self.spec.model_copy(update={"methods": m}) for m in (self.spec.methods, searched)

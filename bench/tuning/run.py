@@ -32,6 +32,7 @@ from switchbench.tuning.source import StudySource
 from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import Study
 from switchbench.tuning.values import Values
+from switchbench.words import plural
 
 WARM_START = "warm start"
 """Origin of points that come from another search."""
@@ -129,7 +130,7 @@ def _search(
                 study.enqueue(values, WARM_START)
         _store(planned, studies)
     done = sum(study.finished_points for study in studies.values())
-    budget = f"{config.points} points" if config.points else f"{config.steps:,} steps"
+    budget = plural(config.points, "point") if config.points else plural(config.steps or 0, "step")
     line = f"{planned.spec.name}: {budget} for each of {', '.join(studies)}, {done} done"
     context.console.print(f"{line} → {planned.comparison.folder}", soft_wrap=True)
     with PointDisplay(
@@ -154,6 +155,8 @@ def _search(
                 study.close()
     best = _best(planned, studies)
     planned.comparison.write_best(best)
+    for line in _without_row(planned, studies, best):
+        context.console.print(line, soft_wrap=True)
     return best
 
 
@@ -224,6 +227,18 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
     return Spec.model_validate(
         spec.model_dump(mode="json") | {"methods": [m.model_dump(mode="json") for m in methods]}
     )
+
+
+def _without_row(planned: SearchPlan, studies: dict[str, Study], best: Spec) -> Iterator[str]:
+    """Say of each searched method that has no row of its own why it has none."""
+    added = [method.label for method in best.methods if method not in planned.spec.methods]
+    for label, study in studies.items():
+        if any(each.startswith(f"{label} ") for each in added):
+            continue
+        if study.best(1):
+            yield f"{label}: no point was better than the defaults, so there is no row '{label} tuned'"
+        else:
+            yield f"{label}: no point can be chosen (off the target density, dead, failed or stopped)"
 
 
 def _store(planned: SearchPlan, studies: dict[str, Study]) -> None:

@@ -142,16 +142,16 @@ class SwitcherOptions(WindowOptions):
         ge=0,
     )
     begin: float = option(
-        0.02, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
+        window.BEGIN, "share of training before connections are switched off", search=(0.0, 0.3), ge=0, lt=1
     )
-    end: float = window.end(0.75)
+    end: float = window.end()
     updates: int = option(
         100,
         "number of density steps between begin and end",
         needs=SCHEDULED,
         ge=1,
     )
-    power: float = window.power(5.0, needs={"sparsity": ["target"]})
+    power: float = window.power(needs={"sparsity": ["target"]})
     keep_learning: float = option(
         0.0,
         "share of the training after `end` in which the reader still learns",

@@ -23,6 +23,7 @@ from switchbench.reports.page.styles import method_styles
 from switchbench.reports.page.tables import table_data
 from switchbench.reports.tables.sections import Section
 from switchbench.row import Status
+from switchbench.words import plural
 
 SCRIPTS = ("data.js", "tables.js", "figures.js", "trials.js", "page.js")
 NOTHING = "No trial is planned: there is nothing to report."
@@ -127,7 +128,7 @@ def _scope(report: Report, trials: pd.DataFrame) -> str:
     measured = int((trials["status"] == Status.OK).sum())
     return " · ".join(
         [
-            report.tasks[0].title if len(report.tasks) == 1 else f"{len(report.tasks)} tasks",
+            report.tasks[0].title if len(report.tasks) == 1 else plural(len(report.tasks), "task"),
             _count(trials["label"].nunique(), "method", "methods"),
             _count(len(targets), "target density", "target densities") + spread,
             _count(trials["seed"].nunique(), "seed", "seeds"),

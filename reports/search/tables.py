@@ -11,6 +11,7 @@ import pandas as pd
 
 from switchbench.reports.tables.table import Entry, Table
 from switchbench.row import PointState, uses
+from switchbench.words import plural
 
 BUDGET_CAPTION = (
     "Budget and best point of each method. A point is a set of options, measured on validation images only. "
@@ -90,9 +91,10 @@ def _equality(groups: Sequence[tuple[str, pd.DataFrame]]) -> str:
     if open_:
         return f"still running: {', '.join(open_)}"
     if len(groups) == 1:
-        return f"one method: {max(numbers)} points, {max(steps):,} gradient steps"
+        return f"one method: {plural(max(numbers), 'point')}, {max(steps):,} gradient steps"
     if len(numbers) == len(steps) == 1:
-        return f"budgets were equal: {max(numbers)} points and {max(steps):,} gradient steps for every method"
+        points = plural(max(numbers), "point")
+        return f"budgets were equal: {points} and {max(steps):,} gradient steps for every method"
     points = "–".join(str(n) for n in sorted({min(numbers), max(numbers)}))
     taken = "–".join(f"{n:,}" for n in sorted({min(steps), max(steps)}))
     return (

@@ -44,7 +44,7 @@ def _more(difference: Difference) -> str:
     if difference.verdict != Verdict.UNDECIDED:
         return ""
     seeds = f"{difference.more_seeds:+}" if difference.more_seeds else f"over {MOST_SEEDS:,}"
-    return f" ({seeds} seeds)"
+    return f" ({seeds} seed{'' if difference.more_seeds == 1 else 's'})"
 
 
 @dataclass(frozen=True)

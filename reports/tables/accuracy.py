@@ -1,6 +1,6 @@
 """Tables of test accuracy: by density, against the dense control, and in numbers that papers ask for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,16 +11,20 @@ from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
 CAPTION = (
     "Test accuracy in %, mean ± half-width of the 95 % confidence interval (Student's t) over n seeds; "
-    "no interval for n = 1, or if all seeds are equal. Columns are target densities of the layers in scope; "
-    "@ gives the density that was reached if it differs from the target. Bold: best mean of the column, over "
-    "the seeds that pairs of methods share; † not told apart from it by paired t tests, corrected over all "
-    "pairs of methods of the column (Holm), which does not mean equal. The tests are of all methods, shown "
-    "or not."
+    "no interval for n = 1, or if all seeds are equal. Columns are target densities of the layers in scope."
 )
+REACHED = " @: the density that was reached, where it is not the target."
+BEST = " Bold: the highest mean of the column."
+SHARED = " Bold: the highest mean of the column, on the seeds that methods have in common."
+NOT_WORSE = (
+    " †: paired t tests show no difference from it (Holm's correction over all pairs of methods of the "
+    "column), which does not mean equal."
+)
+HIDDEN = " Methods that are not shown are tested too."
 DENSE_CAPTION = (
     "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points: mean ± "
-    "half-width of the 95 % confidence interval (Student's t). Not corrected for the number of intervals, so "
-    "no verdicts follow from them: `--baseline` tests differences."
+    "half-width of the 95 % confidence interval (Student's t). Not corrected for the number of intervals: "
+    "they decide nothing; `report --baseline LABEL` adds tests."
 )
 SUMMARY_CAPTION = (
     "Test accuracy in % over seeds: mean ± half-width of the 95 % confidence interval (Student's t), median, "
@@ -43,6 +47,7 @@ def accuracy(task: Task) -> Table:
         for density, label in own_best.items()
         if label not in task.labels
     ]
+    notes += _few_seeds(best)
     rows: list[list[Entry]] = []
     for label in task.labels:
         cells = [task.cells.get((label, density)) for density in task.densities]
@@ -51,7 +56,33 @@ def accuracy(task: Task) -> Table:
         row += [_accuracy(free)] if own else []
         counts = {cell.accuracy.n for cell in [*cells, free] if cell}
         rows.append([label, *row, _seeds(counts)])
-    return Table("accuracy", CAPTION, header, rows, [*warnings(task), *notes])
+    return Table("accuracy", _caption(task, rows), header, rows, [*warnings(task), *notes])
+
+
+def _caption(task: Task, rows: Iterable[Sequence[Entry]]) -> str:
+    """Explain what stands in the rows, and nothing else."""
+    numbers = [entry for row in rows for entry in row if isinstance(entry, Number)]
+    seeds = {frozenset(cell.seeds) for cell in task.cells.values() if cell.accuracy.n}
+    caption = CAPTION
+    if any("@" in number.note for number in numbers):
+        caption += REACHED
+    if any(number.best for number in numbers):
+        caption += BEST if len(seeds) == 1 else SHARED
+    if any(number.mark for number in numbers):
+        caption += NOT_WORSE + (HIDDEN if len(task.labels) < len(task.whole.labels) else "")
+    return caption
+
+
+def _few_seeds(best: Mapping[float, Best | None]) -> Iterator[str]:
+    """Say at which densities the tests tell no method from the best."""
+    at = [
+        f"{density:g}"
+        for density, found in best.items()
+        if found and len(found.not_worse) == found.compared - 1 > len(found.identical)
+    ]
+    if at:
+        densities = ", ".join(at)
+        yield f"no test tells any method from the best at {densities}: more seeds show smaller differences"
 
 
 def to_dense(task: Task) -> Table:

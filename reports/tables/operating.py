@@ -6,6 +6,7 @@ from switchbench.reports.analyses.curves import LOST, Crossing, areas, best_area
 from switchbench.reports.analyses.fronts import DRAWS, fronts
 from switchbench.reports.cells import Task
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
+from switchbench.words import plural
 
 CURVE_CAPTION = (
     "Area: area under test accuracy against log density, divided by its width: a mean accuracy in % in which "
@@ -67,7 +68,7 @@ def front_shares(task: Task) -> Table:
     header = ["method", *(front.heading for front in found)]
     notes = []
     if found and found[0].seeds < 3:
-        notes.append(f"Shares of {found[0].seeds} seeds say little: add seeds to the spec.")
+        notes.append(f"Shares of {plural(found[0].seeds, 'seed')} say little: add seeds to the spec.")
     return Table("fronts", FRONT_CAPTION.format(draws=DRAWS), header, rows, notes)
 
 

@@ -9,11 +9,12 @@ from switchbench.reports.statistics.ranking import PERMUTATIONS
 from switchbench.reports.statistics.summary import Summary
 from switchbench.reports.tables.differences import p_value
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
+from switchbench.words import plural
 
 LEADER_CAPTION = (
-    "Methods over all blocks: {blocks} (task, target density). Middle half: mean {score} over the middle "
-    "half of the blocks (interquartile mean), computed per seed; mean ± half-width of the 95 % confidence "
-    "interval (Student's t) over {seeds} seeds that all blocks have. Rank: average rank over {tasks} tasks "
+    "Methods over all blocks: {blocks} (task, target density). IQM: interquartile mean, "
+    "the mean {score} over the middle half of the blocks, computed per seed; mean ± half-width of the 95 % "
+    "confidence interval (Student's t) over {seeds} that all blocks have. Rank: average rank over {tasks} "
     "by area under accuracy against log density; 1 is best. Win rate: share of blocks and other methods in "
     "which the mean accuracy is higher; ties count half. Best in: number of blocks in which no other mean is "
     "higher.{improvement}"
@@ -35,7 +36,7 @@ RANK_ROWS = 200
 def leaderboard(across: Across) -> Table:
     """Methods over all tasks, best first."""
     ranks = dict(zip(across.labels, across.tests.ranks.tolist(), strict=True)) if across.tests else {}
-    header = ["method", "middle half", "rank", "win rate", "best in"]
+    header = ["method", "IQM", "rank", "win rate", "best in"]
     better = f"better than {across.baseline}"
     if across.improvements:
         header.append(better)
@@ -58,8 +59,8 @@ def leaderboard(across: Across) -> Table:
     seeds = next((summary.n for summary in across.interquartile_means.values()), 0)
     caption = LEADER_CAPTION.format(
         blocks=len(across.blocks),
-        tasks=len(across.tasks),
-        seeds=seeds,
+        tasks=plural(len(across.tasks), "task"),
+        seeds=plural(seeds, "seed"),
         score=RELATIVE if across.relative else "accuracy in %",
         improvement=IMPROVEMENT.format(baseline=across.baseline) if across.improvements else "",
     )
@@ -111,6 +112,6 @@ def _friedman(across: Across) -> Sequence[str]:
         return []
     verdict = "methods differ" if tests.p <= ALPHA else "no difference between methods is shown"
     return [
-        f"Friedman's test over {len(across.tasks)} tasks and {len(across.labels)} methods: χ² = "
+        f"Friedman's test over {plural(len(across.tasks), 'task')} and {len(across.labels)} methods: χ² = "
         f"{tests.statistic:.2f}, p = {tests.p:.4f} ({PERMUTATIONS:,} permutations): {verdict}."
     ]
