@@ -221,7 +221,6 @@ class Row(PlannedTrial):
     train_seconds: float | None = column(objective=True, metric=True, mean=True)
     train_flops: float | None = column(objective=True, mean=True)
     parameters: int | None = column(metric=True, mean=True)
-    """Parameters of the network."""
     method_parameters: int | None = column(metric=True, mean=True, heading="added parameters")
     method_seconds: float | None = column(mean=True)
     method_flops: float | None = column(mean=True)

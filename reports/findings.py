@@ -51,8 +51,15 @@ def _best(task: Task, density: float, best: Best) -> str:
     others.sort(key=lambda label: -task.cells[label, density].accuracy.mean)
     if accuracy.n < 2:
         return f"{best.label} has the highest accuracy {mean} of one seed, which decides nothing"
+    same = [label for label in others if label in best.identical]
+    have = "has" if len(same) == 1 else "have"
+    shared = f"; {_listed(same)} {have} the same result for every seed" if same else ""
+    others = [label for label in others if label not in best.identical]
     if others:
-        return f"{best.label} has the highest mean accuracy {mean}; {_named(others)} not told apart from it"
+        apart = f"; {_named(others)} not told apart from it"
+        return f"{best.label} has the highest mean accuracy {mean}{shared}{apart}"
+    if same:
+        return f"{best.label} has the highest mean accuracy {mean}{shared}"
     compared = best.compared - 1
     rest = "the other measured method is" if compared == 1 else f"all {compared} other measured methods are"
     return f"{best.label} is the most accurate {mean}: {rest} below it"

@@ -95,6 +95,15 @@ def test_the_best_and_those_not_told_apart_from_it() -> None:
     )
 
 
+def test_findings_name_methods_with_the_same_results() -> None:
+    table = results(["dense", "random", "l1", "magnitude"], densities=[0.1], seeds=5, spread=1e-4)
+    twin = table["label"] == "l1"
+    table.loc[twin, "test_accuracy"] = table.loc[table["label"] == "magnitude", "test_accuracy"].to_numpy()
+    (line, *_) = findings(reports.build(table, "t"))
+    same = "magnitude has the same result for every seed"
+    assert line == f"At 10 % density, l1 has the highest mean accuracy (88.18 %, n = 5); {same}."
+
+
 def test_the_caption_explains_what_the_table_shows_and_nothing_else() -> None:
     clear = results(["dense", "random", "magnitude"], seeds=5, spread=1e-4)
     (task,) = reports.build(clear, "t").tasks

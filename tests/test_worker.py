@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -15,12 +16,14 @@ import torch
 from rich.console import Console
 
 from switchbench.cluster import worker
-from switchbench.cluster.worker import Job, NotStored, execute
+from switchbench.cluster.worker import Job, NotStored, _location, execute
 from switchbench.observe.terminal import TrialDisplay
+from switchbench.plugins.load import load
 from switchbench.row import Status
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
+from switchbench.trial.run import run_trial
 
 
 def prepare(tmp_path: Path, spec: dict[str, Any], run: str = "one") -> tuple[Job, list[Any]]:
@@ -201,3 +204,19 @@ def test_a_hang_that_holds_pythons_lock_ends_its_process(tmp_path: Path, spec: d
     assert ended.returncode == 1
     assert "Timeout" in ended.stderr  # the watchdog's line, followed by where each thread was
     assert Ledger(tmp_path).row(plan[0].trial_id) is None  # nobody could write one: the driver does
+
+
+def test_a_failure_names_the_line_of_the_method_and_where_it_was_raised(
+    tmp_path: Path, make_config: Any, shipped_methods: None
+) -> None:
+    (tmp_path / "greedy.py").write_text(
+        "from switchbench.methods import Magnitude, register\n"
+        "from switchbench.methods.parts.masks import keep_top\n\n"
+        "@register('greedy')\nclass Greedy(Magnitude):\n    'Keeps more than there is.'\n\n"
+        "    def scores(self):\n        return keep_top(self.weights, 10**9)\n"
+    )
+    load([tmp_path / "greedy.py"])
+    config = make_config({"method": "greedy"})
+    with pytest.raises(ValueError, match="cannot keep") as raised:
+        run_trial(config)
+    assert re.fullmatch(r"greedy\.py:9, in masks\.py:\d+", _location(raised.value, config))

@@ -3,8 +3,8 @@
 ``make docs`` runs it; ``--check`` writes nothing, and fails if a page would change. A table stands between
 ``<!-- table: FOLDER -->`` and ``<!-- end -->``; where a folder holds several tasks, one of them is named by
 the scope: ``<!-- table: FOLDER, scope fc -->``. Its header says which of the report's tables it is, the
-first words of its rows which of that table's rows; pairs of methods come from the page's own
-``switchbench report … --pair A:B``.
+first words of its rows which of that table's rows; pairs of methods, and the margin of equality, come from
+the page's own ``switchbench report FOLDER … --pair A:B --margin M``.
 """
 
 import re
@@ -14,6 +14,7 @@ from pathlib import Path
 from switchbench import reports
 from switchbench.reports.formats.markdown import table_lines
 from switchbench.reports.search.tables import search_tables
+from switchbench.reports.statistics.paired import MARGIN
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 
@@ -39,12 +40,19 @@ def filled(page: str) -> str:
         results, points = ledger.results(), SearchLedger(ledger).points()
         rows = results if match[3] is None else results[results["scope"] == match[3]]
         shown = [pair for pair in pairs if {*rows["label"]}.issuperset(pair)]
-        text = reports.text(reports.build(rows, ledger.name(), [*ledger.pairs(), *shown]))
+        margin = _margin(page, match[2])
+        text = reports.text(reports.build(rows, ledger.name(), [*ledger.pairs(), *shown], margin))
         if points is not None:
             text += "\n".join(line for table in search_tables(points) for line in table_lines(table))
         return match[1] + "\n".join(_lines(match[4], _tables(text)))
 
     return TABLE.sub(fill, page)
+
+
+def _margin(page: str, folder: str) -> float:
+    """The margin with which the page draws the report of a folder, as a share."""
+    given = re.search(rf"report {re.escape(folder)}\s[^`]*--margin (\S+)", page)
+    return float(given[1]) / 100 if given else MARGIN
 
 
 def _tables(text: str) -> Tables:

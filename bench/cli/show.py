@@ -301,7 +301,7 @@ def description(described: "Description") -> None:
     """Print the description and the options of one name."""
     console = plain_console()
     if described.documentation:
-        console.print(described.documentation)
+        console.print(described.documentation.replace("``", "`"))
     table = Table("option", "type", "default", "valid", "search", "meaning", box=None)
     for option in described.options:
         table.add_row(*astuple(option))

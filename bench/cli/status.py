@@ -86,9 +86,18 @@ def _lines(state: Progress) -> Iterator[RenderableType]:
         table = Table("method", "trials", "CPU-hours", "GPU-hours", box=None)
         for column in table.columns[1:]:
             column.justify = "right"
-        for row in state.hours.itertuples():
-            table.add_row(Text(str(row.label)), str(row.trials), f"{row.cpu:.3g}", f"{row.gpu:.3g}")
+        for row in state.hours.to_dict("records"):
+            table.add_row(Text(row["label"]), str(row["trials"]), _hours(row["cpu"]), _hours(row["gpu"]))
         yield from _section(table, len(state.hours))
+
+
+def _hours(value: float) -> str:
+    """Return hours in words.
+
+    >>> _hours(12.345), _hours(0.0004), _hours(0.0)
+    ('12.35', '< 0.01', '0')
+    """
+    return "0" if not value else "< 0.01" if value < 0.01 else f"{value:,.2f}"
 
 
 def _running(state: Progress) -> Iterator[RenderableType]:

@@ -2,6 +2,7 @@
 
 import faulthandler
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -11,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -140,7 +141,7 @@ def _outcome(
         return _unmeasured(config, end.status, str(end), end.steps), []
     except Exception as error:  # an exception is the trial's result and must not end the run
         log.write(traceback.format_exc())
-        message = f"{type(error).__name__}: {error} ({_location(error)})"
+        message = f"{type(error).__name__}: {error} ({_location(error, config)})"
         return _unmeasured(config, Status.FAILED, message), []
     return result.row, result.curves
 
@@ -269,11 +270,17 @@ def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | No
     return Row(**asdict(config.planned), status=status, error=" ".join(error.split()), steps=steps)
 
 
-def _location(error: Exception) -> str:
-    """Return where an exception was raised, as ``file:line``: the innermost frame outside torch."""
+def _location(error: Exception, config: TrialConfig) -> str:
+    """Return where an exception was raised, as ``file:line``: the innermost frame outside torch, after that
+    of the method's own file if it is another."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages/torch" not in frame.filename]
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno}"
+    file = None
+    with suppress(TypeError, OSError):  # a class of a notebook has no file
+        file = inspect.getfile(config.method.registered)
+    of_method = [frame for frame in own if frame.filename == file][-1:]
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in (*of_method, own[-1])]
+    return ", in ".join(dict.fromkeys(places))
 
 
 @contextmanager

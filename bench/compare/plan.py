@@ -159,9 +159,11 @@ def plan(
         InputError: The spec is not valid or describes a search, a data set is missing, or the folder cannot
             be read.
     """
+    changes = [*changes]
     resolved = resolve(spec, changes)
     if resolved.search:
-        raise InputError("search: this spec describes a search; run it with 'switchbench search'")
+        added = next((f", or leave out --set {each}" for each in changes if each.startswith("search.")), "")
+        raise InputError(f"search: this spec describes a search; run it with 'switchbench search'{added}")
     return _planned(resolved, Ledger(out or RESULTS / resolved.name), retry_failed)
 
 

@@ -36,7 +36,8 @@ def accuracy_figure(task: Task, styles: dict[str, Style], width: float | None = 
         return None
     dense = task.control
     level = in_percent(dense.accuracy) if dense else None
-    ends = percent_limits([mean for each in drawn for mean in each.y] + ([level[0]] if level else []))
+    points = [(mean, half) for each in drawn for mean, half in zip(each.y, each.half, strict=True)]
+    ends = percent_limits(*zip(*points, *([level] if level else []), strict=True))
     return density_figure(task, drawn, styles, ends, "test accuracy (%)", width, level)
 
 

@@ -18,7 +18,7 @@ SUFFIXES = {1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k", 1: ""}
 def limits(values: Sequence[float] | Numbers, room: float = 1) -> tuple[float, float]:
     """Return the range of an axis of percentages or their differences.
 
-    Intervals of few seeds may be much wider than the differences between methods, so they do not count. A
+    Intervals are not values: those of few seeds may be much wider than the differences between methods. A
     method that collapses would flatten the others to one line, so means beyond Tukey's outer fences (1977) do
     not count either.
 
@@ -39,10 +39,27 @@ def limits(values: Sequence[float] | Numbers, room: float = 1) -> tuple[float, f
     return float(low - more), float(high + more)
 
 
-def percent_limits(values: Sequence[float] | Numbers) -> tuple[float, float]:
-    """Return the range of an axis of shares in %, which ends little beyond 0 and 100."""
+def percent_limits(
+    values: Sequence[float] | Numbers, halves: Sequence[float] | Numbers = ()
+) -> tuple[float, float]:
+    """Return the range of an axis of shares in %, which ends little beyond 0 and 100.
+
+    Args:
+        values: Means.
+        halves: Half-widths of their intervals, NaN where there is none. The axis holds them as far as they
+            lengthen it by half at either end: the wide intervals of two seeds would flatten all else.
+
+    >>> percent_limits([88.0, 90.0], [0.5, 0.5]), percent_limits([88.0, 90.0], [2.0, 0.5])
+    ((86.8, 91.2), (86.0, 91.2))
+    >>> percent_limits([88.0, 90.0], [50.0, 50.0])  # as much again
+    (84.6, 93.4)
+    """
     low, high = limits(values)
-    return max(low, -1.0), min(high, 101.0)
+    bottom, top, most = low, high, (high - low) / 2
+    for mean, half in zip(values, halves, strict=bool(len(halves))):
+        if low <= mean <= high and not math.isnan(half):
+            bottom, top = min(bottom, max(mean - half, low - most)), max(top, min(mean + half, high + most))
+    return max(bottom, -1.0), min(top, 101.0)
 
 
 def log_limits(values: Sequence[float] | Numbers) -> tuple[float, float]:

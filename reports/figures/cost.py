@@ -52,7 +52,7 @@ def cost_figure(
     if not drawn:
         return None
     across = log_limits([each.x[0] for each in drawn])
-    ends = percent_limits([each.y[0] for each in drawn])
+    ends = percent_limits([each.y[0] for each in drawn], [each.half[0] for each in drawn])
 
     def scales(panel: Axes, inches: float) -> None:
         log_x(panel, across, inches)
