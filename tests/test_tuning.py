@@ -676,9 +676,9 @@ def test_nothing_is_best_where_nothing_is_sparse_enough(tmp_path: Path) -> None:
     assert [method.label for method in tuning._best(driver.planned, driver.studies).methods] == ["str"]
 
 
-@pytest.mark.parametrize("begin", [[0.0, 0.1], {"low": 0.2, "high": 0.3}], ids=["default inside", "outside"])
+@pytest.mark.parametrize("begin", [[0.0, 0.02], {"low": 0.2, "high": 0.3}], ids=["default inside", "outside"])
 def test_a_grid_in_parallel_runs_no_point_twice(begin: Any, tmp_path: Path) -> None:
-    space = {"magnitude.begin": begin, "magnitude.end": [0.5, 0.6], "magnitude.power": 3.0}
+    space = {"magnitude.begin": begin, "magnitude.end": [0.5, 0.75], "magnitude.power": 5.0}
     driver = Driver(tmp_path, spec(METHODS=["magnitude"], sampler="grid", points=9, grid=2, space=space))
     asked = []
     while point := driver.source.ask():
