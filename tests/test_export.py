@@ -178,7 +178,7 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, name: str, said: st
         switchbench.load_network(tmp_path / name)
 
 
-def test_a_network_of_a_plugin_needs_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_of_a_plugin_needs_its_file(tmp_path: Path, without_plugins: None) -> None:
     plugin = tmp_path / "wide.py"
     plugin.write_text(
         "from torch import nn\nfrom switchbench.networks import Network, register\n"
@@ -199,13 +199,12 @@ def test_a_network_of_a_plugin_needs_its_file(tmp_path: Path, monkeypatch: pytes
     out = tmp_path / "out"
     (row,) = switchbench.run(spec, out, mlflow_uri="none", plugin_files=[plugin], jobs=0).to_dict("records")
     written = export(load_finished(out / row["trial_id"], quiet), tmp_path / "a.safetensors", "safetensors")
-    monkeypatch.delitem(NETWORKS, "wide")
+    del NETWORKS["wide"]
     for source in (written.path, out / row["trial_id"]):
         with pytest.raises(InputError, match=r"unknown network 'wide'.*plugin_files"):
             switchbench.load_network(source)
-    monkeypatch.delitem(sys.modules, "switchbench_plugin_wide")
+    del sys.modules["switchbench_plugin_wide"]
     assert switchbench.load_network(written.path, [plugin]).facts.test_accuracy == row["test_accuracy"]
-    monkeypatch.delitem(NETWORKS, "wide")
 
 
 def classes_by(code: str, pixels: torch.Tensor) -> torch.Tensor:

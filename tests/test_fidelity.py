@@ -41,7 +41,7 @@ def make(cls: Any, density: float | None, **options: Any) -> Any:
 
 
 def test_gradual_magnitude_prunes_the_smallest_and_never_revives() -> None:
-    method: Magnitude = make(Magnitude, 0.25, begin=0.0, end=0.5, updates=10)
+    method: Magnitude = make(Magnitude, 0.25, begin=0.0, end=0.5, updates=10, power=3)
     (layer,) = attach(method, (2, 4))
     layer.weight.data = torch.tensor([[0.1, -0.2, 0.3, -0.4], [0.5, -0.6, 0.7, -0.8]])
     alive = []
@@ -355,6 +355,6 @@ def test_a_layer_that_is_used_twice_has_one_gate_and_the_whole_gradient(
     Twice.name, Watched.name = "twice", "watched"
     monkeypatch.setitem(NETWORKS, "twice", Twice)
     monkeypatch.setitem(METHODS, "watched", Watched)
-    run_trial(make_config("watched", network="twice"))
+    run_trial(make_config({"method": "watched", "begin": 0.1}, network="twice"))
     assert seen
     assert all(seen)

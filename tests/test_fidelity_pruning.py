@@ -88,7 +88,7 @@ def top(values: Tensor, keep: int) -> Tensor:
 
 
 def test_magnitude_prunes_at_its_events_alone_to_zhu_and_guptas_sparsity() -> None:
-    method = make(Magnitude, 0.2, begin=0.2, end=0.6, updates=2)
+    method = make(Magnitude, 0.2, begin=0.2, end=0.6, updates=2, power=3)
     (layer,) = attach(method, nn.Linear(50, 40))
     pruned = []
     for step in range(1, 11):
@@ -382,7 +382,7 @@ def test_random_draws_erk_or_uniform_counts_and_looks_at_no_weight() -> None:
 
 def test_layer_matched_random_prunes_as_many_per_layer_as_magnitudes_would() -> None:
     torch.manual_seed(0)
-    method = make(RandomLayerMatched, 0.1, begin=0.0, end=1.0, updates=5)
+    method = make(RandomLayerMatched, 0.1, begin=0.0, end=1.0, updates=5, power=3)
     network = attach(method, nn.Linear(20, 30), nn.Linear(30, 10))
     network[1].weight.data *= 3
     before = torch.ones(900)

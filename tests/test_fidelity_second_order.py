@@ -199,7 +199,7 @@ def test_granet_prunes_then_replaces_small_weights_by_large_gradients() -> None:
 
 
 def test_granet_keeps_the_schedules_densities_and_grows_from_zero() -> None:
-    method: GraNet = make(GraNet, 0.25, begin=0.0, end=0.5, updates=5)
+    method: GraNet = make(GraNet, 0.25, begin=0.0, end=0.5, updates=5, power=3)
     (layer,) = attach(method, (4, 10))
     for step in range(1, 21):
         before = layer.weight.detach().clone()

@@ -207,7 +207,7 @@ def test_a_hang_that_holds_pythons_lock_ends_its_process(tmp_path: Path, spec: d
 
 
 def test_a_failure_names_the_line_of_the_method_and_where_it_was_raised(
-    tmp_path: Path, make_config: Any, shipped_methods: None
+    tmp_path: Path, make_config: Any, without_plugins: None
 ) -> None:
     (tmp_path / "greedy.py").write_text(
         "from switchbench.methods import Magnitude, register\n"
