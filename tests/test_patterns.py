@@ -104,7 +104,7 @@ def test_scores_of_another_shape_name_the_layer() -> None:
             return {"0": torch.rand(5)}
 
     layer = nn.Linear(16, 5)
-    method = Wrong(Wrong.Config(schedule="one-shot"), 0.5, torch.Generator())
+    method = Wrong(Wrong.Config(schedule="one-shot", end=0.6), 0.5, torch.Generator())
     method.attach(nn.Sequential(layer), {"0": layer}, (torch.zeros(2, 16), torch.zeros(2)))
     with pytest.raises(ValueError, match=r"layer '0': scores of shape \(5,\) for weights \(5, 16\)"):
         method.after_step(Progress(6, 10, 0))
@@ -128,8 +128,9 @@ def test_the_default_pattern_leaves_no_trace_in_ids(make_config: Any) -> None:
         options = METHODS[name].Config()
         assert options.pattern == "unstructured"  # type: ignore[attr-defined]
         assert "pattern" not in options.identity()
-    plain, said = make_config("taylor"), make_config({"method": "taylor", "pattern": "unstructured"})
-    other = make_config({"method": "taylor", "pattern": "neuron"})
+    before = {"method": "taylor", "begin": 0.1, "end": 0.6, "power": 3.0}  # the defaults of that time
+    plain, said = make_config(before), make_config(before | {"pattern": "unstructured"})
+    other = make_config(before | {"pattern": "neuron"})
     assert plain.trial_id == said.trial_id != other.trial_id
     assert plain.trial_id == "d80c3b890a2910c5"  # before the option existed
 
