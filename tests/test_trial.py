@@ -118,7 +118,7 @@ def test_a_config_fits_its_json(make_config: Any) -> None:
 def test_identity_is_what_decides_the_result(make_config: Any) -> None:
     base = make_config("magnitude")
     assert make_config({"method": "magnitude", "label": "another name"}).trial_id == base.trial_id
-    assert make_config({"method": "magnitude", "end": 0.6}).trial_id == base.trial_id  # the default
+    assert make_config({"method": "magnitude", "end": 0.75}).trial_id == base.trial_id  # the default
     others = [
         make_config({"method": "magnitude", "end": 0.61}),
         make_config("magnitude", 0.2),
@@ -140,10 +140,12 @@ def test_a_new_version_of_a_method_is_a_new_trial(make_config: Any, monkeypatch:
 def test_pinned_identities() -> None:
     """If one of these changes, stored results are not found again: raise a version on purpose."""
     base: dict[str, Any] = {"network": "lenet-300-100", "dataset": "digits", "training": {"epochs": 60}}
+    window = {"begin": 0.1, "end": 0.6, "power": 3.0}  # the defaults when these ids were pinned
+    magnitude, l1 = {"method": "magnitude"} | window, {"method": "l1", "strength": 1e-3, "end": 0.6}
     ids = {
         "dense": TrialConfig.of(**base, method="dense").trial_id,
-        "magnitude": TrialConfig.of(**base, method="magnitude", density=0.05, seed=1).trial_id,
-        "l1": TrialConfig.of(**base, method={"method": "l1", "strength": 1e-3}, density=0.1).trial_id,
+        "magnitude": TrialConfig.of(**base, method=magnitude, density=0.05, seed=1).trial_id,
+        "l1": TrialConfig.of(**base, method=l1, density=0.1).trial_id,
     }
     assert ids == {
         "dense": "77d86a91a48e8c52",
