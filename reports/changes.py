@@ -99,8 +99,7 @@ def _differences(before: Cell, after: Cell) -> Numbers:
 def _counted(keys: Sequence[Key]) -> str:
     counts = Counter((label, task) for task, label, _ in keys)
     return ", ".join(
-        f"{label} on {task} ({cells} {'cell' if cells == 1 else 'cells'})"
-        for (label, task), cells in counts.items()
+        f"{label} on {task} ({plural(cells, 'cell')})" for (label, task), cells in counts.items()
     )
 
 

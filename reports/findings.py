@@ -11,6 +11,7 @@ from switchbench.reports.memory import remembered
 from switchbench.reports.statistics.contrasts import Contrast
 from switchbench.reports.statistics.paired import ALPHA, Verdict
 from switchbench.reports.tables.accuracy import warnings
+from switchbench.words import plural
 
 NAMED = 6
 """Most methods that a sentence names."""
@@ -83,8 +84,7 @@ def _contrast(task: Task, contrast: Contrast) -> Iterator[str]:
     if undecided and len(undecided) == len(contrast.differences):
         numbers = [each.more_seeds for each in contrast.differences.values() if each.more_seeds]
         fewest = min(numbers, default=0)
-        seeds = f"{fewest} more {'seed' if fewest == 1 else 'seeds'}"
-        more = f"; {seeds} may decide one of them" if fewest else ""
+        more = f"; {plural(fewest, 'more seed')} may decide one of them" if fewest else ""
         yield f"{label} and {against} are not told apart at any density{more}."
 
 

@@ -13,7 +13,6 @@ from switchbench.reports.statistics.contrasts import Pair, Paired, contrasts
 from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.statistics.seeds import Numbers
 from switchbench.row import Status, guesses, used_as
-from switchbench.words import plural
 
 PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "error"]
 """Columns that the line about an unmeasured trial shows."""
@@ -154,7 +153,7 @@ def _problems(unmeasured: pd.DataFrame) -> list[str]:
 def _problem_of_many(rows: list[dict[Hashable, Any]]) -> str:
     row = rows[0]
     where = f"{row['network']} on {row['dataset']}, scope {row['scope']}"
-    return f"{row['status']}: {row['label']}, {where}, {plural(len(rows), 'trial')}: {row['error']}"
+    return f"{row['status']}: {row['label']}, {where}, {len(rows)} trials: {row['error']}"
 
 
 def _problem(row: dict[Hashable, Any]) -> str:

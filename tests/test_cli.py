@@ -368,6 +368,7 @@ def test_what_is_no_spec_is_said_with_what_may_be_meant(switchbench: Any, tmp_pa
     changes = ("--set", "densities=0.2", "--set", "search.points=4")
     one_line(switchbench("run", "good.yaml", *changes), "or leave out --set search.points=4")
     one_line(switchbench("list", "results"), "results: is a folder of comparisons: results/small")
+    one_line(switchbench("list", "results/"), "is a folder of comparisons: results/small")
     one_line(switchbench("check", "good.yaml"), "good.yaml: is a spec; 'switchbench run good.yaml --dry-run'")
 
 

@@ -599,19 +599,19 @@ def test_where_the_defaults_win_the_comparison_still_runs(changes: dict[str, Any
 def test_a_method_without_a_row_of_its_own_is_named_with_the_reason(tmp_path: Path) -> None:
     driver = Driver(tmp_path, spec(METHODS=["magnitude"]))
     told(driver, 4)
-    best = tuning._best(driver.planned, driver.studies)
-    assert [*tuning._without_row(driver.planned, driver.studies, best)] == [
+    (budgets, _) = search_tables(driver.table())
+    assert budgets.notes[1:] == [
         "magnitude: no point was better than the defaults, so there is no row 'magnitude tuned'"
     ]
     driver = Driver(tmp_path / "dense", spec(METHODS=["str"]))
     told(driver, 4, density=0.9)
-    best = tuning._best(driver.planned, driver.studies)
-    (line,) = tuning._without_row(driver.planned, driver.studies, best)
-    assert line.startswith("str: no point can be chosen (off the target density")
+    (budgets, _) = search_tables(driver.table())
+    (line,) = budgets.notes[1:]
+    assert line.startswith("str: all points failed, are off the target")
     driver = Driver(tmp_path / "found", spec(METHODS=["magnitude"]))
     told_best_last(driver)
-    best = tuning._best(driver.planned, driver.studies)
-    assert [*tuning._without_row(driver.planned, driver.studies, best)] == []
+    (budgets, _) = search_tables(driver.table())
+    assert list(budgets.notes[1:]) == []
 
 
 def test_json_holds_the_best_points(done: Path, capsys: pytest.CaptureFixture[str]) -> None:

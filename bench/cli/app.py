@@ -478,13 +478,13 @@ def list_(
     """List all names, describe what has one name, with its options, or list the trials of a folder."""
     from switchbench.cli import listing
 
+    if what is not None and (folders := _comparisons_below(what)):
+        raise InputError(f"{what}: is a folder of comparisons: {', '.join(map(str, folders))}")
     if what is not None and _is_comparison(what):
         from switchbench.compare.stored import results
 
         show.trials(results(what))
         return
-    if what is not None and (folders := sorted(path.parent for path in Path(what).glob("*/spec.yaml"))):
-        raise InputError(f"{what}: is a folder of comparisons: {', '.join(map(str, folders))}")
     if what is not None and what not in listing.SECTIONS:
         for number, description in enumerate(listing.describe(what)):
             if number:
@@ -494,6 +494,12 @@ def list_(
     for section in listing.SECTIONS:
         if what in (None, section):
             show.names(section, listing.names(section))
+
+
+def _comparisons_below(what: str) -> list[Path]:
+    """Return the folders of comparisons in a folder that is none itself (a search has a spec below its own)."""
+    specs = [] if Path(what, "spec.yaml").exists() else Path(what).glob("*/spec.yaml")
+    return sorted(spec.parent for spec in specs)
 
 
 def _is_comparison(what: str) -> bool:

@@ -104,13 +104,9 @@ def plan(planned: "Plan", tflops: float | None) -> None:
     typer.echo(planned.summary)
     trials = [*planned.calibration.most, *planned.starts, *planned.todo]
     _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
-    todo = {trial.trial_id for trial in planned.todo}
-    labels: dict[str, set[str]] = {}
-    for trial in planned.todo:
-        if reason := planned.skips.get(trial.trial_id):
-            labels.setdefault(reason, set()).add(trial.method.label)
-    for reason, of in labels.items():
-        number = sum(each == reason for each in planned.skips.values())
+    states = {trial.trial_id: "to run" for trial in planned.todo} | dict.fromkeys(planned.skips, "skipped")
+    for reason, number in Counter(planned.skips.values()).items():
+        of = {trial.method.label for trial in planned.todo if planned.skips.get(trial.trial_id) == reason}
         typer.echo(f"{plural(number, 'trial')} of {', '.join(sorted(of))} will be skipped: {reason}")
     length = _unique_length([trial.trial_id for trial in planned.trials])
     header = ("trial", "method", "density", "seed", "network", "dataset", "scope", "state")
@@ -123,11 +119,7 @@ def plan(planned: "Plan", tflops: float | None) -> None:
             trial.network.label,
             trial.dataset.label,
             str(trial.scope),
-            "done"
-            if trial.trial_id not in todo
-            else "skipped"
-            if trial.trial_id in planned.skips
-            else "to run",
+            states.get(trial.trial_id, "done"),
         )
         for trial in planned.trials
     ]
@@ -257,12 +249,10 @@ def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
 
 def search(planned: "SearchPlan", tflops: float | None) -> None:
     """Print what a search varies, and what it will cost."""
-    from switchbench.trial.estimate import total
-
-    trials, costs = planned.spec.trials(), planned.costs()
+    trials = planned.spec.trials()
     searched = plural(len(planned.spaces), "method")
     typer.echo(f"{planned.spec.name}: {searched} to search → {planned.comparison.folder}")
-    _costs(costs | {"all": total(costs.values())}, Pace.of(trials, planned.spec.resources, tflops))
+    _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
     table = Table("method", "searched", "from", "default", box=None)
     for label, space in planned.spaces.items():
         defaults = dict(space.defaults())

@@ -189,7 +189,7 @@ def _with_rows(runs: Iterable[Any]) -> list[_Sent]:
     if without:
         _warn(
             "%s without a row of this version: %s; switchbench sync sends them again",
-            _counted(without, "run"),
+            plural(len(without), "run"),
             _named(sorted(without)),
         )
     return found
@@ -208,7 +208,7 @@ def _latest(found: Iterable[_Sent]) -> dict[str, _Sent]:
     if named := sorted(+conflicts):
         _warn(
             "%s measured with different results: %s; the latest counts",
-            _counted(named, "trial"),
+            plural(len(named), "trial"),
             _named(named),
         )
     return latest
@@ -235,10 +235,6 @@ def _curves(client: Any, chosen: dict[str, _Sent]) -> dict[str, Points]:
         for trial_id, sent in chosen.items()
         if (run_id := sent.run.info.run_id) in history
     }
-
-
-def _counted(ids: list[str], what: str) -> str:
-    return plural(len(ids), what)
 
 
 def _named(ids: list[str]) -> str:

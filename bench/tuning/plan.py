@@ -71,7 +71,8 @@ class SearchPlan:
         """Estimate the costs of the search.
 
         Returns:
-            Costs by a description: the points of each method, then the comparison of the best.
+            Costs by a description: the points of each method, then the comparison of the best; and under
+            ``all`` their total.
 
         Raises:
             InputError: A data set whose size is not known is not on this machine.
@@ -89,7 +90,8 @@ class SearchPlan:
             after = [cost for spec in (before, tuned) for cost in estimates(spec.trials()).values()]
         except MissingData as error:
             raise InputError(str(error)) from error
-        return costs | {"the comparison of the best": total(after)}
+        costs["the comparison of the best"] = total(after)
+        return costs | {"all": total(costs.values())}
 
     def trials(self, label: str, number: int, values: Values) -> list[TrialConfig]:
         """Return the trials of a point, one per seed.

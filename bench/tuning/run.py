@@ -155,8 +155,6 @@ def _search(
                 study.close()
     best = _best(planned, studies)
     planned.comparison.write_best(best)
-    for line in _without_row(planned, studies, best):
-        context.console.print(line, soft_wrap=True)
     return best
 
 
@@ -227,18 +225,6 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
     return Spec.model_validate(
         spec.model_dump(mode="json") | {"methods": [m.model_dump(mode="json") for m in methods]}
     )
-
-
-def _without_row(planned: SearchPlan, studies: dict[str, Study], best: Spec) -> Iterator[str]:
-    """Say of each searched method that has no row of its own why it has none."""
-    added = [method.label for method in best.methods if method not in planned.spec.methods]
-    for label, study in studies.items():
-        if any(each.startswith(f"{label} ") for each in added):
-            continue
-        if study.best(1):
-            yield f"{label}: no point was better than the defaults, so there is no row '{label} tuned'"
-        else:
-            yield f"{label}: no point can be chosen (off the target density, dead, failed or stopped)"
 
 
 def _store(planned: SearchPlan, studies: dict[str, Study]) -> None:

@@ -128,17 +128,13 @@ def _scope(report: Report, trials: pd.DataFrame) -> str:
     measured = int((trials["status"] == Status.OK).sum())
     return " · ".join(
         [
-            report.tasks[0].title if len(report.tasks) == 1 else plural(len(report.tasks), "task"),
-            _count(trials["label"].nunique(), "method", "methods"),
-            _count(len(targets), "target density", "target densities") + spread,
-            _count(trials["seed"].nunique(), "seed", "seeds"),
-            f"{measured:,} of {_count(len(trials), 'trial', 'trials')} measured",
+            report.tasks[0].title if len(report.tasks) == 1 else f"{len(report.tasks)} tasks",
+            plural(trials["label"].nunique(), "method"),
+            plural(len(targets), "target density", "target densities") + spread,
+            plural(trials["seed"].nunique(), "seed"),
+            f"{measured:,} of {plural(len(trials), 'trial')} measured",
         ]
     )
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"
 
 
 def _latex(characters: Iterable[str]) -> dict[str, str]:

@@ -67,7 +67,7 @@ def _budgets(groups: Sequence[tuple[str, pd.DataFrame]]) -> Table:
 
 
 def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
-    """Return a line for each method that has no best point, or whose best point is a dead network."""
+    """Return a line for each method that has no best point, or whose best point is its defaults or dead."""
     lines = []
     for label, own in groups:
         best = own[own["best"]]
@@ -75,8 +75,12 @@ def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
             lines.append(f"{label}: all points failed, are off the target or are dead, so none is compared")
         elif (best["density"] == 0).any():
             lines.append(f"{label}: a best point has no weights left")
+        elif list(best["origin"]) == ["defaults"]:
+            lines.append(
+                f"{label}: no point was better than the defaults, so there is no row '{label} tuned'"
+            )
         if collapsed := int((own["collapsed"] > 0).sum()):
-            points = "1 point has" if collapsed == 1 else f"{collapsed} points have"
+            points = f"{plural(collapsed, 'point')} {'has' if collapsed == 1 else 'have'}"
             lines.append(
                 f"{label}: {points} a network that is dead or does no better than guessing; never selected"
             )

@@ -112,6 +112,6 @@ def _friedman(across: Across) -> Sequence[str]:
         return []
     verdict = "methods differ" if tests.p <= ALPHA else "no difference between methods is shown"
     return [
-        f"Friedman's test over {plural(len(across.tasks), 'task')} and {len(across.labels)} methods: χ² = "
+        f"Friedman's test over {len(across.tasks)} tasks and {len(across.labels)} methods: χ² = "
         f"{tests.statistic:.2f}, p = {tests.p:.4f} ({PERMUTATIONS:,} permutations): {verdict}."
     ]
