@@ -497,7 +497,7 @@ def list_(
 
 
 def _comparisons_below(what: str) -> list[Path]:
-    """Return the folders of comparisons in a folder that is none itself (a search has a spec below its own)."""
+    """Return the comparisons in a folder that is none itself: a search has a spec below its own."""
     specs = [] if Path(what, "spec.yaml").exists() else Path(what).glob("*/spec.yaml")
     return sorted(spec.parent for spec in specs)
 
