@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from switchbench.measure.counting import count
 from switchbench.methods import OBD, Progress, Switcher, SwitcherEquivariant
 from switchbench.methods.parts import curvature
+from switchbench.methods.parts.gates import Gate
 from switchbench.methods.parts.paths import Paths
+from switchbench.methods.switchers import saliency
 from switchbench.methods.switchers.ahead import adapted_loss, slopes
 from switchbench.methods.switchers.saliency import FEATURES, SaliencyReader, features
 from switchbench.spec.components import NetworkChoice
@@ -309,6 +311,45 @@ def test_a_reader_that_sees_constants_leaves_the_prior(make_config: Any) -> None
     assert logits.requires_grad  # a step of the reader has a gradient, of zero
     options = {"method": "switcher-equivariant", "reader": "saliency", "sees": "constant", "every": 5}
     assert trained(make_config, options).row["density"] == pytest.approx(0.05, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"theta_row": 0.2},
+        {"revive": "never"},
+        {"units": "neuron"},
+        {"learn": True, "objective": "look-ahead", "every": 20, "reader_lr": 0.01},
+    ],
+)
+def test_gates_in_place_and_unheard_features_change_no_bit(
+    options: dict[str, Any], make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default takes two short cuts, for their time: no gates in front of weights, no feature whose weight
+    is zero."""
+    short = trained(make_config, {"method": "switcher", **options})
+    seen = saliency.features
+
+    def in_front(method: Switcher) -> dict[str, Gate]:
+        return method.parametrize(lambda weight: Gate(method._like(weight)))
+
+    def all_features(weights: Any, gates: Any, bends: Any, paths: Paths) -> Any:
+        found = seen(
+            weights, gates, bends or {name: torch.rand_like(w) for name, w in weights.items()}, paths
+        )
+        heard.append(bends is not None)
+        return found
+
+    heard: list[bool] = []
+    monkeypatch.setattr(Switcher, "_make_gates", in_front)
+    monkeypatch.setattr("switchbench.methods.switchers.reading.features", all_features)
+    long = trained(make_config, {"method": "switcher", **options})
+    assert heard
+    assert all(heard) is options.get("learn", False)
+    weights = dict(long.network.named_parameters())
+    for name, weight in short.network.named_parameters():
+        torch.testing.assert_close(weight, weights[name], atol=0, rtol=0)
 
 
 def test_fresh_batches_depend_on_seed_step_and_number_alone(make_config: Any) -> None:

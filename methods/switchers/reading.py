@@ -116,7 +116,12 @@ class Reading(Constant):
     ) -> dict[str, Tensor]:
         """Return what the saliency reader says of each gate. Shuffled are its numbers, not the features."""
         c, (reader,) = self.config, self.readers
-        seen = alike(weights) if c.sees == "constant" else features(weights, gates, curvature, self.paths)
+        silent = not c.learn and not any(getattr(c, f"theta_{feature}") for feature in FEATURES)
+        if c.sees == "constant" or silent:
+            seen = alike(weights)
+        else:
+            bends = curvature if c.learn or c.theta_curvature else None
+            seen = features(weights, gates, bends, self.paths)
         numbers = {name: read.flatten(1) for name, read in reader(seen).items()}
         if c.sees == "shuffled":
             numbers = {name: self._shown(name, read) for name, read in numbers.items()}

@@ -60,14 +60,15 @@ class Features:
 
 @torch.no_grad()
 def features(
-    weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors, paths: Paths
+    weights: Mapping[str, Tensor], gates: Mapping[str, Tensor], curvature: Tensors | None, paths: Paths
 ) -> dict[str, Features]:
     """Read a network.
 
     Args:
         weights: Weights by layer name.
         gates: 0/1, in the weights' shapes.
-        curvature: The running means of squared gradients, in the weights' shapes.
+        curvature: The running means of squared gradients, in the weights' shapes; None if the reader does not
+            listen to this feature, which then is zero.
         paths: Follows the network's paths.
 
     Returns:
@@ -79,12 +80,9 @@ def features(
     for name, strength in strengths.items():
         gate = gates[name]
         by_output, by_input = gate.flatten(1).sum(1), columns(gate).sum(1)
-        number = by_output.sum().clamp_min(1)
-        mean = (curvature[name] * gate).sum() / number
-        curved = (curvature[name] / mean).add_(CURVATURE_FLOOR).log_().mul_(0.5)
         into, behind = sums[name] if sums else (torch.zeros_like(by_input), torch.zeros_like(by_output))
         found[name] = Features(
-            curved - (curved * gate).sum() / number,
+            _bend(curvature[name], gate, by_output.sum()) if curvature else torch.zeros_like(gate),
             _relative(strength.flatten(1).sum(1), by_output, SUM_FLOOR),
             _relative(columns(strength).sum(1), by_input, SUM_FLOOR),
             _relative(into, by_input, PATH_FLOOR),
@@ -100,6 +98,17 @@ def alike(weights: Mapping[str, Tensor]) -> dict[str, Features]:
         outputs, inputs = weight.new_zeros(weight.shape[0]), weight.new_zeros(weight.shape[1])
         found[name] = Features(weight.new_zeros(weight.shape), outputs, inputs, inputs, outputs)
     return found
+
+
+def _bend(curvature: Tensor, gate: Tensor, number: Tensor) -> Tensor:
+    """Return log √V over the mean of V, less its mean over the connections that are on.
+
+    ``number``: how many are on.
+    """
+    number = number.clamp_min(1)
+    mean = (curvature * gate).sum() / number
+    curved = (curvature / mean).add_(CURVATURE_FLOOR).log_().mul_(0.5)
+    return curved - (curved * gate).sum() / number
 
 
 def _relative(values: Tensor, connections: Tensor, floor: float) -> Tensor:

@@ -108,7 +108,7 @@ class Switcher(Method):
         """Mean open gate of this step, for the penalty."""
         self.slopes: list[Tensor] = []
         """The gradient of each of the readers' parameters, in a step in which they look ahead."""
-        self.gates = self.parametrize(lambda weight: Gate(self._like(weight)))
+        self.gates = self._make_gates()
         self.masks: dict[str, Tensor] = {}
         """The gates in the shapes of the weights, once they are constants to the end."""
         self.seen_gates = {name: gate.gate for name, gate in self.gates.items()}
@@ -143,9 +143,10 @@ class Switcher(Method):
             self.computed_at = progress.fraction
 
     def after_backward(self, progress: Progress) -> None:
-        for parameter, slope in zip(self.readers.parameters(), self.slopes, strict=bool(self.slopes)):
-            parameter.grad = slope
-        self.slopes = []
+        if self.slopes:
+            for parameter, slope in zip(self.readers.parameters(), self.slopes, strict=True):
+                parameter.grad = slope
+            self.slopes = []
         if not over(self.config, progress):
             curvature.update(self.curvature, self.weights, MEMORY, progress.step)
         if self.mean_gradient and not progress.past(self.config.end):
@@ -188,6 +189,17 @@ class Switcher(Method):
         if self.config.schedule == "steps":
             return Steps(self.config, norms, self.density is not None)
         return Epochs(self.config, norms)
+
+    def _make_gates(self) -> dict[str, Gate]:
+        """Return a gate for each layer, put in front of its weight if training ever looks through it.
+
+        Else all gates are held in place, and a parametrization at every step would be for nothing.
+        """
+        c = self.config
+        looked_through = c.learn and c.objective == "gradient"
+        if looked_through or c.gate != "binary" or c.schedule != "steps":
+            return self.parametrize(lambda weight: Gate(self._like(weight)))
+        return {name: Gate(self._like(weight)) for name, weight in self.weights.items()}
 
     def _zero_in_place(self) -> None:
         """Set weights to zero where gates are closed, which is cheaper at every step than gates in front."""
