@@ -56,6 +56,26 @@ def test_what_would_be_unfair_or_unknown_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_densities_are_required_only_where_a_method_takes_a_target(spec: dict[str, Any]) -> None:
+    bare = {key: value for key, value in spec.items() if key != "densities"} | {"methods": ["dense", "str"]}
+    assert [trial.density for trial in parse(bare).trials()] == [None] * 2 * len(parse(bare).seeds)
+    own = [{"method": "magnitude", "densities": [0.03]}]
+    assert {trial.density for trial in parse(bare | {"methods": own}).trials()} == {0.03}
+    for changes, message in (
+        (
+            {"methods": ["dense", "magnitude"]},
+            "densities: is required, because 'magnitude' takes a target density",
+        ),
+        ({"match_density": True}, "densities: is required with match_density: true"),
+        (
+            {"search": {"points": 2, "seeds": [7]}},
+            "search.density: is required, because the comparison has no",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            parse(bare | changes)
+
+
 def test_densities_of_a_method_that_takes_none_are_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="'dense' takes no target density"):
         parse(spec | {"methods": [{"method": "dense", "densities": [0.1]}]})

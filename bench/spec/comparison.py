@@ -85,7 +85,9 @@ class Spec(BaseModel):
         "compare it with",
     )
     densities: list[Density] = Field(
-        min_length=1, description="target densities: shares of the weights that stay"
+        [],
+        description="target densities: shares of the weights that stay; required if a method takes a target, "
+        "and has no densities of its own",
     )
     seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(0)] = Field(
         description="number of seeds, counted from 0, or a list of seeds"
@@ -143,6 +145,17 @@ class Spec(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_densities(self) -> Self:
+        if self.densities:
+            return self
+        targets = [method.label for method in self.methods if method.takes_target() and not method.densities]
+        if targets:
+            raise ValueError(f"densities: is required, because {targets[0]!r} takes a target density")
+        if self.match_density:
+            raise ValueError("densities: is required with match_density: true")
+        return self
+
+    @model_validator(mode="after")
     def _check_against(self) -> Self:
         methods = {method.label: method for method in self.methods}
         for method in self.methods:
@@ -179,8 +192,9 @@ class Spec(BaseModel):
         for label in self.search.methods or []:
             if label not in labels:
                 raise ValueError(f"search.methods: {unknown('label', label, labels)}")
-        if self.search.density is None and len(self.densities) > 1:
-            raise ValueError("search.density: is required, because the comparison has several densities")
+        if self.search.density is None and len(self.densities) != 1:
+            number = "several" if self.densities else "no"
+            raise ValueError(f"search.density: is required, because the comparison has {number} densities")
         self.search_training()
         return self
 
