@@ -296,7 +296,7 @@ def test_a_smaller_network_gives_the_same_outputs(folder: Path, tmp_path: Path) 
 def test_a_trial_without_a_network_is_one_line(folder: Path) -> None:
     with pytest.raises(InputError, match="the trial has no network: skipped: needs batch norms"):
         load_finished(trial(folder, "network-slimming", "mlp"), quiet)
-    with pytest.raises(InputError, match="unknown trial 'nothing'; known: "):
+    with pytest.raises(InputError, match=r"no trial 'nothing'; `switchbench list .*` shows"):
         load_finished(folder / "nothing", quiet)
     with pytest.raises(InputError, match="holds no comparison; expected FOLDER/TRIAL_ID"):
         load_finished(folder / "nowhere" / "nothing", quiet)

@@ -209,7 +209,7 @@ def test_a_trial_is_shown_with_its_traceback(
     assert f"trial {announced.trial_id}: running or lost: {where}" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         call(monkeypatch, "trial", str(ledger.folder), "zzz")
-    assert f"switchbench: {ledger.folder}: unknown trial 'zzz'" in capsys.readouterr().err
+    assert f"switchbench: no trial 'zzz'; `switchbench list {ledger.folder}` shows" in capsys.readouterr().err
 
 
 def test_a_trial_is_shown_without_its_plug_in(

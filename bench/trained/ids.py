@@ -1,6 +1,6 @@
 """Ids of trials as users give them."""
 
-from switchbench.errors import InputError, unknown
+from switchbench.errors import InputError
 from switchbench.store.ledger import Ledger
 
 SHOWN = 20
@@ -22,7 +22,7 @@ def id_of(ledger: Ledger, given: str) -> str:
     if given in found:
         return given
     if not found:
-        raise InputError(f"{ledger.folder}: {unknown('trial', given, ids[:SHOWN])}")
+        raise InputError(f"no trial {given!r}; `switchbench list {ledger.folder}` shows {len(ids)} of them")
     if len(found) > 1:
         raise InputError(
             f"{ledger.folder}: {len(found)} trials begin with {given!r}: {', '.join(found[:SHOWN])}"

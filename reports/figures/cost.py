@@ -15,6 +15,8 @@ from switchbench.reports.figures.settings import settings
 from switchbench.reports.figures.style import Style
 
 Unit = Literal["FLOPs", "time"]
+SAME = 1.02
+"""Costs that differ by a smaller factor are the same: a picture of them would be a column of points."""
 CAPTION = (
     "Test accuracy{where} against the training {unit}, relative to one round of plain "
     "training: means and 95 % intervals over seeds (Student's t). Methods without a target density stand at "
@@ -40,7 +42,7 @@ def cost_figure(
         width: Width in inches; default: one column, or two where methods need several panels.
 
     Returns:
-        The figure; None if no method has a measured cost.
+        The figure; None if no method has a measured cost, or all have the same one.
     """
     density = min(task.densities, default=math.nan) if density is None else density
     cells = [cell for label in task.labels if (cell := task.cell(label, density)) and cell.accuracy.n]
@@ -49,9 +51,10 @@ def cost_figure(
         for cell in cells
         if (cost := _cost(cell, unit)) > 0
     ]
-    if not drawn:
+    costs = [each.x[0] for each in drawn]
+    if not costs or max(costs) < SAME * min(costs):
         return None
-    across = log_limits([each.x[0] for each in drawn])
+    across = log_limits(costs)
     ends = percent_limits([each.y[0] for each in drawn], [each.half[0] for each in drawn])
 
     def scales(panel: Axes, inches: float) -> None:
