@@ -109,8 +109,8 @@ def test_everything_comes_back_as_written(place: str, spec: dict[str, Any]) -> N
 
 def test_a_comparison_runs_once(place: str, spec: dict[str, Any], without_ray: None, tmp_path: Path) -> None:
     spec |= {"methods": ["dense", "magnitude"], "seeds": 1, "keep_networks": True}
-    first = switchbench.run(spec, place)
-    again = switchbench.run(spec, place)
+    first = switchbench.run(spec, place, mlflow_uri="none")
+    again = switchbench.run(spec, place, mlflow_uri="none")
     here = switchbench.run(spec, tmp_path / "out", mlflow_uri="none")
     assert again["finished"].tolist() == first["finished"].tolist()
     measured = ["trial_id", "status", "test_accuracy", "val_loss", "density"]

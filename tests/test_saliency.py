@@ -316,9 +316,7 @@ def test_a_reader_that_sees_constants_leaves_the_prior(make_config: Any) -> None
 @pytest.mark.parametrize(
     "options",
     [
-        {},
         {"theta_row": 0.2},
-        {"revive": "never"},
         {"units": "neuron"},
         {"learn": True, "objective": "look-ahead", "every": 20, "reader_lr": 0.01},
     ],
