@@ -19,10 +19,11 @@ class CAP(GradualPruning):
     """Gradual pruning by the optimal brain surgeon in blocks, which corrects the remaining weights.
 
     Kuznedelev et al. 2022, *CAP: Correlation-Aware Pruning for Highly-Accurate Sparse Vision Models*: within
-    a block, connections that the loss misses least go one by one, and each time the others take over what
-    they can. What this costs the loss ranks the connections of all blocks. Then what is pruned goes at once,
-    and the weights that stay are corrected. A block's Hessian is the damped empirical Fisher matrix of the
-    gradients of the last ``samples`` batches. Blocks are formed of what is left, in the order of the layers.
+    a block, the connections whose removal increases the loss least are removed one by one, and each time the
+    others are adjusted. The increases rank the connections of all blocks. Then those to be pruned are removed
+    together, and the weights that stay are adjusted. A block's Hessian is the damped empirical Fisher matrix
+    of the gradients of the last ``samples`` batches. Blocks are formed of what is left, in the order of the
+    layers.
 
     Defaults: the best of 24 points (docs/results/science-tuning), rounded.
     """

@@ -65,7 +65,7 @@ class ContinuousSparsification(LearnedParametrization[SigmoidGate]):
         )
         hardness: float = option(200.0, "β at the end", search=(50, 1000), log=True, gt=1)
         end: float = option(
-            0.8, "share of training after which the mask stands", search=(0.5, 1.0), gt=0, le=1
+            0.8, "share of training after which the mask no longer changes", search=(0.5, 1.0), gt=0, le=1
         )
         gate_lr: float = option(1e-2, "the gates' learning rate (adam)", search=(1e-4, 1e-1), log=True, gt=0)
 

@@ -32,12 +32,12 @@ class SET(Random):
     version = 2
 
     class Config(Random.Config):
-        every: int = option(150, "steps between two moves", search=(10, 1000), log=True, ge=1)
+        every: int = option(150, "steps between two changes of the mask", search=(10, 1000), log=True, ge=1)
         fraction: float = option(
-            0.5, "share of connections that move at first", search=(0.05, 0.7), gt=0, lt=1
+            0.5, "share of each layer's connections that is replaced at first", search=(0.05, 0.7), gt=0, lt=1
         )
         end: float = option(
-            0.55, "share of training after which connections stay", search=(0.5, 1.0), gt=0, le=1
+            0.55, "share of training after which the mask no longer changes", search=(0.5, 1.0), gt=0, le=1
         )
 
     @classmethod

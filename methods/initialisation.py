@@ -50,7 +50,7 @@ class SNIP(AtInitialisation):
 
 @register("grasp")
 class GraSP(AtInitialisation):
-    """Prune at initialisation what the flow of gradients needs least: keep large w · Hg.
+    """Prune at initialisation so that gradients still flow: keep large w · Hg.
 
     Wang, Zhang & Grosse 2020, *Picking Winning Tickets Before Training by Preserving Gradient
     Flow*: g and H are the gradient and the Hessian of the loss on one batch, with logits

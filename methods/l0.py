@@ -73,9 +73,9 @@ class L0(LearnedParametrization[HardConcreteGate]):
             ge=0,
         )
         start: float = option(
-            0.6, "share to which gates are open at the start", search=(0.2, 0.9), gt=0, lt=1
+            0.6, "probability that a gate is open, at the start", search=(0.2, 0.9), gt=0, lt=1
         )
-        every: int = option(2, "steps that share a sample of gates; 1 is the paper's, and dearer", ge=1)
+        every: int = option(2, "steps that share a sample of gates; 1, the paper's, takes more time", ge=1)
         gate_lr: float = option(
             3.5e-2, "the gates' learning rate (adam)", search=(3e-3, 1e-1), log=True, gt=0
         )

@@ -11,5 +11,5 @@ class Magnitude(GradualPruning):
     Gradual: Zhu & Gupta 2017, *To prune, or not to prune*. One-shot with fine-tuning: Han et
     al. 2015, *Learning both Weights and Connections*.
 
-    Defaults: the window of docs/results/science-recipe-sgd, rounded.
+    Defaults: the pruning window (begin, end, power) of docs/results/science-recipe-sgd, rounded.
     """

@@ -19,7 +19,7 @@ class OBD(GradualPruning):
     With exponent 1/2 it ranks connections as w² · V / 2 does, the loss without a connection to second order
     (LeCun, Denker & Solla 1989, *Optimal Brain Damage*), with the empirical Fisher matrix for the Hessian
     (Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*). Exponent 0 is
-    magnitude pruning. The exponent between them, 1/4, is no paper's.
+    magnitude pruning. The exponent between them, 1/4, is ours and from no paper.
 
     Defaults: magnitude's, and the exponent of optimal brain damage.
     """
@@ -32,7 +32,7 @@ class OBD(GradualPruning):
             ge=0,
         )
         memory: float = option(
-            0.99, "share of the running mean kept at each step", search=(0.9, 0.999), ge=0, lt=1
+            0.99, "share of the running mean that is kept at each step", search=(0.9, 0.999), ge=0, lt=1
         )
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:

@@ -166,8 +166,10 @@ class NM(GatedMethod):
     class Config(Method.Config):
         n: int = option(2, "weights kept of each group", ge=1)
         m: int = option(4, "weights in a group", ge=2)
-        every: int = option(10, "steps between two choices of the masks", search=(1, 100), log=True, ge=1)
-        end: float = option(0.75, "share of training after which masks stand", search=(0.3, 1.0), gt=0, le=1)
+        every: int = option(10, "steps between two changes of the masks", search=(1, 100), log=True, ge=1)
+        end: float = option(
+            0.75, "share of training after which masks no longer change", search=(0.3, 1.0), gt=0, le=1
+        )
         refine: float = option(2e-4, "decay of masked weights", search=(1e-6, 1e-2), log=True, ge=0)
 
         @model_validator(mode="after")

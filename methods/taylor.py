@@ -23,7 +23,7 @@ class Taylor(GradualPruning):
 
     class Config(GradualPruning.Config):
         memory: float = option(
-            0.99, "share of the running mean kept at each step", search=(0.9, 0.999), ge=0, lt=1
+            0.99, "share of the running mean that is kept at each step", search=(0.9, 0.999), ge=0, lt=1
         )
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:

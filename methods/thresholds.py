@@ -138,8 +138,10 @@ class DST(LearnedParametrization[TrainableThreshold]):
         threshold_lr: float = option(
             9e-4, "the thresholds' learning rate (adam)", search=(1e-4, 1e-2), log=True, gt=0
         )
-        floor: float = option(0.01, "a layer with a smaller share of weights left starts anew", ge=0, lt=1)
-        every: int = option(100, "steps between two looks at the floor", ge=1)
+        floor: float = option(
+            0.01, "a layer with a smaller share of its weights left gets thresholds of zero", ge=0, lt=1
+        )
+        every: int = option(100, "steps between two checks of the floor", ge=1)
 
     def make(self, weight: Tensor) -> TrainableThreshold:
         return TrainableThreshold(weight.detach())

@@ -37,7 +37,8 @@ def power(default: float = POWER, **about: Any) -> Any:
     """Declare the option ``power``; ``about`` goes to :func:`option`."""
     return option(
         default,
-        "how fast density falls at first, and how slowly at last; 3 is the cubic schedule",
+        "exponent of the schedule by which density falls: 3 is the cubic one, higher ones fall faster "
+        "at first",
         search=(1.0, 8.0),
         inert=CUBIC,
         gt=0,

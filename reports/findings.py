@@ -51,19 +51,19 @@ def _best(task: Task, density: float, best: Best) -> str:
     others = [label for label in task.labels if label in best.not_worse]
     others.sort(key=lambda label: -task.cells[label, density].accuracy.mean)
     if accuracy.n < 2:
-        return f"{best.label} has the highest accuracy {mean} of one seed, which decides nothing"
+        return f"{best.label} has the highest accuracy {mean}; with one seed no test is possible"
     same = [label for label in others if label in best.identical]
     have = "has" if len(same) == 1 else "have"
     shared = f"; {_listed(same)} {have} the same result for every seed" if same else ""
     others = [label for label in others if label not in best.identical]
     if others:
-        apart = f"; {_named(others)} not told apart from it"
+        apart = f"; {_named(others)} not significantly different"
         return f"{best.label} has the highest mean accuracy {mean}{shared}{apart}"
     if same:
         return f"{best.label} has the highest mean accuracy {mean}{shared}"
     compared = best.compared - 1
-    rest = "the other measured method is" if compared == 1 else f"all {compared} other measured methods are"
-    return f"{best.label} is the most accurate {mean}: {rest} below it"
+    rest = "the other method" if compared == 1 else f"all {compared} other methods"
+    return f"{best.label} is significantly more accurate {mean} than {rest}"
 
 
 def _contrast(task: Task, contrast: Contrast) -> Iterator[str]:
@@ -84,8 +84,8 @@ def _contrast(task: Task, contrast: Contrast) -> Iterator[str]:
     if undecided and len(undecided) == len(contrast.differences):
         numbers = [each.more_seeds for each in contrast.differences.values() if each.more_seeds]
         fewest = min(numbers, default=0)
-        more = f"; {plural(fewest, 'more seed')} may decide one of them" if fewest else ""
-        yield f"{label} and {against} are not told apart at any density{more}."
+        more = f"; {plural(fewest, 'more seed')} may decide at one of them" if fewest else ""
+        yield f"{label} and {against} do not differ significantly at any density{more}."
 
 
 def _with_density(task: Task, label: str) -> str:
@@ -102,14 +102,14 @@ def _crossings(task: Task) -> Iterator[str]:
     lost = f"{100 * LOST:g} percentage point against dense"
     if far:
         lowest = f"{100 * min(task.whole.densities):g} % density"
-        yield f"{_listed(far)} lost less than {lost} down to {lowest}, in most seeds or all."
+        yield f"{_listed(far)} lost less than {lost} at all densities down to {lowest}, for most seeds."
     elif known:
         label = min(known, key=lambda each: known[each].density)
         each = known[label]
         ends = f" (95 % interval {100 * each.low:.2g} to {100 * each.high:.2g} %)"
         yield (
             f"{label} lost {lost} at {100 * each.density:.2g} % density on average"
-            f"{'' if math.isnan(each.low) else ends}, the lowest of these methods; their order is not tested."
+            f"{'' if math.isnan(each.low) else ends}, the lowest of all methods; this order is not tested."
         )
 
 

@@ -15,15 +15,15 @@ from switchbench.reports.tables.table import Entry, Number, Table
 CAPTION = (
     "The most accurate method of each comparison at each target density: mean test accuracy in % ± "
     "half-width of the 95 % confidence interval (Student's t) over n seeds, and the methods that are not "
-    "told apart from it there. Bold: the highest mean of all comparisons. Comparisons differ in training, "
-    "which bounds what any method can reach: compare methods within one comparison. Methods of one seed are "
-    "left out."
+    "significantly different from it there. Bold: the highest mean of all comparisons. Comparisons "
+    "differ in training, which bounds what any method can reach: compare methods within one "
+    "comparison. Methods of one seed are left out."
 )
 COMPARISONS_CAPTION = "The comparisons, with what each trial was trained for."
 FEWEST_SEEDS = 2
 """The best of fewer seeds is the luckiest: it is no leader."""
 NAMED = 4
-"""Most methods that a row names as not told apart."""
+"""Most methods that a row names as not significantly different."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
 
 def _leaders(shared: Sequence[tuple[Comparison, Task]]) -> Table:
     """Return the best of each comparison of a task, by density from high to low, the most accurate first."""
-    header = ["density", "method", "accuracy", "n", "not told apart", "comparison"]
+    header = ["density", "method", "accuracy", "n", "not significantly different", "comparison"]
     rows: list[list[Entry]] = []
     for density in sorted({density for _, task in shared for density in task.densities}, reverse=True):
         found = []

@@ -90,7 +90,7 @@ def test_the_best_and_those_not_told_apart_from_it() -> None:
     assert best.not_worse == {"l1"}
     said = findings(reports.build(table, "t"))
     assert (
-        "At 10 % density, magnitude has the highest mean accuracy (88.18 %, n = 5); l1 is not told apart from it."
+        "At 10 % density, magnitude has the highest mean accuracy (88.18 %, n = 5); l1 is not significantly different."
         in said
     )
 
@@ -117,7 +117,7 @@ def test_the_caption_explains_what_the_table_shows_and_nothing_else() -> None:
     table = accuracy(task)
     assert "†: paired t tests show no difference" in table.caption
     assert table.notes == [
-        "no test tells any method from the best at 0.05, 0.01: more seeds show smaller differences"
+        "no method differs significantly from the best at 0.05, 0.01; more seeds could change that"
     ]
     assert "not shown are tested" not in table.caption
     (task,) = reports.build(vague, "t").only(["dense", "magnitude"]).tasks
@@ -257,7 +257,7 @@ def test_what_is_shown_does_not_change_what_is_found() -> None:
     assert across(shown).win_rates == across(report).win_rates
     assert checklist(shown) == checklist(report)
     text = reports.text(shown)
-    assert "the best at 0.05, magnitude, is not shown" in text
+    assert "the best method at 0.05, magnitude, is not shown" in text
     assert "| magnitude |" not in text
 
 

@@ -374,7 +374,7 @@ def test_what_is_no_spec_is_said_with_what_may_be_meant(switchbench: Any, tmp_pa
 
 def test_dry_run_says_that_it_counts_dense_kernels(switchbench: Any, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
-    note = "≤: with dense kernels, while sparse ones take fewer; ~: both ≥ and ≤ apply"
+    note = "≤: with dense kernels; sparse ones take fewer; ~: both ≥ and ≤ hold"
     marks = {}
     for kernels in ("dense", "sparse"):
         large = "networks=[{network: mlp, hidden: [1000, 600]}]"  # counted without values, which snip needs

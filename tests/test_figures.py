@@ -140,7 +140,8 @@ def test_cost_and_layers_are_drawn_as_measured() -> None:
         [pytest.approx(100 * task.cells["prune", 0.05].accuracy.mean)],
     )
     assert values(drawn(cost_figure(task, looks, 0.1, "time"), "prune"))[0] == [2]
-    plain = task_of(table()[lambda rows: rows["label"] == "dense"])
+    results = table()
+    plain = task_of(results[results["label"] == "dense"])
     assert cost_figure(plain, looks) is None  # one column of points
     figure = layers_figure(task, looks)
     assert figure

@@ -179,8 +179,8 @@ def test_the_status_is_printed(begun: tuple[Ledger, list[Any]], capsys: Any, mon
     ledger, trials = begun
     call(monkeypatch, "status", str(ledger.folder), "--watch")  # no driver: it ends at once
     shown = capsys.readouterr().out
-    assert "small: 3 of 10 trials done, 1 failed, 6 to run; no run is going on" in shown
-    assert "not finished: lost with its run" in shown
+    assert "small: 3 of 10 trials done, 1 failed, 6 to run; not running" in shown
+    assert "unfinished: their run has ended" in shown
     assert re.search(rf"{trials[3].trial_id[:8]} +failed: ValueError: no such layer", shown)
     assert f"{ledger.running()[0].trial_id[:8]}  " in shown
     assert "CPU-hours" in shown

@@ -88,12 +88,12 @@ Tflops = Annotated[
         min=1e-9,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print warnings and errors alone.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON object at the end, and nothing else on standard output."),
 ]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials again that failed.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")]
 ResultsFolder = Annotated[Path, typer.Argument(parser=_folder, metavar="DIR", help="Folder of a comparison.")]
 FinishedTrial = Annotated[str, typer.Argument(metavar="TRIAL", help="FOLDER/TRIAL_ID of a finished trial.")]
 Datasets = Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets.")]
@@ -295,7 +295,7 @@ def report(
     methods: Annotated[list[str], typer.Option(metavar="A,B", help="Labels of the methods to show.")] = [],
     densities: Annotated[list[str], typer.Option(metavar="D,D", help="Target densities to show.")] = [],
     columns: Annotated[
-        list[str], typer.Option(metavar="A,B", help="Columns to show, in tables with them.")
+        list[str], typer.Option(metavar="A,B", help="Columns to show; tables without them stay as they are.")
     ] = [],
     sort: Annotated[
         str | None,
@@ -421,7 +421,7 @@ def trial(
 
 @app.command()
 def compact(results: ResultsFolder) -> None:
-    """Gather the thousands of small files of finished trials into a few; every result stays readable."""
+    """Merge the small files of finished trials into a few. Every result stays readable."""
     from switchbench.store.ledger import Ledger
     from switchbench.store.search import SearchLedger
 
@@ -444,7 +444,7 @@ def check(
     set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option's value.")] = [],
     plugin: Plugins = [],
 ) -> None:
-    """Check that methods, networks and data sets keep their contract. Exit code 3 if one does not."""
+    """Check that methods, networks and data sets keep the rules of plug-ins. Exit code 3 if one does not."""
     from switchbench.plugins import check_dataset, check_network, conformance
     from switchbench.plugins import load as plugins
     from switchbench.spec import file as specfile
@@ -475,7 +475,7 @@ def list_(
     ] = None,
     plugin: Plugins = [],
 ) -> None:
-    """List all names, describe what has one name, with its options, or list the trials of a folder."""
+    """List all names, describe one of them with its options, or list the trials of a folder."""
     from switchbench.cli import listing
 
     if what is not None and (folders := _comparisons_below(what)):

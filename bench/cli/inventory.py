@@ -84,7 +84,7 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
     shape = "×".join(map(str, data.input_shape))
     counts = f"{len(data.train):,} + {len(data.test):,} images of {shape}, {data.classes} classes"
     oddities = [f"\n  {each.check}: {each.problem}" for each in check_dataset.check(choice) if each.problem]
-    return f"{name}: {counts}: {'odd' if oddities else 'sound'}{compared}{''.join(oddities)}"
+    return f"{name}: {counts}: {'problems' if oddities else 'ok'}{compared}{''.join(oddities)}"
 
 
 def _entry(name: str) -> InventoryEntry:

@@ -224,9 +224,9 @@ class Pace:
 
     def __str__(self) -> str:
         if math.isnan(self.tflops):
-            return "time: unknown without a GPU here; --tflops says how fast a trial is"
+            return "time: unknown, as there is no GPU here; say how fast a trial is with --tflops"
         how = "measured on this machine, now" if self.measured else "--tflops"
-        return f"time: of one trial after another, at {self.tflops:.3g} TFLOP/s ({how})"
+        return f"time: if trials ran one after the other, at {self.tflops:.3g} TFLOP/s ({how})"
 
 
 def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
@@ -242,9 +242,9 @@ def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
         table.add_row(name, f"{estimate.trials:,}", f"{estimate.steps:,}", flops, pace.time(estimate))
     typer.echo()
     plain_console().print(table)
-    typer.echo(f"{pace}; ≥: without what the method adds")
+    typer.echo(f"{pace}; ≥: the method's own cost is not included")
     if any(estimate.sparse for estimate in costs.values()):
-        typer.echo("≤: with dense kernels, while sparse ones take fewer; ~: both ≥ and ≤ apply")
+        typer.echo("≤: with dense kernels; sparse ones take fewer; ~: both ≥ and ≤ hold")
 
 
 def search(planned: "SearchPlan", tflops: float | None) -> None:
@@ -281,10 +281,8 @@ def as_json(results: "Results", best: "pd.DataFrame | None" = None) -> None:
 def next_steps(results: "Results") -> None:
     """Say how many trials are measured, and what can be done next."""
     done, folder = int((results["status"] == Status.OK).sum()), results.attrs["folder"]
-    typer.echo(
-        f"measured: {done} of {plural(len(results), 'trial')}. Next: open {folder}/report/index.html, or list"
-    )
-    typer.echo(f"the trials: switchbench list {folder}")
+    typer.echo(f"{done} of {plural(len(results), 'trial')} measured. Report: {folder}/report/index.html")
+    typer.echo(f"All trials: switchbench list {folder}")
 
 
 def description(described: "Description") -> None:

@@ -18,7 +18,7 @@ from switchbench.store.search import SearchLedger
 from switchbench.words import plural
 
 REFRESH_SECONDS = 5.0
-LOST = "not finished: lost with its run (the same command starts it again), or run by a driver on a database:"
+LOST = "unfinished: their run has ended (the same command starts them again), or has its driver elsewhere:"
 SHOWN = 20
 """Running trials and reasons that are listed; of more, only the number is shown."""
 ID_SHOWN = 8
@@ -61,7 +61,7 @@ def _render(state: Progress) -> RenderableType:
 
 def _lines(state: Progress) -> Iterator[RenderableType]:
     failed, missing = state.counts.get(Status.FAILED, 0), state.counts.get(Status.MISSING, 0)
-    where = "running" if state.driven else "no run is going on"
+    where = "running" if state.driven else "not running"
     yield Text(
         f"{state.name}: {state.done} of {plural(state.total, 'trial')} done, {failed} failed, "
         f"{missing} to run; {where}"
@@ -70,15 +70,15 @@ def _lines(state: Progress) -> Iterator[RenderableType]:
         status: state.counts[status] for status in (Status.DIVERGED, Status.SKIPPED) if status in state.counts
     }
     if others:
-        yield Text("of the done: " + ", ".join(f"{count} {status}" for status, count in others.items()))
+        yield Text("of these: " + ", ".join(f"{count} {status}" for status, count in others.items()))
     if state.retried:
-        yield Text(f"lost with their worker and started again: {state.retried}")
+        yield Text(f"restarted after their process died: {state.retried}")
     if state.per_hour is not None:
         left = "" if state.left is None else f", about {state.left} left"
         yield Text(f"{state.per_hour:,.1f} trials an hour{left}")
     yield from _running(state)
     if state.reasons:
-        table = Table("method", "trials", "one of them", "without a measurement, because", box=None)
+        table = Table("method", "trials", "for example", "why there is no result", box=None)
         for label, reason, count, example in state.reasons[:SHOWN]:
             table.add_row(Text(label), str(count), example[:ID_SHOWN], Text(reason))
         yield from _section(table, len(state.reasons))
@@ -105,7 +105,7 @@ def _running(state: Progress) -> Iterator[RenderableType]:
         return
     yield Text("")
     yield Text("running:" if state.driven else LOST)
-    table = Table("id", "trial", "where", "for", "start", box=None)
+    table = Table("id", "trial", "where", "running for", "attempt", box=None)
     for each in state.running[:SHOWN]:
         since = datetime.now(UTC) - datetime.fromisoformat(each.started)
         name = state.labels.get(each.trial_id, each.trial_id)

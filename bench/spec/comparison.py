@@ -81,7 +81,7 @@ class Spec(BaseModel):
     methods: list[MethodChoice] = Field(
         min_length=1,
         description="methods: a name, or {method: NAME, label: …, option: …}; an entry may also have "
-        "densities, training (but for its length and batch size) and against, the label of a method to "
+        "densities, training (settings except length and batch size) and against, the label of a method to "
         "compare it with",
     )
     densities: list[Density] = Field(

@@ -47,7 +47,7 @@ class SearchConfig(BaseModel):
         description=f"seeds of each point: their number, counted from {FIRST_SEED}, or a list; none is the "
         "comparison's",
     )
-    training: dict[str, Any] = Field({}, description="changes of the training in the search")
+    training: dict[str, Any] = Field({}, description="settings of the training that differ in the search")
     space: dict[str, Any] = Field(
         {},
         description="range, choices or value of LABEL.option or training.setting",

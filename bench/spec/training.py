@@ -33,14 +33,19 @@ class TrainingConfig(BaseModel):
     epochs: int | None = Field(None, ge=1, description="passes over the training images")
     steps: int | None = Field(None, ge=1, description="gradient steps, instead of epochs")
     batch_size: int = Field(128, ge=1, description="images in a gradient step")
-    optimizer: Optimizer = Field("adam", description="what updates the weights")
+    optimizer: Optimizer = Field("adam", description="optimiser of the weights")
     lr: float = Field(1e-3, gt=0, description="peak learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of sgd")
     weight_decay: float = Field(0.0, ge=0, description="weight decay of all parameters of the network")
     schedule: Literal["constant", "cosine", "linear", "step"] = Field(
         "cosine", description="cosine to 0; constant, then linear to 0; or ÷10 at each milestone"
     )
-    decay: float = Field(0.3, gt=0, le=1, description="for linear: last share of training that decays")
+    decay: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="for linear: share of training, at its end, in which the learning rate decays",
+    )
     milestones: tuple[Share, ...] = Field((0.5, 0.75), description="for step: shares of training")
     augment: Augmentation | None = Field(None, description="variation of images; default: the data set's")
     precision: Literal["float32", "bfloat16"] = Field(
@@ -53,7 +58,8 @@ class TrainingConfig(BaseModel):
     )
     kernels: Literal["dense", "sparse"] = Field(
         "dense",
-        description="sparse: compute on the kept weights alone where the masks stand still and it pays (CPU)",
+        description="sparse: compute with the kept weights alone, while masks no longer change and few "
+        "weights are left (CPU)",
     )
 
     @model_validator(mode="before")

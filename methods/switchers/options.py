@@ -23,7 +23,7 @@ SCHEDULED: dict[str, Sequence[str]] = {"schedule": ["steps"], "sparsity": ["targ
 def _theta(feature: str) -> Any:
     """Declare the saliency reader's weight of a feature. It has no search range: a search over trainings that
     finds it is meta-learning, and its spec says which range (docs/results/science-meta)."""
-    meaning = f"the reader's weight of a connection's feature, where it starts if it learns: {feature}"
+    meaning = f"coefficient in the reader's score (at the start, if the reader learns): {feature}"
     return option(0.0, meaning, needs={"reader": ["saliency"]}, inert=True)
 
 
@@ -35,7 +35,7 @@ class SwitcherOptions(WindowOptions):
     )
     sees: Literal["weights", "shuffled", "constant"] = option(
         "weights",
-        "what the reader is shown, but not the prior; shuffled and constant are controls",
+        "input of the reader; the prior stays as it is. shuffled and constant are controls",
         needs={"reader": READERS},
     )
     prior: Literal["magnitude", "curvature", "none"] = option(
@@ -51,14 +51,15 @@ class SwitcherOptions(WindowOptions):
     )
     revive: Literal["kept", "grown", "never"] = option(
         "grown",
-        "how connections that are off come back: with the weight that they had, as the reader chooses; "
-        "grown from zero, where the mean gradient is large; or never. Where it has no effect: kept",
+        "how connections that are off can come back: kept: with their old weight, if the reader chooses "
+        "them; grown: from zero, where the mean gradient is large; never. Without effect: kept",
         needs={**SCHEDULED, "units": ["connection"], "gate": ["binary"]},
         inert=True,
     )
     regenerate: float = option(
         0.5,
-        "share of each layer's connections that are replaced at a density step, less and less along a cosine",
+        "share of each layer's connections that is replaced at the first density step; it falls to 0 "
+        "along a cosine",
         search=(0.05, 0.7),
         needs={"revive": ["grown"], **SCHEDULED, "units": ["connection"], "gate": ["binary"]},
         inert=True,
@@ -104,13 +105,13 @@ class SwitcherOptions(WindowOptions):
     )
     price: float = option(
         0.0,
-        "loss per share of the dense network's MACs that a choice leaves without its dead units",
+        "penalty in the loss for the share of the dense network's MACs that is left without dead units",
         search=(0.0, 1.0),
         needs={"objective": ["look-ahead"]},
         inert=True,
         ge=0,
     )
-    learn: bool = option(False, "whether the reader learns; if not, all steps are the weights'", inert=True)
+    learn: bool = option(False, "whether the reader is trained; else all steps train the weights", inert=True)
     normalise: bool = option(
         False,
         "show the reader each layer's weights over their root mean square",
@@ -121,7 +122,9 @@ class SwitcherOptions(WindowOptions):
     )
     gate: GateKind = option("binary", "how logits become gates")
     units: Units = option("connection", "what one gate switches")
-    schedule: Literal["steps", "epochs"] = option("steps", "how the networks take turns")
+    schedule: Literal["steps", "epochs"] = option(
+        "steps", "how training alternates between the network and the reader"
+    )
     every: int = option(
         25,
         "one in this many steps trains the reader",
@@ -131,7 +134,8 @@ class SwitcherOptions(WindowOptions):
         ge=2,
     )
     sparsity: Literal["target", "penalty", "none"] = option(
-        "target", "meet a target density, weigh open gates in the loss, or take what emerges"
+        "target",
+        "target: meet a target density; penalty: a term in the loss for open gates; none: whatever results",
     )
     strength: float = option(
         0.1,

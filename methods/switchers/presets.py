@@ -118,8 +118,8 @@ class SwitcherGraph(SwitcherEquivariant):
 class SwitcherFreeGates(Switcher):
     """Control: the switcher's gates, schedule and budget, but free logits instead of a reader.
 
-    What is added to log |w| is learned for each connection alone, from the gates' gradient. If it ties with
-    ``switcher``, reading weights was worth nothing beyond their size.
+    What is added to log |w| is learned for each connection alone, from the gates' gradient. If it is
+    equivalent to ``switcher``, reading weights adds nothing to their size.
 
     Defaults: the switcher's, but for what the logits need to learn.
     """
@@ -139,7 +139,8 @@ class SwitcherFreeGates(Switcher):
 class SwitcherShuffledWeights(Switcher):
     """Control: the switcher, but what its reader says of each layer's connections is shuffled.
 
-    The prior stays. If it ties with ``switcher``, which connection it was about told nothing.
+    The prior stays. If it is equivalent to ``switcher``, it does not matter which connection the reader
+    speaks of.
 
     Defaults: the switcher's.
     """
@@ -160,8 +161,7 @@ class SwitcherFixedExponent(Switcher):
     """Control: the switcher's schedule, budget and growth, with a fixed rule in place of a reader.
 
     Connections are ranked by log |w| + exponent · log V, where V is a running mean of squared gradients, and
-    nothing else is known of them. If it ties with ``switcher``, what the reader has learned was worth nothing
-    beyond this rule.
+    nothing else is known of them. If it is equivalent to ``switcher``, the reader adds nothing to this rule.
 
     Defaults: the switcher's.
     """
@@ -181,8 +181,8 @@ class SwitcherFixedExponent(Switcher):
 class SwitcherConstantInput(Switcher):
     """Control: the switcher, but its reader sees constants, and its prior is log |w| alone.
 
-    What is left is magnitude pruning with the switcher's schedule and growth. If it ties with ``switcher``,
-    reading was worth nothing.
+    What is left is magnitude pruning with the switcher's schedule and growth. If it is
+    equivalent to ``switcher``, reading adds nothing.
 
     Defaults: the switcher's.
     """

@@ -27,15 +27,15 @@ MEMORY = 0.99
 
 @register("switcher")
 class Switcher(Method):
-    """A reader that knows which connections the loss would miss, binary gates, a target density met exactly.
+    """Prune by the score that a reader gives each connection, with binary gates, to an exact target density.
 
-    That is what the defaults make of a family with orthogonal parts, each an option. The reader ranks
-    connections by log |w| + exponent · log V, where V is a running mean of squared gradients, and by what
-    it knows of their rows, columns and paths. The strengths of these features were learned over many
-    trainings on other seeds (docs/science), and stay as they are during a training; with ``learn`` the
-    reader goes on learning. Density falls on a schedule, like gradual magnitude pruning, and at each of
-    its steps the connections that the reader wants least give way to those whose mean gradient is largest
-    (Liu et al. 2021, arXiv 2106.10404).
+    That is what the defaults make of a family with orthogonal parts, each an option. The reader scores
+    connections by log |w| + exponent · log V, where V is a running mean of squared gradients, and by
+    features of their rows, columns and paths. The coefficients of these features come from a search over
+    many trainings on other seeds (docs/science), and stay as they are during a training; with ``learn`` the
+    reader is trained as well. Density falls on a schedule, as in gradual magnitude pruning. At each of its
+    steps the connections with the lowest scores are replaced by those with the largest mean gradient (Liu
+    et al. 2021, arXiv 2106.10404).
 
     In the ``steps`` schedule every ``every``-th step belongs to a reader that learns: the weights are
     frozen while it learns through the gates' gradient; between its steps gates are constants. In the
@@ -45,8 +45,8 @@ class Switcher(Method):
     the ``steps`` schedule: weight decay and an optimiser's memory leave it alone; else they may still
     move it).
 
-    Defaults: what the reader knows is from docs/results/science-meta, rounded, and tied there with knowing
-    nothing; the window is magnitude pruning's of docs/results/science-recipe-sgd.
+    Defaults: the coefficients are from docs/results/science-meta, where they gained nothing over zeros; the
+    window is magnitude pruning's of docs/results/science-recipe-sgd.
     """
 
     version = 4

@@ -32,11 +32,11 @@ def ranks_figure(
     styles: dict[str, Style],
     width: float = DOUBLE,
 ) -> Figure | None:
-    """Draw average ranks on an axis, with bars that join methods that are not told apart.
+    """Draw average ranks on an axis, with bars that join methods without a significant difference.
 
     Args:
         ranks: Average rank of each method; lower is better.
-        groups: Methods that are not told apart, for each bar.
+        groups: Methods without a significant difference, for each bar.
         critical_difference: Least difference of two ranks that counts; None if tests are pairwise.
         styles: Looks of the methods.
         width: Width in inches.

@@ -43,7 +43,7 @@ def accuracy(task: Task) -> Table:
     best = {density: best_by_density(task, density) for density in task.densities}
     own_best = {density: found.label for density, found in best.items() if found}
     notes = [
-        f"the best at {density:g}, {label}, is not shown"
+        f"the best method at {density:g}, {label}, is not shown"
         for density, label in own_best.items()
         if label not in task.labels
     ]
@@ -82,7 +82,7 @@ def _few_seeds(best: Mapping[float, Best | None]) -> Iterator[str]:
     ]
     if at:
         densities = ", ".join(at)
-        yield f"no test tells any method from the best at {densities}: more seeds show smaller differences"
+        yield f"no method differs significantly from the best at {densities}; more seeds could change that"
 
 
 def to_dense(task: Task) -> Table:

@@ -10,11 +10,12 @@ CAPTION = (
     "Test accuracy of a method minus that of another, in percentage points: mean over pairs of the same seed "
     "± half-width of the 95 % confidence interval (Student's t). * marks a difference from zero, ≈ equality "
     "within the margin; both are corrected for all differences of this table (Holm). No mark: the data do "
-    "not decide. A control is the method without one of its parts: if both are equal, that part has no use."
+    "not decide. A control is the method without one of its parts: if both are equal (≈), that part has "
+    "no use."
 )
 TEST_CAPTION = (
     "Tests of the differences above. p: paired t test of no difference. p equal: two one-sided t tests of "
-    "a difference of at least {margin:g} points. Holm: the p before it, corrected for all tests of its "
+    "a difference of at least {margin:g} points. Holm: the p to its left, corrected for all tests of its "
     "column. Seeds: how many more would decide with a probability of {power:.0%}, if the measured mean and "
     "spread are the true ones."
 )

@@ -14,8 +14,9 @@ CURVE_CAPTION = (
     "over the seeds that were measured at all densities. One point lost: density at which a method has lost "
     "{lost:g} percentage point against the dense network of the same seed, interpolated in log density; "
     "geometric mean over seeds and its 95 % interval, cut at the measured densities. Where seeds lie beyond "
-    "these, the median, if it is known, and how many lie beyond. Bold: largest area; † not told apart from "
-    "it (corrected over all pairs of methods). Methods that ended denser than a target are left out."
+    "these, the median, if it is known, and how many lie beyond. Bold: largest area; † no significant "
+    "difference from it (corrected over all pairs of methods). Methods that ended denser than a target "
+    "are left out."
 )
 FRONT_CAPTION = (
     "Pareto fronts of test accuracy against cost: share of {draws:,} bootstrap draws of the seeds in which a "

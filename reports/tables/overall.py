@@ -86,7 +86,7 @@ def rank_pairs(across: Across) -> Table:
                 f"{tests.ranks[one]:.2f} against {tests.ranks[other]:.2f}",
                 p_value(float(tests.p_pairs[at])),
                 p_value(float(tests.p_pairs_corrected[at])),
-                "different" if apart else "not told apart",
+                "different" if apart else "no difference shown",
             ]
         )
     return Table(
