@@ -51,6 +51,12 @@ class Preempted(KeyboardInterrupt):
     """A batch system takes the machine away (SIGTERM, SIGUSR1), or the terminal was closed (SIGHUP)."""
 
 
+SURE = 0.7
+"""Similarity of a name that is suggested beside the one that is most similar."""
+MOST_NAMES = 20
+"""Known names that a message lists where it suggests one of them; of more it gives the number."""
+
+
 def unknown(kind: str, name: object, known: Iterable[str], nested: Mapping[str, str] | None = None) -> str:
     """Describe an unknown name, with the most similar known name and all known names.
 
@@ -69,7 +75,10 @@ def unknown(kind: str, name: object, known: Iterable[str], nested: Mapping[str, 
     names = sorted(set(known))
     options = {**(nested or {}), **{each: each for each in names}}
     nearest = options.get(nearest_of(name, options) or "")
-    hint = f"; did you mean {nearest!r}?" if nearest else ";"
+    near = [each for each in (nearest_of(name, names, SURE), nearest) if each]
+    hint = f"; did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ";"
+    if near and len(names) > MOST_NAMES:
+        return f"unknown {kind} {name!r}{hint} {len(names)} names are known"
     return f"unknown {kind} {name!r}{hint} known: {', '.join(names) or 'none'}"
 
 

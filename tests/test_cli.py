@@ -61,6 +61,7 @@ BAD = {
     "unknown network": ("networks: [lenet-300-10]", ["networks[0]", "did you mean 'lenet-300-100'?", "mlp"]),
     "unknown data set": ("datasets: [digit]", ["datasets[0]", "did you mean 'digits'?", "fashion-mnist"]),
     "misspelt key": ("densites: [0.1]", ["'densites'", "did you mean 'densities'?"]),
+    "key of a part": ("density: [0.1]", ["'density'", "did you mean 'densities' or 'search.density'?"]),
     "misspelt inner key": (
         "training: {epoch: 3}",
         ["training: unknown key 'epoch'", "did you mean 'epochs'?"],
@@ -355,6 +356,21 @@ def test_one_entry_needs_no_list(switchbench: Any, tmp_path: Path) -> None:
     changes = ("--set", "densities=0.1", "--set", "methods=magnitude", "--set", "datasets=digits")
     assert "small: 2 trials" in switchbench("run", "good.yaml", "--dry-run", *changes).out
     one_line(switchbench("run", "good.yaml", "--set", "densities=true"), "densities", "should be a list")
+
+
+def test_json_and_a_plan_are_not_both_printed(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    one_line(switchbench("run", "good.yaml", "--dry-run", "--json"), "--json: has no effect with --dry-run")
+
+
+def test_a_plan_says_which_data_are_not_here(
+    switchbench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    monkeypatch.setenv("SWITCHBENCH_DATA", str(tmp_path / "none"))
+    planned = switchbench("run", "good.yaml", "--dry-run", "--set", "datasets=[mnist, digits]").out
+    assert "mnist is not on this machine; fetch it first: switchbench data fetch mnist" in planned
+    assert "digits is not" not in planned
 
 
 def test_what_is_no_spec_is_said_with_what_may_be_meant(switchbench: Any, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def with_ids(word: str) -> str:
     """Put the id of a trial in the place of TRIAL or ID."""
     if "TRIAL" not in word and word != "ID":
         return word
-    (folder,) = (folder for folder in Path("results").iterdir() if folder.name == "mine")
+    folder = next(Path("results") / name for name in ("mine", "exported") if Path("results", name).exists())
     results = Ledger(folder).results()
     found = str(results.loc[results["status"] == "ok", "trial_id"].iloc[-1])
     return word.replace("TRIAL", found).replace("ID", found)

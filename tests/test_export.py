@@ -200,9 +200,10 @@ def test_a_network_of_a_plugin_needs_its_file(tmp_path: Path, without_plugins: N
     (row,) = switchbench.run(spec, out, mlflow_uri="none", plugin_files=[plugin], jobs=0).to_dict("records")
     written = export(load_finished(out / row["trial_id"], quiet), tmp_path / "a.safetensors", "safetensors")
     del NETWORKS["wide"]
-    for source in (written.path, out / row["trial_id"]):
-        with pytest.raises(InputError, match=r"unknown network 'wide'.*plugin_files"):
-            switchbench.load_network(source)
+    with pytest.raises(InputError, match=r"unknown network 'wide'.*plugin_files"):
+        switchbench.load_network(written.path)
+    with pytest.raises(InputError, match=r"unknown network 'wide': give the plug-in's file .--plugin FILE"):
+        switchbench.load_network(out / row["trial_id"])
     del sys.modules["switchbench_plugin_wide"]
     assert switchbench.load_network(written.path, [plugin]).facts.test_accuracy == row["test_accuracy"]
 

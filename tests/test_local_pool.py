@@ -363,7 +363,7 @@ def test_a_row_that_cannot_be_written_stops_the_run(tmp_path: Path) -> None:
 def test_a_machine_that_is_too_small_is_one_line() -> None:
     with pytest.raises(InputError, match="resources: a trial needs 10000 CPUs, 0 GPUs, but no node has them"):
         LocalPool(Resources(cpus=10_000))
-    with pytest.raises(InputError, match=r"a trial needs 1 CPUs, 0 GPUs, 1000000\.0 GB, but no node"):
+    with pytest.raises(InputError, match=r"a trial needs 1 CPU, 0 GPUs, 1000000\.0 GB, but no node"):
         LocalPool(Resources(memory="1PB"))
 
 

@@ -48,6 +48,8 @@ def test_one_seed_decides_nothing() -> None:
     assert "magnitude has the highest accuracy" in text
     assert "with one seed no test is possible" in text
     assert "is more accurate than" not in text
+    assert "†" not in "".join(line for line in text.splitlines() if line.startswith("|"))  # there was no test
+    assert "differs significantly" not in text
     assert "±" not in "".join(line for line in text.splitlines() if line.startswith("| magnitude"))
 
 

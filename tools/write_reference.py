@@ -168,10 +168,15 @@ def _options(description: Description, searched: bool) -> list[str]:
         "meaning",
     )
     cells = (
-        (f"`{o.name}`", o.type, o.default, o.valid, *((o.search,) if searched else ()), o.description)
+        (f"`{o.name}`", o.type, o.default, o.valid, *((o.search,) if searched else ()), _coded(o.description))
         for o in description.options
     )
     return table(header, cells)
+
+
+def _coded(text: str) -> str:
+    """Quote what stands in braces as code: at the end of a cell, mkdocs would take it for attributes."""
+    return re.sub(r"(?<!`)(\{[^{}]*\})(?!`)", r"`\1`", text)
 
 
 def table(header: Cells, cells: Iterable[Cells]) -> list[str]:

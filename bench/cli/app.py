@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from switchbench.reports.results import Results
+    from switchbench.spec.comparison import Spec
     from switchbench.trained.load import FinishedNetwork
 
 app = typer.Typer(
@@ -133,11 +134,14 @@ def run(
     tflops: Tflops = None,
 ) -> None:
     """Run the missing trials of a comparison, and write its report. Exit code 3 if trials failed."""
+    _one_output(as_json, dry_run)
     if dry_run:
         from switchbench.compare.plan import plan
 
         _load_plugins(plugin)
-        show.plan(plan(spec, out, set_, retry_failed), tflops)
+        planned = plan(spec, out, set_, retry_failed)
+        show.plan(planned, tflops)
+        _say_absent(planned.spec)
         return
     if ctx.obj:
         ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
@@ -186,11 +190,14 @@ def search(
 ) -> None:
     """Search methods' options on validation images with the same budget for each, then compare the best
     points on fresh seeds. Exit code 3 if trials of the comparison failed."""
+    _one_output(as_json, dry_run)
     if dry_run:
         from switchbench.tuning.plan import plan
 
         _load_plugins(plugin)
-        show.search(plan(spec, out, set_), tflops)
+        searched = plan(spec, out, set_)
+        show.search(searched, tflops)
+        _say_absent(searched.spec)
         return
     if ctx.obj:
         ctx.obj.fork(lambda: "all results are stored; run the same command again to continue")
@@ -682,6 +689,20 @@ def _end(results: "Results", as_json: bool, quiet: bool, best: "pd.DataFrame | N
         show.next_steps(results)
     if results["status"].isin([Status.FAILED, Status.MISSING]).any():
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _say_absent(spec: "Spec") -> None:
+    """Name the data sets that a run would lack."""
+    from switchbench.cli.inventory import absent
+
+    for name in absent(choice.name for choice in spec.datasets):
+        typer.echo(f"{name} is not on this machine; fetch it first: switchbench data fetch {name}")
+
+
+def _one_output(as_json: bool, dry_run: bool) -> None:
+    """Refuse two options that would both print. Raises InputError."""
+    if as_json and dry_run:
+        raise InputError("--json: has no effect with --dry-run, which prints a plan; give one of them")
 
 
 @contextmanager

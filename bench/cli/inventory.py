@@ -31,6 +31,12 @@ def take_inventory() -> list[InventoryEntry]:
     return [_entry(name) for name in sorted(DATASETS)]
 
 
+def absent(names: Iterable[str]) -> list[str]:
+    """Return those of some data sets whose files are not on this machine."""
+    entries = map(_entry, dict.fromkeys(names))
+    return [entry.name for entry in entries if entry.fetchable and not entry.folder]
+
+
 def fetch(name: str, progress: ProgressCallback = no_progress) -> InventoryEntry:
     """Download the files of a data set. Do nothing if they are on this machine.
 

@@ -242,7 +242,10 @@ def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
         table.add_row(name, f"{estimate.trials:,}", f"{estimate.steps:,}", flops, pace.time(estimate))
     typer.echo()
     plain_console().print(table)
-    typer.echo(f"{pace}; ≥: the method's own cost is not included")
+    bounded = any(not estimate.complete for estimate in costs.values())
+    typer.echo(
+        f"{pace}, pruning itself left out{'; ≥: what the method adds is not known' if bounded else ''}"
+    )
     if any(estimate.sparse for estimate in costs.values()):
         typer.echo("≤: with dense kernels; sparse ones take fewer; ~: both ≥ and ≤ hold")
 

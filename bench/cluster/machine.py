@@ -71,6 +71,9 @@ def in_words(amounts: Mapping[str, float]) -> str:
 
     >>> in_words({"CPU": 4, "GPU": 0.5, "memory": 2e9})
     '4 CPUs, 0.5 GPUs, 2.0 GB'
+    >>> in_words({"CPU": 1})
+    '1 CPU, 0 GPUs'
     """
     memory = f", {amounts['memory'] / 1e9:.1f} GB" if amounts.get("memory") else ""
-    return f"{amounts.get('CPU', 0):g} CPUs, {amounts.get('GPU', 0):g} GPUs{memory}"
+    named = ((amounts.get(name, 0), name) for name in ("CPU", "GPU"))
+    return ", ".join(f"{number:g} {name}{'' if number == 1 else 's'}" for number, name in named) + memory

@@ -49,7 +49,7 @@ from switchbench.trial.control import Stopped
 
 ROOM_BYTES = 100_000
 """A disk with less room is full."""
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 20.0
 """How long no trial runs before observers are told why."""
 LOST_NODE_RETRIES = 3
 """How often a point of a search is started again after its node was lost."""

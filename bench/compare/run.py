@@ -149,7 +149,8 @@ def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> P
         ledger.create(planned.spec, planned.calibration.trials)
         number, left = len(todo), planned.calibration.left
         trainings = plural(number, "trial training")
-        line = f"{planned.spec.name}: {trainings}, to match {left} densities → {ledger.folder}"
+        targets = plural(left, "density", "densities")
+        line = f"{planned.spec.name}: {trainings}, to match {targets} → {ledger.folder}"
         context.console.print(line, soft_wrap=True)
         _run_trials(Plan(planned.spec, ledger, todo, todo), distribute, context, [], test=False)
         planned = planned.again()

@@ -1,5 +1,6 @@
 """Load the finished network of a stored trial, or train it again to identical bits if it was not kept."""
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from switchbench import datasets
 from switchbench.datasets import MissingData, Split
 from switchbench.errors import InputError, explain
 from switchbench.row import Row, Status
+from switchbench.spec.components import CHOICES
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath, resolved
@@ -70,8 +72,7 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
         config = TrialConfig.model_validate_json(row.config or "")
         data = config.dataset.load()
     except ValidationError as error:
-        hint = "(plug-in files must be given: --plugin, or plugin_files)"
-        raise InputError(f"{path}: {explain(error, TrialConfig)} {hint}") from error
+        raise InputError(f"{path}: {_unknown_parts(row.config) or explain(error, TrialConfig)}") from error
     except MissingData as error:
         raise InputError(str(error)) from error
     if config.trial_id != trial_id:
@@ -90,6 +91,18 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     else:
         network.load_state_dict(state)
     return FinishedNetwork(config, row, network.eval(), splits.test, data.classes, data.class_names)
+
+
+def _unknown_parts(config: str | None) -> str:
+    """Say which parts of a trial's config come from plug-ins that are not loaded; empty if none does."""
+    stored = json.loads(config or "{}")
+    named = {choice.kind: stored.get(choice.kind, {}).get(choice.kind) for choice in CHOICES}
+    absent = [
+        f"{choice.kind} {name!r}" for choice in CHOICES if (name := named[choice.kind]) not in choice.registry
+    ]
+    if not absent or None in named.values():
+        return ""
+    return f"unknown {' and '.join(absent)}: give the plug-in's file (--plugin FILE, or plugin_files=[FILE])"
 
 
 def _train_again(path: StorePath, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:

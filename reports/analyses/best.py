@@ -18,7 +18,8 @@ class Best:
     label: str
     """The method with the highest mean, on the seeds that pairs of methods share."""
     not_worse: frozenset[str]
-    """Methods that no corrected test shows to be below it; a method of one seed never is."""
+    """Methods that no corrected test shows to be below it; a method of one seed never is. None where all
+    methods have one seed: there is no test."""
     identical: frozenset[str]
     """Those of them that have the same value for every seed."""
     compared: int
@@ -61,6 +62,7 @@ def best_of(labels: Sequence[str], values: Numbers) -> Best:
     pairs = pairwise(values)
     best = int(np.nanargmax(pairs.scores)) if not np.isnan(pairs.scores).all() else 0
     below = pairs.below(best)
-    others = [label for at, label in enumerate(labels) if at != best and not below[at]]
+    tested = np.isfinite(values).sum(axis=0).max() > 1
+    others = [label for at, label in enumerate(labels) if tested and at != best and not below[at]]
     same = [labels[at] for at in range(len(labels)) if np.array_equal(values[:, at], values[:, best], True)]
     return Best(labels[best], frozenset(others), frozenset(same) - {labels[best]}, len(labels))

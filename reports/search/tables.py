@@ -79,6 +79,8 @@ def _warnings(groups: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
             lines.append(
                 f"{label}: no point was better than the defaults, so there is no row '{label} tuned'"
             )
+        if "defaults" not in set(own["origin"]):
+            lines.append(f"{label}: its defaults are not in the space, so they were not tried")
         if collapsed := int((own["collapsed"] > 0).sum()):
             points = f"{plural(collapsed, 'point')} {'has' if collapsed == 1 else 'have'}"
             lines.append(

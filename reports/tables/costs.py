@@ -17,11 +17,14 @@ CAPTION = (
     "is left when inputs, neurons and channels that lie on no path are removed. Training FLOPs are "
     "those of executed matrix products and convolutions, estimated from a "
     "sample of steps, relative to one round of plain training. Peak memory is that of the whole process that "
-    "trained, libraries included. Latency is the measured time per image of the fastest form of the network: "
-    "dense, sparse, without dead units. Time is training time relative to one "
+    "trained, libraries included. Time is training time relative to one "
     "round of plain steps, which are timed at intervals in the same run; lowest to highest over seeds. "
     "Dense adds no cost, so its time shows the error of this measure, which is large if training is short"
     " or the machine is busy."
+)
+LATENCY_CAPTION = (
+    " Latency is the measured time per image of the fastest form of the network: dense, sparse, without dead "
+    "units."
 )
 START_CAPTION = (
     " All methods of a seed started from the same trained dense network; its training is not counted."
@@ -45,7 +48,8 @@ def costs(task: Task) -> Table:
         for cell in measured
     ]
     header = ["method", "target", *(column.heading for column in columns)]
-    return Table("costs", CAPTION + (START_CAPTION if task.started else ""), header, rows, keys=2)
+    caption = CAPTION + (LATENCY_CAPTION if "latency" in header else "")
+    return Table("costs", caption + (START_CAPTION if task.started else ""), header, rows, keys=2)
 
 
 def layers(task: Task) -> Table:

@@ -22,8 +22,8 @@ FRONT_CAPTION = (
     "Pareto fronts of test accuracy against cost: share of {draws:,} bootstrap draws of the seeds in which a "
     "method is on the front at some density, that is, no other method is as accurate at less cost. Bold: on "
     "the front of the means. Costs are means over seeds; training cost includes what the method adds, and "
-    "training time is that of the machine, with whatever else ran there. Few seeds have few different draws: "
-    "three have ten."
+    "training time is that of the machine, with whatever else ran there. Few seeds allow few different "
+    "draws: three allow ten."
 )
 
 
