@@ -58,7 +58,7 @@ MOST_NAMES = 20
 
 
 def unknown(kind: str, name: object, known: Iterable[str], nested: Mapping[str, str] | None = None) -> str:
-    """Describe an unknown name, with the most similar known name and all known names.
+    """Describe an unknown name, with the most similar known names, and all known names unless they are many.
 
     Args:
         kind: What the name stands for, such as ``method``.

@@ -202,7 +202,7 @@ def test_a_network_of_a_plugin_needs_its_file(tmp_path: Path, without_plugins: N
     del NETWORKS["wide"]
     with pytest.raises(InputError, match=r"unknown network 'wide'.*plugin_files"):
         switchbench.load_network(written.path)
-    with pytest.raises(InputError, match=r"unknown network 'wide': give the plug-in's file .--plugin FILE"):
+    with pytest.raises(InputError, match=r"unknown network 'wide': give the plug-in's file \(--plugin FILE"):
         switchbench.load_network(out / row["trial_id"])
     del sys.modules["switchbench_plugin_wide"]
     assert switchbench.load_network(written.path, [plugin]).facts.test_accuracy == row["test_accuracy"]

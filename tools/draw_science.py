@@ -1,4 +1,4 @@
-"""Draw the figures of docs/science that no report has, from the stored results; ``make docs`` runs it.
+"""Draw the figures of docs/science that no report has, once the results that they are drawn from are stored.
 
 Structure: accuracy against multiply-adds and against measured time, with small dense networks on the same
 axes. Exponents: what readers find against what is best on a grid.
