@@ -9,8 +9,8 @@
 #   make types        types alone (mypy)
 #   make benchmark    measure what everything costs, and write docs/performance.md (TOPICS="training start": some)
 #   make campaign     kill workers, nodes, drivers and servers at random, and count what is lost (hours)
-#   make docs         fill the documents' tables from docs/results; draw the architecture, and write what
-#                     `switchbench list` shows, from the code
+#   make docs         fill the documents' tables from docs/results; draw the figures of docs/science and the
+#                     architecture; write what `switchbench list` shows, from the code
 #   make docs-site    build the documentation site into site/, with all links checked
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
@@ -50,6 +50,7 @@ campaign: $(VENV)/.installed $(VENV)/.dev
 
 docs: $(VENV)/.installed
 	$(BIN)/python tools/fill_docs.py
+	$(BIN)/python tools/draw_science.py
 	$(BIN)/python tools/draw_architecture.py
 	$(BIN)/python tools/write_catalogue.py
 	$(BIN)/python tools/write_reference.py

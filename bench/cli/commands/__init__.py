@@ -1,0 +1,1 @@
+"""The commands: each takes its arguments, calls the engine, and prints."""

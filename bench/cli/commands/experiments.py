@@ -1,0 +1,195 @@
+"""Commands that train: run and search."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from switchbench.cli import show
+from switchbench.cli.options import (
+    Address,
+    Changes,
+    DryRun,
+    Json,
+    MlflowUri,
+    Out,
+    PluginFiles,
+    Quiet,
+    RetryFailed,
+    Tflops,
+    load_plugins,
+)
+from switchbench.cluster.workers import start_early
+from switchbench.errors import ExitCode, InputError, RunStopped
+from switchbench.observe.terminal import plain_console
+from switchbench.row import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from switchbench.reports.results import Results
+    from switchbench.spec.comparison import Spec
+
+
+def run(
+    ctx: typer.Context,
+    spec: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped spec.")],
+    out: Out = None,
+    set_: Changes = [],
+    address: Address = None,
+    mlflow_uri: MlflowUri = None,
+    plugin: PluginFiles = [],
+    retry_failed: RetryFailed = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Trials at the same time on this machine; 0: in this process, one after the other; default: "
+            "as many as fit.",
+            min=0,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    tflops: Tflops = None,
+) -> None:
+    """Run the missing trials of a comparison, and write its report. Exit code 3 if trials failed."""
+    _one_output(as_json, dry_run)
+    if dry_run:
+        from switchbench.compare.plan import plan
+
+        load_plugins(plugin)
+        planned = plan(spec, out, set_, retry_failed)
+        show.plan(planned, tflops)
+        _say_absent(planned.spec)
+        return
+    if ctx.obj:
+        ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
+    with _stoppable():
+        if jobs != 0:
+            start_early(address)
+        from switchbench.compare.run import run as run_comparison
+
+        results = run_comparison(
+            spec,
+            out,
+            set_,
+            address=address,
+            mlflow_uri=mlflow_uri,
+            plugin_files=plugin,
+            retry_failed=retry_failed,
+            console=_console(quiet, as_json),
+            jobs=jobs,
+        )
+    _end(results, as_json, quiet)
+
+
+def search(
+    ctx: typer.Context,
+    spec: Annotated[str, typer.Argument(help="YAML file with a section search, or a shipped spec.")],
+    out: Out = None,
+    set_: Changes = [],
+    address: Address = None,
+    mlflow_uri: MlflowUri = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Database of the studies (postgresql://…), which several drivers may share; default: a file."
+        ),
+    ] = None,
+    warm_start: Annotated[
+        Path | None, typer.Option(help="Folder of another search, whose best points are tried first.")
+    ] = None,
+    plugin: PluginFiles = [],
+    retry_failed: RetryFailed = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    tflops: Tflops = None,
+) -> None:
+    """Search methods' options on validation images with the same budget for each, then compare the best
+    points on fresh seeds. Exit code 3 if trials of the comparison failed."""
+    _one_output(as_json, dry_run)
+    if dry_run:
+        from switchbench.tuning.plan import plan
+
+        load_plugins(plugin)
+        searched = plan(spec, out, set_)
+        show.search(searched, tflops)
+        _say_absent(searched.spec)
+        return
+    if ctx.obj:
+        ctx.obj.fork(lambda: "all results are stored; run the same command again to continue")
+    with _stoppable():
+        from switchbench.tuning.run import search as run_search
+
+        results = run_search(
+            spec,
+            out,
+            set_,
+            address=address,
+            mlflow_uri=mlflow_uri,
+            storage=storage,
+            warm_start=warm_start,
+            plugin_files=plugin,
+            retry_failed=retry_failed,
+            console=_console(quiet, as_json),
+        )
+    from switchbench.compare.stored import best_points
+
+    _end(results, as_json, quiet, best_points(results.attrs["folder"]) if as_json else None)
+
+
+def _console(quiet: bool, as_json: bool) -> "Console":
+    """Return where progress and tables are printed."""
+    console = plain_console(stderr=as_json)
+    console.quiet = quiet or as_json
+    return console
+
+
+def _end(results: "Results", as_json: bool, quiet: bool, best: "pd.DataFrame | None" = None) -> None:
+    """Say what is done, and what to do next. Exit with the code of failed trials if trials failed or lack."""
+    if as_json:
+        show.as_json(results, best)
+    elif not quiet:
+        show.next_steps(results)
+    if results["status"].isin([Status.FAILED, Status.MISSING]).any():
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _say_absent(spec: "Spec") -> None:
+    """Name the data sets that a run would lack."""
+    from switchbench.cli.inventory import absent
+
+    for name in absent(choice.name for choice in spec.datasets):
+        typer.echo(f"{name} is not on this machine; fetch it first: switchbench data fetch {name}")
+
+
+def _one_output(as_json: bool, dry_run: bool) -> None:
+    """Refuse two options that would both print. Raises InputError."""
+    if as_json and dry_run:
+        raise InputError("--json: has no effect with --dry-run, which prints a plan; give one of them")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Make a signal a RunStopped, also while no trial is running: at the start, and in the report."""
+    from switchbench.cluster.signals import handled, stop_at_once
+
+    try:
+        with handled(stop_at_once):
+            yield
+    except KeyboardInterrupt as interrupt:
+        code = ExitCode.of(interrupt)
+        raise RunStopped("stopped; run the same command again to continue", code) from interrupt
+
+
+def _progress(spec: str, out: Path | None, changes: list[str], plugins: list[Path]) -> str:
+    """Return what is done of a comparison, and how to continue."""
+    from switchbench.compare.plan import plan
+
+    load_plugins(plugins)
+    return plan(spec, out, changes).how_to_continue()
