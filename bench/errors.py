@@ -101,7 +101,7 @@ def printable(text: str) -> str:
 
 
 def nearest_of(name: object, known: Iterable[str], least: float = 0.5) -> str | None:
-    """Return the known name that is most similar to a name; None if none is similar.
+    """Return the known name that is most similar to a name, or is its initials; None if none is similar.
 
     Args:
         name: What was given.
@@ -110,8 +110,14 @@ def nearest_of(name: object, known: Iterable[str], least: float = 0.5) -> str | 
 
     >>> nearest_of("neurons", ["unstructured", "neuron"])
     'neuron'
+    >>> nearest_of("learning_rate", ["lr", "schedule"])
+    'lr'
     """
-    return next(iter(difflib.get_close_matches(str(name), [*known], n=1, cutoff=least)), None)
+    names = [*known]
+    initials = "".join(word[:1] for word in re.split("[-_]", str(name)))
+    if len(initials) > 1 and initials in names:
+        return initials
+    return next(iter(difflib.get_close_matches(str(name), names, n=1, cutoff=least)), None)
 
 
 def explain(error: "ValidationError", model: "type[BaseModel]", other_keys: Iterable[str] = ()) -> str:

@@ -109,6 +109,17 @@ def test_no_training_follows_one_that_failed(status: Status) -> None:
     assert strengths == [first, None, None, None]
 
 
+def test_a_training_that_failed_is_tried_again_on_request() -> None:
+    ledger = MadeUp(lambda strength: 0.0, Status.FAILED)
+    settle(spec(), ledger)
+    assert not Calibration.of(spec(), ledger).todo
+    [again] = Calibration.of(spec(), ledger, retry_failed=True).todo
+    assert again.trial_id in ledger.stored
+    ledger.density, ledger.status = LANDSCAPES["power"], Status.VALIDATED
+    ledger.run(again)
+    assert None not in [strength.strength for strength in settle(spec(), ledger).strengths]
+
+
 def test_seeds_of_trial_trainings_are_none_of_the_comparison() -> None:
     given = spec(seeds=[1000, 3])
     assert {trial.seed for trial in Calibration.of(given, MadeUp(lambda strength: 0.1)).todo} == {1001}

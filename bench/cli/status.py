@@ -75,7 +75,8 @@ def _lines(state: Progress) -> Iterator[RenderableType]:
         yield Text(f"restarted after their process died: {state.retried}")
     if state.per_hour is not None:
         left = "" if state.left is None else f", about {state.left} left"
-        yield Text(f"{state.per_hour:,.1f} trials an hour{left}")
+        rate = f"{state.per_hour:,.{0 if state.per_hour >= 10 else 1}f}"
+        yield Text(f"{rate} trials an hour{left}")
     yield from _running(state)
     if state.reasons:
         table = Table("method", "trials", "for example", "why there is no result", box=None)

@@ -82,7 +82,8 @@ def _measurements(row: Row) -> None:
     names += [*used_as("metric"), "device", "threads", "attempts", "finished"]
     for name in names:
         if row[name] is not None:
-            table.add_row(name, str(row[name]))
+            value = row[name]
+            table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
     plain_console().print(table)
 
 

@@ -46,12 +46,13 @@ class Calibration:
     """As many trial trainings as may be left, with strengths that are known."""
 
     @classmethod
-    def of(cls, spec: Spec, ledger: Ledger) -> "Calibration":
+    def of(cls, spec: Spec, ledger: Ledger, retry_failed: bool = False) -> "Calibration":
         """Find out what the stored rows of trial trainings say.
 
         Args:
             spec: The comparison.
             ledger: The ledger of its trial trainings.
+            retry_failed: Whether trainings that failed count as not run.
         """
         seed = next(number for number in count(FIRST_SEED) if number not in spec.seeds)
         given = {strength.place: strength for strength in spec.strengths}
@@ -61,7 +62,7 @@ class Calibration:
         for trial in spec.learners():
             targets = [target for target in spec.densities if (*trial.place, target) not in given]
             learner = Learner(trial.at(None, seed), targets)
-            missing = learner.replay(ledger)
+            missing = learner.replay(ledger, retry_failed)
             todo += missing
             trials += learner.trained + missing
             found = [strength for target in targets if (strength := learner.outcome(target))]
@@ -85,7 +86,7 @@ class Learner:
     ended_by: Status | None = None
     """What made further trainings useless: one was skipped, or has failed."""
 
-    def replay(self, ledger: Ledger) -> list[TrialConfig]:
+    def replay(self, ledger: Ledger, retry_failed: bool) -> list[TrialConfig]:
         """Go through the rounds of trial trainings as far as they are stored.
 
         Returns:
@@ -97,14 +98,18 @@ class Learner:
                 for strength, target in guesses.items()
             }
             rows = {strength: ledger.row(trial.trial_id) for strength, trial in trials.items()}
-            if missing := [trial for strength, trial in trials.items() if rows[strength] is None]:
+            known = {
+                strength: row
+                for strength, row in rows.items()
+                if row and not (retry_failed and row.status == Status.FAILED)
+            }
+            if missing := [trial for strength, trial in trials.items() if strength not in known]:
                 return missing
             for strength, target in guesses.items():
-                self._learn(trials[strength], target, rows[strength])
+                self._learn(trials[strength], target, known[strength])
         return []
 
-    def _learn(self, trial: TrialConfig, target: float, row: Row | None) -> None:
-        assert row
+    def _learn(self, trial: TrialConfig, target: float, row: Row) -> None:
         assert trial.aim
         assert trial.aim.strength
         self.trained.append(trial)

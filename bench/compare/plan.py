@@ -55,8 +55,8 @@ class Plan:
         return not self.todo and not self.calibration.todo
 
     def again(self) -> "Plan":
-        """Return the plan by what is stored now: after trial trainings, more is known."""
-        return _planned(self.asked or self.spec, self.ledger, self.retry_failed)
+        """Return the plan by what is stored now: after trial trainings, more is known. None runs twice."""
+        return _planned(self.asked or self.spec, self.ledger, self.retry_failed, retry_trainings=False)
 
     @cached_property
     def starts(self) -> list[TrialConfig]:
@@ -164,13 +164,13 @@ def plan(
     if resolved.search:
         added = next((f", or leave out --set {each}" for each in changes if each.startswith("search.")), "")
         raise InputError(f"search: this spec describes a search; run it with 'switchbench search'{added}")
-    return _planned(resolved, Ledger(out or RESULTS / resolved.name), retry_failed)
+    return _planned(resolved, Ledger(out or RESULTS / resolved.name), retry_failed, retry_failed)
 
 
-def _planned(spec: Spec, ledger: Ledger, retry_failed: bool) -> Plan:
+def _planned(spec: Spec, ledger: Ledger, retry_failed: bool, retry_trainings: bool) -> Plan:
     """Find the trials that a ledger lacks. Raises InputError."""
     try:
-        calibration = Calibration.of(spec, ledger.calibration)
+        calibration = Calibration.of(spec, ledger.calibration, retry_trainings)
         resolved = spec.model_copy(update={"strengths": calibration.strengths})
         trials = resolved.trials()
         statuses = ledger.statuses([trial.trial_id for trial in trials])

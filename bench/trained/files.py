@@ -14,7 +14,7 @@ from switchbench.measure.csr import csr_matrix, to_csr
 from switchbench.plugins import load as plugins
 from switchbench.spec.components import NetworkChoice
 from switchbench.trained.facts import NetworkFacts
-from switchbench.trained.load import load_finished
+from switchbench.trained.load import load_finished, unknown_parts
 from switchbench.trained.normalised import Normalised
 
 GRAPHS = {".onnx": "onnxruntime.InferenceSession", ".pt2": "torch.export.load"}
@@ -84,8 +84,8 @@ def _read(path: Path) -> LoadedNetwork:
     try:
         choice = NetworkChoice.model_validate(facts.network)
     except ValidationError as error:
-        hint = "(plug-in files must be given as plugin_files)"
-        raise InputError(f"{path}: {explain(error, NetworkChoice)} {hint}") from error
+        why = unknown_parts({"network": facts.network}) or explain(error, NetworkChoice)
+        raise InputError(f"{path}: {why}") from error
     with torch.random.fork_rng(devices=[]):
         network = choice.build(facts.input_shape, facts.classes)
     if facts.with_normalisation:

@@ -1,9 +1,10 @@
 """Load the finished network of a stored trial, or train it again to identical bits if it was not kept."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -72,7 +73,8 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
         config = TrialConfig.model_validate_json(row.config or "")
         data = config.dataset.load()
     except ValidationError as error:
-        raise InputError(f"{path}: {_unknown_parts(row.config) or explain(error, TrialConfig)}") from error
+        why = unknown_parts(json.loads(row.config or "{}")) or explain(error, TrialConfig)
+        raise InputError(f"{path}: {why}") from error
     except MissingData as error:
         raise InputError(str(error)) from error
     if config.trial_id != trial_id:
@@ -93,14 +95,19 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     return FinishedNetwork(config, row, network.eval(), splits.test, data.classes, data.class_names)
 
 
-def _unknown_parts(config: str | None) -> str:
-    """Say which parts of a trial's config come from plug-ins that are not loaded; empty if none does."""
-    stored = json.loads(config or "{}")
-    named = {choice.kind: stored.get(choice.kind, {}).get(choice.kind) for choice in CHOICES}
+def unknown_parts(stored: Mapping[str, Any]) -> str:
+    """Say which parts of a stored config come from plug-ins that are not loaded; empty if none does.
+
+    Args:
+        stored: Choices by kind: ``{"network": {"network": "mine", …}, …}``.
+    """
+    named = {choice: stored[choice.kind].get(choice.kind) for choice in CHOICES if choice.kind in stored}
     absent = [
-        f"{choice.kind} {name!r}" for choice in CHOICES if (name := named[choice.kind]) not in choice.registry
+        f"{choice.kind} {name!r}"
+        for choice, name in named.items()
+        if name is not None and name not in choice.registry
     ]
-    if not absent or None in named.values():
+    if not absent:
         return ""
     return f"unknown {' and '.join(absent)}: give the plug-in's file (--plugin FILE, or plugin_files=[FILE])"
 
