@@ -160,17 +160,34 @@ def test_tables_are_the_stored_ones() -> None:
     assert done.stdout == "changed: none\n", done.stderr
 
 
-def test_a_table_is_filled_whatever_stood_in_it() -> None:
+def _fill_docs() -> Any:
     spec = importlib.util.spec_from_file_location("fill_docs", ROOT / "tools" / "fill_docs.py")
     assert spec
     assert spec.loader
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
+    return tool
+
+
+def test_a_table_is_filled_whatever_stood_in_it() -> None:
+    tool = _fill_docs()
     row = re.search(r"^\| magnitude \|.*$", README, re.MULTILINE)
     assert row
     assert tool.filled(README.replace(row[0], "| magnitude | 99.99 | |")) == README
     with pytest.raises(ValueError, match=r"no such row: \| magnitud \|"):
         tool.filled(README.replace(row[0], "| magnitud | |"))
+
+
+def test_a_table_is_corrected_for_the_pairs_of_its_own_report_alone() -> None:
+    page = """
+switchbench report docs/results/one --margin 0.2 --pair "a b:c" \\
+  --pair c:d
+switchbench report docs/results/one-again --pair e:f
+"""
+    options = _fill_docs()._options
+    assert options(page, "docs/results/one") == ([("a b", "c"), ("c", "d")], 0.002)
+    assert options(page, "docs/results/one-again") == ([("e", "f")], 0.003)
+    assert options(page, "docs/results/two") == ([], 0.003)
 
 
 def test_the_notebook_runs(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def with_times(name: str) -> pd.DataFrame:
     return rows.assign(ms=1e3 * rows["trial_id"].map(fastest))
 
 
+@settings()
 def structure(tables: Sequence[pd.DataFrame], cost: str, title: str, path: Path) -> None:
     """Draw accuracy against a cost: a line for each method, and one of smaller dense networks."""
     pruned, dense = tables

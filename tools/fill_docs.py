@@ -7,7 +7,9 @@ first words of its rows which of that table's rows; pairs of methods, and the ma
 the page's own ``switchbench report FOLDER … --pair A:B --margin M``.
 """
 
+import itertools
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -32,16 +34,13 @@ Tables = dict[str, dict[Row, str]]
 def filled(page: str) -> str:
     """The page with every table as the stored results have it. Raises ValueError for a row that they
     do not have."""
-    asked = re.findall(r'--pair (?:"([^":]+):([^":]+)"|([\w-]+):([\w-]+))', page)
-    pairs = [(one or bare, other or bare_other) for one, other, bare, bare_other in asked]
 
     def fill(match: re.Match[str]) -> str:
         ledger = Ledger(ROOT / match[2])
         results, points = ledger.results(), SearchLedger(ledger).points()
         rows = results if match[3] is None else results[results["scope"] == match[3]]
-        shown = [pair for pair in pairs if {*rows["label"]}.issuperset(pair)]
-        margin = _margin(page, match[2])
-        text = reports.text(reports.build(rows, ledger.name(), [*ledger.pairs(), *shown], margin))
+        pairs, margin = _options(page, match[2])
+        text = reports.text(reports.build(rows, ledger.name(), [*ledger.pairs(), *pairs], margin))
         if points is not None:
             text += "\n".join(line for table in search_tables(points) for line in table_lines(table))
         return match[1] + "\n".join(_lines(match[4], _tables(text)))
@@ -49,10 +48,13 @@ def filled(page: str) -> str:
     return TABLE.sub(fill, page)
 
 
-def _margin(page: str, folder: str) -> float:
-    """The margin with which the page draws the report of a folder, as a share."""
-    given = re.search(rf"report {re.escape(folder)}\s[^`]*--margin (\S+)", page)
-    return float(given[1]) / 100 if given else MARGIN
+def _options(page: str, folder: str) -> tuple[list[tuple[str, str]], float]:
+    """The pairs, and the margin as a share, with which the page draws the report of a folder."""
+    command = re.search(rf"report {re.escape(folder)}(?=[\s`])((?:\\\n|[^\n`])*)", page)
+    words = shlex.split(command[1]) if command else []
+    given = list(itertools.pairwise(words))
+    pairs = [(one, other) for key, value in given if key == "--pair" for one, other in [value.split(":")]]
+    return pairs, next((float(value) / 100 for key, value in given if key == "--margin"), MARGIN)
 
 
 def _tables(text: str) -> Tables:
