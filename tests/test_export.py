@@ -236,18 +236,13 @@ def pictures(folder: Path) -> dict[str, Any]:
     return {"dataset": "image-folder", "path": str(folder)}
 
 
-@pytest.mark.parametrize("form", ["safetensors", "pt2", "onnx"])
-@pytest.mark.parametrize("baked", [False, True])
-@pytest.mark.parametrize(
-    "data",
-    ["digits", pytest.param("fashion-mnist", marks=pytest.mark.slow), "pictures"],  # digits: gray too
+@pytest.fixture(
+    scope="module",
+    params=["digits", pytest.param("fashion-mnist", marks=pytest.mark.slow), "pictures"],  # digits: gray too
 )
-def test_ten_lines_of_plain_pytorch_reach_the_measured_accuracy(
-    tmp_path: Path, form: Any, baked: bool, data: str
-) -> None:
-    if form == "onnx":
-        pytest.importorskip("onnxruntime")
-        pytest.importorskip("onnxscript")
+def finished(request: Any, tmp_path_factory: Any) -> FinishedNetwork:
+    """A network trained on a data set, once for all forms."""
+    data, folder = request.param, tmp_path_factory.mktemp("exported")
     if data == "fashion-mnist":
         try:
             datasets.load(data)
@@ -256,24 +251,34 @@ def test_ten_lines_of_plain_pytorch_reach_the_measured_accuracy(
     spec = {
         "name": "exported",
         "networks": [{"network": "mlp", "hidden": [20], "batch_norm": data == "pictures"}],
-        "datasets": [pictures(tmp_path / "pictures") if data == "pictures" else data],
+        "datasets": [pictures(folder / "pictures") if data == "pictures" else data],
         "methods": ["magnitude"],
         "densities": [0.2],
         "seeds": 1,
         "keep_networks": True,
         "training": {"steps": 100, "batch_size": 32},
     }
-    (row,) = switchbench.run(spec, tmp_path / "out", mlflow_uri="none").to_dict("records")
-    found = load_finished(tmp_path / "out" / row["trial_id"], quiet)
-    written = export(found, tmp_path / f"network.{form}", form, with_normalisation=baked)
+    (row,) = switchbench.run(spec, folder / "out", mlflow_uri="none").to_dict("records")
+    return load_finished(folder / "out" / row["trial_id"], quiet)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pt2", "onnx"])
+@pytest.mark.parametrize("baked", [False, True])
+def test_ten_lines_of_plain_pytorch_reach_the_measured_accuracy(
+    finished: FinishedNetwork, tmp_path: Path, form: Any, baked: bool
+) -> None:
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    written = export(finished, tmp_path / f"network.{form}", form, with_normalisation=baked)
     assert written.snippet.count("\n") < 10
-    classes = classes_by(written.snippet, found.test.source.images)
-    accuracy = float((classes == found.test.source.labels).float().mean())
-    assert accuracy == pytest.approx(row["test_accuracy"])
-    assert 1.5 / found.classes < accuracy
-    names = {"digits": "3", "fashion-mnist": "Dress", "pictures": None}[data]
-    assert found.class_names is not None
-    assert found.class_names == ("bright", "dark") if names is None else found.class_names[3] == names
+    classes = classes_by(written.snippet, finished.test.source.images)
+    accuracy = float((classes == finished.test.source.labels).float().mean())
+    assert accuracy == pytest.approx(finished.row.test_accuracy)
+    assert 1.5 / finished.classes < accuracy
+    names = {"digits": "3", "fashion-mnist": "Dress", "image-folder": None}[finished.config.dataset.name]
+    assert finished.class_names is not None
+    assert finished.class_names == ("bright", "dark") if names is None else finished.class_names[3] == names
 
 
 def test_onnx_gives_the_same_outputs(folder: Path, tmp_path: Path) -> None:

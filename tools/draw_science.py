@@ -89,7 +89,7 @@ def exponents(path: Path) -> None:
     made = grid([keys], SINGLE, [HEIGHT], "best exponent of the grid", ["exponent found"])
     panel = made.panels[0][0]
     panel.set_xlim(-0.05, 0.55)
-    linear_y(panel, (-0.3, 0.6))
+    linear_y(panel, (-0.6, 0.6))
     panel.plot([0, 0.5], [0, 0.5], color="#555555", linewidth=0.7, zorder=1)
     for name, folder in EXPONENTS.items():
         rows = results(STORED / folder)
