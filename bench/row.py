@@ -213,7 +213,8 @@ class Row(PlannedTrial):
     """JSON: numbers that the method has learned, by name, such as thresholds."""
     steps: int | None = column(metric=True, mean=True, heading="steps")
     examples: int | None = column(metric=True)
-    """Training images that were seen, counted each time."""
+    """Training images of the training steps, counted each time. What a method reads beside them, as a
+    switcher that learns does, costs ``method_flops`` and ``method_seconds``."""
     rounds: int | None = None
     """Number of times that the whole training ran; more than one for a method such as the lottery ticket."""
     idle: str | None = column(tag=True)

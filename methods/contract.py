@@ -206,8 +206,8 @@ class Method:
     def control_of(cls, config: Any) -> str | None:
         """Name the method that this one is a control of, None for other methods.
 
-        A control is the same method but for one thing. The report shows the difference, paired by
-        seed: it is what that thing is worth.
+        A control is the same method without some of its parts. The report shows the difference, paired by
+        seed: it is what these parts are worth.
         """
         return None
 

@@ -73,7 +73,11 @@ class L0(LearnedParametrization[HardConcreteGate]):
             ge=0,
         )
         start: float = option(
-            0.6, "probability that a gate is open, at the start", search=(0.2, 0.9), gt=0, lt=1
+            0.6,
+            "sigmoid of the gates' first logits; 0.6 leaves 88 % of the gates open",
+            search=(0.2, 0.9),
+            gt=0,
+            lt=1,
         )
         every: int = option(2, "steps that share a sample of gates; 1, the paper's, takes more time", ge=1)
         gate_lr: float = option(

@@ -69,6 +69,11 @@ class Cell:
         )
 
     @property
+    def compared(self) -> tuple[Numbers, Numbers]:
+        """Seeds and accuracies that are compared with those of other methods: none where it is denser."""
+        return (self.seeds[:0], self.accuracies[:0]) if self.denser else (self.seeds, self.accuracies)
+
+    @property
     def accuracies(self) -> Numbers:
         """Test accuracy of each measured seed, as a share."""
         return self.values[ACCURACY]

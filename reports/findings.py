@@ -56,14 +56,16 @@ def _best(task: Task, density: float, best: Best) -> str:
     have = "has" if len(same) == 1 else "have"
     shared = f"; {_listed(same)} {have} the same result for every seed" if same else ""
     others = [label for label in others if label not in best.identical]
+    untested = [label for label in task.labels if label in best.untested]
+    few = f"; too few seeds for a test of {_listed(untested)}" if untested else ""
     if others:
         apart = f"; {_named(others)} not significantly different"
-        return f"{best.label} has the highest mean accuracy {mean}{shared}{apart}"
-    if same:
-        return f"{best.label} has the highest mean accuracy {mean}{shared}"
-    compared = best.compared - 1
+        return f"{best.label} has the highest mean accuracy {mean}{shared}{apart}{few}"
+    compared = best.compared - 1 - len(untested)
+    if same or not compared:
+        return f"{best.label} has the highest mean accuracy {mean}{shared}{few}"
     rest = "the other method" if compared == 1 else f"all {compared} other methods"
-    return f"{best.label} is significantly more accurate {mean} than {rest}"
+    return f"{best.label} is significantly more accurate {mean} than {rest}{few}"
 
 
 def _contrast(task: Task, contrast: Contrast) -> Iterator[str]:

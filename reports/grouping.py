@@ -48,9 +48,8 @@ def _task(rows: pd.DataFrame, pairs: Sequence[Pair], margin: float) -> Task:
     methods = {str(label): str(method) for label, method in named["method"].items()}
     control_of = {str(label): str(method) for label, method in named["control_of"].dropna().items()}
     cells = dict(_cells(rows))
-    paired = Paired(
-        methods, control_of, densities, {key: (c.seeds, c.accuracies) for key, c in cells.items()}
-    )
+    compared = {key: cell.compared for key, cell in cells.items()}
+    paired = Paired(methods, control_of, densities, compared)
     return Task(
         network=first["network"],
         dataset=first["dataset"],

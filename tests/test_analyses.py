@@ -1,6 +1,7 @@
 """Areas, crossings, fronts, leaderboards and checklists against values that are known."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,13 @@ def test_the_density_that_costs_a_point_is_interpolated_in_log_density() -> None
     assert never.below == 3
     assert math.isnan(never.density)
     assert crossings(task, lost=-0.5)["random"].above == 3
+
+
+def test_the_density_that_costs_a_point_is_one_that_was_reached() -> None:
+    table = results(spread=0, densities=[0.8, 0.4, 0.2], calibration=3.0)
+    table["density"] = table["target_density"] * 1.05
+    found = crossings(reports.build(table, "t").tasks[0])["random"]
+    assert found.density == pytest.approx(1.05 * 2**-1.5)
 
 
 def test_seeds_beyond_the_densities_leave_the_median_where_it_is_known() -> None:
@@ -265,10 +273,14 @@ def test_a_method_that_ended_denser_than_asked_is_not_compared_there() -> None:
     table = results(["dense", "random", "l1", "magnitude"], spread=1e-4)
     missed = (table["label"] == "magnitude") & (table["target_density"] == 0.05)
     table.loc[missed, "density"] = 0.9
-    report = reports.build(table, "t")
+    report = reports.build(table, "t", [("magnitude", "l1")])
     best = best_by_density(report.tasks[0], 0.05)
     assert best
     assert best.label == "l1"
+    (contrast,) = report.tasks[0].contrasts
+    assert [difference.summary.n for difference in contrast.differences.values()] == [3, 0, 3]
+    assert report.tasks[0].differences("magnitude", "dense", 0.05).size == 0
+    assert "magnitude is more accurate than l1 at 10 %, 1 % density." in findings(report)
     assert "magnitude" not in areas(report.tasks[0])
     assert across(report).left_out == ["magnitude"]
 
@@ -299,7 +311,12 @@ def test_one_lucky_seed_is_not_the_best() -> None:
     best = best_by_density(reports.build(table, "t").tasks[0], 0.1)
     assert best
     assert best.label == "l1"
-    assert "magnitude" in best.not_worse
+    assert {*best.not_worse} == {"random"}
+    assert {*best.untested} == {"magnitude"}
+    report = reports.build(table, "t")
+    assert "magnitude" in reports.text(report)
+    assert not re.search(r"^\| magnitude \|.*†", reports.text(report), re.MULTILINE)
+    assert any(line.endswith("too few seeds for a test of magnitude.") for line in findings(report))
 
 
 def test_a_draw_without_the_seeds_of_a_method_does_not_lose_it() -> None:

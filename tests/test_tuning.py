@@ -1,6 +1,7 @@
 """Searches: budgets, objectives, samplers, pruners, failures, resuming and what comes of them."""
 
 import io
+import itertools
 import json
 import math
 import re
@@ -8,14 +9,15 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
+from optuna.distributions import FloatDistribution, distribution_to_json
 from rich.console import Console
 
 import switchbench
@@ -29,14 +31,17 @@ from switchbench.datasets import DATASETS, Data, Images
 from switchbench.errors import InputError
 from switchbench.methods import METHODS, Method, option, register
 from switchbench.observe.terminal import PointDisplay
+from switchbench.reports.search import pictures
 from switchbench.reports.search.tables import search_tables
 from switchbench.row import Row, Status
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources
+from switchbench.spec.file import parse
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 from switchbench.tuning import run as tuning
 from switchbench.tuning.plan import plan
+from switchbench.tuning.pruning import PointPruner
 from switchbench.tuning.source import StudySource
 from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import Study
@@ -801,3 +806,43 @@ def test_a_pruner_stops_points_in_workers(tmp_path: Path, on_shared_ray: None) -
     rows = Ledger(tmp_path / "search").results()
     assert set(rows["status"]) == {"pruned", "validated"}
     assert (rows[rows["status"] == "pruned"]["steps"] < 9 * EPOCH).all()
+
+
+@dataclass
+class Reported:
+    """A point of Optuna that keeps what is reported on it."""
+
+    steps: list[int] = field(default_factory=list)
+
+    def report(self, value: float, step: int) -> None:
+        self.steps.append(step)
+
+    def should_prune(self) -> bool:
+        return False
+
+
+def test_epochs_of_rounds_and_seeds_are_reported_on_under_numbers_of_their_own() -> None:
+    config = parse(spec(pruner="median", seeds=2)).search
+    assert config
+    pruner = PointPruner(cast("Any", None), "study", 0, config, epochs=4, rounds=3)
+    seen = Reported()
+    for seed, turn, epoch in itertools.product(range(2), range(3), range(4)):
+        pruner._report(seen, seed, {"round": turn, "epoch": epoch, "val_accuracy": 0.5, "step": 1})
+    assert seen.steps == list(range(24))
+
+
+def test_pictures_show_no_point_as_best_that_is_never_selected() -> None:
+    point = {
+        "label": "magnitude",
+        "state": "complete",
+        "objectives": '["val_accuracy"]',
+        "params": '{"end": 0.5}',
+        "distributions": json.dumps({"end": distribution_to_json(FloatDistribution(0.0, 1.0))}),
+    }
+    facts = [(0.9, 0.3, None, 0.5), (0.8, 0.0, 1, 0.1), (0.7, None, None, 0.0), (0.6, 0.0, 0, 0.1)]
+    table = pd.DataFrame(
+        {**point, "number": number, "values": f"[{value}]"}
+        | {"infeasible": infeasible, "collapsed": collapsed, "density": density}
+        for number, (value, infeasible, collapsed, density) in enumerate(facts)
+    )
+    assert pictures._study(table).best_trial.number == 3

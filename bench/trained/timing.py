@@ -2,6 +2,8 @@
 
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -41,7 +43,7 @@ def time_comparison(
         raise InputError(
             f"{ledger.folder}: no network is stored; run the comparison with keep_networks: true"
         )
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     for place, trial_id in enumerate(stored, 1):
         finished = load_finished(ledger.folder / trial_id, notify)
         images = finished.test.batch(slice(0, max(batches)))[0]
@@ -66,3 +68,12 @@ def time_comparison(
             f"{place}/{len(stored)} {trial_id}: {1e3 * best.seconds:.3g} ms ({best.form}, batch {best.batch})"
         )
     return len(stored)
+
+
+def _processor() -> str:
+    """Return the model of the CPU: times of different ones are not compared. Linux does not tell Python."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

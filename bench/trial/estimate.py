@@ -93,11 +93,19 @@ def estimate(config: TrialConfig) -> Estimate:
     facts = config.dataset.facts()
     examples = training_size(facts.train, config.validation)
     _forward_flops(config.network.model_dump_json(), facts)
-    representative = config.at(config.density and 0.1, seed=0)
-    counted = _count(representative.model_dump_json(), facts)
+    counted = _count_of(config, facts)
     steps = counted.rounds * config.training.length(examples)[0]
     flops = counted.attaching + steps * counted.step
     return Estimate(1, steps, flops, counted.complete, config.training.kernels == "sparse")
+
+
+def rounds(config: TrialConfig) -> int:
+    """Return how many times a trial trains: more than once for a method such as the lottery ticket.
+
+    Raises:
+        MissingData: As :func:`estimate`.
+    """
+    return _count_of(config, config.dataset.facts()).rounds
 
 
 def plain_flops(config: TrialConfig) -> float:
@@ -161,6 +169,11 @@ class _Counted:
     complete: bool = False
     """Whether they include the method's."""
     rounds: int = 1
+
+
+def _count_of(config: TrialConfig, facts: Facts) -> "_Counted":
+    """Count a trial. Density and seed change nothing, so all that differ in these alone are counted once."""
+    return _count(config.at(config.density and 0.1, seed=0).model_dump_json(), facts)
 
 
 @cache

@@ -22,15 +22,17 @@ class PointPruner:
     """Number of the point in the study."""
     config: SearchConfig
     epochs: int
-    """Epochs of one trial."""
+    """Epochs of one round of a trial."""
+    rounds: int
+    """Rounds of a trial."""
 
     def watchers(self) -> Callable[[int], Watch]:
         """Open the study and return its callbacks. Called in the worker.
 
         Returns:
             A function seed index -> callback. The callback reports each epoch's objective to Optuna's pruner
-            and raises Pruned when the trial should stop. The epochs of a point are numbered on from seed to
-            seed.
+            and raises Pruned when the trial should stop. The epochs of a point are numbered on from round
+            to round and from seed to seed.
         """
         import optuna  # slow to import, and only needed by a search that prunes
 
@@ -38,7 +40,7 @@ class PointPruner:
             study_name=self.study,
             storage=self.storage.open(),
             sampler=optuna.samplers.RandomSampler(),
-            pruner=_pruner(self.config, self.epochs * len(self.config.seeds)),
+            pruner=_pruner(self.config, self.epochs * self.rounds * len(self.config.seeds)),
         )
         (frozen,) = [trial for trial in study.get_trials(deepcopy=False) if trial.number == self.number]
         trial = optuna.Trial(study, frozen._trial_id)
@@ -46,7 +48,7 @@ class PointPruner:
 
     def _report(self, trial: Any, seed_index: int, metrics: dict[str, float]) -> None:
         """Report one epoch of a trial. Raises Pruned."""
-        epoch = self.epochs * (seed_index + metrics["round"]) + metrics["epoch"]
+        epoch = self.epochs * (seed_index * self.rounds + metrics["round"]) + metrics["epoch"]
         trial.report(metrics[self.config.objectives[0]], int(epoch))
         if trial.should_prune():
             raise Pruned(int(metrics["step"]))

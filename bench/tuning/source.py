@@ -17,6 +17,7 @@ from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search.tables import in_words
 from switchbench.row import PointState, Row, Status
 from switchbench.spec.trial import TrialConfig
+from switchbench.trial.estimate import rounds
 from switchbench.tuning.plan import SearchPlan
 from switchbench.tuning.pruning import PointPruner
 from switchbench.tuning.study import Outcome, Study
@@ -108,8 +109,12 @@ class StudySource:
                 raise InputError(f"search.space: {count}; the last: {error}") from error
             return None
         self.consecutive_invalid = 0
-        pruner = PointPruner(study.storage, study.name, number, planned.config, planned.epochs)
-        return Point(label, number, trials, pruner if planned.config.pruner != "none" else None)
+        if planned.config.pruner == "none":
+            return Point(label, number, trials, None)
+        lengths = planned.epochs, rounds(trials[0])
+        return Point(
+            label, number, trials, PointPruner(study.storage, study.name, number, planned.config, *lengths)
+        )
 
     def _share_left(self, label: str) -> float:
         """Return the share of a method's budget that is neither spent nor in use; 0 if no point fits."""

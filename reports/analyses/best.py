@@ -1,6 +1,6 @@
 """The best method at a density, and those that the data do not show to be worse."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,11 @@ class Best:
     label: str
     """The method with the highest mean, on the seeds that pairs of methods share."""
     not_worse: frozenset[str]
-    """Methods that no corrected test shows to be below it; a method of one seed never is. None where all
-    methods have one seed: there is no test."""
+    """Methods that were tested against it, and that no corrected test shows to be below it."""
     identical: frozenset[str]
-    """Those of them that have the same value for every seed."""
+    """Methods that have the same value for every seed."""
+    untested: frozenset[str]
+    """Methods with fewer than two seeds in common with it: there is no test."""
     compared: int
     """Number of methods, the best included."""
 
@@ -43,26 +44,36 @@ def best_by_density(task: Task, density: float) -> Best | None:
     """
     cells = [task.whole.cells.get((label, density)) for label in task.whole.labels]
     measured = [cell for cell in cells if cell and cell.accuracy.n and not cell.denser]
-    several = [cell for cell in measured if cell.accuracy.n > 1]
-    own = several or measured
-    if len(own) < 2:
-        return None
-    found = best_of([cell.label for cell in own], by_seed([(cell.seeds, cell.accuracies) for cell in own]))
-    single = {cell.label for cell in measured} - {cell.label for cell in own}
-    return Best(found.label, found.not_worse | single, found.identical, len(measured))
+    return best_of({cell.label: (cell.seeds, cell.accuracies) for cell in measured})
 
 
-def best_of(labels: Sequence[str], values: Numbers) -> Best:
-    """Return the best of some methods.
+def best_of(measured: Mapping[str, tuple[Numbers, Numbers]]) -> Best | None:
+    """Return the best of some methods. Those of a single seed cannot be it if others have more.
 
     Args:
-        labels: Two or more methods.
-        values: One row per seed, one column per method; NaN where a seed is missing.
+        measured: Seeds and values by label.
+
+    Returns:
+        The best; None if fewer than two methods can be it.
     """
+    several = {label: each for label, each in measured.items() if len(each[0]) > 1}
+    labels = [*(several or measured)]
+    if len(labels) < 2:
+        return None
+    values = by_seed([measured[label] for label in labels])
     pairs = pairwise(values)
     best = int(np.nanargmax(pairs.scores)) if not np.isnan(pairs.scores).all() else 0
-    below = pairs.below(best)
-    tested = np.isfinite(values).sum(axis=0).max() > 1
-    others = [label for at, label in enumerate(labels) if tested and at != best and not below[at]]
-    same = [labels[at] for at in range(len(labels)) if np.array_equal(values[:, at], values[:, best], True)]
-    return Best(labels[best], frozenset(others), frozenset(same) - {labels[best]}, len(labels))
+    below, shared = pairs.below(best), np.isfinite(values) & np.isfinite(values[:, [best]])
+    tested = _named(labels, shared.sum(axis=0) > 1) - {labels[best]}
+    same = [np.array_equal(column, values[:, best], equal_nan=True) for column in values.T]
+    return Best(
+        labels[best],
+        not_worse=tested - _named(labels, below),
+        identical=_named(labels, same) - {labels[best]},
+        untested=frozenset(measured) - tested - {labels[best]},
+        compared=len(measured),
+    )
+
+
+def _named(labels: Sequence[str], chosen: Sequence[bool] | Numbers) -> frozenset[str]:
+    return frozenset(label for label, is_chosen in zip(labels, chosen, strict=True) if is_chosen)

@@ -8,7 +8,7 @@ import numpy as np
 from switchbench.reports.analyses.best import Best, best_of
 from switchbench.reports.cells import Task
 from switchbench.reports.memory import remembered
-from switchbench.reports.statistics.seeds import Numbers, by_seed, common
+from switchbench.reports.statistics.seeds import Numbers, common
 from switchbench.reports.statistics.summary import Summary, summarise
 
 LOST = 0.01
@@ -48,8 +48,7 @@ def seed_areas(task: Task) -> dict[str, tuple[Numbers, Numbers]]:
 @remembered
 def best_area(task: Task) -> Best | None:
     """Return the method with the largest area; None if fewer than two have one."""
-    found = seed_areas(task)
-    return best_of([*found], by_seed([*found.values()])) if len(found) > 1 else None
+    return best_of(seed_areas(task))
 
 
 def area(log_densities: Numbers, accuracies: Numbers) -> Numbers:
@@ -97,7 +96,8 @@ def crossings(task: Task, lost: float = LOST) -> dict[str, Crossing]:
     """Return, for each method, the density at which it has lost some accuracy against the dense control.
 
     Each seed's curve is compared with the dense network of the same seed, and interpolated linearly in log
-    density between targets. Where a curve crosses several times, the highest density counts.
+    density between the densities that were reached. Where a curve crosses several times, the highest
+    density counts.
 
     Args:
         task: A task with the dense control; without, nothing is returned.
@@ -115,8 +115,14 @@ def crossings(task: Task, lost: float = LOST) -> dict[str, Crossing]:
         own, dense = common(seeds, control.seeds)
         if len(seeds[own]):
             lead = accuracies[own] - (control.accuracies[dense][:, None] - lost)
-            found[label] = _summarised(np.log(task.densities), lead)
+            found[label] = _summarised(np.log(_reached(task, label)), lead)
     return found
+
+
+def _reached(task: Task, label: str) -> list[float]:
+    """Return a method's density at each target: the target itself unless it was missed. A dead one stays."""
+    cells = [task.cells[label, density] for density in task.densities]
+    return [(cell.missed and cell.means["density"]) or cell.target for cell in cells]
 
 
 def _summarised(log_densities: Numbers, lead: Numbers) -> Crossing:
@@ -135,7 +141,7 @@ def _summarised(log_densities: Numbers, lead: Numbers) -> Crossing:
 
 
 def _crossed(log_densities: Numbers, lead: Numbers) -> Numbers:
-    """Return the log density at which each row first falls below 0; ±infinity beyond the targets."""
+    """Return the log density at which each row first falls below 0; ±infinity beyond the first and last."""
     fallen = lead < 0
     first = np.where(fallen.any(axis=1), fallen.argmax(axis=1), -1)
     crossed = np.full(len(lead), -math.inf)

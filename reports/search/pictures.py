@@ -5,7 +5,7 @@ Studies are rebuilt from the stored points, so published points give the same pi
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import Any
 
@@ -82,9 +82,16 @@ def _study(own: pd.DataFrame) -> optuna.Study:
                         name: json_to_distribution(text)
                         for name, text in json.loads(point["distributions"]).items()
                     },
+                    constraints={"usable": _unusable(point)},
                 )
             )
     return study
+
+
+def _unusable(point: dict[Hashable, Any]) -> float:
+    """Return more than 0 for a point that is never selected: off the target, dead, or a guess."""
+    known = [float(value) for value in (point["infeasible"], point["collapsed"]) if pd.notna(value)]
+    return max([0.0, float(point["density"] == 0), *known])
 
 
 def _pictures(study: optuna.Study, objectives: list[str]) -> Iterator[tuple[str, Callable[[], Any]]]:

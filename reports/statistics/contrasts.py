@@ -36,7 +36,8 @@ class Contrast:
             if difference.verdict != Verdict.UNMEASURED:
                 outcomes.setdefault(difference.verdict, []).append(f"{density:g}{_more(difference)}")
         parts = [f"{outcome} {self.against} at {', '.join(at)}" for outcome, at in outcomes.items()]
-        return f"{self.label}: {'; '.join(parts) or f'no seed in common with {self.against}'}"
+        nowhere = f"not compared with {self.against}: no seed in common, or denser than the target"
+        return f"{self.label}: {'; '.join(parts) or nowhere}"
 
 
 def _more(difference: Difference) -> str:

@@ -78,7 +78,9 @@ def _few_seeds(best: Mapping[float, Best | None]) -> Iterator[str]:
     at = [
         f"{density:g}"
         for density, found in best.items()
-        if found and len(found.not_worse) == found.compared - 1 > len(found.identical)
+        if found
+        and found.not_worse - found.identical
+        and len(found.not_worse | found.untested) == found.compared - 1
     ]
     if at:
         densities = ", ".join(at)

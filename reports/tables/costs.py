@@ -14,7 +14,7 @@ CAPTION = (
     "Results and costs, means over seeds. Densities are recounted from the finished weights: in scope, of"
     " all linear and convolution weights, of all parameters. MACs are per image with non-zero weights; "
     "speedup is theoretical; MACs without dead units are those of the smaller dense network that "
-    "is left when inputs, neurons and channels that lie on no path are removed. Training FLOPs are "
+    "is left when neurons and channels that lie on no path are removed; inputs stay. Training FLOPs are "
     "those of executed matrix products and convolutions, estimated from a "
     "sample of steps, relative to one round of plain training. Peak memory is that of the whole process that "
     "trained, libraries included. Time is training time relative to one "

@@ -10,8 +10,8 @@ CAPTION = (
     "Test accuracy of a method minus that of another, in percentage points: mean over pairs of the same seed "
     "± half-width of the 95 % confidence interval (Student's t). * marks a difference from zero, ≈ equality "
     "within the margin; both are corrected for all differences of this table (Holm). No mark: the data do "
-    "not decide. A control is the method without one of its parts: if both are equal (≈), that part has "
-    "no use."
+    "not decide. A method that ended denser than a target is not compared at it. A control is the method "
+    "without some of its parts: if both are equal (≈), these have no use."
 )
 TEST_CAPTION = (
     "Tests of the differences above. p: paired t test of no difference. p equal: two one-sided t tests of "
@@ -20,9 +20,10 @@ TEST_CAPTION = (
     "spread are the true ones."
 )
 ATTRIBUTION_CAPTION = (
-    "What the parts of a method are worth: its test accuracy minus that of the same method without the part, "
-    "in percentage points, as in the table of differences, with its corrected marks. Undecided: the data do "
-    "not say whether the part has a use."
+    "What the parts of a method are worth: its test accuracy minus that of a control without them, in "
+    "percentage points, as in the table of differences, with its corrected marks. Undecided: the data do not "
+    "say whether the parts have a use. A spec may give a method and its control other options: then "
+    "what these are worth is in the number too."
 )
 
 
@@ -106,7 +107,7 @@ def verdict(difference: Difference) -> str:
         Verdict.ONE_SEED: "one seed, no verdict",
         Verdict.IDENTICAL: "the same on all seeds",
         Verdict.NO_SPREAD: "no spread, no verdict",
-        Verdict.UNMEASURED: "no seed in common",
+        Verdict.UNMEASURED: "not compared",
     }
     verdict = words.get(difference.verdict, str(difference.verdict))
     within = difference.within_margin and difference.verdict != Verdict.EQUAL

@@ -13,10 +13,11 @@ CURVE_CAPTION = (
     "each factor of density counts the same; mean ± half-width of the 95 % confidence interval (Student's t) "
     "over the seeds that were measured at all densities. One point lost: density at which a method has lost "
     "{lost:g} percentage point against the dense network of the same seed, interpolated in log density; "
-    "geometric mean over seeds and its 95 % interval, cut at the measured densities. Where seeds lie beyond "
+    "geometric mean over seeds and its 95 % interval, cut at the highest and lowest density."
+    " The area is over target densities, one point lost over those that were reached. Where seeds lie beyond "
     "these, the median, if it is known, and how many lie beyond. Bold: largest area; † no significant "
     "difference from it (corrected over all pairs of methods). Methods that ended denser than a target "
-    "are left out."
+    "are left out, those whose strength was matched to it only if they are more than a tenth denser."
 )
 FRONT_CAPTION = (
     "Pareto fronts of test accuracy against cost: share of {draws:,} bootstrap draws of the seeds in which a "
