@@ -147,7 +147,7 @@ def ray_cluster() -> Iterator[str]:
     """Address of a Ray cluster of this machine's size. It is started once per pytest worker and ends with it."""
     from ray.cluster_utils import Cluster
 
-    from switchbench.cluster.local_ray import OBJECT_STORE_BYTES
+    from switchbench.cluster.address import OBJECT_STORE_BYTES
 
     head = {"num_cpus": os.cpu_count(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     nodes = Cluster(initialize_head=True, head_node_args=head)

@@ -384,6 +384,17 @@ def test_a_full_disk_is_no_bad_input(filled: tuple[Ledger, list[Any]]) -> None:
         assert isinstance(ledger.unwritable(OSError(number, os.strerror(number))), kind)
 
 
+def test_a_full_disk_stops_gathering_as_it_stops_a_run(
+    filled: tuple[Ledger, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(parquet, "gather", full)
+    with pytest.raises(RunStopped, match="No space left"):
+        filled[0].compact()
+
+
 def test_nothing_is_gathered_while_a_run_goes_on(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, _ = filled
     with ledger.only_driver(), pytest.raises(InputError, match="another run is going on there"):

@@ -20,6 +20,7 @@ from switchbench.errors import InputError
 from switchbench.row import Row, Started, Status
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
+from switchbench.trained.rerun import device_of
 
 
 def call(monkeypatch: Any, *arguments: str) -> None:
@@ -247,6 +248,15 @@ def test_a_trial_runs_again_in_the_foreground(
     call(monkeypatch, "trial", str(ledger.folder), trials[0].trial_id, "--rerun")
     assert "the stored result has the same bits" in capsys.readouterr().out
     assert ledger.row(trials[0].trial_id) == before
+
+
+def test_a_trial_runs_again_on_the_kind_of_device_that_it_ran_on(begun: tuple[Ledger, list[Any]]) -> None:
+    ledger, trials = begun
+    row = ledger.row(trials[0].trial_id)
+    assert row
+    assert device_of(row) == device_of(None) == "cpu"
+    assert device_of(replace(row, device="NVIDIA H200", gpus=None)) == "cuda"
+    assert device_of(replace(row, device=None, gpus=0.5)) == "cuda"
 
 
 def test_failed_trials_run_again_when_asked(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import socket
 import sqlite3
 import time
@@ -597,3 +598,11 @@ def test_mlflow_prints_no_links_into_the_output() -> None:
     from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 
     assert os.environ[MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.name] == "true"
+
+
+def test_a_published_search_is_sent_without_the_trials_of_its_points(tmp_path: Path) -> None:
+    published = Path(__file__).parent.parent / "docs" / "results" / "search-switcher"
+    shutil.copytree(published, tmp_path / "search", ignore=shutil.ignore_patterns("report"))
+    rows = len(switchbench.results(tmp_path / "search"))
+    assert switchbench.sync(tmp_path / "search") == rows > 0
+    assert switchbench.sync(tmp_path / "search") == 0

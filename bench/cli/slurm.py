@@ -10,12 +10,11 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from switchbench.cluster.address import OBJECT_STORE_BYTES
 from switchbench.errors import InputError, without_passwords
 from switchbench.spec.comparison import Spec
 from switchbench.store.objects import resolved
 
-OBJECT_STORE_BYTES = 200_000_000
-"""Shared memory of a node. Trials do not exchange data through Ray."""
 JOIN_SECONDS = 600
 """How long a job waits until all its nodes have joined the Ray cluster."""
 TIME = re.compile(r"[0-9]{1,6}(:[0-9]{2}){0,2}|[0-9]{1,3}-[0-9]{1,2}(:[0-9]{2}){0,2}")

@@ -14,7 +14,7 @@ from switchbench.compare.progress import Progress, progress
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
 from switchbench.store.ledger import Ledger
-from switchbench.store.search import SearchLedger
+from switchbench.store.search import ledgers_of
 from switchbench.words import plural
 
 REFRESH_SECONDS = 5.0
@@ -48,11 +48,7 @@ def show(folder: Path, watch: bool) -> None:
 
 
 def _states(folder: Path) -> list[Progress]:
-    ledger = Ledger(folder)
-    search = SearchLedger(ledger)
-    ledgers: list[Ledger] = [search] if search.has_comparison else []
-    ledgers += [ledger] if ledger.has_comparison or not ledgers else []
-    return [progress(each) for each in ledgers]
+    return [progress(each) for each in ledgers_of(Ledger(folder))]
 
 
 def _render(state: Progress) -> RenderableType:

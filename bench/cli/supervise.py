@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from switchbench.cluster.signals import NUMBERS
 from switchbench.errors import ExitCode
 
 SET_DEATH_SIGNAL = 1
 """Number of Linux's prctl option PR_SET_PDEATHSIG."""
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Supervisor:
@@ -42,11 +42,11 @@ class Supervisor:
             self._pipe = writing
             return
         os.close(writing)
-        for number in FORWARDED:
+        for number in NUMBERS:
             signal.signal(number, lambda number, _: _send(child, number))
         in_order = os.read(reading, 1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if -code in FORWARDED:  # before the driver could handle it: nothing had begun; or after the end
+        if -code in NUMBERS:  # before the driver could handle it: nothing had begun; or after the end
             _exit(ExitCode.INTERRUPTED if -code == signal.SIGINT else ExitCode.PREEMPTED)
         if in_order:
             _exit(code if code >= 0 else ExitCode.PREEMPTED)

@@ -12,10 +12,9 @@ from unittest import mock
 from filelock import FileLock, Timeout
 from ray._private import services
 
+from switchbench.cluster.address import OBJECT_STORE_BYTES
 from switchbench.cluster.sockets import folder_for_sockets
 
-OBJECT_STORE_BYTES = 200_000_000
-"""Enough for configs and rows; trials do not exchange data through Ray."""
 LOOPBACK = "127.0.0.1"
 PREFIX = "switchbench-ray-"
 SOCKET = f"/{PREFIX}xxxxxxxx/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
@@ -20,7 +21,7 @@ from switchbench.cluster.workers import Distribute, workers
 from switchbench.compare.order import longest_first
 from switchbench.compare.plan import Plan, SpecLike, check, plan
 from switchbench.errors import ExitCode, RunStopped
-from switchbench.observe.observer import Observer
+from switchbench.observe.observer import Observer, notify
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.reports.figures.process import DrawingProcess
 from switchbench.row import Status
@@ -195,6 +196,5 @@ def _without_failed_starts(planned: Plan, job: Job, observers: list[Observer]) -
             todo.append(trial)
             continue
         stored = record_lost(trial, job, f"dense start {start.trial_id}: {row.status}: {row.error}")
-        for observer in observers:
-            observer.trial_finished(stored)
+        notify(observers, methodcaller("trial_finished", stored))
     return todo

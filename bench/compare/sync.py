@@ -6,7 +6,7 @@ from switchbench.errors import InputError, without_passwords
 from switchbench.observe import mlflow
 from switchbench.observe.mlflow_client import is_off, one_line, resolve
 from switchbench.store.ledger import Ledger
-from switchbench.store.search import SearchLedger
+from switchbench.store.search import ledgers_of
 
 
 def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
@@ -26,9 +26,7 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
     if is_off(mlflow_uri):
         raise InputError(f"--mlflow-uri {mlflow_uri}: MLflow is turned off; name a server or database")
     ledger = Ledger(folder)
-    search = SearchLedger(ledger)
-    ledgers: list[Ledger] = [search] if search.points() is not None else []
-    ledgers += [ledger] if ledger.has_comparison or not ledgers else []
+    ledgers = ledgers_of(ledger)
     uri = mlflow_uri or (ledger.mlflow_uri if len(ledgers) > 1 else None)
     try:
         return sum(mlflow.sync(each, [*each.rows()], uri) for each in ledgers)

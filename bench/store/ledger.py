@@ -483,6 +483,7 @@ class Ledger:
 
         Raises:
             InputError: A run is going on in the folder, or a file cannot be written.
+            RunStopped: The disk is full.
         """
         if not _ids(self._trials):
             return 0
@@ -495,7 +496,7 @@ class Ledger:
                 parquet.gather(self._gathered_curves_file, points, ID)
                 parquet.gather(self._gathered_file, rows, ID, Row)
             except OSError as error:
-                raise InputError(f"{self.folder}: {error.strerror or error}") from error
+                raise self.unwritable(error) from error
             for trial_id in ids:
                 (self._trials / f"{trial_id}.parquet").unlink(missing_ok=True)
                 if curves[trial_id]:  # a file that cannot be read stays

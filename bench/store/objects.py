@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
 from pyarrow import fs
 
@@ -96,10 +96,6 @@ class ObjectPath:
             content: bytes = stream.read()
         return content
 
-    def open(self, mode: str = "rb") -> Any:
-        """Open the object for reading. Raises FileNotFoundError if there is none, or OSError."""
-        return self._store.open_input_file(self.path)
-
     def write_bytes(self, content: bytes) -> None:
         """Replace the object. Raises OSError; then it is unchanged."""
         with self._store.open_output_stream(self.path) as stream:  # complete when it is closed
@@ -140,11 +136,11 @@ def resolved(place: str | StorePath) -> StorePath:
     """
     if isinstance(place, ObjectPath):
         return place
-    if url := re.match(r"([a-z][a-z0-9+]+):(/|$)", str(place)):  # a Path drops one or both slashes
+    if re.match(r"([a-z][a-z0-9+]+):(/|$)", str(place)):  # a Path drops one or both slashes
         try:
             return ObjectPath.from_url(str(place))
         except InputError as error:
-            raise InputError(f"output folder {error}") from url and None
+            raise InputError(f"output folder {error}") from None
     try:
         path = Path(place).resolve()
         path.exists()

@@ -54,3 +54,13 @@ class SearchLedger(Ledger):
             return None
         rows = stored_rows(PointRow, parquet.read(self._points_file), self._points_file)
         return parquet.frame(rows, PointRow)
+
+
+def ledgers_of(comparison: Ledger) -> list[Ledger]:
+    """Return the ledgers of a folder that hold trials: its search's, if that has any, and its own.
+
+    A published search holds its points alone.
+    """
+    search = SearchLedger(comparison)
+    ledgers: list[Ledger] = [search] if search.has_comparison else []
+    return [*ledgers, comparison] if comparison.has_comparison or not ledgers else ledgers

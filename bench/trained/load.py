@@ -19,6 +19,7 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath, resolved
 from switchbench.trained.ids import id_of
+from switchbench.trained.rerun import device_of
 from switchbench.trial.run import run_trial
 from switchbench.trial.seeds import generator
 
@@ -114,7 +115,7 @@ def unknown_parts(stored: Mapping[str, Any]) -> str:
 
 def _train_again(path: StorePath, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:
     """Train a trial again on the kind of device that it ran on. Raise InputError if there is none."""
-    device = "cpu" if row.device == "cpu" else "cuda"
+    device = device_of(row)
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             f"{path}: the network was not kept, and training it again needs a GPU ({row.device})"

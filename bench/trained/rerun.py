@@ -85,12 +85,16 @@ def rerun(trial: StoredTrial, watch: Callable[[dict[str, float]], None]) -> Tria
     """
     if trial.config is None:
         raise InputError(f"trial {trial.trial_id}: {trial.problem}")
-    row = trial.row
-    device = "cuda" if row and row.gpus else "cpu"
+    row, device = trial.row, device_of(trial.row)
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(f"trial {trial.trial_id}: it ran on a GPU, and this machine has none")
     threads = (row.threads if row else None) or 1
     return run_trial(trial.config, device, threads, test=trial.test, control=Control(watch=watch))
+
+
+def device_of(row: Row | None) -> str:
+    """Return the kind of device that a trial ran on, and runs on again: cpu or cuda."""
+    return "cuda" if row and (row.gpus or row.device not in (None, "cpu")) else "cpu"
 
 
 def _config(row: Row | None) -> TrialConfig | None:
