@@ -377,6 +377,20 @@ def _json(plain: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
             raise ValueError(f"{name} {text[:100]!r} is not what it should be")
 
 
+def never_selected(infeasible: float | None, collapsed: float | None, density: float | None) -> bool:
+    """Tell whether a point of a search cannot be its best: off the target, dead, or no better than guessing.
+
+    Args:
+        infeasible: How far its density is from what is allowed; None or NaN if it is not known.
+        collapsed: More than 0 if a network of the point is dead or guesses; likewise.
+        density: Its density. Points of older versions have no ``collapsed``, but may have no weights left.
+
+    >>> never_selected(0.0, None, 0.02), never_selected(0.3, 0, 0.02), never_selected(0.0, None, 0.0)
+    (False, True, True)
+    """
+    return any(value is not None and value > 0 for value in (infeasible, collapsed)) or density == 0
+
+
 def guesses(accuracy: float | None, images: int | None, classes: int | None) -> bool:
     """Tell whether an accuracy is that of guessing: at most two standard errors above 1 / classes.
 

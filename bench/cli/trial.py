@@ -81,8 +81,7 @@ def _measurements(row: Row) -> None:
     names = ["label", "network", "dataset", "scope", "seed", "target_density", "error"]
     names += [*used_as("metric"), "device", "threads", "attempts", "finished"]
     for name in names:
-        if row[name] is not None:
-            value = row[name]
+        if (value := row[name]) is not None:
             table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
     plain_console().print(table)
 

@@ -21,7 +21,7 @@ from switchbench.compare.run import run_planned
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.results import Results
-from switchbench.row import PointRow, PointState, to_minimise
+from switchbench.row import PointRow, PointState, never_selected, to_minimise
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import MethodChoice
 from switchbench.store.ledger import Ledger
@@ -196,8 +196,8 @@ def _ranks(points: pd.DataFrame) -> "pd.Series[float]":
         for names, values in zip(points["objectives"], points["values"], strict=True)
     ]
     ranks: pd.Series[float] = pd.Series(costs, index=points.index, dtype=float).rank()
-    dead = (points["collapsed"] > 0) | (points["density"] == 0)
-    return ranks + len(points) * ((points["infeasible"] > 0) | dead)
+    facts = zip(points["infeasible"], points["collapsed"], points["density"], strict=True)
+    return ranks + len(points) * pd.Series([never_selected(*each) for each in facts], index=points.index)
 
 
 def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:

@@ -109,12 +109,11 @@ class StudySource:
                 raise InputError(f"search.space: {count}; the last: {error}") from error
             return None
         self.consecutive_invalid = 0
-        if planned.config.pruner == "none":
-            return Point(label, number, trials, None)
-        lengths = planned.epochs, rounds(trials[0])
-        return Point(
-            label, number, trials, PointPruner(study.storage, study.name, number, planned.config, *lengths)
-        )
+        pruner = None
+        if planned.config.pruner != "none":
+            lengths = planned.epochs, rounds(trials[0])
+            pruner = PointPruner(study.storage, study.name, number, planned.config, *lengths)
+        return Point(label, number, trials, pruner)
 
     def _share_left(self, label: str) -> float:
         """Return the share of a method's budget that is neither spent nor in use; 0 if no point fits."""

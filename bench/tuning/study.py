@@ -21,7 +21,7 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from switchbench.errors import InputError
-from switchbench.row import PointRow, PointState, to_minimise
+from switchbench.row import PointRow, PointState, never_selected, to_minimise
 from switchbench.spec.search import SearchConfig
 from switchbench.tuning.samplers import Grid, make_sampler, suggest
 from switchbench.tuning.space import Space
@@ -41,7 +41,8 @@ constraints for all points of a study, so a stored study cannot get a second one
 INFEASIBLE = "infeasible"
 """Attribute of a point: how far its density is from what is allowed."""
 COLLAPSED = "collapsed"
-"""Attribute of a point: the number of layers without a connection that make a network of the point dead."""
+"""Attribute of a point: the number of layers without a connection that make a network of the point dead, or 1
+if one guesses."""
 
 
 @dataclass(frozen=True)
@@ -301,9 +302,8 @@ class Study:
 
 
 def _is_feasible(trial: FrozenTrial) -> bool:
-    """Return whether a point satisfies the constraint, and has weights left: the constraint of older
-    points is the density alone."""
-    return all(value <= 0 for value in trial.constraints.values()) and trial.user_attrs.get("density") != 0
+    known, constraint = trial.user_attrs, trial.constraints.get(CONSTRAINT)
+    return not never_selected(constraint, known.get(COLLAPSED), known.get("density"))
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:

@@ -43,8 +43,7 @@ def best_by_density(task: Task, density: float) -> Best | None:
         methods are one family of paired tests (Holm).
     """
     cells = [task.whole.cells.get((label, density)) for label in task.whole.labels]
-    measured = [cell for cell in cells if cell and cell.accuracy.n and not cell.denser]
-    return best_of({cell.label: (cell.seeds, cell.accuracies) for cell in measured})
+    return best_of({cell.label: cell.compared for cell in cells if cell and len(cell.compared[0])})
 
 
 def best_of(measured: Mapping[str, tuple[Numbers, Numbers]]) -> Best | None:

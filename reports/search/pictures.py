@@ -5,7 +5,7 @@ Studies are rebuilt from the stored points, so published points give the same pi
 
 import json
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from switchbench.reports.formats.html_text import as_html
 from switchbench.reports.page.packed import packed
 from switchbench.reports.search.tables import objectives_of
-from switchbench.row import PointState, uses
+from switchbench.row import PointState, never_selected, uses
 
 STATES = {
     PointState.COMPLETE: TrialState.COMPLETE,
     PointState.PRUNED: TrialState.PRUNED,
     PointState.FAILED: TrialState.FAIL,
 }
+FACTS = ("infeasible", "collapsed", "density")
+"""Columns that say whether a point may be selected."""
 CONTOURS = 4
 """Number of dimensions in the contour plot: the most important ones."""
 
@@ -82,16 +84,10 @@ def _study(own: pd.DataFrame) -> optuna.Study:
                         name: json_to_distribution(text)
                         for name, text in json.loads(point["distributions"]).items()
                     },
-                    constraints={"usable": _unusable(point)},
+                    constraints={"selected": float(never_selected(*map(point.get, FACTS)))},
                 )
             )
     return study
-
-
-def _unusable(point: dict[Hashable, Any]) -> float:
-    """Return more than 0 for a point that is never selected: off the target, dead, or a guess."""
-    known = [float(value) for value in (point["infeasible"], point["collapsed"]) if pd.notna(value)]
-    return max([0.0, float(point["density"] == 0), *known])
 
 
 def _pictures(study: optuna.Study, objectives: list[str]) -> Iterator[tuple[str, Callable[[], Any]]]:
