@@ -127,6 +127,21 @@ def test_the_second_signal_stops_at_once(
     assert signal.getsignal(number) == before
 
 
+def test_a_signal_that_comes_twice_does_not_raise_while_the_first_is_handled() -> None:
+    ended = []
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # from the batch system, and passed on by the parent
+            ended.append(True)
+
+    with pytest.raises(Preempted), signals.handled(stop_at_once), signals.handled(stop_at_once):
+        work()
+    assert ended
+
+
 @pytest.mark.parametrize(
     ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Preempted)]
 )

@@ -37,10 +37,9 @@ class StopRequest:
 
     def receive(self, number: int, _: Any) -> None:
         """Handle a signal. Raises KeyboardInterrupt or Preempted if it is the second."""
-        if self.signal is None:
-            self.signal, self._since = number, time.monotonic()
-        elif time.monotonic() - self._since > REPEAT_SECONDS:
+        if self.signal is not None:
             stop_at_once(number)
+        self.signal, self._since = number, time.monotonic()
 
     @property
     def overdue(self) -> bool:
@@ -66,45 +65,64 @@ def blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class _Handler:
+    """Handles the signals of a block, and remembers them."""
+
+    def __init__(self, handle: Callable[[int, Any], None], around: Any) -> None:
+        self._handle = handle
+        self.received: list[int] = []
+        # A block within a block hears the same repetitions.
+        self._accepted: list[float] = around._accepted if isinstance(around, _Handler) else []
+
+    def __call__(self, number: int, frame: Any) -> None:
+        now = time.monotonic()
+        if self._accepted and now - self._accepted[-1] <= REPEAT_SECONDS:
+            return  # what the first one has raised may be on its way
+        self._accepted.append(now)
+        self.received.append(number)
+        self._handle(number, frame)
+
+    def send_again(self, number: int) -> None:
+        """Send this process the signal in a moment, for it was not heard."""
+        self._accepted.clear()
+        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+
 @contextmanager
-def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handle SIGINT, SIGTERM, SIGUSR1 and SIGHUP during the block.
+def handled(handle: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle SIGINT, SIGTERM, SIGUSR1 and SIGHUP during the block. A repetition within a second is ignored.
 
     Python drops what a handler raises within a destructor or a callback of a weak reference, such as those of
     an import. Then the signal is sent again. Other code may drop it without a word, as some of torch's does:
     so the block ends with what :func:`stop_at_once` has raised in it, at the latest when it is over.
 
     Args:
-        handler: Called with the number of the signal. Only in the main thread can signals be handled: in
+        handle: Called with the number of the signal. Only in the main thread can signals be handled: in
             another one nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    received: list[int] = []
-
-    def remember(number: int, frame: Any) -> None:
-        received.append(number)
-        handler(number, frame)
-
-    before = {number: signal.signal(number, remember) for number in NUMBERS}
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    handler = _Handler(handle, before[signal.SIGTERM])
     hook = sys.unraisablehook
 
     def send_again(dropped: Any) -> None:
         if not isinstance(dropped.exc_value, KeyboardInterrupt):
             hook(dropped)
             return
-        number = signal.SIGTERM if isinstance(dropped.exc_value, Preempted) else signal.SIGINT
-        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
+        handler.send_again(signal.SIGTERM if isinstance(dropped.exc_value, Preempted) else signal.SIGINT)
 
-    sys.unraisablehook = send_again
     try:
+        sys.unraisablehook = send_again
+        for number in NUMBERS:
+            signal.signal(number, handler)
         yield
     finally:
         sys.unraisablehook = hook
         for number, previous in before.items():
             signal.signal(number, previous)
-    if received and handler is stop_at_once:
-        stop_at_once(received[0])
+    if handler.received and handle is stop_at_once:
+        stop_at_once(handler.received[0])

@@ -1,7 +1,6 @@
 """Commands that train: run and search."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,12 +67,13 @@ def run(
         return
     if ctx.obj:
         ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
-    with _stoppable():
+
+    def compare() -> "Results":
         if jobs != 0:
             start_early(address)
         from switchbench.compare.run import run as run_comparison
 
-        results = run_comparison(
+        return run_comparison(
             spec,
             out,
             set_,
@@ -84,7 +84,8 @@ def run(
             console=_console(quiet, as_json),
             jobs=jobs,
         )
-    _end(results, as_json, quiet)
+
+    _end(_stoppable(compare), as_json, quiet)
 
 
 def search(
@@ -123,10 +124,11 @@ def search(
         return
     if ctx.obj:
         ctx.obj.fork(lambda: "all results are stored; run the same command again to continue")
-    with _stoppable():
+
+    def find() -> "Results":
         from switchbench.tuning.run import search as run_search
 
-        results = run_search(
+        return run_search(
             spec,
             out,
             set_,
@@ -138,6 +140,8 @@ def search(
             retry_failed=retry_failed,
             console=_console(quiet, as_json),
         )
+
+    results = _stoppable(find)
     from switchbench.compare.stored import best_points
 
     _end(results, as_json, quiet, best_points(results.attrs["folder"]) if as_json else None)
@@ -174,14 +178,14 @@ def _one_output(as_json: bool, dry_run: bool) -> None:
         raise InputError("--json: has no effect with --dry-run, which prints a plan; give one of them")
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Make a signal a RunStopped, also while no trial is running: at the start, and in the report."""
+def _stoppable(work: Callable[[], "Results"]) -> "Results":
+    """Do it, and make a signal a RunStopped, also while no trial is running: at the start, in the report."""
     from switchbench.cluster.signals import handled, stop_at_once
 
+    # No context manager of our own: a signal in its last lines would be nobody's.
     try:
         with handled(stop_at_once):
-            yield
+            return work()
     except KeyboardInterrupt as interrupt:
         code = ExitCode.of(interrupt)
         raise RunStopped("stopped; run the same command again to continue", code) from interrupt
