@@ -10,9 +10,9 @@ The Python API does what the command line does::
     switchbench.run_trial(config).row.test_accuracy
 
 The engine is in packages, each of which says what it holds and may import (``docs/architecture.md`` draws
-them). The modules beside them (errors, atomic_files, registration, row) import nothing of switchbench, and
-every package may import them. Names are imported when they are first used, so that ``switchbench --help``
-does not wait for torch.
+them). The modules beside them (errors, atomic_files, registration, row, words) import nothing of switchbench,
+and every package may import them. Names are imported when they are first used, so that
+``switchbench --help`` does not wait for torch.
 """
 
 from importlib import import_module
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from switchbench.compare.plan import Plan, plan
     from switchbench.compare.pull import pull
     from switchbench.compare.report import report
+    from switchbench.compare.report_options import ReportOptions
     from switchbench.compare.run import run
     from switchbench.compare.stored import best_points, curves, results
     from switchbench.compare.sync import sync
@@ -46,6 +47,7 @@ __all__ = [
     "Method",
     "Options",
     "Plan",
+    "ReportOptions",
     "Results",
     "Row",
     "RunStopped",
@@ -75,6 +77,7 @@ _HOMES = {
     "compare.plan": ["Plan", "plan"],
     "compare.pull": ["pull"],
     "compare.report": ["report"],
+    "compare.report_options": ["ReportOptions"],
     "compare.run": ["run"],
     "compare.stored": ["best_points", "curves", "results"],
     "compare.sync": ["sync"],

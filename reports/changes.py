@@ -9,7 +9,8 @@ import pandas as pd
 
 from switchbench.reports.cells import Cell, Report
 from switchbench.reports.grouping import build
-from switchbench.reports.statistics.paired import ALPHA, MARGIN, Difference, family
+from switchbench.reports.statistics.margin import MARGIN
+from switchbench.reports.statistics.paired import ALPHA, Difference, family
 from switchbench.reports.statistics.seeds import Numbers, common
 from switchbench.reports.statistics.summary import summarise
 from switchbench.reports.tables.accuracy import target

@@ -31,7 +31,7 @@ from switchbench.reports.page.page import page
 from switchbench.reports.search.tables import search_tables
 from switchbench.reports.sources import Sources
 from switchbench.reports.statistics.contrasts import Pair
-from switchbench.reports.statistics.paired import MARGIN
+from switchbench.reports.statistics.margin import MARGIN
 from switchbench.reports.tables.catalogue import sections
 from switchbench.reports.tables.sections import Section
 from switchbench.reports.tables.table import Table

@@ -10,7 +10,7 @@ import pandas as pd
 
 from switchbench.reports.cells import ACCURACY, LATENCY, TASK, Cell, Report, Task, mean
 from switchbench.reports.statistics.contrasts import Pair, Paired, contrasts
-from switchbench.reports.statistics.paired import MARGIN
+from switchbench.reports.statistics.margin import MARGIN
 from switchbench.reports.statistics.seeds import Numbers
 from switchbench.row import Status, guesses, used_as
 

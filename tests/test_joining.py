@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from switchbench import reports
 from switchbench.cli.app import app
-from switchbench.compare.choices import Options, view_of
+from switchbench.compare.choices import view_of
 from switchbench.compare.report import report_changes, report_joined
+from switchbench.compare.report_options import ReportOptions
 from switchbench.errors import InputError
 from switchbench.reports.changes import changes
 from switchbench.reports.join import joined
@@ -137,7 +138,7 @@ def test_reports_of_folders(tmp_path: Path) -> None:
 
 def test_methods_densities_columns_order_and_digits(tmp_path: Path) -> None:
     table = results()
-    chosen = Options(
+    chosen = ReportOptions(
         methods=["random,magnitude"], densities=["0.1,0.010"], sort="0.01", columns=["0.1", "0.01"], digits=1
     )
     view = view_of(chosen, table)
@@ -164,18 +165,18 @@ def test_methods_densities_columns_order_and_digits(tmp_path: Path) -> None:
 )
 def test_choices_that_name_nothing_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as caught:
-        view_of(Options(**options), results())
+        view_of(ReportOptions(**options), results())
     assert str(caught.value).startswith(said)
 
 
 def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--sort: unknown column 'acuracy'; did you mean 'accuracy'"):
-        written(results(), tmp_path, "t", view=view_of(Options(sort="acuracy"), results()))
+        written(results(), tmp_path, "t", view=view_of(ReportOptions(sort="acuracy"), results()))
 
 
 def test_a_label_with_a_comma_is_one_label() -> None:
     table = results(["dense", "a,b", "random"])
-    assert view_of(Options(methods=["a,b"]), table).methods == ["a,b"]
+    assert view_of(ReportOptions(methods=["a,b"]), table).methods == ["a,b"]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_folders_of_different_densities(tmp_path: Path) -> None:
     one = folder(tmp_path / "one", configured(results(densities=[0.1, 0.05])))
     other = configured(results(densities=[0.2], network="other"))
     two = folder(tmp_path / "two", other.assign(trial_id=other["trial_id"] + "x"))
-    report_joined([one, two], tmp_path / "out", options=Options(densities=["0.1"]))
+    report_joined([one, two], tmp_path / "out", options=ReportOptions(densities=["0.1"]))
     text = (tmp_path / "out" / "report.md").read_text()
     assert "net-0 on data" in text
     assert "| method | no target | n |" in text.split("## other on data")[1]  # its dense control alone

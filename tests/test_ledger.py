@@ -395,6 +395,19 @@ def test_a_full_disk_stops_gathering_as_it_stops_a_run(
         filled[0].compact()
 
 
+@pytest.mark.parametrize("own_folder", [True, False])
+def test_a_full_disk_stops_a_report_as_it_stops_a_run(
+    filled: tuple[Ledger, list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_folder: bool
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("switchbench.reports.write", full)
+    out = None if own_folder else tmp_path / "report"
+    with pytest.raises(RunStopped, match=f"cannot write to {out or filled[0].folder}: No space left"):
+        report(filled[0].folder, out=out)
+
+
 def test_nothing_is_gathered_while_a_run_goes_on(filled: tuple[Ledger, list[Any]]) -> None:
     ledger, _ = filled
     with ledger.only_driver(), pytest.raises(InputError, match="another run is going on there"):

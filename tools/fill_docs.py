@@ -16,7 +16,7 @@ from pathlib import Path
 from switchbench import reports
 from switchbench.reports.formats.markdown import table_lines
 from switchbench.reports.search.tables import search_tables
-from switchbench.reports.statistics.paired import MARGIN
+from switchbench.reports.statistics.margin import MARGIN
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import SearchLedger
 

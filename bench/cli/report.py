@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from switchbench.compare import report as reporting
-from switchbench.compare.choices import Options
+from switchbench.compare.report_options import ReportOptions
 from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.reports.figures.process import DrawingProcess
@@ -36,7 +36,7 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
     return found
 
 
-def single(folder: StorePath, out: Path | None, options: Options, drawing: DrawingProcess) -> None:
+def single(folder: StorePath, out: Path | None, options: ReportOptions, drawing: DrawingProcess) -> None:
     """Write the report of a comparison and of its search. Raises InputError."""
     compared = Ledger(folder).has_comparison
     if compared:
@@ -45,14 +45,16 @@ def single(folder: StorePath, out: Path | None, options: Options, drawing: Drawi
         reporting.report(folder)  # says what the folder lacks
 
 
-def joined(given: Sequence[StorePath], out: Path | None, options: Options, drawing: DrawingProcess) -> None:
+def joined(
+    given: Sequence[StorePath], out: Path | None, options: ReportOptions, drawing: DrawingProcess
+) -> None:
     """Write one report of several comparisons. Raises InputError."""
     reporting.report_joined(given, out or JOINED, plain_console(), options, drawing)
 
 
-def changed(given: Sequence[StorePath], out: Path | None, options: Options) -> None:
+def changed(given: Sequence[StorePath], out: Path | None, options: ReportOptions) -> None:
     """Write what changed between two comparisons. Raises InputError."""
-    if options != Options(margin=options.margin):
+    if options != ReportOptions(margin=options.margin):
         raise InputError(
             "--diff: shows every cell that changed; of the other options only --margin goes with it"
         )

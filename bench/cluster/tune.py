@@ -4,7 +4,6 @@ Actors are reused: a worker imports torch once and runs many trials. Results are
 state is deleted: a run starts with the trials that the ledger lacks.
 """
 
-import errno
 import logging
 import os
 import shutil
@@ -45,6 +44,7 @@ from switchbench.row import Row
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
+from switchbench.store.unwritable import is_full
 from switchbench.trial.control import Stopped
 
 ROOM_BYTES = 100_000
@@ -374,7 +374,7 @@ class _StopOnProblem(tune.Stopper):
 def _lacks_room(error: BaseException | None) -> bool:
     """Return whether an exception, or one that it comes from, is that of a full disk or a spent quota."""
     while error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             return True
         error = error.__cause__ or error.__context__
     return False

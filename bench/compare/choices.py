@@ -2,45 +2,20 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
+from switchbench.compare.report_options import ReportOptions
 from switchbench.errors import InputError, unknown
 from switchbench.reports.controls import DENSE
 from switchbench.reports.formats.latex import Style
-from switchbench.reports.statistics.paired import MARGIN
 from switchbench.reports.view import View
 
 ASCENDING, DESCENDING = ":ascending", ":descending"
 MOST_DIGITS = 6
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a report shows, as given on the command line."""
-
-    pairs: Sequence[tuple[str, str] | str] = ()
-    """Pairs of labels of methods whose difference is shown, paired by seed, also as ``A:B``."""
-    baseline: str | None = None
-    """Label of a method that all others are compared with."""
-    margin: float = 100 * MARGIN
-    """Differences of accuracy that are smaller, in percentage points, count as equal."""
-    methods: Sequence[str] = ()
-    """Labels of methods that are shown, also several in one text with commas between; empty: all."""
-    densities: Sequence[str] = ()
-    """Target densities that are shown, in the same form."""
-    columns: Sequence[str] = ()
-    """Columns of tables that are shown, in the same form."""
-    sort: str | None = None
-    """Column that sorts tables; with ``:ascending``, the smallest number is first."""
-    digits: int = 2
-    """Decimals of accuracies."""
-    style: str = "paper"
-    """What LaTeX does with wide tables: ``paper`` splits them, ``wide`` turns them by 90°."""
-
-
-def view_of(choices: Options, results: pd.DataFrame) -> View:
+def view_of(choices: ReportOptions, results: pd.DataFrame) -> View:
     """Return what is shown.
 
     Args:

@@ -8,6 +8,7 @@ from switchbench import reports
 from switchbench.errors import InputError
 from switchbench.reports.leaderboard import Comparison
 from switchbench.store.ledger import Ledger
+from switchbench.store.unwritable import unwritable
 
 PAGE = Path("report", "index.html")
 
@@ -45,7 +46,7 @@ def leaderboard(folder: Path, out: Path | None = None) -> tuple[Path, int]:
         page.parent.mkdir(parents=True, exist_ok=True)
         reports.write_leaderboard(found, page, folder.resolve().name)
     except OSError as error:
-        raise InputError(f"--out {page}: {error.strerror or error}") from error
+        raise unwritable(page, error, "--out") from error
     return page, len(found)
 
 

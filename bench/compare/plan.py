@@ -177,7 +177,7 @@ def _planned(spec: Spec, ledger: Ledger, retry_failed: bool, retry_trainings: bo
     except MissingData as error:
         raise InputError(str(error)) from error
     except OSError as error:
-        raise InputError(f"output folder {ledger.folder}: {error.strerror or error}") from error
+        raise ledger.unwritable(error) from error
     failed = {
         trial_id for trial_id, status in statuses.items() if status == Status.FAILED and not retry_failed
     }

@@ -1,6 +1,6 @@
 """Reports of a comparison, of several, and of the search before one, from the stored results."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -8,28 +8,25 @@ import pandas as pd
 from rich.console import Console
 
 from switchbench import reports
-from switchbench.compare.choices import Options, check_margin, pairs_of, view_of, with_baseline
+from switchbench.compare.choices import check_margin, pairs_of, view_of, with_baseline
+from switchbench.compare.report_options import DEFAULTS, ReportOptions
 from switchbench.compare.sources import sources_of, with_latency
-from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.reports.changes import changes
 from switchbench.reports.figures.process import DrawingProcess
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
 from switchbench.reports.results import Results
-from switchbench.reports.statistics.paired import MARGIN
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 from switchbench.store.search import SearchLedger
+from switchbench.store.unwritable import unwritable
 
 
 def report(
     folder: str | StorePath,
     console: Console | None = None,
-    pairs: Iterable[tuple[str, str] | str] = (),
-    baseline: str | None = None,
-    margin: float = 100 * MARGIN,
-    options: Options | None = None,
+    options: ReportOptions = DEFAULTS,
     out: Path | None = None,
     drawing: DrawingProcess | None = None,
 ) -> Results:
@@ -38,10 +35,7 @@ def report(
     Args:
         folder: Folder of the comparison.
         console: Where the tables are printed; default: standard error.
-        pairs: As in :class:`Options`.
-        baseline: As in :class:`Options`.
-        margin: As in :class:`Options`.
-        options: All options; they replace the three before.
+        options: What is shown.
         out: Folder of the report; None: ``report`` in the comparison's folder.
         drawing: The process that draws the figures, if it was started before.
 
@@ -51,13 +45,12 @@ def report(
     Raises:
         InputError: The folder holds no comparison, an option is not valid, or the report cannot be written.
     """
-    chosen = options or Options([*pairs], baseline, margin)
     with drawing or DrawingProcess() as drawing:
-        return _report(Ledger(folder), console or plain_console(stderr=True), chosen, out, drawing)
+        return _report(Ledger(folder), console or plain_console(stderr=True), options, out, drawing)
 
 
 def _report(
-    ledger: Ledger, console: Console, options: Options, out: Path | None, drawing: DrawingProcess
+    ledger: Ledger, console: Console, options: ReportOptions, out: Path | None, drawing: DrawingProcess
 ) -> Results:
     results = ledger.results()
     composed = _composed(with_latency(results, [ledger]), ledger.name(), ledger.pairs(), options)
@@ -68,7 +61,7 @@ def _report(
             reports.write(composed, local, sources, drawing)
             ledger.write_compact(local, results)
     except OSError as error:
-        raise (_unwritable(out, error) if out else ledger.unwritable(error)) from error
+        raise (unwritable(out, error, "--out") if out else ledger.unwritable(error)) from error
     _say_written(out or ledger.report, console)
     return Results.of(results, ledger.folder)
 
@@ -77,7 +70,7 @@ def report_joined(
     folders: Sequence[str | StorePath],
     out: Path,
     console: Console | None = None,
-    options: Options | None = None,
+    options: ReportOptions = DEFAULTS,
     drawing: DrawingProcess | None = None,
 ) -> Results:
     """Write one report of several comparisons.
@@ -105,7 +98,7 @@ def report_joined(
         for one, other in each.pairs()
     ]
     timed = with_latency(results, ledgers)
-    composed = _composed(timed, " + ".join(names), pairs, options or Options())
+    composed = _composed(timed, " + ".join(names), pairs, options)
     console = console or plain_console(stderr=True)
     reports.show(composed, console)
     try:
@@ -113,7 +106,7 @@ def report_joined(
         reports.write(composed, out, sources, drawing)
         ledgers[0].write_compact(out, results)
     except OSError as error:
-        raise _unwritable(out, error) from error
+        raise unwritable(out, error, "--out") from error
     _say_written(out, console)
     for line in found.lines:
         console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
@@ -125,7 +118,7 @@ def report_changes(
     after: str | StorePath,
     out: Path,
     console: Console | None = None,
-    margin: float = 100 * MARGIN,
+    margin: float = ReportOptions.margin,
 ) -> None:
     """Write and print what changed between two comparisons: which cells moved beyond noise.
 
@@ -146,7 +139,7 @@ def report_changes(
     try:
         reports.write_table(table, f"{other} against {one}", out)
     except OSError as error:
-        raise _unwritable(out, error) from error
+        raise unwritable(out, error, "--out") from error
     console = console or plain_console(stderr=True)
     terminal.show(table, f"{other} against {one}", console)
     console.print(f"{out}: changes.md, changes.csv and other formats", soft_wrap=True)
@@ -176,14 +169,14 @@ def report_search(folder: str | StorePath, console: Console | None = None, out: 
         with nullcontext(out) if out else ledger.report_folder() as local:
             tables = reports.write_search(points, local, title, with_page=not ledger.has_comparison)
     except OSError as error:
-        raise (_unwritable(out, error) if out else ledger.unwritable(error)) from error
+        raise (unwritable(out, error, "--out") if out else ledger.unwritable(error)) from error
     for table in tables:
         terminal.show(table, f"{title}: search", console or plain_console(stderr=True))
     return True
 
 
 def _composed(
-    results: pd.DataFrame, title: str, pairs: Sequence[tuple[str, str]], options: Options
+    results: pd.DataFrame, title: str, pairs: Sequence[tuple[str, str]], options: ReportOptions
 ) -> reports.Composed:
     """Check the options and compose the report. Raises InputError."""
     check_margin(options.margin)
@@ -201,7 +194,3 @@ def _distinct(ledgers: Sequence[Ledger]) -> list[str]:
     if len({*names}) < len(names):
         names = [ledger.folder.name for ledger in ledgers]
     return names if len({*names}) == len(names) else [str(ledger.folder) for ledger in ledgers]
-
-
-def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(f"--out {folder}: {error.strerror or error}")

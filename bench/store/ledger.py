@@ -26,7 +26,6 @@ result if its file exists, so files are written atomically. Trials are not locke
 trial, the later row, with the same measurements, remains.
 """
 
-import errno
 import logging
 import os
 import re
@@ -42,13 +41,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from switchbench.atomic_files import PARTIAL, reason
-from switchbench.errors import ExitCode, InputError, RunStopped
+from switchbench.atomic_files import PARTIAL
+from switchbench.errors import InputError, RunStopped
 from switchbench.row import PlannedTrial, Row, Started, Status, Stored, Timed
 from switchbench.spec.yaml_text import read_plain
 from switchbench.store import parquet
 from switchbench.store.lock import locked
 from switchbench.store.objects import StorePath, discard, resolved, write_stream
+from switchbench.store.unwritable import unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -620,9 +620,7 @@ class Ledger:
 
     def unwritable(self, error: OSError) -> InputError | RunStopped:
         """Return the error to raise where a file cannot be written: RunStopped on a full disk."""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return RunStopped(f"cannot write to {self.folder}: {reason(error)}", ExitCode.NOT_WRITABLE)
-        return InputError(f"output folder {self.folder}: {reason(error)}")
+        return unwritable(self.folder, error)
 
 
 def stored_rows(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: StorePath) -> list[StoredT]:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from switchbench.errors import InputError
 from switchbench.store.objects import ObjectPath, StorePath
+from switchbench.store.unwritable import unwritable
 
 TRY_SECONDS = 1.0
 """How long a lock is tried: :func:`is_locked` holds it for a moment."""
@@ -50,7 +51,7 @@ def locked(path: StorePath, wait: bool) -> Iterator[None]:
     except Timeout as error:
         raise InputError(f"{path.parent}: another run is going on there") from error
     except OSError as error:
-        raise InputError(f"output folder {path.parent}: {error.strerror or error}") from error
+        raise unwritable(path.parent, error) from error
     try:
         yield
     finally:
@@ -89,7 +90,7 @@ def _lease(path: ObjectPath, wait: bool) -> Iterator[None]:
                 raise InputError(f"{path.parent}: another run is going on there")
             time.sleep(BEAT_SECONDS)
     except OSError as error:
-        raise InputError(f"output folder {path.parent}: {error.strerror or error}") from error
+        raise unwritable(path.parent, error) from error
     released = threading.Event()
     thread = threading.Thread(target=_renew, args=(path, driver, released), name="lease", daemon=True)
     thread.start()

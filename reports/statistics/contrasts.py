@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from switchbench.reports.statistics.paired import MARGIN, MOST_SEEDS, Difference, Verdict, family
+from switchbench.reports.statistics.margin import MARGIN
+from switchbench.reports.statistics.paired import MOST_SEEDS, Difference, Verdict, family
 from switchbench.reports.statistics.seeds import Numbers, common
 
 Pair = tuple[str, str]

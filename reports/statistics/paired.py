@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import nctdtr, stdtr, stdtrit
 
+from switchbench.reports.statistics.margin import MARGIN
 from switchbench.reports.statistics.summary import Summary, summarise
 
 ALPHA = 0.05
 """Family-wise error rate of verdicts."""
 POWER = 0.8
 """Probability of a verdict that the suggested number of seeds has."""
-MARGIN = 0.003
-"""Default margin of equality: 0.3 percentage points of accuracy."""
 MOST_SEEDS = 1_000
 """No larger number of seeds is suggested."""
 

@@ -77,6 +77,7 @@ def export(
 ) -> None:
     """Write a finished network to a file, compare its outputs with the measured network's, and print code
     that uses it. The file also holds normalisation, names of the classes and measured accuracy."""
+    from switchbench.store.unwritable import unwritable
     from switchbench.trained.export import export as write
 
     finished = _load_finished(trial)
@@ -85,7 +86,7 @@ def export(
     try:
         written = write(finished, path, format_, shrink, with_normalisation)
     except OSError as error:
-        raise InputError(f"--out {path}: {error.strerror or error}") from error
+        raise unwritable(path, error, "--out") from error
     except InputError:
         raise
     except Exception as error:  # exporters may raise anything for a network that they do not support

@@ -8,6 +8,7 @@ import typer
 
 from switchbench.cli import show
 from switchbench.cli.options import MlflowUri, Out, Plugins, ResultsFolder, to_folder
+from switchbench.compare.report_options import ReportOptions
 from switchbench.errors import InputError
 from switchbench.words import plural
 
@@ -31,7 +32,7 @@ def report(
         typer.Option(
             metavar="POINTS", help="Smaller differences of accuracy, in percentage points, are equal."
         ),
-    ] = 0.3,
+    ] = ReportOptions.margin,
     methods: Annotated[list[str], typer.Option(metavar="A,B", help="Labels of the methods to show.")] = [],
     densities: Annotated[list[str], typer.Option(metavar="D,D", help="Target densities to show.")] = [],
     columns: Annotated[
@@ -43,10 +44,10 @@ def report(
             metavar="COLUMN", help="Sort tables by a column, largest first; COLUMN:ascending: smallest."
         ),
     ] = None,
-    digits: Annotated[int, typer.Option(help="Decimals of accuracies.")] = 2,
+    digits: Annotated[int, typer.Option(help="Decimals of accuracies.")] = ReportOptions.digits,
     style: Annotated[
         str, typer.Option(help="Wide LaTeX tables: paper splits them, wide turns them by 90 degrees.")
-    ] = "paper",
+    ] = ReportOptions.style,
     diff: Annotated[
         bool, typer.Option("--diff", help="Show what changed from the first folder to the second.")
     ] = False,
@@ -65,9 +66,8 @@ def report(
 
     with nullcontext() if diff else DrawingProcess() as drawing:  # starts before pandas is imported here
         from switchbench.cli import report as reporting
-        from switchbench.compare.choices import Options
 
-        options = Options(
+        options = ReportOptions(
             tuple(pair),
             baseline,
             margin,
