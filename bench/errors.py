@@ -145,13 +145,13 @@ def _explain_one(problem: Any, model: "type[BaseModel]", other_keys: list[str]) 
         return f"{parent}: {clause}" if parent else clause
     if kind == "missing":
         return f"{where}: is required"
-    message = _plain(problem)
+    message = plain(problem)
     if kind in ("input", "value_error"):
         return f"{where}: {message}" if where else message
     return f"{where}: {given!r} {message}" if where else f"{given!r} {message}"
 
 
-def _plain(problem: Any) -> str:
+def plain(problem: Any) -> str:
     """Return what pydantic says is wrong, in words that name no type of Python."""
     match problem["type"]:
         case "list_type" | "tuple_type":

@@ -372,7 +372,7 @@ def _json(plain: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
         try:
             found = json.loads(text) if isinstance(text, str) else None
         except ValueError as error:
-            raise ValueError(f"{name} is no JSON") from error
+            raise ValueError(f"{name} {str(text)[:100]!r} is no JSON") from error
         if isinstance(text, str) and not isinstance(found, kind):
             raise ValueError(f"{name} {text[:100]!r} is not what it should be")
 

@@ -21,7 +21,6 @@ from switchbench.compare.report import report, report_search
 from switchbench.compare.sync import sync
 from switchbench.errors import InputError
 from switchbench.observe.mlflow import Mirror
-from switchbench.plugins import conformance
 from switchbench.row import PointRow, PointState, Status
 from switchbench.spec.comparison import Resources
 from switchbench.store import tensors
@@ -30,7 +29,8 @@ from switchbench.store.seal import SEAL
 from switchbench.store.search import SearchLedger
 from switchbench.store.tensors import NetworkStore
 from switchbench.trained.load import load_finished
-from switchbench.trial.control import Control
+from switchbench.trial.checkpoint import Checkpoint
+from switchbench.trial.control import Control, Stopped, after
 from switchbench.trial.run import run_trial
 
 RANDOM = bytes(range(256)) * 8
@@ -125,7 +125,7 @@ def test_points_that_are_none_are_named(tmp_path: Path, kind: str) -> None:
     [
         ("state", "odd", "state 'odd' should be one of complete, pruned, fail, running"),
         ("params", "[1]", "params '[1]' is not what it should be"),
-        ("values", "{", "values is no JSON"),
+        ("values", "{", "values '{' is no JSON"),
         ("number", None, "number None should be int"),
     ],
 )
@@ -392,10 +392,9 @@ def test_a_checkpoint_that_is_none_costs_the_start_of_a_trial(
     for name in ("trials", "curves", "running", "logs"):
         (tmp_path / name).mkdir()
     path = ledger.checkpoint(config.trial_id)
-    cut = conformance._StoppingCheckpoint(path, 3)
-    cut._stamp = f"trial {config.trial_id}, {worker._stamp('cpu', 1)}"
-    with suppress(conformance._Stopped):
-        run_trial(config, control=Control(checkpoint=cut))
+    cut = Checkpoint(path, f"trial {config.trial_id}, {worker._stamp('cpu', 1)}")
+    with suppress(Stopped):
+        run_trial(config, control=Control(checkpoint=cut, stop=after(3)))
     if kind in CHECKPOINTS:
         tensors.save(path, CHECKPOINTS[kind](torch.load(path)))
     else:

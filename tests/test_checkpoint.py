@@ -11,11 +11,10 @@ from torch import nn
 from switchbench.cluster import worker
 from switchbench.cluster.worker import Job, execute
 from switchbench.methods.parts import state
-from switchbench.plugins import conformance
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.control import Control
+from switchbench.trial.control import Control, Stopped, after
 from switchbench.trial.run import run_trial
 
 CPU = torch.device("cpu")
@@ -26,10 +25,9 @@ def test_a_worker_takes_up_what_another_left(tmp_path: Path, make_config: Any) -
     ledger = Ledger(tmp_path)
     ledger.create(_spec(), [config])
     path = Path(str(ledger.checkpoint(config.trial_id)))
-    cut = conformance._StoppingCheckpoint(path, 30)  # in the third epoch
-    cut._stamp = f"trial {config.trial_id}, {worker._stamp('cpu', 1)}"
-    with suppress(conformance._Stopped):
-        run_trial(config, control=Control(checkpoint=cut))
+    cut = Checkpoint(path, f"trial {config.trial_id}, {worker._stamp('cpu', 1)}")
+    with suppress(Stopped):
+        run_trial(config, control=Control(checkpoint=cut, stop=after(30)))  # in the third epoch
     stored = torch.load(path)
     stored["state"]["curves"][0]["val_loss"] = 123.0  # a mark, to know it again
     torch.save(stored, path)

@@ -33,6 +33,7 @@ from switchbench.trained.arrays import kept_per_pixel, stored_arrays
 from switchbench.trained.export import export
 from switchbench.trained.facts import NetworkFacts
 from switchbench.trained.load import FinishedNetwork, load_finished
+from switchbench.trained.rerun import rerun, stored_trial
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +205,8 @@ def test_a_network_of_a_plugin_needs_its_file(tmp_path: Path, without_plugins: N
         switchbench.load_network(written.path)
     with pytest.raises(InputError, match=r"unknown network 'wide': give the plug-in's file \(--plugin FILE"):
         switchbench.load_network(out / row["trial_id"])
+    with pytest.raises(InputError, match=r"unknown network 'wide': give the plug-in's file \(--plugin FILE"):
+        rerun(stored_trial(Ledger(out), row["trial_id"]), lambda point: None)
     del sys.modules["switchbench_plugin_wide"]
     assert switchbench.load_network(written.path, [plugin]).facts.test_accuracy == row["test_accuracy"]
 

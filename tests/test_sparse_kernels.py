@@ -18,7 +18,7 @@ from switchbench.plugins import conformance
 from switchbench.plugins.outcome import Broken
 from switchbench.spec.training import TrainingConfig
 from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.control import Control
+from switchbench.trial.control import Control, Stopped, after
 from switchbench.trial.csr_products import Connections, CSRProducts
 from switchbench.trial.optimisers import Optimisers
 from switchbench.trial.run import run_trial
@@ -173,9 +173,9 @@ def test_it_resumes_with_identical_bits(
     config = make_config(options, 0.05, network=WIDE, training=training)
     whole = run_trial(config)
     path = tmp_path / "trial.pt"
-    stopping = conformance._StoppingCheckpoint(path, whole.row["steps"] * 2 // 3)
-    with pytest.raises(conformance._Stopped):
-        run_trial(config, control=Control(checkpoint=stopping))
+    stopping = Control(checkpoint=Checkpoint(path, "check"), stop=after(whole.row["steps"] * 2 // 3))
+    with pytest.raises(Stopped):
+        run_trial(config, control=stopping)
     resumed = run_trial(config, control=Control(checkpoint=Checkpoint(path, "check")))
     conformance._require_identical(whole, resumed, "a resumed run")
 

@@ -20,7 +20,7 @@ from switchbench.errors import ExitCode, Preempted
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.control import Control, Stopped
+from switchbench.trial.control import Control, Stopped, after
 from switchbench.trial.run import run_trial
 
 SPEC = """
@@ -34,11 +34,6 @@ training: {epochs: 800}
 """
 
 
-def stop_after(steps: int) -> Any:
-    left = iter(range(steps))
-    return lambda: next(left, None) is None
-
-
 @pytest.mark.parametrize("method", ["dense", "switcher", "lottery-ticket"])
 @pytest.mark.parametrize("steps", [5, 11, 22, 33])  # an epoch has 11 steps
 def test_a_stopped_trial_continues_to_the_same_bits(
@@ -48,7 +43,7 @@ def test_a_stopped_trial_continues_to_the_same_bits(
     whole = run_trial(config)
     checkpoint = Checkpoint(tmp_path / "trial.pt", "code")
     with pytest.raises(Stopped):
-        run_trial(config, control=Control(checkpoint=checkpoint, stop=stop_after(steps - 1)))
+        run_trial(config, control=Control(checkpoint=checkpoint, stop=after(steps)))
     again = run_trial(config, control=Control(checkpoint=checkpoint))
     timed = ("train_seconds", "method_seconds")
     assert {k: v for k, v in vars(again.row).items() if k not in timed} == {
@@ -62,7 +57,7 @@ def test_a_stopped_trial_continues_to_the_same_bits(
 def test_a_checkpoint_knows_the_seconds_of_its_epoch(tmp_path: Path, make_config: Any) -> None:
     checkpoint = Checkpoint(tmp_path / "trial.pt", "code")
     with pytest.raises(Stopped):
-        run_trial(make_config("dense"), control=Control(checkpoint=checkpoint, stop=stop_after(9)))
+        run_trial(make_config("dense"), control=Control(checkpoint=checkpoint, stop=after(10)))
     stored = checkpoint.load(torch.device("cpu"))
     assert stored
     assert stored["step"] == 10
@@ -79,7 +74,7 @@ def test_a_worker_that_must_stop_stores_no_row(tmp_path: Path, make_config: Any)
         execute(config, job, stop=lambda: True)
     assert not ledger.checkpoint(config.trial_id).exists()  # it had not begun
     with pytest.raises(Stopped):
-        execute(config, job, stop=stop_after(9))
+        execute(config, job, stop=after(10))
     assert ledger.checkpoint(config.trial_id).exists()
     assert ledger.row(config.trial_id) is None
     assert execute(config, job).status == "ok"

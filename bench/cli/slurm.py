@@ -13,7 +13,9 @@ from pathlib import Path
 from switchbench.cluster.address import OBJECT_STORE_BYTES
 from switchbench.errors import InputError, without_passwords
 from switchbench.spec.comparison import Spec
+from switchbench.store.ledger import RESULTS
 from switchbench.store.objects import resolved
+from switchbench.tuning.storage import check_storage
 
 JOIN_SECONDS = 600
 """How long a job waits until all its nodes have joined the Ray cluster."""
@@ -145,8 +147,7 @@ def check_search(spec: Spec, out: str | None, storage: str | None, warm_start: P
         InputError: An option is missing, or has no effect.
     """
     if spec.search:
-        if out and not storage and not isinstance(resolved(out), Path):
-            raise InputError(f"--storage: is required with --out {out}, which cannot hold a study")
+        check_storage(resolved(out or RESULTS / spec.name), storage)
         return
     for option, value in (("--storage", storage), ("--warm-start", warm_start)):
         if value:

@@ -18,7 +18,7 @@ from typing import Self
 import cloudpickle
 
 from switchbench.cluster import template
-from switchbench.cluster.local_worker import STOP, Answer, Point, Surroundings, serve
+from switchbench.cluster.local_worker import STOP, Answer, CurvePoint, Surroundings, serve
 from switchbench.cluster.lost_workers import LOST_WORKER_RETRIES, WORKER_DIED
 from switchbench.cluster.machine import capacity, check_size, this_machine
 from switchbench.cluster.signals import STOPPING, StopRequest, handled, stop_at_once
@@ -119,7 +119,7 @@ class LocalPool:
         self._running[worker] = config
         worker.send((config.as_planned(), job))
 
-    def _answers(self) -> Iterator[tuple[TrialConfig, Answer | Point]]:
+    def _answers(self) -> Iterator[tuple[TrialConfig, Answer | CurvePoint]]:
         """Wait for a moment. Yield each trial that has ended, and what became of it, and points of others."""
         ready = wait([handle for worker in self._running for handle in worker.handles], POLL_SECONDS)
         for worker in [worker for worker in self._running if any(each in ready for each in worker.handles)]:
@@ -153,11 +153,11 @@ class _Worker:
         with suppress(OSError):
             self._connection.send(message)
 
-    def answer(self) -> Answer | Point | None:
+    def answer(self) -> Answer | CurvePoint | None:
         """Return what has come, or why no answer will come; None if one may still come."""
         with suppress(EOFError, OSError):
             if self._connection.poll():
-                answer: Answer | Point = self._connection.recv()
+                answer: Answer | CurvePoint = self._connection.recv()
                 return answer
             if self._process.exitcode == ORPHANED and self._process.pid and _exists(self._process.pid):
                 self.handles = [self._connection]

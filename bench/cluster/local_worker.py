@@ -24,7 +24,7 @@ Task = tuple[dict[str, str], Job]
 """Message: a trial as :meth:`TrialConfig.as_planned` gives it, and the job that it belongs to."""
 Answer = Row | Stopped | NotStored | str
 """What became of a trial; a text says why the worker failed."""
-Point = dict[str, float]
+CurvePoint = dict[str, float]
 """A point of the curves of the running trial, which goes on."""
 EPOCH_SECONDS = 0.5
 """Shortest time between two points that a worker sends."""
@@ -50,7 +50,7 @@ def serve(connection: Connection, pickled: bytes) -> None:
     """Run trials until the driver closes the connection or ends.
 
     Args:
-        connection: Brings a :data:`Task` or :data:`STOP`, and takes :data:`Point` and an :data:`Answer` for
+        connection: Brings a :data:`Task` or :data:`STOP`; takes :data:`CurvePoint` and an :data:`Answer` for
             each task.
         pickled: The driver's :class:`Surroundings`, with the code of plug-ins.
     """
@@ -92,7 +92,7 @@ def _listen(connection: Connection, tasks: "SimpleQueue[Task]", stopped: threadi
 def _answer(planned: dict[str, str], job: Job, connection: Connection, stopped: threading.Event) -> Answer:
     sent = time.monotonic()
 
-    def send(point: Point) -> None:
+    def send(point: CurvePoint) -> None:
         nonlocal sent
         if time.monotonic() - sent >= EPOCH_SECONDS:
             sent = time.monotonic()

@@ -5,7 +5,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from switchbench.spec.trial import TrialConfig
-from switchbench.trial.estimate import estimate, group_of, plain_flops
+from switchbench.trial.estimate import estimate, plain_flops
 
 LONG_FLOPS = 3e10
 """Where plain training takes less (about a second), trials start as planned: estimates would cost more."""
@@ -23,7 +23,7 @@ def longest_first(trials: list[TrialConfig]) -> list[TrialConfig]:
     Returns:
         The same trials, in their old order if all of them are short.
     """
-    groups = {group_of(trial): trial for trial in trials}
+    groups = {trial.place: trial for trial in trials}
     tasks = {key[1:]: trial for key, trial in groups.items()}
     if len(groups) == 1 or all(plain_flops(trial) < LONG_FLOPS for trial in tasks.values()):
         return trials
@@ -31,5 +31,5 @@ def longest_first(trials: list[TrialConfig]) -> list[TrialConfig]:
     costs = {key: math.inf if math.isnan(each) else each for key, each in flops.items()}
     ordered: list[TrialConfig] = []
     for _, of_one_seed in groupby(trials, attrgetter("seed")):
-        ordered += sorted(of_one_seed, key=lambda trial: -costs[group_of(trial)])
+        ordered += sorted(of_one_seed, key=lambda trial: -costs[trial.place])
     return ordered

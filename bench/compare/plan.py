@@ -22,7 +22,7 @@ from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import RESULTS, Ledger
 from switchbench.store.objects import StorePath
-from switchbench.trial.estimate import Estimate, estimates, group_of, total
+from switchbench.trial.estimate import Estimate, estimates, total
 from switchbench.trial.skips import reason_to_skip
 from switchbench.words import plural
 
@@ -69,11 +69,11 @@ class Plan:
         """Why trials of ``todo`` will be skipped, by trial id. Raises MissingData and InputError."""
         groups: dict[tuple[str, ...], str | None] = {}
         for trial in self.todo:
-            if (group := group_of(trial)) not in groups:
+            if (group := trial.place) not in groups:
                 facts = trial.dataset.facts()
                 network, _ = trial.network.sketch(facts.shape, facts.classes)
                 groups[group] = reason_to_skip(trial, network, trial.scope.of(network))
-        return {trial.trial_id: reason for trial in self.todo if (reason := groups[group_of(trial)])}
+        return {trial.trial_id: reason for trial in self.todo if (reason := groups[trial.place])}
 
     def costs(self) -> dict[str, Estimate]:
         """Estimate the cost of the trials that are left, without those that will be skipped.

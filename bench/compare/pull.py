@@ -1,12 +1,11 @@
 """A results folder that is made from MLflow alone, as if its trials had run there."""
 
 import logging
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from switchbench.errors import InputError, without_passwords
+from switchbench.errors import InputError
 from switchbench.observe import mlflow_pull
-from switchbench.observe.mlflow_client import one_line, required
+from switchbench.observe.mlflow_client import in_words, required
 from switchbench.row import PlannedTrial, Row
 from switchbench.spec.yaml_text import read_plain, written
 from switchbench.store.ledger import RESULTS, Ledger
@@ -14,7 +13,6 @@ from switchbench.store.objects import StorePath
 
 UNITED = ("networks", "datasets", "scope", "methods", "densities", "seeds")
 """Keys of a spec whose lists are united."""
-AnswerT = TypeVar("AnswerT")
 
 
 def pull(
@@ -41,7 +39,8 @@ def pull(
     """
     place, ledger = required(uri), Ledger(_default_folder(experiment) if out is None else out)
     ledger.check_writable()
-    collected = _asked(place, lambda: mlflow_pull.collect(place, experiment, curves))
+    with in_words(place):
+        collected = mlflow_pull.collect(place, experiment, curves)
     spec = {"name": experiment} | _merged(collected.specs)
     own: dict[str, Row] = {}
     kept: list[PlannedTrial] = []
@@ -71,17 +70,8 @@ def experiments(uri: str | None) -> dict[str, int]:
         InputError: MLflow does not answer.
     """
     place = required(uri)
-    return _asked(place, lambda: mlflow_pull.experiments(place))
-
-
-def _asked(place: str, ask: Callable[[], AnswerT]) -> AnswerT:
-    """Return an answer of MLflow. Raises InputError, whatever MLflow raises."""
-    try:
-        return ask()
-    except InputError:
-        raise
-    except Exception as error:  # MLflow and its stores raise many types
-        raise InputError(f"MLflow at {without_passwords(place)}: {one_line(error)}") from error
+    with in_words(place):
+        return mlflow_pull.experiments(place)
 
 
 def _default_folder(experiment: str) -> StorePath:

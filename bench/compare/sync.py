@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from switchbench.errors import InputError, without_passwords
 from switchbench.observe import mlflow
-from switchbench.observe.mlflow_client import is_off, one_line, resolve
+from switchbench.observe.mlflow_client import in_words, resolve_on
 from switchbench.store.ledger import Ledger
 from switchbench.store.search import ledgers_of
 
@@ -22,16 +21,9 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
     Raises:
         InputError: MLflow is turned off, or MLflow fails.
     """
-    mlflow_uri = resolve(mlflow_uri)
-    if is_off(mlflow_uri):
-        raise InputError(f"--mlflow-uri {mlflow_uri}: MLflow is turned off; name a server or database")
+    mlflow_uri = resolve_on(mlflow_uri)
     ledger = Ledger(folder)
     ledgers = ledgers_of(ledger)
     uri = mlflow_uri or (ledger.mlflow_uri if len(ledgers) > 1 else None)
-    try:
+    with in_words(str(mlflow_uri or ledger.mlflow_uri)):
         return sum(mlflow.sync(each, [*each.rows()], uri) for each in ledgers)
-    except InputError:
-        raise
-    except Exception as error:  # MLflow and its stores raise many types
-        place = without_passwords(str(mlflow_uri or ledger.mlflow_uri))
-        raise InputError(f"MLflow at {place}: {one_line(error)}") from error

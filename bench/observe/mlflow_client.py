@@ -47,14 +47,31 @@ def is_off(uri: str | None) -> bool:
     return uri == OFF
 
 
-def required(uri: str | None) -> str:
-    """Return a given URI, or that of the environment. Raises InputError if there is neither, or it is off."""
+def resolve_on(uri: str | None) -> str | None:
+    """As :func:`resolve`, where MLflow is needed. Raises InputError if it is turned off."""
     found = resolve(uri)
-    if found is None:
-        raise InputError(f"--mlflow-uri: is required: a server or database (or set {URI_VARIABLE})")
     if is_off(found):
         raise InputError(f"--mlflow-uri {found}: MLflow is turned off; name a server or database")
     return found
+
+
+def required(uri: str | None) -> str:
+    """Return a given URI, or that of the environment. Raises InputError if there is neither, or it is off."""
+    found = resolve_on(uri)
+    if found is None:
+        raise InputError(f"--mlflow-uri: is required: a server or database (or set {URI_VARIABLE})")
+    return found
+
+
+@contextmanager
+def in_words(place: str) -> Iterator[None]:
+    """Make whatever MLflow and its stores raise in the block an InputError that names the place."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # of many types
+        raise InputError(f"MLflow at {without_passwords(place)}: {one_line(error)}") from error
 
 
 def connect(uri: str, must_exist: bool = False) -> Any:

@@ -24,7 +24,7 @@ from switchbench.row import columns
 from switchbench.spec.scope import Scope
 from switchbench.spec.trial import TrialConfig
 from switchbench.trial.checkpoint import Checkpoint
-from switchbench.trial.control import Control
+from switchbench.trial.control import Control, Stopped, after
 from switchbench.trial.run import TrialResult, run_trial
 
 DENSITIES = (0.3, 0.07)
@@ -162,9 +162,10 @@ def resumes_from_a_checkpoint(case: Case) -> None:
     uninterrupted = run_trial(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.pt"
-        stopping = _StoppingCheckpoint(path, uninterrupted.row["steps"] // 2 + 1)
-        with suppress(_Stopped):
-            run_trial(config, control=Control(checkpoint=stopping))
+        half = uninterrupted.row["steps"] // 2 + 1
+        stopping = Control(checkpoint=Checkpoint(path, "check"), stop=after(half))
+        with suppress(Stopped):
+            run_trial(config, control=stopping)
         stored = Checkpoint(path, "check").load(torch.device("cpu"))
         require(stored is not None, "its checkpoint cannot be read back: not only plain values")
         trained: list[dict[str, float]] = []
@@ -356,24 +357,6 @@ def _watched(method: type[Method]) -> type[Method]:
             return values
 
     return Watched
-
-
-class _Stopped(Exception):
-    """The training was stopped on purpose."""
-
-
-class _StoppingCheckpoint(Checkpoint):
-    """A checkpoint that saves at every step and stops the training after some saves, like a dying worker."""
-
-    def __init__(self, path: Path, saves: int) -> None:
-        super().__init__(path, "check", seconds=0.0)
-        self._saves_left = max(1, saves)
-
-    def save(self, state: dict[str, Any]) -> None:
-        super().save(state)
-        self._saves_left -= 1
-        if not self._saves_left:
-            raise _Stopped
 
 
 OUT_OF_SCOPE = ("conv.weight", "conv.bias", "norm.weight", "norm.bias")

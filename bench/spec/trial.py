@@ -109,7 +109,7 @@ class TrialConfig(BaseModel):
 
     @property
     def place(self) -> Place:
-        """The labels of network, data set, scope and method."""
+        """The labels of network, data set, scope and method. Trials that share them cost the same."""
         return (self.network.label, self.dataset.label, str(self.scope), self.method.label)
 
     def aimed(self, found: Strength) -> Self:

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from switchbench.datasets import MissingData
+from switchbench.errors import InputError
 from switchbench.networks.layers import prunable
 from switchbench.row import Status
-from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
+from switchbench.trained.config import config_of
 
 Array = npt.NDArray[Any]
 TaskKey = tuple[str, str, str]
@@ -100,9 +100,9 @@ def _stored_network(ledger: Ledger, trial_id: str, config: object) -> tuple[nn.M
     if not isinstance(config, str) or not ledger.networks.has(trial_id):
         return None
     try:
-        trial = TrialConfig.model_validate_json(config)
+        trial = config_of(config)
         facts = trial.dataset.facts()
-    except (ValidationError, MissingData):
+    except (InputError, MissingData):
         return None
     with torch.random.fork_rng(devices=[]):
         network = trial.network.build(facts.shape, facts.classes)

@@ -13,8 +13,9 @@ from switchbench.errors import InputError, explain
 from switchbench.measure.csr import csr_matrix, to_csr
 from switchbench.plugins import load as plugins
 from switchbench.spec.components import NetworkChoice
+from switchbench.trained.config import unknown_parts
 from switchbench.trained.facts import NetworkFacts
-from switchbench.trained.load import load_finished, unknown_parts
+from switchbench.trained.load import load_finished
 from switchbench.trained.normalised import Normalised
 
 GRAPHS = {".onnx": "onnxruntime.InferenceSession", ".pt2": "torch.export.load"}

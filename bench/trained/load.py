@@ -1,23 +1,20 @@
 """Load the finished network of a stored trial, or train it again to identical bits if it was not kept."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from switchbench import datasets
 from switchbench.datasets import MissingData, Split
-from switchbench.errors import InputError, explain
+from switchbench.errors import InputError
 from switchbench.row import Row, Status
-from switchbench.spec.components import CHOICES
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath, resolved
+from switchbench.trained.config import config_of
 from switchbench.trained.ids import id_of
 from switchbench.trained.rerun import device_of
 from switchbench.trial.run import run_trial
@@ -71,11 +68,11 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     if row.status != Status.OK:
         raise InputError(f"{path}: the trial has no network: {row.status}: {row.error}")
     try:
-        config = TrialConfig.model_validate_json(row.config or "")
+        config = config_of(row.config or "{}")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    try:
         data = config.dataset.load()
-    except ValidationError as error:
-        why = unknown_parts(json.loads(row.config or "{}")) or explain(error, TrialConfig)
-        raise InputError(f"{path}: {why}") from error
     except MissingData as error:
         raise InputError(str(error)) from error
     if config.trial_id != trial_id:
@@ -94,23 +91,6 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     else:
         network.load_state_dict(state)
     return FinishedNetwork(config, row, network.eval(), splits.test, data.classes, data.class_names)
-
-
-def unknown_parts(stored: Mapping[str, Any]) -> str:
-    """Say which parts of a stored config come from plug-ins that are not loaded; empty if none does.
-
-    Args:
-        stored: Choices by kind: ``{"network": {"network": "mine", …}, …}``.
-    """
-    named = {choice: stored[choice.kind].get(choice.kind) for choice in CHOICES if choice.kind in stored}
-    absent = [
-        f"{choice.kind} {name!r}"
-        for choice, name in named.items()
-        if name is not None and name not in choice.registry
-    ]
-    if not absent:
-        return ""
-    return f"unknown {' and '.join(absent)}: give the plug-in's file (--plugin FILE, or plugin_files=[FILE])"
 
 
 def _train_again(path: StorePath, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:

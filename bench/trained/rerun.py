@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from pydantic import ValidationError
 
 from switchbench.datasets import MissingData
-from switchbench.errors import InputError, explain
+from switchbench.errors import InputError
 from switchbench.row import Row, Started, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
+from switchbench.trained.config import config_of
 from switchbench.trained.ids import id_of
 from switchbench.trial.control import Control
 from switchbench.trial.run import TrialResult, run_trial
@@ -98,10 +98,5 @@ def device_of(row: Row | None) -> str:
 
 
 def _config(row: Row | None) -> TrialConfig | None:
-    """Return the config in a row; None without a row. Raises InputError if this version cannot read it."""
-    if row is None or not row.config:
-        return None
-    try:
-        return TrialConfig.model_validate_json(row.config)
-    except ValidationError as error:
-        raise InputError(explain(error, TrialConfig)) from error
+    """Return the config in a row; None without a row. Raises InputError as :func:`config_of`."""
+    return config_of(row.config) if row and row.config else None

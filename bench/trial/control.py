@@ -15,6 +15,12 @@ class Stopped(Exception):
     """The caller has stopped the training. It has no result yet, and continues from its checkpoint."""
 
 
+def after(steps: int) -> Callable[[], bool]:
+    """Return a ``stop`` for :class:`Control` that ends a training after so many steps, at least one."""
+    left = iter(range(steps - 1))
+    return lambda: next(left, None) is None
+
+
 def never() -> bool:
     """Return False: the training is not stopped."""
     return False

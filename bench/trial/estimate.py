@@ -128,11 +128,6 @@ def plain_flops(config: TrialConfig) -> float:
         return math.nan
 
 
-def group_of(trial: TrialConfig) -> tuple[str, str, str, str]:
-    """Return method, network, data set and scope: trials that share them cost the same."""
-    return trial.method.label, trial.network.label, trial.dataset.label, str(trial.scope)
-
-
 def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[str, Estimate]:
     """Estimate the cost of the trials of a comparison, by method, network, data set and scope.
 
@@ -149,10 +144,10 @@ def estimates(trials: Iterable[TrialConfig], label: str | None = None) -> dict[s
     """
     groups: dict[tuple[str, ...], list[TrialConfig]] = {}
     for trial in trials:
-        method, *task = group_of(trial)
-        groups.setdefault((label or method, *task), []).append(trial)
+        *task, method = trial.place
+        groups.setdefault((*task, label or method), []).append(trial)
     named: dict[str, list[Estimate]] = {}  # labels hold any text, so two groups may have the same name
-    for (method, network, dataset, scope), group in groups.items():
+    for (network, dataset, scope, method), group in groups.items():
         name = f"{method} on {network}, {dataset}, {scope}"
         named.setdefault(name, []).extend(len(group) * [estimate(group[0])])
     return {name: total(parts) for name, parts in named.items()}

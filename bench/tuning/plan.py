@@ -23,6 +23,7 @@ from switchbench.store.ledger import RESULTS, Ledger
 from switchbench.store.search import SearchLedger
 from switchbench.trial.estimate import Estimate, estimate, estimates, total
 from switchbench.tuning.space import Space, make_space
+from switchbench.tuning.storage import check_storage
 from switchbench.tuning.values import TRAINING, Values, Variable
 from switchbench.words import plural
 
@@ -188,16 +189,22 @@ class SearchPlan:
         return abs(distance(density, space.density)) - math.log1p(WITHIN)
 
 
-def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] = ()) -> SearchPlan:
+def plan(
+    spec: SpecLike,
+    out: str | Path | None = None,
+    changes: Iterable[str] = (),
+    storage: str | None = None,
+) -> SearchPlan:
     """Resolve the spec of a search. Nothing is written.
 
     Args:
         spec: A spec, its plain values, a file, or the name of a shipped one.
         out: Folder of the results; default: ``results/NAME``.
         changes: Changes of the spec, ``key.key=value``.
+        storage: URL of a database for the studies; None: a file in the folder.
 
     Raises:
-        InputError: The spec cannot be used, or it has no part ``search``.
+        InputError: The spec cannot be used, it has no part ``search``, or the folder cannot hold a study.
     """
     resolved = resolve(spec, changes)
     config = resolved.search
@@ -211,6 +218,7 @@ def plan(spec: SpecLike, out: str | Path | None = None, changes: Iterable[str] =
         raise InputError(str(error)) from error
     steps, per_epoch = training.length(examples)
     comparison = Ledger(out or RESULTS / resolved.name)
+    check_storage(comparison.folder, storage)
     spaces = _spaces(resolved, config, training)
     planned = SearchPlan(resolved, config, comparison, training, spaces, -(-steps // per_epoch), steps)
     point = planned.steps_per_point

@@ -79,13 +79,11 @@ def search(
     """
     context = RunContext.create(address, mlflow_uri, plugin_files, console)
     with handled(stop_at_once):
-        planned = plan(spec, out, changes)
+        planned = plan(spec, out, changes, storage)
         check(planned.spec)
         warm = _warm_points(planned, warm_start)
     comparison = planned.comparison
     comparison.check_writable()
-    if not storage and not isinstance(comparison.folder, Path):
-        raise InputError(f"--storage: is required with --out {comparison.folder}, which cannot hold a study")
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
     with _resumable(comparison), nullcontext() if storage else planned.ledger.only_driver():
         study_storage = StudyStorage(str(planned.ledger.journal), storage)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from switchbench.errors import InputError, explain, unknown
+from switchbench.errors import InputError, explain, plain, unknown
 from switchbench.methods import Options
 from switchbench.methods.options import declared, in_words, unmet
 from switchbench.spec.components import MethodChoice
@@ -256,5 +256,4 @@ def _check_ends(config: type[Options], variable: Variable, dimension: Dimension)
         try:
             accepted.validate_python(value)
         except ValidationError as error:
-            problem = error.errors()[0]["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            raise InputError(f"{variable}: {value!r} {problem}") from error
+            raise InputError(f"{variable}: {value!r} {plain(error.errors()[0])}") from error

@@ -5,9 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from switchbench.errors import InputError, without_passwords
+from switchbench.store.objects import StorePath
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+
+
+def check_storage(folder: StorePath, url: str | None) -> None:
+    """Check that a search has a place for its studies.
+
+    Args:
+        folder: Folder of the results.
+        url: A database, as in :class:`StudyStorage`.
+
+    Raises:
+        InputError: There is no database, and the folder is in an object store, which cannot hold a study.
+    """
+    if not url and not isinstance(folder, Path):
+        raise InputError(f"--storage: is required with --out {folder}, which cannot hold a study")
 
 
 @dataclass(frozen=True)

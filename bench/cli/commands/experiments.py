@@ -118,7 +118,7 @@ def search(
         from switchbench.tuning.plan import plan
 
         load_plugins(plugin)
-        searched = plan(spec, out, set_)
+        searched = plan(spec, out, set_, storage)
         show.search(searched, tflops)
         _say_absent(searched.spec)
         return
