@@ -162,6 +162,11 @@ def plain(problem: Any) -> str:
             return f"should have {problem['ctx']['min_length']} or more entries"
         case "too_long":
             return f"should have {problem['ctx']['max_length']} or fewer entries"
+        case "float_parsing":
+            percent = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%", str(problem["input"]))
+            return "should be a number" + (f", such as {float(percent[1]) / 100:g}" if percent else "")
+        case "int_parsing":
+            return "should be a whole number"
     message: str = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return message
 

@@ -45,6 +45,9 @@ def test_it_is_written_as_it_was_read(spec: dict[str, Any]) -> None:
         ({"training": {"lrr": 3}}, "methods: 'magnitude': unknown key 'lrr'; did you mean 'lr'"),
         ({"training": {"lr": -1}}, "methods: 'magnitude': lr: -1 should be greater than 0"),
         ({"densities": []}, "densities"),
+        ({"densities": ["2.5 %"]}, r"densities\[0\]: '2.5 %' should be a number, such as 0.025$"),
+        ({"densities": ["few"]}, r"densities\[0\]: 'few' should be a number$"),
+        ({"training": {"lr": "quick"}}, "lr: 'quick' should be a number$"),
         ({"densities": [2]}, "densities.* 2 should be less than or equal to 1"),
     ],
 )
