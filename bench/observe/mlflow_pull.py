@@ -22,7 +22,8 @@ from switchbench.observe.mlflow_rows import (
     row_of,
 )
 from switchbench.row import PlannedTrial, Row, Status
-from switchbench.store.ledger import DESCRIPTION, Ledger, Points
+from switchbench.store.ledger import DESCRIPTION, Ledger
+from switchbench.store.result_files import Points
 from switchbench.words import plural
 
 MEASURED = ("density", "test_accuracy", "test_loss", "val_accuracy", "val_loss", "steps")

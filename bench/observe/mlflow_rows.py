@@ -14,7 +14,7 @@ from sys import float_info
 from typing import Any
 
 from switchbench.row import PlannedTrial, Row, used_as
-from switchbench.store.ledger import Points
+from switchbench.store.result_files import Points
 
 ID_TAG = "switchbench.trial_id"
 """Tag of every run of switchbench: the id of its trial, or :data:`COMPARISON_ID`."""

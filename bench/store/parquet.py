@@ -2,11 +2,13 @@
 
 import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 
 from switchbench.atomic_files import reason
 from switchbench.errors import InputError
+from switchbench.row import Stored
 from switchbench.store.objects import StorePath, write_stream
 from switchbench.store.seal import label_of, sealed, unsealed
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 SEALED = {b"switchbench.sealed": b"yes"}
 """Metadata of a file with a digest, so that one whose seal has changed is not taken for an older one."""
+
+
+StoredT = TypeVar("StoredT", bound=Stored)
 
 
 class BrokenFile(InputError):
@@ -192,6 +198,21 @@ def frame_if_sound(path: StorePath) -> "pd.DataFrame":
     table = _table_if_sound(path)
     frame: pd.DataFrame = (pa.table({}) if table is None else table).to_pandas()
     return frame
+
+
+def stored_rows(row_type: type[StoredT], rows: Iterable[Mapping[str, Any]], path: StorePath) -> list[StoredT]:
+    """Make instances from the rows of a file. Raises InputError that names the file."""
+    try:
+        return [row_type.stored(row) for row in rows]
+    except ValueError as error:
+        raise InputError(f"{path}: not a table of this version of switchbench: {error}") from error
+
+
+def stored_ids(folder: StorePath) -> list[str]:
+    """Return the ids of the trials that have a file in a folder, sorted."""
+    if isinstance(folder, Path) and not folder.is_dir():
+        return []
+    return sorted(file.stem for file in folder.iterdir() if re.fullmatch(r"\w+\.parquet", file.name))
 
 
 class SortedFile:

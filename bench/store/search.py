@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from switchbench.row import PointRow
 from switchbench.store import parquet
-from switchbench.store.ledger import Ledger, stored_rows
+from switchbench.store.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class SearchLedger(Ledger):
         """
         if not self._points_file.exists():
             return None
-        rows = stored_rows(PointRow, parquet.read(self._points_file), self._points_file)
+        rows = parquet.stored_rows(PointRow, parquet.read(self._points_file), self._points_file)
         return parquet.frame(rows, PointRow)
 
 
