@@ -29,7 +29,7 @@ atexit.register(lambda: print("imported:", *sorted({{*{LIBRARIES}}} & {{*sys.mod
 from switchbench.cli.app import main
 main()
 """
-RESULTS = Path(__file__).parent.parent / "docs" / "results" / "set-rigl"
+RESULTS = Path(__file__).parent.parent / "docs" / "results" / "fashion-mnist"
 PLUGIN = """
 from switchbench.methods import Method, register
 
@@ -69,7 +69,7 @@ REPORT = "pandas plotly scipy"
         ("sync nowhere", ""),
         ("status nowhere", "pandas"),
         (f"status {RESULTS}", "pandas"),
-        (f"trial {RESULTS} 0b99017e", "pandas torch"),
+        (f"trial {RESULTS} 3ec7076b", "pandas torch"),
         (f"report {RESULTS} --out report", REPORT),
         (f"leaderboard {RESULTS} --out leaderboard.html", REPORT),
         ("wait 127.0.0.1:1 1 --seconds 0", "ray"),
