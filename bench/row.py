@@ -377,6 +377,11 @@ def _json(plain: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
             raise ValueError(f"{name} {text[:100]!r} is not what it should be")
 
 
+MATCHED = 0.1
+"""How far the density of a method that cannot aim at a target may be from it, as a share of the target. Texts
+for readers say "a tenth"."""
+
+
 def never_selected(infeasible: float | None, collapsed: float | None, density: float | None) -> bool:
     """Tell whether a point of a search cannot be its best: off the target, dead, or no better than guessing.
 

@@ -1,14 +1,17 @@
 """AC/DC: sparse and dense phases in turn."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from switchbench.methods.contract import Progress, register
 from switchbench.methods.options import option
+from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.parts.scores import magnitudes
 from switchbench.methods.patterned import PatternedMethod, PatternOptions
+from switchbench.methods.window import WindowOptions
 
 
 @register("ac-dc")
@@ -24,7 +27,7 @@ class ACDC(PatternedMethod):
     Defaults: the best of 24 points (docs/results/science-tuning), rounded; the paper's number of phases.
     """
 
-    class Config(PatternOptions):
+    class Config(WindowOptions, PatternOptions):
         begin: float = option(
             0.25, "share of training before the first compressed phase", search=(0.02, 0.3), gt=0, lt=1
         )
@@ -36,6 +39,16 @@ class ACDC(PatternedMethod):
             lt=1,
         )
         phases: int = option(8, "number of compressed phases before the last one", search=(1, 20), ge=0)
+
+        @property
+        def window(self) -> Window:
+            return Window(self.begin, self.end, updates=2)
+
+    @classmethod
+    def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
+        if (config.end - config.begin) * steps >= 2 * config.phases:
+            return None
+        return f"some phases were left out: {2 * config.phases + 1} phases are too many for {steps} steps"
 
     def standing_masks(self, progress: Progress) -> Mapping[str, Tensor] | None:
         return self.masks if self.masks and self._phase(progress.step + 1, progress.steps) % 2 else None

@@ -20,7 +20,7 @@ from switchbench.methods.window import WindowOptions
 
 
 class GradualPruning(PatternedMethod):
-    """Base: prune what scores least, gradually on a cubic schedule or at one shot, then fine-tune.
+    """Base: prune what scores least, gradually or at one shot, then fine-tune.
 
     Override :meth:`scores` for another criterion. Pruned connections stay pruned. With
     ``uniform`` and ``erk``, rounding may give a layer one connection back at an event.
@@ -30,7 +30,9 @@ class GradualPruning(PatternedMethod):
     """Whether a pruned connection comes back when its score is high again."""
 
     class Config(WindowOptions, PatternOptions):
-        schedule: Literal["cubic", "one-shot"] = option("cubic", "gradual, or all at `end`")
+        schedule: Literal["cubic", "one-shot"] = option(
+            "cubic", "gradual, by a power that `power` gives; or all at `end`"
+        )
         distribution: Distribution = option("global", "how density spreads over layers")
         begin: float = window.begin(needs={"schedule": ["cubic"]})
         end: float = window.end()

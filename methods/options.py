@@ -55,7 +55,8 @@ def option(
 ) -> Any:
     """Declare one option: its default, its meaning, its bounds and its search range.
 
-    A ``Literal`` or ``bool`` field needs no range to be searched.
+    Only options with a range are searched by default. Others, such as a ``Literal`` or a ``bool``, are
+    searched where a spec lists their choices.
 
     Args:
         default: Value of the option where none is given.

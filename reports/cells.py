@@ -12,6 +12,7 @@ from switchbench.reports.controls import DENSE
 from switchbench.reports.statistics.contrasts import Contrast, Paired
 from switchbench.reports.statistics.seeds import Numbers
 from switchbench.reports.statistics.summary import Summary, summarise
+from switchbench.row import MATCHED
 
 TASK = ["network", "dataset", "scope"]
 """Columns that define a task."""
@@ -20,8 +21,6 @@ LATENCY = "latency"
 """Column that the table of results has if networks were timed: seconds per image."""
 MISSED = 0.01
 """Relative distance from the target density above which the target counts as missed."""
-MATCHED = 0.1
-"""The same for being compared at that target, of methods whose strength was chosen to match it."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,10 @@ def _of_task(task: Task) -> Iterator[str]:
 
 def _best(task: Task, density: float, best: Best) -> str:
     accuracy = task.cells[best.label, density].accuracy
-    mean = f"({100 * accuracy.mean:.2f} %, n = {accuracy.n})"
+    cells = [cell for (_, target), cell in task.cells.items() if target == density and cell.accuracy.n]
+    seeds = {frozenset(cell.seeds) for cell in cells}
+    on_shared = "" if len(seeds) == 1 else "; on the seeds that methods have in common"
+    mean = f"({100 * accuracy.mean:.2f} %, n = {accuracy.n}{on_shared})"
     others = [label for label in task.labels if label in best.not_worse]
     others.sort(key=lambda label: -task.cells[label, density].accuracy.mean)
     if accuracy.n < 2:

@@ -19,8 +19,8 @@ DIFFERS = {
     "label": "stands for another method, or other options,",
 }
 """Why a name is kept apart."""
-APART = {"network", "dataset", "scope", "density", "seed"}
-"""Parts of a config that are columns of their own, or name a part."""
+APART = {"network", "dataset", "scope", "density", "seed", "aim"}
+"""Parts of a config that are columns of their own, name a part, or say how its strength was found."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,9 @@ def _meanings(table: pd.DataFrame, column: str, part: str) -> dict[tuple[str, ..
 
 
 def _meaning(config: Mapping[str, Any], part: str) -> str:
+    if config.get("aim"):  # the strength was found for one density and task, and is no choice of the method
+        method = {key: value for key, value in config["method"].items() if key != "strength"}
+        config = {**config, "method": method}
     rest = {key: _unlabelled(value) for key, value in config.items() if key not in APART}
     if part == "network":
         rest = {}

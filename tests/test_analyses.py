@@ -19,7 +19,9 @@ from switchbench.reports.checklist import checklist
 from switchbench.reports.findings import findings
 from switchbench.reports.statistics.pairwise import pairwise
 from switchbench.reports.statistics.pareto import on_front
-from switchbench.reports.tables.accuracy import accuracy
+from switchbench.reports.tables.accuracy import accuracy, to_dense
+from switchbench.reports.tables.operating import curves
+from switchbench.reports.tables.table import Number
 
 # Areas and crossings
 
@@ -163,6 +165,48 @@ def test_shares_of_draws() -> None:
 
 
 # All tasks
+
+
+def failed(table: pd.DataFrame, at: "pd.Series[bool]") -> pd.DataFrame:
+    """Return the table without the measurements of some trials, which failed."""
+    return table.assign(
+        status=table["status"].mask(at, "failed"), test_accuracy=table["test_accuracy"].mask(at)
+    )
+
+
+def test_methods_without_a_common_seed_lose_no_block_to_each_other() -> None:
+    table = results(["random", "magnitude", "l1"], densities=[0.1, 0.01], seeds=2, spread=0)
+    at = table["target_density"] == 0.1
+    lost = at & (
+        (table["label"] == "magnitude") & (table["seed"] == 0)
+        | (table["label"] == "l1") & (table["seed"] == 1)
+    )
+    table = failed(table, lost)
+    found = across(reports.build(table, "t"))
+    assert found.win_rates == {"random": 0, "magnitude": 2 / 3, "l1": 1}
+    assert found.best_blocks == {"random": 0, "magnitude": 1, "l1": 2}
+
+
+def test_a_mean_of_other_seeds_than_the_comparison_is_said() -> None:
+    table = results(["random", "magnitude"], densities=[0.1], seeds=3, spread=0)
+    table = failed(table, (table["label"] == "random") & (table["seed"] == 0))
+    line, *_ = findings(reports.build(table, "t"))
+    assert "(87.18 %, n = 3; on the seeds that methods have in common)" in line
+
+
+def test_tables_of_pairs_say_how_many_seeds() -> None:
+    table = results(["dense", "random"], densities=[0.1, 0.01], seeds=5)
+    lost = (table["label"] == "dense") & (table["seed"] < 2)
+    table = failed(table, lost)
+    task = reports.build(table, "t").tasks[0]
+    (row,) = to_dense(task).rows
+    assert isinstance(row[-1], Number)
+    assert row[-1].value == 3
+    (row,) = curves(task).rows
+    lost_at, n = row[2:]
+    assert isinstance(lost_at, Number)
+    assert isinstance(n, Number)
+    assert (lost_at.note, n.value) == ("(n = 3, 3 of 3 above 10%)", 5)
 
 
 def test_over_tasks() -> None:

@@ -215,6 +215,11 @@ def test_granet_keeps_the_schedules_densities_and_grows_from_zero() -> None:
     assert int((method.masks["0"]).sum()) == 10
 
 
+def test_ac_dc_has_phases_between_begin_and_end() -> None:
+    with pytest.raises(ValueError, match=r"begin 0.7 must come before end 0.6"):
+        ACDC.Config(begin=0.7, end=0.6)
+
+
 def test_ac_dc_alternates_and_ends_compressed() -> None:
     method: ACDC = make(ACDC, 0.25, begin=0.2, end=0.8, phases=3)
     (layer,) = attach(method, (2, 4))

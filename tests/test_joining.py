@@ -242,6 +242,24 @@ def test_methods_of_another_training_are_another_task() -> None:
     ]
 
 
+def test_a_strength_that_was_found_is_no_other_method() -> None:
+    """Two folders find strengths for other densities, each with its own trial trainings."""
+    one, two = configured(results()), configured(results(densities=[0.05]), strength=0.3)
+    for table, strength in ((one, 0.2), (two, 0.3)):
+        table["trial_id"] += str(strength)
+        matched = table["label"] == "magnitude"
+        for index in table.index[matched]:
+            config = json.loads(table.loc[index, "config"])
+            config["aim"] = {"density": config["density"], "strength": strength, "trainings": 3}
+            config["method"]["strength"] = strength
+            table.loc[index, "config"] = json.dumps(config)
+    found = joined([("one", one), ("two", two)])
+    assert (found.lines, {*found.results["label"]}) == ([], {"dense", "random", "magnitude"})
+    given = json.loads(two["config"].iloc[-1]) | {"aim": None}
+    two["config"] = [*two["config"].iloc[:-3], *3 * [json.dumps(given)]]
+    assert "magnitude (two)" in {*joined([("one", one), ("two", two)]).results["label"]}
+
+
 def test_a_selection_is_written_beside_the_full_report(tmp_path: Path) -> None:
     one = folder(tmp_path / "one", results())
     arguments = ["report", str(one), "--out", str(tmp_path / "selection"), "--methods", "random"]

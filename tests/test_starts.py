@@ -75,6 +75,18 @@ def test_a_comparison_trains_each_start_once_and_first(
     assert switchbench.plan(spec, out).starts == []
 
 
+def test_trial_trainings_and_trials_start_from_dense_networks(
+    spec: Any, tmp_path: Path, without_ray: None
+) -> None:
+    spec |= {"start": START, "methods": ["str"], "densities": [0.3], "match_density": True, "seeds": 1}
+    out = tmp_path / "out"
+    results = switchbench.run(spec, out, mlflow_uri="none")
+    assert [*results["status"]] == ["ok"]
+    assert results["density"].item() == pytest.approx(0.3, rel=0.1)
+    trainings = list((out / "calibration" / "networks").iterdir())
+    assert len(trainings) == 1  # the dense start of the calibration's seed
+
+
 def test_a_worker_takes_the_kept_start(make_config: Any, tmp_path: Path, monkeypatch: Any) -> None:
     config = make_config("magnitude", 0.1, start=START)
     job = Job(tmp_path, tmp_path, Resources(), "run", keep_networks=True)

@@ -763,10 +763,19 @@ def test_a_refused_search_leaves_what_is_there(tmp_path: Path) -> None:
 
 
 def test_a_budget_of_less_than_a_point_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=f"search.steps: 5 should be {2 * EPOCH} or more, the steps of one point"
-    ):
+    with pytest.raises(InputError, match=f"search.steps: 5 should be {2 * EPOCH} or more: the budget is in"):
         plan(spec(points=None, steps=5), tmp_path)
+
+
+def test_a_budget_without_a_point_of_a_method_of_many_rounds_is_one_line(tmp_path: Path) -> None:
+    methods = ["magnitude", {"method": "lottery-ticket", "prunings": 2}]
+    with pytest.raises(
+        InputError, match=r"search.points: 2 should be 3 or more: .* a point of 'lottery-ticket'"
+    ):
+        plan(spec(points=2, METHODS=methods), tmp_path)
+    driver = Driver(tmp_path, spec(points=3, METHODS=methods))
+    driver.points()
+    assert driver.table()["label"].value_counts().to_dict() == {"magnitude": 3, "lottery-ticket": 1}
 
 
 def test_a_sampler_that_is_started_again_knows_what_was_told(tmp_path: Path) -> None:
@@ -824,11 +833,63 @@ class Reported:
 def test_epochs_of_rounds_and_seeds_are_reported_on_under_numbers_of_their_own() -> None:
     config = parse(spec(pruner="median", seeds=2)).search
     assert config
-    pruner = PointPruner(cast("Any", None), "study", 0, config, epochs=4, rounds=3)
+    pruner = PointPruner(cast("Any", None), "study", 0, config, epochs=4, rounds=3, densities=(0, 0.1))
     seen = Reported()
+    point = {"val_accuracy": 0.5, "step": 1, "density": 0.1}
     for seed, turn, epoch in itertools.product(range(2), range(3), range(4)):
-        pruner._report(seen, seed, {"round": turn, "epoch": epoch, "val_accuracy": 0.5, "step": 1})
+        pruner._report(seen, seed, point | {"round": turn, "epoch": epoch})
     assert seen.steps == list(range(24))
+
+
+def test_a_pruner_compares_no_network_that_is_denser_than_the_target(tmp_path: Path) -> None:
+    planned = plan(spec(), tmp_path)
+    assert [*planned.densities("magnitude")] == pytest.approx([0, 0.202])
+    assert [*planned.densities("str")] == pytest.approx([0.2 / 1.1, 0.22])
+    assert planned.infeasibility(0.25, "str") > 0 > planned.infeasibility(0.21, "str")
+    assert planned.infeasibility(0.1, "str") > 0
+    pruner = PointPruner(
+        cast("Any", None), "study", 0, planned.config, epochs=4, rounds=1, densities=planned.densities("str")
+    )
+    seen = Reported()
+    for epoch, density in enumerate((1.0, 0.5, 0.21, 0.1)):
+        pruner._report(
+            seen, 0, {"round": 0, "epoch": epoch, "val_accuracy": 0.5, "step": 1, "density": density}
+        )
+    assert seen.steps == [2]
+
+
+def test_drivers_that_start_together_do_not_overspend_steps(tmp_path: Path) -> None:
+    """Both look before either has taken what is left of the budget."""
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    given = spec(points=None, steps=2 * 2 * EPOCH, METHODS=["magnitude"])
+    one, two = Driver(tmp_path / "a", given, url), Driver(tmp_path / "a", given, url)
+    assert one.points(1) == 1
+    share = one.source._share_left
+    racing: list[Any] = []
+
+    def look(label: str) -> float:
+        left = share(label)
+        if left and not racing:
+            racing.append(two.source.ask())
+        return left
+
+    one.source._share_left = look  # type: ignore[method-assign]
+    assert one.source.ask() is None
+    assert racing[0] is not None
+    for driver in (one, two):
+        for study in driver.studies.values():
+            study.close()
+
+
+def test_a_search_trains_each_dense_start_once_and_first(tmp_path: Path, on_shared_ray: None) -> None:
+    given = spec(points=3, METHODS=["magnitude"], START={"steps": 30, "batch_size": 64}, parallel=2)
+    starts = {start.trial_id for start in plan(given, tmp_path).starts}
+    switchbench.search(given, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
+    ledger = SearchLedger(Ledger(tmp_path))
+    assert plan(given, tmp_path).starts == []
+    assert {file.stem for file in (tmp_path / "search" / "networks").iterdir()} == starts
+    finished = [row.finished or "" for start in starts if (row := ledger.row(start))]
+    assert max(finished) <= min(row.finished or "" for row in ledger.rows())
 
 
 def test_pictures_show_no_point_as_best_that_is_never_selected() -> None:

@@ -365,6 +365,11 @@ def test_a_last_batch_of_one_image_is_seen_while_planning(spec: Any) -> None:
             "the reader never learned in 60 steps of 3 epochs",
         ),
         ({"method": "switcher-equivariant", "every": 20}, None),
+        (
+            {"method": "ac-dc", "phases": 15},
+            "some phases were left out: 31 phases are too many for 60 steps",
+        ),
+        ("ac-dc", None),
         ("magnitude", None),
     ],
 )

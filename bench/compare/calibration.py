@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from switchbench.row import Row, Status
+from switchbench.row import MATCHED, Row, Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import FIRST_SEED
 from switchbench.spec.strength import DEAD, Strength, distance
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
-WITHIN = 0.05
-"""How far the density of a trial training may be from the target, as a share of the target. Other seeds
-differ, and are to land within twice that."""
+WITHIN = MATCHED / 2
+"""How far the density of a trial training may be from the target, as a share of the target: other seeds
+differ from it."""
 MOST = 10
 """Largest number of trial trainings for one target."""
 LEAP = 8.0

@@ -192,7 +192,7 @@ def _without_failed_starts(planned: Plan, job: Job, observers: list[Observer]) -
     for trial in planned.todo:
         start = trial.start_trial
         row = planned.ledger.row(start.trial_id) if start else None
-        if not start or not row or row.status == Status.OK:
+        if not start or not row or row.status in (Status.OK, Status.VALIDATED):
             todo.append(trial)
             continue
         stored = record_lost(trial, job, f"dense start {start.trial_id}: {row.status}: {row.error}")

@@ -12,7 +12,7 @@ from switchbench.spec.trial import TrialConfig
 
 
 def config_of(stored: str) -> TrialConfig:
-    """Return the config in a row. Raises InputError if this version cannot read it, or a plug-in lacks."""
+    """Return the config in a row. Raises InputError if it cannot be read, or if a plug-in is missing."""
     try:
         return TrialConfig.model_validate_json(stored)
     except ValidationError as error:

@@ -201,7 +201,7 @@ def _counted(
     config: TrialConfig, facts: Facts, method_class: type[Method], options: Method.Config
 ) -> _Counted:
     """Count a trial with one method. Raise anything if it needs values that are not there."""
-    steps, per_epoch = config.training.length(facts.train)
+    steps, per_epoch = config.training.length(training_size(facts.train, config.validation))
     forward = _forward_flops(config.network.model_dump_json(), facts)
     plain_step = 3 * forward * max(config.training.batch_size, USUAL_BATCH)
     on = torch.device("cpu" if plain_step <= SHORT_STEP else "meta")

@@ -14,6 +14,7 @@ from switchbench import datasets
 from switchbench.compare.plan import SpecLike, resolve
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, explain
+from switchbench.row import MATCHED
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import SearchConfig
 from switchbench.spec.strength import distance
@@ -29,8 +30,6 @@ from switchbench.words import plural
 
 TOLERANCE = 0.01
 """Largest excess of a density over a target that the method takes, as a share of the target."""
-WITHIN = 0.1
-"""How far a density that the method finds by itself may be from the target, as a share of the target."""
 DEFAULTS, START = "defaults", "start"
 """Origins of a study's first point: ``defaults`` if it is the unchanged method; ``start`` if some default is
 outside the space."""
@@ -127,6 +126,14 @@ class SearchPlan:
             for seed in self.config.seeds
         ]
 
+    @property
+    def starts(self) -> list[TrialConfig]:
+        """Trials whose dense networks the points start from, without those whose network is stored."""
+        label, space = next(iter(self.spaces.items()))  # a start knows no method
+        starts = [trial.start_trial for trial in self.trials(label, 0, space.defaults())]
+        networks = self.ledger.networks
+        return [start for start in starts if start and not networks.has(start.trial_id)]
+
     def steps_of_point(self, label: str) -> int:
         """Return the gradient steps of a point of a method, over all rounds and seeds. Raises InputError."""
         try:
@@ -164,8 +171,19 @@ class SearchPlan:
             "validation": self.spec.validation,
         }
         if space.density and _finds_density(space):
-            same["within"] = WITHIN
+            same["within"] = MATCHED
         return json.dumps(same, sort_keys=True)
+
+    def densities(self, label: str) -> tuple[float, float]:
+        """Return the lowest and the highest density that :meth:`infeasibility` allows a method."""
+        space = self.spaces[label]
+        if space.density is None or "density" in self.config.objectives:
+            return 0.0, math.inf
+        if space.method.takes_target():
+            return 0.0, space.density * (1 + TOLERANCE)
+        if not _finds_density(space):
+            return 0.0, math.inf
+        return space.density / (1 + MATCHED), space.density * (1 + MATCHED)
 
     def infeasibility(self, density: float, label: str) -> float:
         """Return how far the density of a point is from what is allowed; 0 or less if the point is feasible.
@@ -179,14 +197,12 @@ class SearchPlan:
             density: Mean density over the seeds of the point.
             label: Label of the method.
         """
-        space = self.spaces[label]
-        if space.density is None or "density" in self.config.objectives:
+        lowest, highest = self.densities(label)
+        if math.isinf(highest):
             return 0.0
-        if space.method.takes_target():
-            return density - space.density * (1 + TOLERANCE)
-        if not _finds_density(space):
-            return 0.0
-        return abs(distance(density, space.density)) - math.log1p(WITHIN)
+        if not lowest:
+            return density - highest
+        return max(distance(density, highest), -distance(density, lowest))
 
 
 def plan(
@@ -221,12 +237,25 @@ def plan(
     check_storage(comparison.folder, storage)
     spaces = _spaces(resolved, config, training)
     planned = SearchPlan(resolved, config, comparison, training, spaces, -(-steps // per_epoch), steps)
-    point = planned.steps_per_point
-    if planned.budget_steps < point:
-        raise InputError(f"search.steps: {config.steps} should be {point} or more, the steps of one point")
     for label, space in planned.spaces.items():
         planned.trials(label, 0, space.defaults())
+    _check_budgets(planned)
     return planned
+
+
+def _check_budgets(planned: SearchPlan) -> None:
+    """Raise InputError if the budget of each method is less than one point of some method."""
+    steps = {label: planned.steps_of_point(label) for label in planned.spaces}
+    label = max(steps, key=lambda label: steps[label])
+    if steps[label] <= planned.budget_steps:
+        return
+    if planned.config.steps:
+        problem = f"steps: {planned.config.steps} should be {steps[label]} or more"
+    else:
+        fewest = -(-steps[label] // planned.steps_per_point)
+        problem = f"points: {planned.config.points} should be {fewest} or more"
+    why = f"the budget is in gradient steps, and a point of {label!r} takes {steps[label]:,}"
+    raise InputError(f"search.{problem}: {why}; or leave it out of search.methods")
 
 
 def _spaces(spec: Spec, config: SearchConfig, training: TrainingConfig) -> dict[str, Space]:

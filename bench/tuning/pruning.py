@@ -25,14 +25,17 @@ class PointPruner:
     """Epochs of one round of a trial."""
     rounds: int
     """Rounds of a trial."""
+    densities: tuple[float, float]
+    """Lowest and highest density of the networks that are compared."""
 
     def watchers(self) -> Callable[[int], Watch]:
         """Open the study and return its callbacks. Called in the worker.
 
         Returns:
-            A function seed index -> callback. The callback reports each epoch's objective to Optuna's pruner
-            and raises Pruned when the trial should stop. The epochs of a point are numbered on from round
-            to round and from seed to seed.
+            A function seed index -> callback. The callback reports the objective of each epoch to Optuna's
+            pruner, once the network has the density that is searched at, for a denser one is no rival. It
+            raises Pruned when the trial should stop. The epochs of a point are numbered on from round to
+            round and from seed to seed.
         """
         import optuna  # slow to import, and only needed by a search that prunes
 
@@ -48,6 +51,9 @@ class PointPruner:
 
     def _report(self, trial: Any, seed_index: int, metrics: dict[str, float]) -> None:
         """Report one epoch of a trial. Raises Pruned."""
+        lowest, highest = self.densities
+        if not lowest <= metrics["density"] <= highest:
+            return
         epoch = self.epochs * (seed_index * self.rounds + metrics["round"]) + metrics["epoch"]
         trial.report(metrics[self.config.objectives[0]], int(epoch))
         if trial.should_prune():
@@ -65,6 +71,5 @@ def _pruner(config: SearchConfig, epochs: int) -> Any:
         return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
     if config.pruner == "hyperband":
         return pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
-    if config.pruner == "none":
-        return pruners.NopPruner()
+    assert config.pruner != "none"
     assert_never(config.pruner)

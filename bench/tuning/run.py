@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -157,15 +158,16 @@ def _search(
 
 
 def _run_points(planned: SearchPlan, source: StudySource, context: RunContext) -> None:
-    """Run points on the cluster until the source has none."""
+    """Run dense starts, each once, then points on the cluster until the source has none."""
     from switchbench.cluster.connection import cluster
-    from switchbench.cluster.tune import distribute_points
+    from switchbench.cluster.tune import distribute, distribute_points
 
     ledger, resources = planned.ledger, planned.spec.resources
     job = Job(ledger.folder, datasets.data_folder(), resources, uuid4().hex, test=False)
     joined = cluster(context.address, resources, context.say)
     with joined, context.mirror(ledger, planned.comparison) as mirror:
         observers = [source.display, *mirror]
+        distribute(planned.starts, replace(job, keep_networks=True), [], context.plugins)
         distribute_points(source, job, observers, context.plugins, planned.config.parallel)
 
 

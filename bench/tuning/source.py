@@ -4,11 +4,13 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from statistics import fmean
 from typing import Any
 
 import torch
+from optuna.trial import FrozenTrial
 
 from switchbench.cluster.points import Point
 from switchbench.errors import InputError
@@ -72,9 +74,8 @@ class StudySource:
             label = max(shares, key=lambda label: shares[label])
             study = self.studies[label]
             number, values = study.ask()
-            before = sum(trial.number < number for trial in study.trials())
-            if self.planned.config.points and before >= self.planned.config.points:
-                study.withdraw(number, "another driver took the last point of the budget")
+            if not self._share_after(label, [trial for trial in study.trials() if trial.number < number]):
+                study.withdraw(number, "another driver took what was left of the budget")
             elif new_point := self._point(label, number, values):
                 return new_point
         return None
@@ -112,15 +113,18 @@ class StudySource:
         pruner = None
         if planned.config.pruner != "none":
             lengths = planned.epochs, rounds(trials[0])
-            pruner = PointPruner(study.storage, study.name, number, planned.config, *lengths)
+            allowed = planned.densities(label)
+            pruner = PointPruner(study.storage, study.name, number, planned.config, *lengths, allowed)
         return Point(label, number, trials, pruner)
 
     def _share_left(self, label: str) -> float:
         """Return the share of a method's budget that is neither spent nor in use; 0 if no point fits."""
-        study, planned = self.studies[label], self.planned
-        if study.exhausted:
-            return 0
-        trials = study.trials()
+        study = self.studies[label]
+        return 0 if study.exhausted else self._share_after(label, study.trials())
+
+    def _share_after(self, label: str, trials: Sequence[FrozenTrial]) -> float:
+        """Return the share of a method's budget that is left after these points; 0 if no point fits."""
+        planned = self.planned
         steps = [int(trial.user_attrs["steps"]) for trial in trials if "steps" in trial.user_attrs]
         expected = max([self.expected_steps[label], *steps])
         spent = sum(steps) + expected * (len(trials) - len(steps))

@@ -65,12 +65,15 @@ class Across:
     def win_rates(self) -> dict[str, float]:
         """By label: share of blocks and other methods in which its mean accuracy is higher; ties are half.
 
-        Two methods are compared on the seeds that both have.
+        Two methods are compared on the seeds that both have. Where they have none in common, they are not.
         """
         if len(self.labels) < 2 or not self.blocks:
             return {}
-        wins = [(each > ROUNDING) + 0.5 * (abs(each) <= ROUNDING) for each in self._differences]
-        rates = (np.mean(wins, axis=0).sum(axis=1) - 0.5) / (len(self.labels) - 1)  # without itself
+        differences = np.array(self._differences)
+        others = ~np.isnan(differences) & ~np.eye(len(self.labels), dtype=bool)
+        wins = (differences > ROUNDING) + 0.5 * (abs(differences) <= ROUNDING)
+        with np.errstate(invalid="ignore"):  # a method that is compared with no other has no rate
+            rates = (wins * others).sum(axis=(0, 2)) / others.sum(axis=(0, 2))
         return dict(zip(self.labels, rates.tolist(), strict=True))
 
     @cached_property
@@ -93,7 +96,7 @@ class Across:
         """By label: number of blocks in which no mean accuracy is higher, on the seeds that pairs share."""
         if not self.blocks:
             return {}
-        best = [(each >= -ROUNDING).all(axis=1) for each in self._differences]
+        best = [~(each < -ROUNDING).any(axis=1) for each in self._differences]
         return dict(zip(self.labels, np.sum(best, axis=0).tolist(), strict=True))
 
     @cached_property

@@ -8,6 +8,7 @@ from scipy.special import stdtr
 
 from switchbench.reports.statistics.paired import ALPHA, holm
 from switchbench.reports.statistics.seeds import Numbers
+from switchbench.reports.statistics.summary import ROUNDING
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def pairwise(values: npt.ArrayLike) -> Pairwise:
             mean = np.where(known, differences, 0).sum(axis=0) / n
             squares = np.where(known, (differences - mean) ** 2, 0).sum(axis=0)
             spread = np.sqrt(squares / (n - 1))
-            tested = (n > 1) & (spread > 1e-12)
+            tested = (n > 1) & (spread >= ROUNDING)
             p[first] = np.where(tested, 2 * stdtr(n - 1, -abs(mean) / (spread / np.sqrt(n))), np.nan)
         means[first] = mean
     above = np.triu_indices(methods, 1)

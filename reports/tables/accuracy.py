@@ -6,6 +6,7 @@ import numpy as np
 
 from switchbench.reports.analyses.best import Best, best_by_density
 from switchbench.reports.cells import Cell, Task
+from switchbench.reports.statistics.seeds import Numbers
 from switchbench.reports.statistics.summary import Summary, summarise
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
@@ -91,13 +92,17 @@ def to_dense(task: Task) -> Table:
     """Differences from the dense control, paired by seed."""
     control = task.control
     caption = DENSE_CAPTION.format(dense=control.label if control else "dense")
-    header = ["method", *(f"{density:g}" for density in task.densities)]
+    header = ["method", *(f"{density:g}" for density in task.densities), "n"]
     if not control:
         return Table("to-dense", caption, header, [])
-    rows: list[list[Entry]] = [
-        [label, *(_from_dense(task, label, control.label, density) for density in task.densities)]
-        for label in task.with_targets()
-    ]
+    rows: list[list[Entry]] = []
+    for label in task.with_targets():
+        differences = [task.differences(label, control.label, density) for density in task.densities]
+        row = [
+            _from_dense(found, (label, density) in task.cells)
+            for density, found in zip(task.densities, differences, strict=True)
+        ]
+        rows.append([label, *row, _seeds({len(found) for found in differences if len(found)} or {0})])
     return Table("to-dense", caption, header, rows)
 
 
@@ -198,9 +203,8 @@ def _accuracy(cell: Cell | None, best: Best | None = None) -> Entry:
     )
 
 
-def _from_dense(task: Task, label: str, dense: str, density: float) -> Entry:
-    differences = task.differences(label, dense, density)
+def _from_dense(differences: Numbers, planned: bool) -> Entry:
     if not len(differences):
-        return "none measured" if (label, density) in task.cells else ""
+        return "none measured" if planned else ""
     found: Summary = summarise(100 * differences)
     return Number(found.mean, found.interval, signed=True)

@@ -43,7 +43,7 @@ def curves(task: Task) -> Table:
             mark = "†" if best and not leads and label in best.not_worse else ""
             shown = Number(100 * summary.mean, 100 * summary.interval, mark=mark, best=leads)
         n = summary.n if summary else lost[label].n
-        rows.append([label, shown, _crossing(lost.get(label), task), Number(n, digits=0)])
+        rows.append([label, shown, _crossing(lost.get(label), task, n), Number(n, digits=0)])
     caption = CURVE_CAPTION.format(lost=100 * LOST)
     return Table("curves", caption, ["method", "area", "one point lost at", "n"], rows)
 
@@ -74,11 +74,12 @@ def front_shares(task: Task) -> Table:
     return Table("fronts", FRONT_CAPTION.format(draws=DRAWS), header, rows, notes)
 
 
-def _crossing(crossing: Crossing | None, task: Task) -> Entry:
+def _crossing(crossing: Crossing | None, task: Task, n: int) -> Entry:
+    """Return the entry of a crossing; ``n``: the number of seeds that the row shows."""
     if crossing is None:
         return NOTHING
     lowest, highest = min(task.whole.densities), max(task.whole.densities)
-    beyond = []
+    beyond = [] if crossing.n == n else [f"n = {crossing.n}"]
     if crossing.below:
         beyond.append(f"{crossing.below} of {crossing.n} below {100 * lowest:g}%")
     if crossing.above:

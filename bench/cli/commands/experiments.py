@@ -155,7 +155,7 @@ def _console(quiet: bool, as_json: bool) -> "Console":
 
 
 def _end(results: "Results", as_json: bool, quiet: bool, best: "pd.DataFrame | None" = None) -> None:
-    """Say what is done, and what to do next. Exit with the code of failed trials if trials failed or lack."""
+    """Say what is done, and what to do next. Exit with a code of its own if trials failed or are missing."""
     if as_json:
         show.as_json(results, best)
     elif not quiet:
