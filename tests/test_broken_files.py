@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import switchbench
-from switchbench.cluster import worker
+from switchbench.cluster import environment
 from switchbench.cluster.worker import Job, execute
 from switchbench.compare.report import report, report_search
 from switchbench.compare.sync import sync
@@ -392,7 +392,7 @@ def test_a_checkpoint_that_is_none_costs_the_start_of_a_trial(
     for name in ("trials", "curves", "running", "logs"):
         (tmp_path / name).mkdir()
     path = ledger.checkpoint(config.trial_id)
-    cut = Checkpoint(path, f"trial {config.trial_id}, {worker._stamp('cpu', 1)}")
+    cut = Checkpoint(path, f"trial {config.trial_id}, {environment.stamp('cpu', 1)}")
     with suppress(Stopped):
         run_trial(config, control=Control(checkpoint=cut, stop=after(3)))
     if kind in CHECKPOINTS:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from switchbench.cluster import worker
+from switchbench.cluster import environment
 from switchbench.cluster.worker import Job, execute
 from switchbench.methods.parts import state
 from switchbench.spec.comparison import Resources
@@ -25,7 +25,7 @@ def test_a_worker_takes_up_what_another_left(tmp_path: Path, make_config: Any) -
     ledger = Ledger(tmp_path)
     ledger.create(_spec(), [config])
     path = Path(str(ledger.checkpoint(config.trial_id)))
-    cut = Checkpoint(path, f"trial {config.trial_id}, {worker._stamp('cpu', 1)}")
+    cut = Checkpoint(path, f"trial {config.trial_id}, {environment.stamp('cpu', 1)}")
     with suppress(Stopped):
         run_trial(config, control=Control(checkpoint=cut, stop=after(30)))  # in the third epoch
     stored = torch.load(path)

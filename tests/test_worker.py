@@ -15,7 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from switchbench.cluster import worker
+from switchbench.cluster import environment, worker
 from switchbench.cluster.worker import Job, NotStored, _location, execute
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.plugins.load import load
@@ -35,13 +35,13 @@ def prepare(tmp_path: Path, spec: dict[str, Any], run: str = "one") -> tuple[Job
 
 def test_without_git_no_result_is_lost(tmp_path: Path, spec: dict[str, Any], monkeypatch: Any) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    worker._versions.cache_clear()
+    environment.versions.cache_clear()
     job, plan = prepare(tmp_path, spec)
     row = execute(plan[0], job)
     assert row["status"] == "ok"
     assert "commit" not in json.loads(row["versions"])
     assert Ledger(tmp_path).row(plan[0].trial_id) == row
-    worker._versions.cache_clear()
+    environment.versions.cache_clear()
 
 
 def test_a_failure_is_tried_once_a_run_and_a_measurement_once(
@@ -185,7 +185,7 @@ def test_memory_does_not_grow_with_the_number_of_trials(tmp_path: Path, spec: di
 HANG_THAT_HOLDS_PYTHONS_LOCK = """
 import ctypes, sys
 from pathlib import Path
-from switchbench.cluster import worker
+from switchbench.cluster import environment, worker
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Resources
 

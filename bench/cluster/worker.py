@@ -1,13 +1,10 @@
 """Execution of trials on a worker: run a trial unless it is done, and store its row in the ledger."""
 
 import faulthandler
-import hashlib
 import inspect
-import json
 import math
 import os
 import platform
-import subprocess
 import threading
 import time
 import traceback
@@ -15,15 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-import switchbench.methods
-from switchbench import datasets
 from switchbench.atomic_files import reason
+from switchbench.cluster import environment
 from switchbench.cluster.allocator import freed_memory_kept
 from switchbench.cluster.log import TrialLog
 from switchbench.errors import ExitCode, InputError, RunStopped
@@ -90,7 +84,7 @@ def execute(
         if stored := _final_row(config, job):
             return stored
     ledger, device = Ledger(job.folder), torch.device("cuda" if job.resources.gpus else "cpu")
-    stamp = f"trial {config.trial_id}, {_stamp(device.type, job.resources.cpus)}"
+    stamp = f"trial {config.trial_id}, {environment.stamp(device.type, job.resources.cpus)}"
     checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), stamp)
     attempt, log = _announce(config, job), TrialLog()
     try:
@@ -118,7 +112,7 @@ def _outcome(
     """Run a trial. Return its row and curves; an exception other than Stopped becomes a row."""
     resources, networks = job.resources, Ledger(job.folder).networks
     try:
-        config.dataset.load(job.data_folder)  # cached per process; loaded here so that it is not timed
+        config.dataset.load(job.data_folder)  # once per process, outside the time limit
         if resources.gpus and not torch.cuda.is_available():
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
             problem = f"PyTorch finds none on this node (CUDA_VISIBLE_DEVICES: {visible})"
@@ -243,7 +237,7 @@ def _store(
     row = replace(
         row,
         run=job.run,
-        versions=_versions(),
+        versions=environment.versions(),
         config=config.model_dump_json(),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
@@ -311,40 +305,3 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
     finally:
         watchdog.cancel()
         faulthandler.cancel_dump_traceback_later()
-
-
-@cache
-def _versions() -> str:
-    """Return the versions that may affect a result, as JSON, with the commit if this is a source checkout."""
-    versions = {"python": platform.python_version()}
-    versions |= {name: version(name) for name in ("switchbench", "torch", "torchvision", "numpy")}
-    if _git("ls-files", "--error-unmatch", __file__):
-        versions["commit"] = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    return json.dumps(versions)
-
-
-def _stamp(device: str, threads: int) -> str:
-    """Describe the environment. A checkpoint is resumed only where it is unchanged.
-
-    The code of plug-ins is part of the trial's id.
-    """
-    return f"{_versions()}, code {_code_hash()}, on {device} with {threads} threads"
-
-
-@cache
-def _code_hash() -> str:
-    """Hash the source code. The commit is not enough: it does not change with uncommitted edits."""
-    digest = hashlib.sha256()
-    for package in (switchbench, switchbench.methods, datasets):
-        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _git(*arguments: str) -> str:
-    """Return the output of git in the folder of this file; empty without git or outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
