@@ -223,7 +223,7 @@ def test_a_trial_is_shown_without_its_plug_in(
     call(monkeypatch, "trial", str(ledger.folder), row.trial_id)
     shown = capsys.readouterr().out
     assert "unknown method 'absent'" in shown
-    assert "(plug-ins are given with --plugin)" in shown
+    assert "give the plug-in's file (--plugin FILE" in shown
     assert '"batch_size": 64' in shown
     assert "ValueError: no such layer" in shown
     with pytest.raises(SystemExit):
