@@ -96,6 +96,8 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     foreign = any(each.dim() for each, here in zip(tensors, on_device, strict=True) if not here)
     if any(on_device) and foreign and func._overloadpacket not in MIXING:
         raise RuntimeError(f"{func}: some tensors are on the device, others on the CPU")
+    if func._overloadpacket in INDEXING and not on_device[0] and any(on_device):
+        raise RuntimeError("indices should be on the CPU, as the indexed tensor is")
     result_is_here = any(on_device)
     plain_args, plain_kwargs = _mapped((args, kwargs), DeviceTensor, lambda each: each.on_cpu)
     if kwargs.get("device") is not None:
