@@ -1,6 +1,6 @@
 """switchbench: which connections does a network need, and which method finds them best?
 
-The Python API does what the command line does::
+The Python API runs comparisons, searches and reports as the command line does::
 
     import switchbench
 

@@ -138,6 +138,13 @@ def found_in(made: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         forget_loaded()
 
 
+def test_a_loader_that_fails_is_a_check_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Data:
+        raise OSError("no such drive")
+
+    assert found_in(broken, monkeypatch) == {"loads": "OSError: no such drive"}
+
+
 def test_our_data_pass() -> None:
     assert problems(check_dataset.check(component("dataset", "digits"))) == {}
 

@@ -16,7 +16,7 @@ from matplotlib.ft2font import LoadFlags
 from matplotlib.textpath import TextPath
 
 from switchbench import reports
-from switchbench.errors import InputError
+from switchbench.errors import RunStopped
 from switchbench.reports.figures.drawer import main
 from switchbench.reports.figures.font import NAME, families
 from switchbench.reports.figures.material import NOTHING
@@ -88,7 +88,7 @@ def test_a_full_disk_is_an_error_of_the_caller(tmp_path: Path, capfd: pytest.Cap
 def test_a_killed_process_is_reported_in_one_line(tmp_path: Path) -> None:
     with DrawingProcess() as drawing:
         os.kill(drawing.pid, signal.SIGKILL)
-        with pytest.raises(InputError, match=r"figures are missing: .* was killed \(SIGKILL\)") as raised:
+        with pytest.raises(RunStopped, match=r"figures are missing: .* was killed \(SIGKILL\)") as raised:
             drawn(drawing, tmp_path)
     assert "\n" not in str(raised.value)
 
@@ -96,7 +96,7 @@ def test_a_killed_process_is_reported_in_one_line(tmp_path: Path) -> None:
 def test_a_process_that_fails_says_so_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with DrawingProcess() as drawing:
         drawing.draw(reports.build(made_up.results(), "title"), tmp_path, None)  # type: ignore[arg-type]
-        with pytest.raises(InputError, match=r"failed \(exit code 1\)"):
+        with pytest.raises(RunStopped, match=r"failed \(exit code 1\)"):
             drawing.wait()
     assert "AttributeError" in capfd.readouterr().err
 

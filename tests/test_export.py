@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,20 @@ def test_a_network_that_is_not_kept_is_trained_again_to_the_same_bits(
     assert "trained again" in said[0]
     expected = mlp.network.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.network.state_dict().items())
+
+
+def test_a_network_that_comes_out_otherwise_is_not_passed_off_as_the_stored_one(
+    folder: Path, mlp: FinishedNetwork, tmp_path: Path
+) -> None:
+    """As on another model of CPU: its row holds other bits."""
+    shutil.copytree(folder, tmp_path / "other", ignore=shutil.ignore_patterns("networks"))
+    ledger, trial_id = Ledger(tmp_path / "other"), mlp.config.trial_id
+    ledger.write(replace(mlp.row, val_loss=mlp.row["val_loss"] + 1e-6, test_accuracy=0.5), [])
+    said: list[str] = []
+    again = load_finished(tmp_path / "other" / trial_id, said.append)
+    assert said[1].startswith(f"{trial_id}: trained again, it has other results than the stored ones")
+    assert again.row["test_accuracy"] == mlp.row["test_accuracy"]
+    assert not ledger.networks.has(trial_id)
 
 
 def test_safetensors_hold_exact_zeros_and_the_facts(mlp: FinishedNetwork, tmp_path: Path) -> None:
@@ -385,6 +401,24 @@ def test_inspect_a_network() -> None:
     assert "1 Linear 300×784 yes 235,200 235,200" in said
     assert "all 266,200 266,200" in said
     assert "266,610 parameters" in said
+
+
+def test_layers_that_are_not_called_have_no_known_macs(tmp_path: Path) -> None:
+    (tmp_path / "functional.py").write_text(
+        "from torch import nn\nfrom torch.nn.functional import linear\n"
+        "from switchbench.networks import Network, register\n"
+        "@register('functional')\nclass Functional(Network, nn.Module):\n    'Uses the weights of a layer.'\n"
+        "    def __init__(self, input_shape, classes, config):\n"
+        "        super().__init__()\n"
+        "        self.hidden, self.out = nn.Linear(64, 32), nn.Linear(32, classes)\n"
+        "    def forward(self, x):\n"
+        "        return self.out(linear(x.flatten(1), self.hidden.weight).relu())\n"
+    )
+    plugin = str(tmp_path / "functional.py")
+    said = invoke("inspect", "functional", "--dataset", "digits", "--plugin", plugin)
+    del NETWORKS["functional"]
+    assert "hidden Linear 32×64 yes 2,048 – out Linear 10×32 yes 320 320" in said
+    assert "in scope 2,368 – all 2,368 –" in said
 
 
 def test_inspect_a_trial(folder: Path, tmp_path: Path) -> None:

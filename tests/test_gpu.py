@@ -47,7 +47,9 @@ def test_a_trial_on_a_gpu_is_that_of_a_cpu(method: str, make_config: Any) -> Non
         assert gpu.row["density"] == cpu.row["density"]
     assert gpu.row["density"] == pytest.approx(cpu.row["density"], abs=ROUNDING)
     assert gpu.row["test_accuracy"] == pytest.approx(cpu.row["test_accuracy"], abs=ROUNDING)
-    assert (gpu.row["macs_shrunk"] < gpu.row["macs_dense"]) == (cpu.row["macs_shrunk"] < cpu.row["macs_dense"])
+    assert (gpu.row["macs_shrunk"] < gpu.row["macs_dense"]) == (
+        cpu.row["macs_shrunk"] < cpu.row["macs_dense"]
+    )
     assert all(parameter.device.type == "cuda" for parameter in gpu.network.parameters())
 
 

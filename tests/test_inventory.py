@@ -53,9 +53,9 @@ def test_check_names_the_file_that_is_corrupt(letters: Path) -> None:
 
 
 def test_check_says_what_a_sound_data_set_holds() -> None:
-    assert inventory.check("digits") == "digits: 1,437 + 360 images of 1×8×8, 10 classes: ok"
-    made = inventory.check("fake", ["shape=[3, 4, 5]", "classes=3"])
-    assert made == "fake: 1,000 + 200 images of 3×4×5, 3 classes: ok"
+    assert inventory.check("digits") == ("digits: 1,437 + 360 images of 1×8×8, 10 classes: ok", True)
+    made, sound = inventory.check("fake", ["shape=[3, 4, 5]", "classes=3"])
+    assert (made, sound) == ("fake: 1,000 + 200 images of 3×4×5, 3 classes: ok", True)
 
 
 @pytest.mark.parametrize(

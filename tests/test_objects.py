@@ -16,8 +16,10 @@ from uuid import uuid4
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import switchbench
+from switchbench.cli.app import app
 from switchbench.errors import InputError
 from switchbench.row import Row, Status
 from switchbench.spec import file as specs
@@ -122,6 +124,9 @@ def test_a_comparison_runs_once(place: str, spec: dict[str, Any], without_ray: N
     assert Ledger(place).networks.has(first["trial_id"][0])
     loaded = switchbench.report(place)
     assert loaded["finished"].tolist() == first["finished"].tolist()
+    done = CliRunner().invoke(app, ["report", place, "--out", str(tmp_path / "report")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "report" / "report.md").exists()
 
 
 def test_one_driver_at_a_time(place: str, monkeypatch: pytest.MonkeyPatch) -> None:

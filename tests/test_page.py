@@ -206,6 +206,29 @@ def test_the_figure_shows_changes_to_dense(reader: Reader) -> None:
 
 
 @needs_browser
+def test_the_figure_names_what_it_cannot_show_as_it_is(browser: Reader, tmp_path: Path) -> None:
+    """Other densities in a figure of one density; means above its range; a method that ends dense by itself."""
+    found = []
+    for number, targets in enumerate(([0.1], [0.5, 0.1])):
+        labels = ["dense", "magnitude", "random", "l1", "set", "rigl", "str"]
+        trials, curves = synthetic(labels, 1, targets, 3)
+        low = ~trials["label"].isin(["dense", "str"])
+        trials.loc[low, "test_accuracy"] = 0.1 + 0.001 * trials.index[low]
+        trials.loc[trials["label"] == "str", ["target_density", "density"]] = [np.nan, 1.0]
+        file = tmp_path / f"{number}.html"
+        file.write_text(
+            made(trials.drop_duplicates(["label", "target_density", "seed"]), curves), encoding="utf-8"
+        )
+        page = Reader(browser.driver, file, tmp_path / f"downloads-{number}")
+        page.open()
+        found.append(page.run("return document.querySelector('.accuracy .caption').textContent"))
+        shown = "return document.querySelector('.accuracy .plot').data.find((t) => t.name == 'str').x.length"
+        assert page.run(shown) == 1
+    assert "At another density: dense (1), str (1)." in found[0]
+    assert "Above the range shown: dense (9" in found[1]
+
+
+@needs_browser
 def test_tables_are_sorted_by_value_also_from_the_keyboard(reader: Reader) -> None:
     reader.show("trials")
     header = reader.driver.find_element("css selector", "[data-table=trials] th:nth-child(6) button")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import switchbench
+from switchbench.cli import show
 from switchbench.cli.app import main
 from switchbench.cluster import worker
 from switchbench.cluster.worker import Job, execute, record_lost
@@ -260,11 +261,14 @@ def test_a_trial_runs_again_on_the_kind_of_device_that_it_ran_on(begun: tuple[Le
 
 
 def test_failed_trials_run_again_when_asked(
-    begun: tuple[Ledger, list[Any]], spec: Any, without_ray: None
+    begun: tuple[Ledger, list[Any]], spec: Any, without_ray: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger, trials = begun
     planned = plan(spec, ledger.folder)
-    assert planned.failed == 1
+    show.plan(planned, 1.0)
+    states = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[-10:]]
+    assert (states.count("failed"), states.count("done"), states.count("run")) == (1, 3, 6)
+    assert planned.failed == {trials[3].trial_id}
     assert trials[3] not in planned.todo
     assert "10 trials, 3 done, 1 failed (--retry-failed), 6 to run" in planned.summary
     results = switchbench.run(spec, ledger.folder, mlflow_uri="none")  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def fetch(name: str, progress: ProgressCallback = no_progress) -> InventoryEntry
     return _entry(name)
 
 
-def check(name: str, changes: Iterable[str] = ()) -> str:
+def check(name: str, changes: Iterable[str] = ()) -> tuple[str, bool]:
     """Compare the files of a data set with the published checksums, and read them anew.
 
     Args:
@@ -70,7 +70,7 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
 
     Returns:
         A line with the numbers of images and classes, and how many files were compared; then a line for each
-        check that found something odd.
+        check that found something odd. And whether nothing was odd.
 
     Raises:
         InputError: No such data set or option is known, or files are missing, corrupt or unreadable.
@@ -90,7 +90,7 @@ def check(name: str, changes: Iterable[str] = ()) -> str:
     shape = "×".join(map(str, data.input_shape))
     counts = f"{len(data.train):,} + {len(data.test):,} images of {shape}, {data.classes} classes"
     oddities = [f"\n  {each.check}: {each.problem}" for each in check_dataset.check(choice) if each.problem]
-    return f"{name}: {counts}: {'problems' if oddities else 'ok'}{compared}{''.join(oddities)}"
+    return f"{name}: {counts}: {'problems' if oddities else 'ok'}{compared}{''.join(oddities)}", not oddities
 
 
 def _entry(name: str) -> InventoryEntry:

@@ -49,6 +49,6 @@ class Pace:
 
     def __str__(self) -> str:
         if math.isnan(self.tflops):
-            return "time: unknown, as there is no GPU here; say how fast a trial is with --tflops"
+            return "time: unknown, as no trial could be timed here; say how fast one is with --tflops"
         how = "measured on this machine, now" if self.measured else "--tflops"
         return f"time: if trials ran one after the other, at {self.tflops:.3g} TFLOP/s ({how})"

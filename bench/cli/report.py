@@ -9,7 +9,7 @@ from switchbench.errors import InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.reports.figures.process import DrawingProcess
 from switchbench.store.ledger import Ledger
-from switchbench.store.objects import StorePath
+from switchbench.store.objects import StorePath, resolved
 
 JOINED = Path("report")
 """Default folder of a report of several comparisons."""
@@ -21,10 +21,10 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
     Raises:
         InputError: No results are named, or they cannot be pulled.
     """
-    for folder in given:
+    found = [*map(resolved, given)]
+    for folder in found:
         if not folder.exists():
             raise InputError(f"{folder}: no such folder")
-    found: list[StorePath] = [*given]
     if experiment is not None:
         from switchbench.compare.pull import pull
 

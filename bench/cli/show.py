@@ -64,7 +64,7 @@ def _share(value: float) -> str:
 
 
 def outcomes(name: str, checked: "Iterable[Outcome]") -> None:
-    """Print the outcome of each check of a method."""
+    """Print the outcome of each check of a method, network or data set."""
     table = Table(title=name, title_justify="left", box=None, show_header=False)
     for outcome in checked:
         word = "fails" if outcome.problem else "skipped" if outcome.skipped else "passes"
@@ -103,7 +103,8 @@ def plan(planned: "Plan", tflops: float | None) -> None:
     typer.echo(planned.summary)
     trials = [*planned.calibration.most, *planned.starts, *planned.todo]
     _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
-    states = {trial.trial_id: "to run" for trial in planned.todo} | dict.fromkeys(planned.skips, "skipped")
+    states = {trial.trial_id: "to run" for trial in planned.todo}
+    states |= dict.fromkeys(planned.skips, "skipped") | dict.fromkeys(planned.failed, "failed")
     for reason, number in Counter(planned.skips.values()).items():
         of = {trial.method.label for trial in planned.todo if planned.skips.get(trial.trial_id) == reason}
         typer.echo(f"{plural(number, 'trial')} of {', '.join(sorted(of))} will be skipped: {reason}")
@@ -142,36 +143,45 @@ def layers(inspected: "Inspection", trial: bool = False) -> None:
         column.justify = "right"
     for name, layer in inspected.layers.items():
         cells = [name, layer.kind, "×".join(map(str, layer.shape)), "yes" if name in inspected.scoped else ""]
-        cells += [f"{layer.weights:,}", f"{layer.macs_dense:,}"]
+        counted = layer.positions > 0
+        cells += [f"{layer.weights:,}", _macs(layer.macs_dense, counted)]
         if trial:
             cells += [
                 f"{layer.kept:,}",
                 f"{layer.density:.2%}",
                 f"{inspected.alive[name]:,}",
-                f"{layer.macs:,}",
+                _macs(layer.macs, counted),
+                _macs(inspected.smaller[name].macs_dense, counted),
+                f"{layer.storage['csr']:,}",
             ]
-            cells += [f"{inspected.smaller[name].macs_dense:,}", f"{layer.storage['csr']:,}"]
         table.add_row(*cells)
     for title, scoped in (("in scope", True), ("all", False)):
         cells = [title, "", "", "", f"{inspected.total('weights', scoped):,}"]
-        cells += [f"{inspected.total('macs_dense', scoped):,}"]
+        counted = inspected.counted(scoped)
+        cells += [_macs(inspected.total("macs_dense", scoped), counted)]
         if trial:
             kept, weights = inspected.total("kept", scoped), inspected.total("weights", scoped)
             cells += [
                 f"{kept:,}",
                 f"{kept / weights if weights else 1:.2%}",
                 "",
-                f"{inspected.total('macs', scoped):,}",
+                _macs(inspected.total("macs", scoped), counted),
             ]
         table.add_row(*cells, style="bold")
     plain_console().print(table)
     typer.echo(f"{inspected.parameters:,} parameters, biases and norms included")
     if trial:
         smaller = sum(layer.macs_dense for layer in inspected.smaller.values())
-        typer.echo(f"{smaller:,} MACs dense without dead units (alive: outputs that are not dead)")
+        macs = _macs(smaller, inspected.counted())
+        typer.echo(f"{macs} MACs dense without dead units (alive: outputs that are not dead)")
         for name in ("dense", "csr", "bitmask"):
             size = sum(layer.storage[name] for layer in inspected.layers.values())
             typer.echo(f"{size:,} bytes of weights, {name}")
+
+
+def _macs(number: int, counted: bool) -> str:
+    """Return a number of MACs, or a dash where a layer was used otherwise than by a call of it."""
+    return f"{number:,}" if counted else "–"
 
 
 def latencies(measured: "Iterable[Latency]") -> None:

@@ -13,7 +13,7 @@ from switchbench.errors import ExitCode, InputError
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Row, used_as
 from switchbench.store.ledger import Ledger
-from switchbench.trained.rerun import StoredTrial, rerun, stored_trial
+from switchbench.trained.rerun import CHANGED, StoredTrial, has_changed, rerun, stored_trial
 from switchbench.trial.outcomes import Unmeasured
 
 EPOCHS_SHOWN = 50
@@ -47,7 +47,7 @@ def run_again(folder: Path, trial: str, debug: bool) -> None:
 
     Raises:
         InputError: There is no such trial.
-        Exit: The trial raised an exception, which is printed.
+        Exit: The trial raised an exception, which is printed, or has other results than before.
     """
     stored = stored_trial(Ledger(folder), trial)
     try:
@@ -99,10 +99,12 @@ def _curves(curves: list[dict[str, float]]) -> None:
 
 
 def _compare(stored: StoredTrial, row: Row) -> None:
-    """Say whether the result is the stored one."""
+    """Say whether the result is the stored one. Raises Exit if it is not."""
     if stored.row and stored.row.val_loss is not None:
-        same = all(stored.row[name] == row[name] for name in ("val_loss", "test_loss", "density"))
-        typer.echo("the stored result has the same bits" if same else "the stored result DIFFERS")
+        if has_changed(stored.row, row):
+            typer.echo(CHANGED)
+            raise typer.Exit(ExitCode.FAILED)
+        typer.echo("the stored result has the same bits")
 
 
 def _printable(text: str) -> str:

@@ -40,8 +40,8 @@ class Plan:
     """All planned trials."""
     todo: list[TrialConfig]
     """Trials to run."""
-    failed: int = 0
-    """Number of failed trials that are not run again."""
+    failed: frozenset[str] = frozenset()
+    """Ids of failed trials that are not run again."""
     calibration: Calibration = field(default_factory=Calibration)
     """The strengths that match densities, and the trial trainings that find them."""
     asked: Spec | None = None
@@ -111,8 +111,9 @@ class Plan:
     def summary(self) -> str:
         """The plan in one line."""
         planned, left = len(self.trials), len(self.todo)
-        failed = f", {self.failed} failed (--retry-failed)" if self.failed else ""
-        counts = f"{plural(planned, 'trial')}, {planned - left - self.failed} done{failed}, {left} to run"
+        failed = f", {len(self.failed)} failed (--retry-failed)" if self.failed else ""
+        done = planned - left - len(self.failed)
+        counts = f"{plural(planned, 'trial')}, {done} done{failed}, {left} to run"
         starts = f", after {plural(len(self.starts), 'dense start')}" if self.starts else ""
         left = self.calibration.left
         more = f", and those at {left} densities whose strengths are to be found" if left else ""
@@ -178,12 +179,12 @@ def _planned(spec: Spec, ledger: Ledger, retry_failed: bool, retry_trainings: bo
         raise InputError(str(error)) from error
     except OSError as error:
         raise ledger.unwritable(error) from error
-    failed = {
+    failed = frozenset(
         trial_id for trial_id, status in statuses.items() if status == Status.FAILED and not retry_failed
-    }
+    )
     final = failed | {trial_id for trial_id, status in statuses.items() if status.settled()}
     todo = [trial for trial in trials if trial.trial_id not in final]
-    return Plan(resolved, ledger, trials, todo, len(failed), calibration, spec, retry_failed)
+    return Plan(resolved, ledger, trials, todo, failed, calibration, spec, retry_failed)
 
 
 def check(spec: Spec) -> None:

@@ -44,6 +44,7 @@ def report(
 
     Raises:
         InputError: The folder holds no comparison, an option is not valid, or the report cannot be written.
+        RunStopped: The disk is full, or the process that draws was killed.
     """
     with drawing or DrawingProcess() as drawing:
         return _report(Ledger(folder), console or plain_console(stderr=True), options, out, drawing)
@@ -58,8 +59,9 @@ def _report(
     sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
         with nullcontext(out) if out else ledger.report_folder() as local:
+            local.mkdir(parents=True, exist_ok=True)
+            ledger.write_compact(local, results)  # first, for figures may fail
             reports.write(composed, local, sources, drawing)
-            ledger.write_compact(local, results)
     except OSError as error:
         raise (unwritable(out, error, "--out") if out else ledger.unwritable(error)) from error
     _say_written(out or ledger.report, console)
@@ -103,8 +105,9 @@ def report_joined(
     reports.show(composed, console)
     try:
         sources = sources_of(ledgers, results, densities=composed.view.densities)
+        out.mkdir(parents=True, exist_ok=True)
+        ledgers[0].write_compact(out, results)  # first, for figures may fail
         reports.write(composed, out, sources, drawing)
-        ledgers[0].write_compact(out, results)
     except OSError as error:
         raise unwritable(out, error, "--out") from error
     _say_written(out, console)

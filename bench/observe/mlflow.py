@@ -110,7 +110,7 @@ class Mirror(threading.Thread):
             self.problem = one_line(error)[:200]
 
     def _rows(self) -> Iterator[Row | LivePoint]:
-        """Yield the rows and points to send. Who asks for the next one has handled the last."""
+        """Yield the rows and points to send. When the next one is requested, the last one has been sent."""
         coming: Iterator[Row | LivePoint | None] = iter(self._inbox.get, None)
         for row in itertools.chain(self._ledger.rows(), coming):
             self._last_progress = time.monotonic()

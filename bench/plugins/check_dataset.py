@@ -5,7 +5,7 @@ from torch import Tensor
 
 from switchbench import datasets
 from switchbench.datasets import Data, DatasetEntry, MissingData
-from switchbench.plugins.outcome import Outcome, named, require, run_checks
+from switchbench.plugins.outcome import Outcome, named, one_line, require, run_checks
 from switchbench.spec.components import DatasetChoice
 from switchbench.trial.outcomes import Skipped
 
@@ -96,9 +96,12 @@ def check(choice: DatasetChoice) -> list[Outcome]:
         One outcome per check, in the order of :data:`CHECKS`; a single one if it cannot be loaded.
     """
     try:
-        return run_checks(CHECKS, Case(choice))
+        case = Case(choice)
     except MissingData as error:
         return [Outcome("loads", str(error))]
+    except Exception as error:  # a loader of a plug-in may raise anything
+        return [Outcome("loads", one_line(error))]
+    return run_checks(CHECKS, case)
 
 
 def _counts(data: Data, part: str) -> list[int]:

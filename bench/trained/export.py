@@ -89,7 +89,7 @@ def export(
     else:
         write_safetensors(written, path, facts)
     same, difference = _compare(finished, run, with_normalisation)
-    images = finished.test.batch(slice(0, BATCH))[0]
+    images = finished.test.batch(torch.arange(BATCH) % len(finished.test))[0]
     speedups: dict[str, float] = {}
     if form == "csr":
         speedups = _speedups(network, small, images)

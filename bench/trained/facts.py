@@ -33,7 +33,7 @@ class NetworkFacts(BaseModel):
     std: tuple[float, ...]
     """By channel: pixel values are divided by it afterwards."""
     shapes: dict[str, tuple[int, ...]]
-    """Of the weights and biases by their names in the state dict, dead units left out where they are."""
+    """Of weights and biases by their names in the state dict; without dead units if they were removed."""
     with_normalisation: bool = False
     """Whether the network takes pixel values from 0 to 255 and normalises them itself."""
     without_dead_units: bool = False

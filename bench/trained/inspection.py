@@ -35,6 +35,12 @@ class Inspection:
             if not scoped or name in self.scoped
         )
 
+    def counted(self, scoped: bool = False) -> bool:
+        """Whether MACs are known of all layers, or of those in scope: each was called for the image."""
+        return all(
+            layer.positions > 0 for name, layer in self.layers.items() if not scoped or name in self.scoped
+        )
+
 
 def inspect_network(network: NetworkChoice, dataset: DatasetChoice, scope: Scope) -> Inspection:
     """Inspect a network before training, built for the images of a data set.

@@ -16,8 +16,8 @@ from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath, resolved
 from switchbench.trained.config import config_of
 from switchbench.trained.ids import id_of
-from switchbench.trained.rerun import device_of
-from switchbench.trial.run import run_trial
+from switchbench.trained.rerun import CHANGED, device_of, has_changed
+from switchbench.trial.run import TrialResult, run_trial
 from switchbench.trial.seeds import generator
 
 
@@ -40,7 +40,8 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     """Load the finished network of a trial. If the comparison did not keep it, train it again and keep it.
 
     Identical bits need the same kind of device and the same number of threads, so the trial runs again with
-    those of its row.
+    those of its row. Another model of CPU or GPU may give other results all the same: then the new network is
+    not kept, and the row of what is returned is its own.
 
     Args:
         trial: ``FOLDER/TRIAL_ID``, where FOLDER is a comparison's and the id may be cut short; or the path of
@@ -83,21 +84,24 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     if state is None:
         kept = "cannot be used" if ledger.networks.has(trial_id) else "was not kept (keep_networks)"
         notify(f"{trial_id}: the network {kept}, so it is trained again")
-        network = _train_again(path, config, row, ledger).to("cpu")
-        with suppress(
-            OSError, RuntimeError
-        ):  # a folder that cannot be written: it is trained again next time
-            ledger.networks.save(trial_id, network.state_dict())
+        again = _train_again(path, config, row, ledger)
+        network = again.network.to("cpu")
+        if has_changed(row, again.row):
+            notify(f"{trial_id}: {CHANGED}; what follows is about the new network, which is not kept")
+            row = again.row
+        else:
+            with suppress(OSError, RuntimeError):  # a folder that cannot be written
+                ledger.networks.save(trial_id, network.state_dict())
     else:
         network.load_state_dict(state)
     return FinishedNetwork(config, row, network.eval(), splits.test, data.classes, data.class_names)
 
 
-def _train_again(path: StorePath, config: TrialConfig, row: Row, ledger: Ledger) -> nn.Module:
+def _train_again(path: StorePath, config: TrialConfig, row: Row, ledger: Ledger) -> TrialResult:
     """Train a trial again on the kind of device that it ran on. Raise InputError if there is none."""
     device = device_of(row)
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             f"{path}: the network was not kept, and training it again needs a GPU ({row.device})"
         )
-    return run_trial(config, device, row.threads or 1, networks=ledger.networks).network
+    return run_trial(config, device, row.threads or 1, networks=ledger.networks)

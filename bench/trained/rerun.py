@@ -92,6 +92,15 @@ def rerun(trial: StoredTrial, watch: Callable[[dict[str, float]], None]) -> Tria
     return run_trial(trial.config, device, threads, test=trial.test, control=Control(watch=watch))
 
 
+CHANGED = "trained again, it has other results than the stored ones"
+"""What is said of a trial of which :func:`has_changed` is true."""
+
+
+def has_changed(stored: Row, again: Row) -> bool:
+    """Return whether a trial that ran again has other results than before, bit by bit."""
+    return any(stored[name] != again[name] for name in ("val_loss", "test_loss", "density"))
+
+
 def device_of(row: Row | None) -> str:
     """Return the kind of device that a trial ran on, and runs on again: cpu or cuda."""
     return "cuda" if row and (row.gpus or row.device not in (None, "cpu")) else "cpu"

@@ -19,7 +19,8 @@ from switchbench.reports.figures.style import Style
 
 CAPTION = (
     "Validation accuracy and density over the steps of training{where}: means over seeds, with thin lines "
-    "for single seeds. Methods without a target density are shown with the density that they reached."
+    "for single seeds, five at most. Methods without a target density are shown with the density that they "
+    "reached."
 )
 LOWEST = {"val_accuracy": -math.inf, "density": NONE_LEFT}
 

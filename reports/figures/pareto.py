@@ -14,7 +14,8 @@ from switchbench.reports.figures.settings import settings
 from switchbench.reports.figures.style import GREY, NO_LINE, SINGLE, Style
 
 CAPTION = (
-    "Test accuracy (mean over seeds) against {heading}, one point for each target density. The line is the "
+    "Test accuracy (mean over seeds) against {heading}, one point for each target density, or for "
+    "the density that a method found. The line is the "
     "Pareto front: no measured point costs less and is more accurate. Percentages: share of bootstrap draws "
     "of {seeds} seeds in which the method is on the front; of many methods, those that rarely are "
     "on it stand in grey."

@@ -17,7 +17,7 @@ from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from switchbench.errors import InputError
+from switchbench.errors import ExitCode, RunStopped
 
 if TYPE_CHECKING:
     from switchbench.reports.cells import Report
@@ -67,16 +67,16 @@ class DrawingProcess:
 
         Raises:
             OSError: A file cannot be written.
-            InputError: The process has died. What it says itself is on standard error.
+            RunStopped: The process has died. What it says itself is on standard error.
         """
         assert self._process.stdout
         answer = self._process.stdout.read()
         code = self._process.wait()
         if not answer:
             how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"failed (exit code {code})"
-            raise InputError(
-                f"figures are missing: the process that draws them {how}; all tables are written"
-            )
+            lost = f"figures are missing: the process that draws them {how}"
+            again = "all tables are written, and `switchbench report DIR` draws again"
+            raise RunStopped(f"{lost}; {again}", ExitCode.NOT_WRITABLE)
         if error := pickle.loads(answer):
             raise error
 

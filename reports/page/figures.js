@@ -182,7 +182,7 @@ class AccuracyFigure {
       text: points.map((point) => this.hover(label, point)), hoverinfo: "text",
     };
     if (this.byMethod) return { ...trace, x: points.map(() => plain(label)), mode: "markers" };
-    if (points.length > 1 || points[0].x !== 1) return trace;
+    if (label !== this.task.dense) return trace;
     // Dense: a reference line over all densities.
     const xs = [1, ...this.task.targets];
     return { ...trace, x: xs, y: xs.map(() => value[0]), text: xs.map(() => trace.text[0]), mode: "lines+markers",
@@ -217,16 +217,23 @@ class AccuracyFigure {
     return [low - room, this.relative ? high + room : Math.min(high + room, 101)];
   }
 
-  notes(lines, drawn, [low]) {
-    const below = drawn.flatMap(({ label, points }) => {
+  notes(lines, drawn, [low, high]) {
+    const outside = (beyond, extreme) => drawn.flatMap(({ label, points }) => {
       const values = points.map((point) => this.shown(label, point)[0]);
-      return values.some((value) => value < low) ? [`${label} (${share(Math.min(...values))})`] : [];
+      return values.some(beyond) ? [`${label} (${share(extreme(...values))})`] : [];
     });
+    const below = outside((value) => value < low, Math.min);
+    const above = outside((value) => value > high, Math.max);
+    const elsewhere = drawn.flatMap(({ label, points }) => points
+      .filter(({ x, target }) => !(Math.abs(x / number(target) - 1) <= 0.01))
+      .map(({ x }) => `${label} (${share(x)})`));
     const empty = lines.filter(({ points }) => points.some((point) => !point.x)).map(({ label }) => label);
     return [
       "Mean over seeds and 95 % interval (Student's t).",
       this.relative ? "Differences to the dense control are paired by seed." : "",
       below.length && !this.byMethod ? `Below the range shown: ${below.join(", ")}.` : "",
+      above.length && !this.byMethod ? `Above the range shown: ${above.join(", ")}.` : "",
+      elsewhere.length && this.byMethod ? `At another density: ${elsewhere.join(", ")}.` : "",
       empty.length ? `Ended at density 0, which the axis lacks: ${empty.join(", ")}.` : "",
     ].filter(Boolean).join(" ");
   }

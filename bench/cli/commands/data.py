@@ -6,6 +6,7 @@ import typer
 
 from switchbench.cli import show
 from switchbench.cli.options import Plugins
+from switchbench.errors import ExitCode
 from switchbench.observe.terminal import plain_console
 
 app = typer.Typer(name="data", no_args_is_help=True, help="List, fetch and check data sets.")
@@ -41,8 +42,13 @@ def check(
     ] = [],
     plugin: Plugins = [],
 ) -> None:
-    """Read data sets, and compare their files with the published checksums."""
+    """Read data sets, and compare their files with the published checksums. Exit code 3 if one is odd."""
     from switchbench.cli import inventory
 
+    sound = True
     for name in names:
-        typer.echo(inventory.check(name, set_))
+        said, ok = inventory.check(name, set_)
+        typer.echo(said)
+        sound = sound and ok
+    if not sound:
+        raise typer.Exit(ExitCode.FAILED)

@@ -32,6 +32,7 @@ def inspect(
     plugin: Plugins = [],
 ) -> None:
     """Print a network layer by layer: weights, MACs, and for a trial what remains of them."""
+    from switchbench.datasets import MissingData
     from switchbench.networks import NETWORKS
     from switchbench.spec.file import component
     from switchbench.spec.scope import Scope
@@ -41,7 +42,12 @@ def inspect(
         if picture:
             raise InputError(f"--picture {picture}: works only for a trial, whose masks it draws")
         network = component("network", what, set_)
-        inspected = inspection.inspect_network(network, component("dataset", dataset), Scope(layers=scope))
+        try:
+            inspected = inspection.inspect_network(
+                network, component("dataset", dataset), Scope(layers=scope)
+            )
+        except MissingData as error:
+            raise InputError(str(error)) from error
         show.layers(inspected)
         return
     finished = _load_finished(what)
@@ -65,7 +71,9 @@ def export(
             "onnx, pt2: a graph that runs without switchbench, by onnxruntime or by torch.export.load.",
         ),
     ] = "safetensors",
-    out: Annotated[Path | None, typer.Option(help="File to write; default: ./TRIAL_ID.FORMAT.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: ./TRIAL_ID with the format as its ending.")
+    ] = None,
     shrink: Annotated[bool, typer.Option("--shrink", help="Remove dead neurons and channels first.")] = False,
     with_normalisation: Annotated[
         bool,
