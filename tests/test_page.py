@@ -206,7 +206,9 @@ def test_the_figure_shows_changes_to_dense(reader: Reader) -> None:
 
 
 @needs_browser
-def test_the_figure_names_what_it_cannot_show_as_it_is(browser: Reader, tmp_path: Path) -> None:
+def test_the_figure_names_what_it_cannot_show_as_it_is(
+    browser: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Other densities in a figure of one density; means above its range; a method that ends dense by itself."""
     found = []
     for number, targets in enumerate(([0.1], [0.5, 0.1])):
@@ -219,11 +221,11 @@ def test_the_figure_names_what_it_cannot_show_as_it_is(browser: Reader, tmp_path
         file.write_text(
             made(trials.drop_duplicates(["label", "target_density", "seed"]), curves), encoding="utf-8"
         )
-        page = Reader(browser.driver, file, tmp_path / f"downloads-{number}")
-        page.open()
-        found.append(page.run("return document.querySelector('.accuracy .caption').textContent"))
+        monkeypatch.setattr(browser, "file", file)
+        browser.open()
+        found.append(browser.run("return document.querySelector('.accuracy .caption').textContent"))
         shown = "return document.querySelector('.accuracy .plot').data.find((t) => t.name == 'str').x.length"
-        assert page.run(shown) == 1
+        assert browser.run(shown) == 1
     assert "At another density: dense (1), str (1)." in found[0]
     assert "Above the range shown: dense (9" in found[1]
 

@@ -22,9 +22,9 @@ def folders(given: Sequence[Path], mlflow_uri: str | None, experiment: str | Non
         InputError: No results are named, or they cannot be pulled.
     """
     found = [*map(resolved, given)]
-    for folder in found:
+    for name, folder in zip(given, found, strict=True):
         if not folder.exists():
-            raise InputError(f"{folder}: no such folder")
+            raise InputError(f"{name}: no such folder")
     if experiment is not None:
         from switchbench.compare.pull import pull
 

@@ -13,8 +13,8 @@ from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
 TRIALS_CAPTION = (
     "Every planned trial. Target: the density that the method was asked for. Density: the share of the "
-    "weights in scope that are not zero in the finished network. Time: training (processor time on a CPU). A row opens the trial's "
-    "config and curves."
+    "weights in scope that are not zero in the finished network. Time: training (processor "
+    "time on a CPU). A row opens the trial's config and curves."
 )
 DIGITS = 5
 """Significant digits of numbers in curves and details; tables hold all."""
