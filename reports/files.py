@@ -91,7 +91,7 @@ def write(
 
     Raises:
         OSError: A file cannot be written.
-        InputError: The process that draws has died.
+        RunStopped: The process that draws has died.
     """
     report, sources = composed.report, sources or Sources()
     with drawing or DrawingProcess() as drawing:

@@ -17,6 +17,7 @@ from switchbench.reports.figures.process import DrawingProcess
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
 from switchbench.reports.results import Results
+from switchbench.reports.sources import Sources
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import StorePath
 from switchbench.store.search import SearchLedger
@@ -59,9 +60,7 @@ def _report(
     sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
         with nullcontext(out) if out else ledger.report_folder() as local:
-            local.mkdir(parents=True, exist_ok=True)
-            ledger.write_compact(local, results)  # first, for figures may fail
-            reports.write(composed, local, sources, drawing)
+            _write(composed, local, ledger, results, sources, drawing)
     except OSError as error:
         raise (unwritable(out, error, "--out") if out else ledger.unwritable(error)) from error
     _say_written(out or ledger.report, console)
@@ -105,9 +104,7 @@ def report_joined(
     reports.show(composed, console)
     try:
         sources = sources_of(ledgers, results, densities=composed.view.densities)
-        out.mkdir(parents=True, exist_ok=True)
-        ledgers[0].write_compact(out, results)  # first, for figures may fail
-        reports.write(composed, out, sources, drawing)
+        _write(composed, out, ledgers[0], results, sources, drawing)
     except OSError as error:
         raise unwritable(out, error, "--out") from error
     _say_written(out, console)
@@ -185,6 +182,19 @@ def _composed(
     check_margin(options.margin)
     every = [*pairs, *pairs_of(options.pairs, results), *with_baseline(options.baseline, results)]
     return reports.compose(results, title, every, options.margin / 100, view_of(options, results))
+
+
+def _write(
+    composed: reports.Composed,
+    folder: Path,
+    ledger: Ledger,
+    results: pd.DataFrame,
+    sources: Sources,
+    drawing: DrawingProcess | None,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    ledger.write_compact(folder, results)  # first, for figures may fail
+    reports.write(composed, folder, sources, drawing)
 
 
 def _say_written(folder: object, console: Console) -> None:

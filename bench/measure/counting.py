@@ -27,7 +27,8 @@ class LayerCount:
     kept: int
     """Number of non-zero weights."""
     positions: int
-    """Output positions for one image, summed over all calls of the layer."""
+    """Output positions for one image, summed over all calls of the layer; 0: it was never called, and its
+    MACs are not known."""
 
     @property
     def weights(self) -> int:

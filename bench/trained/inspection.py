@@ -29,17 +29,14 @@ class Inspection:
 
     def total(self, attribute: str, scoped: bool = False) -> int:
         """Sum an attribute of :class:`LayerCount` over all layers, or over the layers in scope."""
-        return sum(
-            getattr(layer, attribute)
-            for name, layer in self.layers.items()
-            if not scoped or name in self.scoped
-        )
+        return sum(getattr(layer, attribute) for layer in self._summed(scoped))
 
     def counted(self, scoped: bool = False) -> bool:
         """Whether MACs are known of all layers, or of those in scope: each was called for the image."""
-        return all(
-            layer.positions > 0 for name, layer in self.layers.items() if not scoped or name in self.scoped
-        )
+        return all(layer.positions for layer in self._summed(scoped))
+
+    def _summed(self, scoped: bool) -> list[LayerCount]:
+        return [layer for name, layer in self.layers.items() if not scoped or name in self.scoped]
 
 
 def inspect_network(network: NetworkChoice, dataset: DatasetChoice, scope: Scope) -> Inspection:

@@ -129,8 +129,8 @@ class SearchPlan:
     @property
     def starts(self) -> list[TrialConfig]:
         """Trials whose dense networks the points start from, without those whose network is stored."""
-        label, space = next(iter(self.spaces.items()))  # a start knows no method
-        starts = [trial.start_trial for trial in self.trials(label, 0, space.defaults())]
+        label = next(iter(self.spaces))  # a start knows no method
+        starts = [trial.start_trial for trial in self._default_trials(label)]
         networks = self.ledger.networks
         return [start for start in starts if start and not networks.has(start.trial_id)]
 
@@ -142,7 +142,10 @@ class SearchPlan:
             raise InputError(str(error)) from error
 
     def _cost_of_point(self, label: str) -> Estimate:
-        return total(estimate(trial) for trial in self.trials(label, 0, self.spaces[label].defaults()))
+        return total(estimate(trial) for trial in self._default_trials(label))
+
+    def _default_trials(self, label: str) -> list[TrialConfig]:
+        return self.trials(label, 0, self.spaces[label].defaults())
 
     def origin(self, label: str) -> str:
         """Return the origin of a study's first point: :data:`DEFAULTS` or :data:`START`."""
@@ -156,7 +159,7 @@ class SearchPlan:
 
     def identity(self, label: str) -> str:
         """Return everything that must stay the same for a study to continue, as JSON."""
-        space, (trial, *_) = self.spaces[label], self.trials(label, 0, self.spaces[label].defaults())
+        space, (trial, *_) = self.spaces[label], self._default_trials(label)
         same = {
             "network": trial.network.identity(),
             "dataset": trial.dataset.identity(),
@@ -237,8 +240,6 @@ def plan(
     check_storage(comparison.folder, storage)
     spaces = _spaces(resolved, config, training)
     planned = SearchPlan(resolved, config, comparison, training, spaces, -(-steps // per_epoch), steps)
-    for label, space in planned.spaces.items():
-        planned.trials(label, 0, space.defaults())
     _check_budgets(planned)
     return planned
 

@@ -157,7 +157,9 @@ def task_drawings(task: Task, looks: dict[str, Style], material: Material) -> li
             Drawing(
                 f"weights-{folder_name((label,))}",
                 histograms.CAPTION.format(
-                    label=label, where=lowest if task.paired.takes_target(label) else ""
+                    most=histograms.MOST_LAYERS,
+                    label=label,
+                    where=lowest if task.paired.takes_target(label) else "",
                 ),
                 partial(histograms.histograms_figure, weights[label]),
             )

@@ -13,8 +13,8 @@ from switchbench.reports.figures.settings import settings
 from switchbench.reports.figures.style import COLOURS
 
 CAPTION = (
-    "Histograms of the values that are not zero, by layer (the largest 24), for {label}{where}, of the first "
-    "seed that is stored; above each, how many of all are not zero. The outermost bins hold all values "
+    "Histograms of the values that are not zero, by layer (the largest {most}), for {label}{where}, of the "
+    "first seed that is stored; above each, how many of all are not zero. The outermost bins hold all values "
     "beyond them."
 )
 BINS, HEIGHT = 41, 0.9
