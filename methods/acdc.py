@@ -21,8 +21,9 @@ class ACDC(PatternedMethod):
     Peste et al. 2021, *AC/DC: Alternating Compressed/DeCompressed Training of Deep Neural Networks*: after a
     dense warm-up, ``phases`` compressed phases with dense ones between them; the last compressed phase
     begins at ``end`` and lasts. A compressed phase begins with the largest weights at the target density;
-    what it prunes starts from zero in the next dense phase. The paper's schedule on ImageNet has 100 epochs:
-    10 of warm-up, phases of 5, and 15 for the last one.
+    what it prunes starts from zero in the next dense phase, but for what the optimiser's memory still moves
+    it: that memory is not reset, as it is in the authors' code, and has faded in phases of a hundred steps.
+    The paper's schedule on ImageNet has 100 epochs: 10 of warm-up, phases of 5, and 15 for the last one.
 
     Defaults: the best of 24 points (docs/results/science-tuning), rounded; the paper's number of phases.
     """
@@ -38,7 +39,7 @@ class ACDC(PatternedMethod):
             gt=0,
             lt=1,
         )
-        phases: int = option(8, "number of compressed phases before the last one", search=(1, 20), ge=0)
+        phases: int = option(8, "number of compressed phases before the last one", search=(1, 20), ge=1)
 
         @property
         def window(self) -> Window:

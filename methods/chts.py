@@ -26,6 +26,8 @@ class CHTs(SET):
 
     Different from the paper: the first mask is SET's (there inputs are correlated, or near places connected);
     connections of a neuron that has none on its other side stay; the density is constant (CHTs, not CHTss).
+    A node's inner links count with one added, as its outer links do; the authors' code adds it to the outer
+    ones alone.
 
     Defaults: the paper's, with moves every 100 steps as in its Transformers.
     """

@@ -1,7 +1,8 @@
 """GraNet: gradual pruning in which connections that were pruned can grow again."""
 
+import math
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import model_validator
@@ -20,22 +21,32 @@ class GraNet(GradualPruning):
 
     Liu et al. 2021, *Sparse Training via Boosting Pruning Plasticity with Neuroregeneration*: after pruning
     to the density of the schedule, a share of each layer's connections (``regenerate`` at first, and less
-    along a cosine) is dropped too, and as many grow where the gradient of the step is largest. What grows
-    starts at zero.
+    along a cosine, to none at the last event) is dropped too, and as many grow where the gradient of the step
+    is largest. What grows starts at zero, but for what is dropped and grown at once, which stays.
 
     Defaults: magnitude's; the paper's share of regeneration.
     """
 
     class Config(GradualPruning.Config):
         @model_validator(mode="after")
-        def _single_connections(self) -> Self:
+        def _grows(self) -> Self:
             if self.pattern != "unstructured":
                 raise ValueError(f"pattern {self.pattern!r}: single connections grow: use unstructured")
+            if self.window.updates < 2:
+                where = "schedule 'one-shot'" if self.schedule == "one-shot" else f"updates {self.updates}"
+                raise ValueError(f"{where}: nothing grows at the only event: use magnitude")
             return self
 
         regenerate: float = option(
             0.5, "share of each layer's connections that is replaced at first", search=(0.05, 0.7), gt=0, lt=1
         )
+
+    @classmethod
+    def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
+        window = config.window
+        if window.events(math.ceil(window.end * steps) - 1, steps):
+            return None
+        return f"nothing grew: {steps} steps are too few for an event before the last one"
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         super().setup(batch)

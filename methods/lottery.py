@@ -1,6 +1,7 @@
 """The lottery ticket: train, prune, rewind, train again."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +33,12 @@ class LotteryTicket(MaskedMethod):
         rewind: float = option(
             0.02, "share of training to which the network is put back", search=(0.0, 0.1), ge=0, lt=1
         )
+
+    @classmethod
+    def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
+        if round(config.rewind * steps) < steps:
+            return None
+        return f"no round after the first took a step: rewind {config.rewind:g} leaves none of {steps}"
 
     @property
     def rounds(self) -> int:

@@ -58,7 +58,8 @@ class Powerpropagation(GradualPruning):
 
     Schwarz et al. 2021, *Powerpropagation: A sparsity inducing weight reparameterisation*. Gradient
     descent then moves a weight in proportion to the square of exponent · |θ|^(exponent − 1); Adam,
-    which divides a gradient's scale out, in proportion to that factor itself.
+    which divides a gradient's scale out, in proportion to that factor itself. What is pruned is ranked by
+    |θ|: single connections so have the order of their weights, units of other patterns another one.
 
     Defaults: the best of 24 points (docs/results/science-tuning), rounded.
     """

@@ -68,6 +68,9 @@ class ProbMask(Method):
     schedule. A number for each connection learns and nothing is read, as in a switcher's free gates. From
     ``end`` on the mask is that of the highest probabilities, and weights alone learn.
 
+    Different from the authors' code: the temperature falls geometrically until ``end``, and not linearly over
+    the whole training.
+
     Defaults: magnitude's window; the rest as chosen by hand, where 24 points found nothing better
     (docs/results/science-tuning).
     """
@@ -108,6 +111,7 @@ class ProbMask(Method):
         passed = min(1.0, progress.fraction / self.config.end)
         for each in self.relaxed.values():
             each.temperature = self.config.cooling**passed
+            each.stands = progress.past(self.config.end)  # no checkpoint holds it
 
     @torch.no_grad()
     def after_step(self, progress: Progress) -> None:

@@ -16,7 +16,7 @@ from switchbench.methods.parts import patterns
 from switchbench.methods.parts.layers import NORMS, Layers, per_output
 from switchbench.methods.parts.masks import Count, Tensors, first, ranking
 from switchbench.methods.parts.neurons import largest_within, root_mean_squares
-from switchbench.methods.parts.paths import Paths
+from switchbench.methods.parts.paths import Hook, Paths
 from switchbench.methods.parts.pruning_schedules import Window
 from switchbench.methods.parts.scores import magnitudes
 from switchbench.methods.window import WindowOptions
@@ -65,8 +65,8 @@ class NetworkSlimming(MaskedMethod):
     """Prune channels whose batch-norm scale an L1 penalty has made small, then fine-tune.
 
     Liu et al. 2017, *Learning Efficient Convolutional Networks through Network Slimming*. A
-    channel of a batch norm right behind a layer in scope goes with its scale, its shift, and the
-    weights that make and read it; channels go in the order of their scales, all but the best of
+    channel of a batch norm that reads a layer in scope, and nothing else, goes with its scale, its shift, and
+    the weights that make and read it; channels go in the order of their scales, all but the best of
     each norm, until the density is the closest one below the target. Where all other weights
     exceed the target, the density found is above it.
 
@@ -89,7 +89,9 @@ class NetworkSlimming(MaskedMethod):
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         self.paths = Paths(self.network, batch[0]).looked_at()
-        self.norms = _norms_behind(self.network, self.layers)
+        self.norms = _fed(self.network, _norms_behind(self.network, self.layers), batch[0])
+        if not self.norms:
+            raise ValueError("no batch norm in scope reads the output of the layer in front of it")
         self.channels: dict[str, Tensor] = {}
         """1 for each channel that is kept, by layer, once channels are pruned."""
 
@@ -140,13 +142,47 @@ class NetworkSlimming(MaskedMethod):
 
 
 def _norms_behind(network: nn.Module, layers: Layers) -> dict[str, str]:
-    """Name of the batch norm that comes right behind each layer in scope, in module order."""
+    """Name of the batch norm with as many channels right behind each layer in scope, in module order."""
     leaves = [(name, module) for name, module in network.named_modules() if not [*module.children()]]
     return {
         name: behind
-        for (name, _), (behind, norm) in pairwise(leaves)
-        if name in layers and isinstance(norm, NORMS) and norm.affine
+        for (name, layer), (behind, norm) in pairwise(leaves)
+        if name in layers
+        and isinstance(norm, NORMS)
+        and norm.affine
+        and norm.num_features == len(layer.get_parameter("weight"))
     }
+
+
+@torch.no_grad()
+def _fed(network: nn.Module, norms: dict[str, str], images: Tensor) -> dict[str, str]:
+    """Return the norms that read nothing but the output of their layer: others read a sum, for instance."""
+    outputs: dict[str, Tensor] = {}
+    fed: dict[str, str] = {}
+
+    def note(name: str) -> Hook:
+        def hook(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            outputs[name] = output
+
+        return hook
+
+    def compare(name: str) -> Hook:
+        def hook(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            if inputs[0] is outputs.get(name):
+                fed[name] = norms[name]
+
+        return hook
+
+    handles = [network.get_submodule(name).register_forward_hook(note(name)) for name in norms]
+    handles += [
+        network.get_submodule(norm).register_forward_hook(compare(name)) for name, norm in norms.items()
+    ]
+    was_training = network.training
+    network.eval()(images[:1])
+    network.train(was_training)
+    for handle in handles:
+        handle.remove()
+    return {name: norm for name, norm in norms.items() if name in fed}
 
 
 @register("n-m")
@@ -184,6 +220,14 @@ class NM(GatedMethod):
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:
         super().setup(batch)
         self._choose()
+
+    @classmethod
+    def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
+        if config.every / steps < config.end:
+            return None
+        return (
+            f"the masks never changed: every {config.every} is too much for {steps} steps, end {config.end:g}"
+        )
 
     @torch.no_grad()
     def after_backward(self, progress: Progress) -> None:

@@ -143,6 +143,12 @@ class DST(LearnedParametrization[TrainableThreshold]):
         )
         every: int = option(100, "steps between two checks of the floor", ge=1)
 
+    @classmethod
+    def never_acts(cls, config: Any, steps: int, epochs: int) -> str | None:
+        if config.every <= steps:
+            return None
+        return f"the floor was never checked: every {config.every} is too much for {steps} steps"
+
     def make(self, weight: Tensor) -> TrainableThreshold:
         return TrainableThreshold(weight.detach())
 

@@ -730,6 +730,53 @@ def test_slimming_removes_the_channels_with_the_smallest_scales_and_only_what_th
     assert torch.allclose(network(images), functional_call(network, silenced, (images,)), atol=1e-6)
 
 
+class PreActivation(nn.Module):
+    """The second norm reads a sum, and comes right behind a layer with as many channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.second, self.last = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        before = self.first(images)
+        out: torch.Tensor = self.last(before + self.second(self.norm(before).relu())).mean((2, 3))
+        return out
+
+
+class Concatenated(nn.Module):
+    """As in a DenseNet: the second norm reads more channels than the layer in front of it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.second, self.last = nn.Conv2d(4, 3, 3, padding=1), nn.BatchNorm2d(7)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        before = self.norm(self.first(images)).relu()
+        out: torch.Tensor = self.last(torch.cat([before, self.second(before)], 1)).mean((2, 3))
+        return out
+
+
+@pytest.mark.parametrize("kind", [PreActivation, Concatenated])
+def test_slimming_leaves_norms_alone_that_read_more_than_their_layer(kind: type[nn.Module]) -> None:
+    method, network = make(NetworkSlimming, 0.9, strength=0.1, end=0.5), kind()
+    layers = {name: network.get_submodule(name) for name in ("first", "second")}
+    method.attach(network, layers, (torch.zeros(2, 1, 5, 5), NO_BATCH[1]))
+    assert method.norms == {"first": "norm"}
+    assert network.training
+    method.after_step(Progress(1, 2, 0))
+    assert {*method.channels} == {"first"}
+
+
+def test_slimming_without_a_norm_that_reads_its_layer_alone_says_so() -> None:
+    method, network = make(NetworkSlimming, 0.9), PreActivation()
+    with pytest.raises(
+        ValueError, match="no batch norm in scope reads the output of the layer in front of it"
+    ):
+        method.attach(network, {"second": network.second}, (torch.zeros(2, 1, 5, 5), NO_BATCH[1]))
+
+
 def test_two_of_four_keeps_the_two_largest_of_each_four_in_a_row() -> None:
     method = make(NM, None)
     (layer,) = attach(

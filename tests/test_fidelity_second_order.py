@@ -1,10 +1,12 @@
 """Methods of second order, of probabilities and of phases, by hand or by another way of computing."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from switchbench.methods import ACDC, CAP, GraNet, ProbMask, Progress, RateRewinding, SRigL
@@ -213,6 +215,23 @@ def test_granet_keeps_the_schedules_densities_and_grows_from_zero() -> None:
         assert not (layer.weight * grown).any()
         layer.weight.data += 0.01 * method.masks.get("0", torch.ones(1)) * torch.randn_like(layer.weight)
     assert int((method.masks["0"]).sum()) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"updates": 1}, "updates 1: nothing grows at the only event: use magnitude"),
+        ({"schedule": "one-shot"}, "schedule 'one-shot': nothing grows at the only event: use magnitude"),
+    ],
+)
+def test_granet_that_cannot_grow_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        GraNet.Config(**options)
+
+
+def test_ac_dc_without_a_compressed_phase_before_the_last_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        ACDC.Config(phases=0)
 
 
 def test_ac_dc_has_phases_between_begin_and_end() -> None:

@@ -371,6 +371,23 @@ def test_a_last_batch_of_one_image_is_seen_while_planning(spec: Any) -> None:
         ),
         ("ac-dc", None),
         ("magnitude", None),
+        (
+            {"method": "granet", "begin": 0.0, "end": 0.016},
+            "nothing grew: 60 steps are too few for an event before the last one",
+        ),
+        ("granet", None),
+        (
+            {"method": "lottery-ticket", "rewind": 0.995},
+            "no round after the first took a step: rewind 0.995 leaves none of 60",
+        ),
+        ("lottery-ticket", None),
+        (
+            {"method": "n-m", "every": 45},
+            "the masks never changed: every 45 is too much for 60 steps, end 0.75",
+        ),
+        ("n-m", None),
+        ("dst", "the floor was never checked: every 100 is too much for 60 steps"),
+        ({"method": "dst", "every": 60}, None),
     ],
 )
 def test_a_method_that_never_acted_says_so(method: Any, idle: str | None, make_config: Any) -> None:

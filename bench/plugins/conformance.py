@@ -157,17 +157,18 @@ def repeats_itself(case: Case) -> None:
 
 
 def resumes_from_a_checkpoint(case: Case) -> None:
-    """Check that a training that stops half-way and resumes from its checkpoint ends with identical bits."""
+    """Check that a training that stops twice, half-way and near its end, and resumes from its checkpoint ends
+    with identical bits."""
     config = case.config(training={"epochs": EPOCHS, "batch_size": 64})
     uninterrupted = run_trial(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.pt"
-        half = uninterrupted.row["steps"] // 2 + 1
-        stopping = Control(checkpoint=Checkpoint(path, "check"), stop=after(half))
-        with suppress(Stopped):
-            run_trial(config, control=stopping)
-        stored = Checkpoint(path, "check").load(torch.device("cpu"))
-        require(stored is not None, "its checkpoint cannot be read back: not only plain values")
+        steps = uninterrupted.row["steps"]
+        for taken in (steps // 2 + 1, steps // 3):  # a window often ends between the two stops
+            with suppress(Stopped):
+                run_trial(config, control=Control(checkpoint=Checkpoint(path, "check"), stop=after(taken)))
+            stored = Checkpoint(path, "check").load(torch.device("cpu"))
+            require(stored is not None, "its checkpoint cannot be read back: not only plain values")
         trained: list[dict[str, float]] = []
         resuming = Control(checkpoint=Checkpoint(path, "check"), watch=trained.append)
         _require_identical(uninterrupted, run_trial(config, control=resuming), "a resumed run")

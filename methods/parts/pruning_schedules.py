@@ -36,6 +36,14 @@ class Window:
         """Return the density at ``fraction`` of training (:func:`polynomial`)."""
         return polynomial(fraction, self.begin, self.end, final, self.power)
 
+    def events(self, step: int, steps: int) -> int:
+        """Return how many of the updates fall on the first ``step`` of ``steps`` steps (:func:`due`).
+
+        >>> [Window(begin=0.0, end=0.5, updates=2).events(step, steps=4) for step in range(5)]
+        [0, 1, 2, 2, 2]
+        """
+        return events(step, steps, self.begin, self.end, self.updates)
+
     def cosine(self, fraction: float) -> float:
         """Return a factor that falls along half a cosine from 1 at the first update to 0 at the last.
 
@@ -90,10 +98,11 @@ def due(step: int, steps: int, begin: float, end: float, times: int) -> bool:
     >>> [step for step in range(1, 101) if due(step, 100, begin=0.25, end=0.75, times=4)]
     [38, 50, 63, 75]
     """
-    return _events(step, steps, begin, end, times) > _events(step - 1, steps, begin, end, times)
+    return events(step, steps, begin, end, times) > events(step - 1, steps, begin, end, times)
 
 
-def _events(step: int, steps: int, begin: float, end: float, times: int) -> int:
+def events(step: int, steps: int, begin: float, end: float, times: int) -> int:
+    """Return how many events fall on the first ``step`` steps. Arguments as for :func:`due`."""
     fraction = step / steps
     if fraction >= end:
         return times

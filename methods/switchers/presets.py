@@ -118,8 +118,9 @@ class SwitcherGraph(SwitcherEquivariant):
 class SwitcherFreeGates(Switcher):
     """Control: the switcher's gates, schedule and budget, but free logits instead of a reader.
 
-    What is added to log |w| is learned for each connection alone, from the gates' gradient. If it is
-    equivalent to ``switcher``, reading weights adds nothing to their size.
+    What is added to log |w| is learned for each connection alone, from the gates' gradient; nothing grows,
+    and no curvature is looked at. If it is equivalent to ``switcher``, reading and growth add nothing to the
+    size of weights.
 
     Defaults: the switcher's, but for what the logits need to learn.
     """
@@ -158,12 +159,13 @@ class SwitcherShuffledWeights(Switcher):
 
 @register("switcher-fixed-exponent")
 class SwitcherFixedExponent(Switcher):
-    """Control: the switcher's schedule, budget and growth, with a fixed rule in place of a reader.
+    """Control: the switcher's schedule, budget and kind of growth, with a fixed rule in place of a reader.
 
     Connections are ranked by log |w| + exponent · log V, where V is a running mean of squared gradients, and
     nothing else is known of them. If it is equivalent to ``switcher``, the reader adds nothing to this rule.
 
-    Defaults: the switcher's.
+    Defaults: the switcher's, but for the exponent and the share that grows, which for the switcher were
+    searched with its reader.
     """
 
     version = 5  # above the switcher's
@@ -181,8 +183,8 @@ class SwitcherFixedExponent(Switcher):
 class SwitcherConstantInput(Switcher):
     """Control: the switcher, but its reader sees constants, and its prior is log |w| alone.
 
-    What is left is magnitude pruning with the switcher's schedule and growth. If it is
-    equivalent to ``switcher``, reading adds nothing.
+    What is left is magnitude pruning with the switcher's schedule, and growth by the mean gradient alone. If
+    it is equivalent to ``switcher``, reading adds nothing.
 
     Defaults: the switcher's.
     """

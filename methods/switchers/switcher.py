@@ -34,8 +34,9 @@ class Switcher(Method):
     features of their rows, columns and paths. The coefficients of these features come from a search over
     many trainings on other seeds (docs/science), and stay as they are during a training; with ``learn`` the
     reader is trained as well. Density falls on a schedule, as in gradual magnitude pruning. At each of its
-    steps the connections with the lowest scores are replaced by those with the largest mean gradient (Liu
-    et al. 2021, arXiv 2106.10404).
+    steps some of the connections with the lowest scores are replaced (Liu et al. 2021, arXiv 2106.10404): by
+    those with the highest scores among the ones that are off, where the size of the mean gradient takes the
+    place of the weight's.
 
     In the ``steps`` schedule every ``every``-th step belongs to a reader that learns: the weights are
     frozen while it learns through the gates' gradient; between its steps gates are constants. In the
