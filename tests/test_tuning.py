@@ -693,6 +693,41 @@ def test_a_grid_in_parallel_runs_no_point_twice(begin: Any, tmp_path: Path) -> N
     assert len(set(asked)) == 4
 
 
+GRID = {"magnitude.begin": [0.0, 0.1, 0.2], "magnitude.end": [0.5, 0.6, 0.7], "magnitude.power": 5.0}
+
+
+def test_a_continued_grid_goes_on_in_its_order(tmp_path: Path) -> None:
+    given = spec(METHODS=["magnitude"], sampler="grid", points=20, space=GRID)
+    for most in (4, 3, 20):
+        driver = Driver(tmp_path, given)
+        for _ in range(most):
+            if point := driver.source.ask():
+                driver.source.tell(point, [validated(point, 0.5)])
+    asked = [*driver.table()["params"]]
+    assert len(asked) == 9
+    assert len({*asked}) == 9
+
+
+def test_another_grid_is_gone_through_whatever_an_earlier_one_started(tmp_path: Path) -> None:
+    space = GRID | {"magnitude.begin": {"low": 0.0, "high": 0.2}}
+    for grid in (3, 2):
+        given = spec(METHODS=["magnitude"], sampler="grid", points=30, grid=grid, space=space)
+        driver = Driver(tmp_path, given)
+        while point := driver.source.ask():
+            driver.source.tell(point, [validated(point, 0.5)])
+    assert len(driver.table()) == 9 + 6
+
+
+def test_drivers_that_share_a_database_go_through_one_grid(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    given = spec(METHODS=["magnitude"], sampler="grid", points=20, space=GRID)
+    drivers = [Driver(tmp_path, given, url) for _ in range(2)]
+    values = [json.dumps(options(p)) for _ in range(9) for driver in drivers if (p := driver.source.ask())]
+    assert len({*values}) == len(values) == 9
+    for driver in drivers:
+        driver.studies["magnitude"].close()
+
+
 def test_drivers_that_share_a_database_draw_points_of_their_own(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     drivers = [Driver(tmp_path, spec(METHODS=["magnitude"], points=12), url) for _ in range(2)]

@@ -1,10 +1,12 @@
 """Optuna's samplers for a space, and how Optuna draws a variable."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, assert_never
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from switchbench.errors import InputError
 from switchbench.spec.ranges import Choice, Dimension
@@ -33,10 +35,24 @@ class Grid(optuna.samplers.GridSampler):
     """A grid sampler that never stops the study. The budget decides when a search ends."""
 
     def __init__(self, values: dict[str, list[Any]], seed: int) -> None:
-        """``values``: all values of each variable, by name."""
+        """Shuffle the grid.
+
+        Args:
+            values: All values of each variable, by name.
+            seed: Seed of the order, in which stored points are numbered: the same for all who draw from one
+                study.
+        """
         super().__init__(values, seed=seed)
-        self.size = math.prod(map(len, values.values()))
-        """Number of points of the grid."""
+        self._values = values
+
+    def is_started(self, trials: Iterable[FrozenTrial]) -> bool:
+        """Return whether every point of the grid has been started. Points of another grid do not count."""
+        started = {
+            trial.system_attrs["grid_id"]
+            for trial in trials
+            if trial.system_attrs.get("search_space") == self._values
+        }
+        return len(started) >= math.prod(map(len, self._values.values()))
 
     def after_trial(self, *arguments: Any) -> None:
         """Do nothing. Optuna's own grid sampler stops the study here."""
@@ -48,7 +64,7 @@ def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
     Args:
         config: Names the sampler.
         space: The space of one method.
-        seed: Seed of the sampler's random draws.
+        seed: Seed of the sampler's random draws. The order of a grid has the seed of the search alone.
 
     Raises:
         InputError: The sampler cannot draw from the space.
@@ -68,7 +84,7 @@ def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
         return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
     if config.sampler == "grid":
         values = {str(name): _grid(dimension, config.grid) for name, dimension in space.dimensions.items()}
-        return Grid(values, seed=seed)
+        return Grid(values, seed=config.sampler_seed)
     if config.sampler == "tpe":
         return samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
     assert_never(config.sampler)

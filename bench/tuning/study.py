@@ -102,6 +102,8 @@ class Study:
             if storage.is_shared:  # drivers that start at the same time must draw different points
                 seed += int(self.driver_id[:7], 16)
             self._study.sampler = make_sampler(config, space, seed)
+            if isinstance(self._study.sampler, Grid) and storage.is_shared:
+                self._study.sampler.reseed_rng()  # for the points that are left, drawn from one order
         self._running: dict[int, optuna.Trial] = {}
         """Points that this driver runs, by number."""
         self._heartbeats: dict[int, tuple[float | None, float]] = {}
@@ -127,10 +129,7 @@ class Study:
     def exhausted(self) -> bool:
         """Whether every point of a grid has been started."""
         sampler = self._study.sampler
-        if not isinstance(sampler, Grid):
-            return False
-        started = {trial.system_attrs.get("grid_id") for trial in self._study.get_trials(deepcopy=False)}
-        return len(started - {None}) >= sampler.size
+        return isinstance(sampler, Grid) and sampler.is_started(self._study.get_trials(deepcopy=False))
 
     def enqueue(self, values: Values, origin: str) -> None:
         """Queue a point that runs before the sampler's points. A point that is already known is not queued.
