@@ -202,9 +202,9 @@ class Report:
     title: str
     tasks: list[Task]
     problems: list[str]
-    """Lines on the planned trials without a measurement."""
+    """Lines on the planned trials without a measurement, and on targets that a method does not reach."""
     unmeasured: int = 0
-    """Number of these trials."""
+    """Number of these trials and targets."""
     unfiltered: "Report | None" = None
     """The report with all methods and densities, if this one shows some of them."""
     memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -58,6 +58,7 @@ def compose(
     pairs: Sequence[Pair] = (),
     margin: float = MARGIN,
     view: View = EVERYTHING,
+    unreached: Sequence[str] = (),
 ) -> Composed:
     """Compute the statistics and tables of a report.
 
@@ -67,6 +68,7 @@ def compose(
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
         margin: Differences of accuracy that are smaller, as shares, count as equal.
         view: What is shown, and how.
+        unreached: Target densities for which a method has no trial, with the reason.
 
     Returns:
         The report, to be written and shown.
@@ -74,7 +76,7 @@ def compose(
     Raises:
         InputError: The view names a column that no table has.
     """
-    report = view.report(build(results, title, pairs, margin))
+    report = view.report(build(results, title, pairs, margin, unreached))
     return Composed(results, report, view.sections(sections(report)), view)
 
 

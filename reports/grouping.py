@@ -18,7 +18,13 @@ PROBLEM = [*TASK, "status", "label", "target_density", "seed", "trial_id", "erro
 """Columns that the line about an unmeasured trial shows."""
 
 
-def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin: float = MARGIN) -> Report:
+def build(
+    results: pd.DataFrame,
+    title: str,
+    pairs: Sequence[Pair] = (),
+    margin: float = MARGIN,
+    unreached: Sequence[str] = (),
+) -> Report:
     """Group the ledger's table into tasks and cells, in the order of the plan.
 
     Args:
@@ -26,6 +32,7 @@ def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin:
         title: Heading of the report.
         pairs: Pairs of labels whose difference is shown beside methods and their controls.
         margin: Differences of accuracy that are smaller, as shares, count as equal.
+        unreached: Target densities for which a method has no trial, with the reason.
 
     Returns:
         The report; ``tables`` makes its tables, ``formats`` writes them.
@@ -33,7 +40,8 @@ def build(results: pd.DataFrame, title: str, pairs: Sequence[Pair] = (), margin:
     read = results.drop(columns=["config", "versions"], errors="ignore")  # long, and not in any table
     tasks = [_task(rows, pairs, margin) for _, rows in read.groupby(TASK, sort=False)]
     unmeasured = results.loc[~_measured(results), PROBLEM]
-    return Report(title, tasks, _problems(unmeasured), len(unmeasured))
+    problems = [*_problems(unmeasured), *(f"not reached: {line}" for line in unreached)]
+    return Report(title, tasks, problems, len(unmeasured) + len(unreached))
 
 
 def _measured(rows: pd.DataFrame) -> "pd.Series[bool]":

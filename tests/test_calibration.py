@@ -1,19 +1,22 @@
 """Strengths that match densities: found in few trainings, and by stored rows alone."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import switchbench
-from switchbench.compare.calibration import MOST, WITHIN, Calibration
+from switchbench.cli.commands.experiments import _end
+from switchbench.compare.calibration import MOST, Calibration
 from switchbench.compare.plan import plan
-from switchbench.errors import InputError
+from switchbench.errors import ExitCode, InputError
 from switchbench.row import Row, Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.file import parse
+from switchbench.spec.strength import WITHIN, Strength
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
@@ -53,10 +56,12 @@ class MadeUp(Ledger):
         return self.stored.get(trial_id)
 
 
-def settle(given: Spec, ledger: MadeUp, each: int | None = None) -> Calibration:
+def settle(
+    given: Spec, ledger: MadeUp, each: int | None = None, found_before: Sequence[Strength] = ()
+) -> Calibration:
     """Run trial trainings until none is left; ``each``: so many of a round, then look again."""
     for _ in range(500):
-        found = Calibration.of(given, ledger)
+        found = Calibration.of(given, ledger, found_before=found_before)
         if not found.todo:
             return found
         for trial in found.todo[:each]:
@@ -88,6 +93,32 @@ def test_the_way_there_does_not_depend_on_interruptions(name: str) -> None:
     whole, parts = MadeUp(LANDSCAPES[name]), MadeUp(LANDSCAPES[name])
     assert settle(spec(), whole).strengths == settle(spec(), parts, each=1).strengths
     assert whole.stored.keys() == parts.stored.keys()
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+def test_targets_that_come_later_change_no_strength(name: str) -> None:
+    ledger, targets = MadeUp(LANDSCAPES[name]), [0.05, 0.01]
+    before = settle(spec(densities=targets), ledger).strengths
+    after = settle(spec(densities=[0.05, 0.03, 0.02, 0.01]), ledger, found_before=before).strengths
+    assert [strength for strength in after if strength.density in targets] == before
+    assert len(after) == 4
+
+
+def test_a_strength_that_another_training_found_is_found_again() -> None:
+    ledger = MadeUp(LANDSCAPES["power"])
+    before = settle(spec(), ledger).strengths
+    given = spec(training={"steps": 30})
+    assert Calibration.of(given, ledger, found_before=before).left == len(TARGETS)
+    assert Calibration.of(spec(), MadeUp(LANDSCAPES["power"]), found_before=before).left == len(TARGETS)
+
+
+def test_targets_that_one_strength_may_meet_are_refused() -> None:
+    said = "densities: 0.0915 and 0.1 are so near to each other that one strength may meet both"
+    with pytest.raises(InputError, match=said):
+        spec(densities=[0.1, 0.0915])
+    assert spec(densities=[0.1, 0.0915], match_density=False).densities
+    assert spec(densities=[0.1, 0.0915], methods=["magnitude"]).densities
+    assert spec(densities=[0.1, 0.09]).densities
 
 
 def test_a_density_that_no_strength_meets_is_said_to_be_out_of_reach() -> None:
@@ -155,6 +186,32 @@ def test_strengths_without_matching_are_refused() -> None:
         spec(match_density=False, strengths=[{"strength": 1.0, "density": 0.1} | PLACE])
     with pytest.raises(InputError, match="is used twice"):
         spec(strengths=2 * [{"strength": 1.0, "density": 0.1} | PLACE])
+
+
+@pytest.mark.parametrize("error", [None, "RuntimeError: broken"])
+def test_the_report_names_targets_that_were_not_reached(error: str | None, tmp_path: Path) -> None:
+    given = spec(
+        densities=[0.1], strengths=[{"strength": None, "density": 0.1, "trainings": 3} | PLACE], seeds=1
+    )
+    ledger = Ledger(tmp_path)
+    ledger.create(given, given.trials())
+    reason = "no strength met this density in 3 trial trainings"
+    if error:
+        [trial] = Calibration.of(spec(densities=[0.1]), MadeUp(lambda strength: 0.0)).todo
+        ledger.calibration.create(given, [trial])
+        ledger.calibration.write(Row(**vars(trial.planned), status=Status.FAILED, error=error), [])
+        reason = f"a trial training failed: {error} (trial training {trial.trial_id})"
+    results = switchbench.report(tmp_path)
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert f"- not reached: str on small, digits, fc at 0.1: {reason}" in text.splitlines()
+    assert "3 trials without a measurement" in (tmp_path / "report" / "index.html").read_text()
+    results["status"] = Status.OK
+    if error:
+        with pytest.raises(typer.Exit) as ended:
+            _end(results, as_json=False, quiet=True)
+        assert ended.value.exit_code == ExitCode.FAILED
+    else:
+        _end(results, as_json=False, quiet=True)
 
 
 PLACE = {"network": "small", "dataset": "digits", "scope": "fc", "method": "str"}

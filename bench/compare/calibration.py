@@ -10,16 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from switchbench.row import MATCHED, Row, Status
+from switchbench.row import Row, Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import FIRST_SEED
-from switchbench.spec.strength import DEAD, Strength, distance
+from switchbench.spec.strength import DEAD, Strength, distance, is_near
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
-WITHIN = MATCHED / 2
-"""How far the density of a trial training may be from the target, as a share of the target: other seeds
-differ from it."""
 MOST = 10
 """Largest number of trial trainings for one target."""
 LEAP = 8.0
@@ -46,21 +43,31 @@ class Calibration:
     """As many trial trainings as may be left, with strengths that are known."""
 
     @classmethod
-    def of(cls, spec: Spec, ledger: Ledger, retry_failed: bool = False) -> "Calibration":
+    def of(
+        cls, spec: Spec, ledger: Ledger, retry_failed: bool = False, found_before: Sequence[Strength] = ()
+    ) -> "Calibration":
         """Find out what the stored rows of trial trainings say.
 
         Args:
             spec: The comparison.
             ledger: The ledger of its trial trainings.
             retry_failed: Whether trainings that failed count as not run.
+            found_before: Strengths with which the folder's trials were planned. One stays if its training is
+                stored and meets the target, so that other targets, which come later, change no trial.
         """
         seed = next(number for number in count(FIRST_SEED) if number not in spec.seeds)
-        given = {strength.place: strength for strength in spec.strengths}
+        given = {strength.place for strength in spec.strengths}
+        before = {strength.place: strength for strength in found_before if strength.strength is not None}
         todo: list[TrialConfig] = []
         strengths, trials = [*spec.strengths], []
         left, most = 0, []
         for trial in spec.learners():
-            targets = [target for target in spec.densities if (*trial.place, target) not in given]
+            places = [(*trial.place, target) for target in spec.densities]
+            kept = [before[place] for place in places if place in before and place not in given]
+            kept = [strength for strength in kept if _is_met(trial.at(None, seed), strength, ledger)]
+            strengths += kept
+            settled = given.union(strength.place for strength in kept)
+            targets = [place[-1] for place in places if place not in settled]
             learner = Learner(trial.at(None, seed), targets)
             missing = learner.replay(ledger, retry_failed)
             todo += missing
@@ -70,6 +77,12 @@ class Calibration:
             left += len(targets) - len(found)
             most += missing[:1] * sum(learner.may_take(target) for target in targets)
         return cls(todo, strengths, trials, left, most)
+
+
+def _is_met(trial: TrialConfig, found: Strength, ledger: Ledger) -> bool:
+    """Return whether a stored trial training with a strength ended at the density that it was found for."""
+    row = ledger.row(trial.aimed(found).trial_id)
+    return row is not None and is_near(row.density or 0.0, found.density)
 
 
 @dataclass
@@ -150,7 +163,7 @@ class Learner:
         """Return the strength whose density is nearest to a target, if it is near enough."""
         off = {strength: abs(distance(density, target)) for strength, density in self.densities.items()}
         best = min(off, key=lambda strength: off[strength], default=None)
-        return best if best is not None and off[best] <= math.log1p(WITHIN) else None
+        return best if best is not None and is_near(self.densities[best], target) else None
 
     def _strength(self, target: float, value: float | None) -> Strength:
         network, dataset, scope, method = self.trial.place

@@ -55,7 +55,8 @@ def _report(
     ledger: Ledger, console: Console, options: ReportOptions, out: Path | None, drawing: DrawingProcess
 ) -> Results:
     results = ledger.results()
-    composed = _composed(with_latency(results, [ledger]), ledger.name(), ledger.pairs(), options)
+    timed, unreached = with_latency(results, [ledger]), [*map(str, ledger.unreached())]
+    composed = _composed(timed, ledger.name(), ledger.pairs(), options, unreached)
     reports.show(composed, console)
     sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
@@ -99,7 +100,8 @@ def report_joined(
         for one, other in each.pairs()
     ]
     timed = with_latency(results, ledgers)
-    composed = _composed(timed, " + ".join(names), pairs, options)
+    unreached = [str(each) for ledger in ledgers for each in ledger.unreached()]
+    composed = _composed(timed, " + ".join(names), pairs, options, unreached)
     console = console or plain_console(stderr=True)
     reports.show(composed, console)
     try:
@@ -176,12 +178,17 @@ def report_search(folder: str | StorePath, console: Console | None = None, out: 
 
 
 def _composed(
-    results: pd.DataFrame, title: str, pairs: Sequence[tuple[str, str]], options: ReportOptions
+    results: pd.DataFrame,
+    title: str,
+    pairs: Sequence[tuple[str, str]],
+    options: ReportOptions,
+    unreached: Sequence[str],
 ) -> reports.Composed:
     """Check the options and compose the report. Raises InputError."""
     check_margin(options.margin)
     every = [*pairs, *pairs_of(options.pairs, results), *with_baseline(options.baseline, results)]
-    return reports.compose(results, title, every, options.margin / 100, view_of(options, results))
+    view = view_of(options, results)
+    return reports.compose(results, title, every, options.margin / 100, view, unreached)
 
 
 def _write(

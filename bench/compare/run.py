@@ -155,13 +155,6 @@ def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> P
         context.console.print(line, soft_wrap=True)
         _run_trials(Plan(planned.spec, ledger, todo, todo), distribute, context, [], test=False)
         planned = planned.again()
-    for strength in planned.calibration.strengths:
-        if strength.strength is None:
-            line = (
-                f"warning: {strength}: no strength met this density in "
-                f"{plural(strength.trainings, 'trial training')}"
-            )
-            context.say(line)
     return planned if planned is before else replace(planned, todo=longest_first(planned.todo))
 
 

@@ -1,8 +1,9 @@
 """The spec of a comparison: validated, with every default filled in, and expanded into trials."""
 
+import math
 import re
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -20,7 +21,7 @@ from switchbench.errors import InputError, explain, unknown
 from switchbench.spec.components import Component, DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.spec.scope import Scope
 from switchbench.spec.search import SearchConfig
-from switchbench.spec.strength import Strength
+from switchbench.spec.strength import Strength, is_near
 from switchbench.spec.training import LENGTH_KEYS, TrainingConfig
 from switchbench.spec.trial import TrialConfig
 from switchbench.spec.types import Density, Seed, seeds_from
@@ -175,6 +176,11 @@ class Spec(BaseModel):
         if self.strengths and not self.match_density:
             raise ValueError("strengths: have no effect without match_density: true")
         _require_unique([str(strength) for strength in self.strengths], "strength of")
+        learns = self.match_density and any(method.strength() is not None for method in self.methods)
+        for high, low in pairwise(sorted({*self.densities}, reverse=True) if learns else ()):
+            if is_near(math.sqrt(low * high), high):
+                near = f"{low:g} and {high:g} are so near to each other that one strength may meet both"
+                raise ValueError(f"densities: {near}; leave one out, or match_density")
         return self
 
     @model_validator(mode="after")

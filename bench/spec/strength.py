@@ -4,12 +4,16 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from switchbench.row import MATCHED
 from switchbench.spec.types import Density
 
 Place = tuple[str, str, str, str]
 """Labels of network, data set, scope and method."""
 DEAD = 1e-6
 """A density that is not larger is that of a dead network."""
+WITHIN = MATCHED / 2
+"""How far the density of a trial training may be from the target, as a share of the target: other seeds
+differ from it."""
 
 
 class Strength(BaseModel):
@@ -32,6 +36,15 @@ class Strength(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.method} on {self.network}, {self.dataset}, {self.scope} at {self.density:g}"
+
+
+def is_near(density: float, target: float) -> bool:
+    """Return whether a trial training with this density meets a target.
+
+    >>> is_near(0.0955, 0.1), is_near(0.09, 0.1)
+    (True, False)
+    """
+    return abs(distance(density, target)) <= math.log1p(WITHIN)
 
 
 def distance(density: float, target: float) -> float:

@@ -32,7 +32,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,13 +49,33 @@ from switchbench.store.report_files import ReportFiles
 from switchbench.store.result_files import ID, Points, ResultFiles
 from switchbench.store.run_files import RunFiles
 from switchbench.store.unwritable import unwritable
+from switchbench.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from switchbench.spec.comparison import Spec
+    from switchbench.spec.strength import Strength
     from switchbench.spec.trial import TrialConfig
     from switchbench.store.tensors import NetworkStore
+
+
+@dataclass(frozen=True)
+class Unreached:
+    """A target density that no trial training of a method met."""
+
+    what: str
+    """Method, task and target."""
+    trainings: int
+    """Trial trainings that were made for it."""
+    error: str | None
+    """Why a trial training failed; None if none did."""
+
+    def __str__(self) -> str:
+        if self.error:
+            return f"{self.what}: a trial training failed: {self.error}"
+        return f"{self.what}: no strength met this density in {plural(self.trainings, 'trial training')}"
+
 
 DESCRIPTION = ("spec.yaml", "plan.parquet")
 """Files of :meth:`Ledger.description`."""
@@ -333,6 +353,36 @@ class Ledger(ResultFiles, RunFiles, ReportFiles):
         entries = methods if isinstance(methods, list) else []
         entries = [entry for entry in entries if isinstance(entry, dict) and "against" in entry]
         return [(str(entry.get("label", entry.get("method"))), str(entry["against"])) for entry in entries]
+
+    def strengths(self) -> "list[Strength]":
+        """Return the strengths in the stored spec that match densities, found or not.
+
+        Raises:
+            InputError: The spec cannot be read.
+        """
+        from switchbench.spec.strength import Strength  # pydantic
+
+        stored = self._read_spec().get("strengths") if self._spec_file.exists() else None
+        found: list[Strength] = []
+        for each in stored if isinstance(stored, list) else []:
+            with suppress(ValueError):  # of a version that wrote them otherwise
+                found.append(Strength.model_validate(each))
+        return found
+
+    def unreached(self) -> list[Unreached]:
+        """Return the target densities for which no trial was planned, because no strength meets them.
+
+        Raises:
+            InputError: The spec cannot be read.
+        """
+        missed = [each for each in self.strengths() if each.strength is None]
+        errors: dict[tuple[str, ...], str] = {}
+        if missed and self.calibration.has_comparison:
+            rows = self.calibration.results()
+            for row in rows[rows["status"] == Status.FAILED].to_dict("records"):
+                key = (row["network"], row["dataset"], row["scope"], row["label"])
+                errors[key] = f"{row['error']} (trial training {row['trial_id']})"
+        return [Unreached(str(each), each.trainings, errors.get(each.place[:4])) for each in missed]
 
     def _plan(self) -> list[PlannedTrial]:
         if not self._plan_file.exists():
