@@ -250,7 +250,7 @@ class Row(PlannedTrial):
     attempts: int | None = None
     """Number of starts until the row was stored; more than one if workers were lost."""
     versions: str | None = column(tag=True)
-    """JSON: versions of software that may affect the result."""
+    """JSON: versions of software that may affect the result, and of the network, data set and method."""
     config: str | None = None
     """JSON: the trial's config."""
     finished: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from switchbench.errors import InputError
 from switchbench.reports.cells import ACCURACY, LATENCY, TASK, Cell, Report, Task, mean
 from switchbench.reports.statistics.contrasts import Pair, Paired, contrasts
 from switchbench.reports.statistics.margin import MARGIN
@@ -36,12 +37,28 @@ def build(
 
     Returns:
         The report; ``tables`` makes its tables, ``formats`` writes them.
+
+    Raises:
+        InputError: Two trials are one method's at one density and seed of one task.
     """
+    _require_unique(results)
     read = results.drop(columns=["config", "versions"], errors="ignore")  # long, and not in any table
     tasks = [_task(rows, pairs, margin) for _, rows in read.groupby(TASK, sort=False)]
     unmeasured = results.loc[~_measured(results), PROBLEM]
     problems = [*_problems(unmeasured), *(f"not reached: {line}" for line in unreached)]
     return Report(title, tasks, problems, len(unmeasured) + len(unreached))
+
+
+def _require_unique(results: pd.DataFrame) -> None:
+    """Raise InputError if a seed would count twice: of two versions, or of two recipes under one name."""
+    key = [*TASK, "label", "target_density", "seed"]
+    repeated = results[results.duplicated(key, keep=False)]
+    for _, rows in repeated.groupby(key, sort=False, dropna=False):
+        what, ids = _what(rows.iloc[0].to_dict()), " and ".join(rows["trial_id"].astype(str).head(2))
+        raise InputError(
+            f"results: {what} stands twice (trials {ids}), from two versions or two recipes; "
+            "report them from folders of their own"
+        )
 
 
 def _measured(rows: pd.DataFrame) -> "pd.Series[bool]":
@@ -164,8 +181,13 @@ def _problem_of_many(rows: list[dict[Hashable, Any]]) -> str:
 
 
 def _problem(row: dict[Hashable, Any]) -> str:
+    reason = f": {row['error']}" if isinstance(row["error"], str) else ""
+    return f"{row['status']}: {_what(row)} (trial {row['trial_id']}){reason}"
+
+
+def _what(row: dict[Hashable, Any]) -> str:
+    """Return what a trial is: method, density, task and seed."""
     target = row["target_density"]
     density = "" if math.isnan(target) else f" at density {target:g}"
-    reason = f": {row['error']}" if isinstance(row["error"], str) else ""
     where = f"{row['network']} on {row['dataset']}, scope {row['scope']}, seed {row['seed']}"
-    return f"{row['status']}: {row['label']}{density}, {where} (trial {row['trial_id']}){reason}"
+    return f"{row['label']}{density}, {where}"

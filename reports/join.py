@@ -14,9 +14,9 @@ from switchbench.row import Status
 PARTS = {"network": "network", "dataset": "dataset", "label": "method"}
 """Columns that name a part of a trial, and that part in its config. All else belongs to the method."""
 DIFFERS = {
-    "network": "has other options",
-    "dataset": "has other options, or another training",
-    "label": "stands for another method, or other options,",
+    "network": "has other options, or another version",
+    "dataset": "has other options, another version, or another training",
+    "label": "stands for another method, other options, or another version",
 }
 """Why a name is kept apart."""
 APART = {"network", "dataset", "scope", "density", "seed", "aim"}
@@ -52,10 +52,11 @@ def joined(
     """
     lines: list[str] = []
     labels: list[dict[str, str]] = []
+    versioned = all(_has_versions(table) for _, table in folders)
     known: dict[tuple[str, ...], str] = {}
     tables: list[pd.DataFrame] = []
     for name, table in folders:
-        changes = _changes(table, name, known)
+        changes = _changes(table, name, known, versioned)
         tables.append(table.replace(changes).assign(_order=len(tables)))
         labels.append(changes["label"])
         lines += [
@@ -73,18 +74,24 @@ def joined(
     return Joined(kept.drop(columns=["_order", "_settled", "_at"]).reset_index(drop=True), lines, labels)
 
 
+def _has_versions(table: pd.DataFrame) -> bool:
+    """Return whether all rows name the versions of their parts; those of older versions do not."""
+    texts = table.dropna(subset=["config"])["versions"].fillna("{}").unique()
+    return all({*PARTS.values()} <= json.loads(text).keys() for text in texts)
+
+
 def _changes(
-    table: pd.DataFrame, folder: str, known: dict[tuple[str, ...], str]
+    table: pd.DataFrame, folder: str, known: dict[tuple[str, ...], str], versioned: bool
 ) -> dict[str, dict[str, str]]:
     """Return, by column, the new names of what an earlier folder uses for something else.
 
     ``known`` holds what each name stands for, by column, name and task, and is added to. A name that an
-    earlier folder got for the same thing is used again.
+    earlier folder got for the same thing is used again. Versions count if all folders have them.
     """
     changes: dict[str, dict[str, str]] = {}
     for column, part in PARTS.items():
         new = table.replace(changes)  # tasks may have new names by now
-        meanings = _meanings(new, column, part)
+        meanings = _meanings(new, column, part, versioned)
         apart = {key[0] for key, meaning in meanings.items() if known.get((column, *key), meaning) != meaning}
         changes[column] = {name: _other_name(name, column, folder, meanings, known) for name in apart}
         for (name, *task), meaning in meanings.items():
@@ -101,30 +108,42 @@ def _other_name(
 ) -> str:
     """Return the name of an earlier folder for the same thing, or a new one."""
     own = {tuple(task): meaning for (each, *task), meaning in meanings.items() if each == name}
-    for (of, other, *task), meaning in known.items():
-        if of == column and other.startswith(f"{name} (") and own.get(tuple(task)) == meaning:
-            return other
-    return f"{name} ({folder})"
+    others = dict.fromkeys(other for of, other, *_ in known if of == column and other.startswith(f"{name} ("))
+    same = (
+        other
+        for other in others
+        if all(known.get((column, other, *task), meaning) == meaning for task, meaning in own.items())
+    )
+    return next(same, f"{name} ({folder})")
 
 
-def _meanings(table: pd.DataFrame, column: str, part: str) -> dict[tuple[str, ...], str]:
+def _meanings(table: pd.DataFrame, column: str, part: str, versioned: bool) -> dict[tuple[str, ...], str]:
     """Return what each name of a column stands for, as JSON, by name and, for methods, by task.
 
     The first config counts; for a data set, that of the dense control, whose training is the recipe of the
-    task. A method's training may depend on the data set, so its task is part of the key.
+    task. A method's training may depend on the data set, so its task is part of the key; its options may not,
+    and stand under its name alone as well.
     """
     keys = [column] if part != "method" else [column, "network", "dataset"]
     known = table.dropna(subset=["config"])
     if part == "dataset":
         known = known.sort_values("method", key=lambda methods: methods != DENSE, kind="stable")
     first = known.drop_duplicates(keys)
-    names = zip(*(first[key].astype(str) for key in keys), strict=True)
-    return {
-        name: _meaning(json.loads(config), part) for name, config in zip(names, first["config"], strict=True)
+    names = [*zip(*(first[key].astype(str) for key in keys), strict=True)]
+    configs = [*map(json.loads, first["config"])]
+    versions = [json.loads(text)[part] if versioned else None for text in first["versions"]]
+    found = {
+        name: json.dumps([_meaning(config, part), version], sort_keys=True)
+        for name, config, version in zip(names, configs, versions, strict=True)
     }
+    if part == "method":
+        for (name, *_), config in zip(names, configs, strict=True):
+            options = {**_meaning(config, part)["method"], "training": None}
+            found.setdefault((name,), json.dumps(options, sort_keys=True))
+    return found
 
 
-def _meaning(config: Mapping[str, Any], part: str) -> str:
+def _meaning(config: Mapping[str, Any], part: str) -> dict[str, Any]:
     if config.get("aim"):  # the strength was found for one density and task, and is no choice of the method
         method = {key: value for key, value in config["method"].items() if key != "strength"}
         config = {**config, "method": method}
@@ -136,7 +155,7 @@ def _meaning(config: Mapping[str, Any], part: str) -> str:
     ):  # methods under different training are no rivals, and have no dense control in common
         rest.pop("method", None)
     own = {} if part == "method" else {part: _unlabelled(config[part])}
-    return json.dumps(rest | own, sort_keys=True)
+    return rest | own
 
 
 def _unlabelled(part: Any) -> Any:

@@ -73,9 +73,56 @@ def test_one_name_for_two_things_is_kept_apart() -> None:
     found = joined([("one", one), ("two", other)])
     both, lines = found.results, found.lines
     assert lines == [
-        "two: label 'magnitude' stands for another method, or other options, than in an earlier folder: kept apart"
+        "two: label 'magnitude' stands for another method, other options, or another version than in an earlier "
+        "folder: kept apart"
     ]
     assert [*dict.fromkeys(both["label"])] == ["dense", "random", "magnitude", "magnitude (two)"]
+
+
+def versioned(table: pd.DataFrame, **other: str) -> pd.DataFrame:
+    """Give each row the versions of its parts; ``other``: those of magnitude pruning."""
+    plain = {"torch": "2", "network": "1", "dataset": "1", "method": "1"}
+    texts = [json.dumps(plain | (other if label == "magnitude" else {})) for label in table["label"]]
+    return table.assign(versions=texts)
+
+
+@pytest.mark.parametrize("seeds", [range(4), range(2, 4)], ids=["the same seeds", "other seeds"])
+def test_another_version_of_a_method_is_kept_apart(seeds: range) -> None:
+    table = configured(results(seeds=4))
+    one = versioned(table if len(seeds) == 4 else table[table["seed"] < 2])
+    other = versioned(table[table["seed"].isin(seeds)], method="2")
+    magnitude = other["label"] == "magnitude"
+    other.loc[magnitude, "trial_id"] += "x"
+    found = joined([("one", one), ("two", other)])
+    assert len(found.lines) == 1
+    cells = reports.build(found.results, "t").tasks[0].cells
+    assert cells["magnitude (two)", 0.1].accuracy.n == len(seeds)
+    assert cells["random", 0.1].accuracy.n == 4
+    plain = other.assign(versions=[json.dumps({"torch": "2"})] * len(other))  # as in rows of older versions
+    if len(seeds) < 4:
+        assert joined([("one", one), ("two", plain)]).lines == []
+
+
+def test_rows_of_two_versions_without_a_mark_are_refused() -> None:
+    one = configured(results())
+    other = one.assign(trial_id=one["trial_id"] + "x")
+    said = (
+        r"results: dense, net-0 on data, scope fc, seed 0 stands twice \(trials 0-dense-None-0 and "
+        r"0-dense-None-0x\), from two versions or two recipes; report them from folders of their own"
+    )
+    with pytest.raises(InputError, match=said):
+        reports.build(joined([("one", one), ("two", other)]).results, "t")
+
+
+def test_one_label_for_two_methods_is_kept_apart_on_different_tasks() -> None:
+    one = configured(results())
+    other = configured(results(), strength=0.1).replace({"network": {"net-0": "net-9"}})
+    other = other.assign(trial_id=other["trial_id"] + "x")
+    found = joined([("one", one), ("two", other)])
+    assert [*dict.fromkeys(found.results["label"])] == ["dense", "random", "magnitude", "magnitude (two)"]
+    third = other.replace({"network": {"net-9": "net-10"}}).assign(trial_id=other["trial_id"] + "y")
+    again = joined([("one", one), ("two", other), ("three", third)])
+    assert {*again.results["label"]} == {"dense", "random", "magnitude", "magnitude (two)"}
 
 
 def test_a_network_of_another_size_is_another_task() -> None:
@@ -238,7 +285,8 @@ def test_methods_of_another_training_are_another_task() -> None:
     assert [*dict.fromkeys(found.results["dataset"])] == ["data", "data (two)"]
     assert [*dict.fromkeys(found.results["label"])] == ["dense", "random", "magnitude"]
     assert found.lines == [
-        "two: dataset 'data' has other options, or another training than in an earlier folder: kept apart"
+        "two: dataset 'data' has other options, another version, or another training than in an earlier folder: "
+        "kept apart"
     ]
 
 

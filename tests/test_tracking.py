@@ -21,6 +21,7 @@ import switchbench
 from switchbench.cluster.context import RunContext
 from switchbench.compare.pull import experiments, pull
 from switchbench.errors import InputError
+from switchbench.methods import METHODS
 from switchbench.observe import mlflow as tracking
 from switchbench.observe import mlflow_client, mlflow_history
 from switchbench.observe.mlflow import Mirror
@@ -456,6 +457,41 @@ def test_machines_that_ran_a_part_each_are_united(
     assert len(runs_of(whole, uri)["comparison"]) == 2
     assert experiments(uri) == {"small": 10}
     assert not [each for each in caplog.messages if "different results" in each]
+
+
+def test_a_spec_of_another_recipe_is_left_out(
+    tmp_path: Path, spec: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = filled(tmp_path / "first", spec)
+    other = filled(
+        tmp_path / "other", spec | {"training": {"steps": 30, "batch_size": 64}, "seeds": [5, 6]}, day=2
+    )
+    for each in (first, other):
+        send(each, uri)
+    pulled = Ledger(pull(uri, "small", tmp_path / "pulled"))
+    assert_same(first, pulled)
+    assert pulled.spec_bytes() == first.spec_bytes()
+    number = len(other.results())
+    assert caplog.messages == [
+        f"specs in MLflow differ in training: {number} trials of the later one left out; "
+        "give it a name of its own"
+    ]
+
+
+def test_of_two_versions_of_a_method_the_first_counts(
+    tmp_path: Path, spec: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = filled(tmp_path / "first", spec)
+    send(first, uri)
+    monkeypatch.setattr(METHODS["magnitude"], "version", 99)
+    send(filled(tmp_path / "other", spec, day=2), uri)
+    pulled = Ledger(pull(uri, "small", tmp_path / "pulled"))
+    assert [*pulled.results()["trial_id"]] == [*first.results()["trial_id"]]
+    assert caplog.messages[-1].startswith(
+        "4 trials of another version or with other options left out, such as "
+    )
 
 
 def test_two_measurements_of_a_trial_are_named_and_the_later_one_counts(

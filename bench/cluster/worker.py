@@ -2,6 +2,7 @@
 
 import faulthandler
 import inspect
+import json
 import math
 import os
 import platform
@@ -237,7 +238,7 @@ def _store(
     row = replace(
         row,
         run=job.run,
-        versions=environment.versions(),
+        versions=json.dumps(json.loads(environment.versions()) | config.versions()),
         config=config.model_dump_json(),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,9 @@ MOST_NAMED = 3
 class Collected:
     """What an experiment holds."""
 
-    specs: list[bytes] = field(default_factory=list)
-    """The specs of the results folders that sent to it, without repetitions, oldest first."""
-    plan: list[PlannedTrial] = field(default_factory=list)
-    """The union of their plans: each trial once, in the order of the plans."""
+    plans: list[tuple[bytes, list[PlannedTrial]]] = field(default_factory=list)
+    """The spec and the plan of each results folder that sent to it, oldest first. The spec is empty where
+    there is none, as for trials that are in no plan."""
     rows: dict[str, Row] = field(default_factory=dict)
     """The row of each planned trial that has one, by its id."""
     curves: dict[str, Points] = field(default_factory=dict)
@@ -94,18 +93,19 @@ def collect(uri: str, name: str, curves: bool = True) -> Collected:
             raise InputError(
                 f"--experiment {name!r}: holds no runs of switchbench at {without_passwords(uri)}"
             )
-        specs, plan, whole = _plans(client, runs)
+        plans, whole = _plans(client, runs)
         latest = _latest(_with_rows(runs))
-        if not plan and not latest:
+        planned = {trial.trial_id for _, plan in plans for trial in plan}
+        if not planned and not latest:
             raise InputError(
                 f"--experiment {name!r}: holds no plan and no complete row; run switchbench sync again"
             )
         if not whole:
-            plan = [*plan, *_unplanned(latest, plan)]
-        chosen = {trial.trial_id: latest[trial.trial_id] for trial in plan if trial.trial_id in latest}
+            plans.append((b"", _unplanned(latest, planned)))
+        ids = (trial.trial_id for _, plan in plans for trial in plan)
+        chosen = {trial_id: latest[trial_id] for trial_id in ids if trial_id in latest}
         return Collected(
-            specs,
-            plan,
+            plans,
             {trial_id: sent.row for trial_id, sent in chosen.items()},
             _curves(client, chosen) if curves else {},
             frozenset(run.data.tags[ID_TAG] for run in runs),
@@ -140,14 +140,13 @@ def _missing(client: Any, uri: str, name: str, deleted: Any) -> str:
     return f"no such experiment at {without_passwords(uri)}{hint}"
 
 
-def _plans(client: Any, runs: Iterable[Any]) -> tuple[list[bytes], list[PlannedTrial], bool]:
+def _plans(client: Any, runs: Iterable[Any]) -> tuple[list[tuple[bytes, list[PlannedTrial]]], bool]:
     """Read the specs and plans of the comparisons' runs.
 
     Returns:
-        The specs, the union of the plans, and whether every comparison's plan could be read.
+        Each spec with its plan, and whether every comparison's plan could be read.
     """
-    specs: dict[bytes, None] = {}
-    plan: dict[str, PlannedTrial] = {}
+    plans: list[tuple[bytes, list[PlannedTrial]]] = []
     parents = [run for run in runs if LEDGER_TAG in run.data.tags]
     whole = bool(parents)
     for parent in parents:
@@ -166,10 +165,8 @@ def _plans(client: Any, runs: Iterable[Any]) -> tuple[list[bytes], list[PlannedT
                     problem,
                 )
                 continue
-        for trial in planned:
-            plan.setdefault(trial.trial_id, trial)
-        specs |= {spec: None} if spec else {}
-    return [*specs], [*plan.values()], whole
+        plans.append((spec or b"", planned))
+    return plans, whole
 
 
 def _with_rows(runs: Iterable[Any]) -> list[_Sent]:
@@ -219,9 +216,8 @@ def _measurements(row: Row) -> list[str]:
     return [repr(row[name]) for name in MEASURED]
 
 
-def _unplanned(latest: dict[str, _Sent], plan: Iterable[PlannedTrial]) -> list[PlannedTrial]:
+def _unplanned(latest: dict[str, _Sent], planned: Collection[str]) -> list[PlannedTrial]:
     """Return the trials that have a row and are in no plan, in an order that does not change."""
-    planned = {trial.trial_id for trial in plan}
     rows = [sent.row for trial_id, sent in latest.items() if trial_id not in planned]
     rows.sort(key=lambda row: (row.seed, str(row.finished), row.trial_id))
     return [PlannedTrial.stored(asdict(row)) for row in rows]

@@ -143,6 +143,23 @@ class TrialConfig(BaseModel):
         """What the data set contributes to the id, with the content of a user's files when it was read."""
         return self.dataset.identity()
 
+    def versions(self) -> dict[str, str]:
+        """Return what decides a result beside the config: each part's version, the source of a plug-in and
+        the content of a user's files, as they count in the id."""
+        parts = {
+            "network": self.network.identity(),
+            "dataset": self.data_identity,
+            "method": self.method.identity(),
+        }
+        return {
+            name: " ".join(
+                str(value)
+                for value in (part["version"], part.get("source"), part["options"].get("content"))
+                if value is not None
+            )
+            for name, part in parts.items()
+        }
+
     @cached_property
     def trial_id(self) -> str:
         """Hash of the resolved config and of the versions of its components: 16 hexadecimal digits."""
