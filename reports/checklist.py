@@ -93,12 +93,12 @@ def _seeds(report: Report) -> Check:
 
 def _has(method: str, name: str) -> Callable[[Report], Check]:
     def check(report: Report) -> Check:
-        without = [task.title for task in report.tasks if not _is_measured(task, method)]
+        without = [task.title for task in report.tasks if not _is_measured_everywhere(task, method)]
         return _check(
             name,
             not without,
             "measured in every task" if not without else f"missing on {_some(without)}",
-            f"methods: add {method}",
+            f"methods: add {method}" + ("" if method == DENSE else ", at all densities"),
         )
 
     return check
@@ -150,8 +150,13 @@ def _measured(report: Report) -> list[Cell]:
     return [cell for task in report.tasks for cell in task.measured]
 
 
-def _is_measured(task: Task, method: str) -> bool:
-    return any(cell.label in task.labels_of(method) for cell in task.measured)
+def _is_measured_everywhere(task: Task, method: str) -> bool:
+    """Tell whether a method is measured at every density of a task, or without a target."""
+    labels = task.labels_of(method)
+    own = [cell for cell in task.measured if cell.label in labels]
+    return any(not cell.takes_target for cell in own) or 0 < len(task.densities) == len(
+        {cell.target for cell in own}
+    )
 
 
 def _counted(number: int, one: str, several: str = "") -> str:

@@ -255,6 +255,9 @@ def test_the_checklist_says_what_is_missing() -> None:
         "networks and datasets: at least 3 pairs in all": full[full["network"] == "net-0"],
         "methods: add random": full[full["label"] != "random"],
         "methods: add magnitude": full[full["label"] != "magnitude"],
+        "methods: add magnitude, at all densities": full[
+            (full["label"] != "magnitude") | (full["target_density"] == 0.5)
+        ],
         "methods: add dense": full[full["label"] != "dense"],
         "densities: at least 5": full[full["target_density"].isna() | (full["target_density"] > 0.05)],
     }

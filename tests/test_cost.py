@@ -120,6 +120,8 @@ def test_kinds_of_steps_are_counted_apart_and_scaled() -> None:
     again.load_state_dict(flops.state_dict())
     readers = len(range(0, 2 * STRIDE, 10))
     assert flops.total == again.total == readers * 2 * 1000 + (2 * STRIDE - readers) * 2
+    again.load_state_dict([])  # what was counted is forgotten
+    assert again.total == 0
 
 
 def test_a_short_last_batch_does_not_bias_the_estimate(make_config: Any) -> None:

@@ -11,6 +11,8 @@ from made_up import results, written
 
 from switchbench import reports
 from switchbench.errors import InputError
+from switchbench.reports.formats.flat import frame
+from switchbench.reports.tables.accuracy import accuracy
 from switchbench.reports.tables.catalogue import sections
 from switchbench.row import Row, columns
 from switchbench.store import parquet
@@ -133,3 +135,24 @@ def test_a_status_that_nobody_knows_is_named(tmp_path: Path) -> None:
     parquet.write_table(tmp_path / "results.parquet", table, Row)
     with pytest.raises(InputError, match="status 'odd' is unknown to this version"):
         Ledger(tmp_path).results()
+
+
+def test_a_method_that_ended_denser_is_called_so() -> None:
+    table = results(seeds=3)
+    hit = (table["label"] == "magnitude") & (table["target_density"] == 0.01)
+    table.loc[hit, "density"] = 0.5
+    report = reports.build(table, "t", [("magnitude", "random")])
+    tables = {each.name: each for section in sections(report) for each in section.tables}
+    for name, keys in (("to-dense", ["magnitude"]), ("differences", ["magnitude", "random"])):
+        (row,) = (row for row in tables[name].rows if row[: len(keys)] == keys)
+        assert row[tables[name].header.index("0.01")] == "denser"
+
+
+def test_columns_of_one_heading_are_all_kept_as_data() -> None:
+    report = reports.build(results(densities=[0.3, 0.1 * 3]), "t")
+    columns = frame(accuracy(report.tasks[0]))
+    assert [name for name in columns if name.startswith("0.3") and name.strip("'") == "0.3"] == [
+        "0.3",
+        "0.3'",
+    ]
+    assert (columns["0.3"] != columns["0.3'"]).any()

@@ -119,7 +119,9 @@ class StepFlops:
         ]
 
     def load_state_dict(self, stored: list[Any]) -> None:
-        """Undo :meth:`state_dict`."""
+        """Undo :meth:`state_dict`: what was counted before is forgotten."""
+        for counter in (self._steps, *self._sampled):
+            counter.clear()
         for names, steps, *sampled in stored:
             kind = None if names is None else frozenset(names)
             self._steps[kind] = steps

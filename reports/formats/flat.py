@@ -14,14 +14,17 @@ def frame(table: Table) -> pd.DataFrame:
     Returns:
         One column per column of the table. A column of numbers is followed by ``NAME ±`` (half-width of the
         interval), ``NAME low`` and ``NAME high`` (its ends), and ``NAME note`` (marks and notes), as far as
-        its entries have these. A missing number is NaN.
+        its entries have these. A missing number is NaN. A heading that repeats gets a prime.
 
     Example:
         >>> frame(Table("t", "", ["method", "0.1"], [["l1", Number(98.5, 0.2, mark="*")]])).to_dict("records")
         [{'method': 'l1', '0.1': 98.5, '0.1 ±': 0.2, '0.1 note': '*'}]
     """
     columns: dict[str, list[float] | list[str]] = {}
-    for at, name in enumerate(table.header):
+    for at, heading in enumerate(table.header):
+        name = heading
+        while name in columns:  # densities that differ beyond the digits shown, a layer named as a column
+            name += "'"
         entries = [row[at] for row in table.rows]
         if not table.is_numeric(at):
             columns[name] = [str(entry) for entry in entries]

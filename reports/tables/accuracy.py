@@ -8,6 +8,7 @@ from switchbench.reports.analyses.best import Best, best_by_density
 from switchbench.reports.cells import Cell, Task
 from switchbench.reports.statistics.seeds import Numbers
 from switchbench.reports.statistics.summary import Summary, summarise
+from switchbench.reports.tables.differences import nothing_compared
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
 CAPTION = (
@@ -25,7 +26,8 @@ HIDDEN = " Methods that are not shown are tested too."
 DENSE_CAPTION = (
     "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points: mean ± "
     "half-width of the 95 % confidence interval (Student's t). Not corrected for the number of intervals: "
-    "they decide nothing; `report --baseline LABEL` adds tests."
+    "they decide nothing; `report --baseline LABEL` adds tests. A method that ended denser than a target is "
+    "not compared at it."
 )
 SUMMARY_CAPTION = (
     "Test accuracy in % over seeds: mean ± half-width of the 95 % confidence interval (Student's t), median, "
@@ -99,7 +101,7 @@ def to_dense(task: Task) -> Table:
     for label in task.with_targets():
         differences = [task.differences(label, control.label, density) for density in task.densities]
         row = [
-            _from_dense(found, (label, density) in task.cells)
+            _from_dense(found, task.cells.get((label, density)))
             for density, found in zip(task.densities, differences, strict=True)
         ]
         rows.append([label, *row, _seeds({len(found) for found in differences if len(found)} or {0})])
@@ -203,8 +205,8 @@ def _accuracy(cell: Cell | None, best: Best | None = None) -> Entry:
     )
 
 
-def _from_dense(differences: Numbers, planned: bool) -> Entry:
+def _from_dense(differences: Numbers, cell: Cell | None) -> Entry:
     if not len(differences):
-        return "none measured" if planned else ""
+        return nothing_compared(cell) if cell else ""
     found: Summary = summarise(100 * differences)
     return Number(found.mean, found.interval, signed=True)

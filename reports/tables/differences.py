@@ -2,7 +2,8 @@
 
 import math
 
-from switchbench.reports.cells import Task
+from switchbench.reports.cells import Cell, Task
+from switchbench.reports.statistics.contrasts import Contrast
 from switchbench.reports.statistics.paired import POWER, Difference, Verdict
 from switchbench.reports.tables.table import NOTHING, Entry, Number, Table
 
@@ -30,7 +31,14 @@ ATTRIBUTION_CAPTION = (
 def differences(task: Task) -> Table:
     """Differences between two methods, paired by seed."""
     rows: list[list[Entry]] = [
-        [contrast.label, contrast.against, *map(_difference, contrast.differences.values())]
+        [
+            contrast.label,
+            contrast.against,
+            *(
+                _difference(difference, *_cells(task, contrast, density))
+                for density, difference in contrast.differences.items()
+            ),
+        ]
         for contrast in task.contrasts
     ]
     header = ["method", "against", *(f"{density:g}" for density in task.densities)]
@@ -71,10 +79,19 @@ def attribution(task: Task) -> Table:
     return Table("attribution", ATTRIBUTION_CAPTION, header, rows, keys=3)
 
 
-def _difference(difference: Difference) -> Entry:
+def _cells(task: Task, contrast: Contrast, density: float) -> list[Cell | None]:
+    return [task.cells.get((label, density)) for label in (contrast.label, contrast.against)]
+
+
+def nothing_compared(*cells: Cell | None) -> str:
+    """Say why a difference between two cells has no number."""
+    return "denser" if any(cell and cell.accuracy.n and cell.denser for cell in cells) else "none measured"
+
+
+def _difference(difference: Difference, *cells: Cell | None) -> Entry:
     summary = difference.summary
     if not summary.n:
-        return "none measured"
+        return nothing_compared(*cells)
     if summary.constant:
         what = "no spread" if summary.mean else "the same on all seeds"
         return Number(100 * summary.mean, signed=True, note=f"(n = {summary.n}, {what})")
