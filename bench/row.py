@@ -262,6 +262,11 @@ class Row(PlannedTrial):
         return getattr(self, name)
 
     @property
+    def standing(self) -> tuple[bool, str]:
+        """Of a trial's rows the largest counts: a failure replaces no result; else it is the later one."""
+        return self.status != Status.FAILED, str(self.finished)
+
+    @property
     def guesses(self) -> bool:
         """Whether the network does no better than guessing, on test images or else on validation images."""
         tested = self.test_accuracy is not None

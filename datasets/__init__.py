@@ -17,6 +17,7 @@ from switchbench.datasets.registry import (
     DatasetEntry,
     data_folder,
     forget_loaded,
+    forget_on_devices,
     load,
     register,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "digits",
     "fake",
     "forget_loaded",
+    "forget_on_devices",
     "held_out",
     "image_folder",
     "load",

@@ -28,8 +28,11 @@ class CustomConfig(BaseModel):
         Raises:
             MissingData: A file cannot be read.
         """
+        files = self.files()
         try:
-            return _content_hash(Path(self.path), tuple(stats(self.files())))
+            return _content_hash(Path(self.path), tuple(stats(files)))
+        except UnicodeEncodeError as error:
+            raise MissingData(f"path: the name {error.object!a} is not in UTF-8; rename it") from error
         except OSError as error:
             raise MissingData(f"path: {self.path}: cannot be read ({error})") from error
 
@@ -49,5 +52,6 @@ def _content_hash(root: Path, files: tuple[Stat, ...]) -> str:
     for file, _, size, _, _ in files:
         name = "" if file == root else file.relative_to(root).as_posix()
         digest.update(f"{name}\0{size}\0".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]

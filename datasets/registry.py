@@ -150,22 +150,47 @@ def load(
         (1437, 360, (1, 8, 8), 10)
     """
     content = config.content() if isinstance(config, CustomConfig) else None
-    return _loaded(name, folder or data_folder(), config, device, content)
+    data = _loaded(DATASETS[name], folder or data_folder(), config, content)
+    if device.type == "cpu":
+        return data
+    held = _on_device.get(device)
+    if held is None or held.data is not data:
+        _on_device.pop(device, None)  # before memory is taken for the next one
+        copy = replace(data, train=data.train.to(device), test=data.test.to(device))
+        held = _on_device[device] = _Copied(name, data, copy)
+    return held.copy
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """A data set on a GPU."""
+
+    name: str
+    data: Data
+    """The data set in main memory."""
+    copy: Data
+
+
+_on_device: dict[torch.device, _Copied] = {}
+"""What was loaded last on each GPU. Nothing else stays there: memory of GPUs is short."""
 
 
 @lru_cache(maxsize=8)
-def _loaded(
-    name: str, folder: Path, config: BaseModel | None, device: torch.device, content: str | None
-) -> Data:
-    """Load data that have not been loaded yet. Files at one path may change: ``content`` tells."""
-    if device.type != "cpu":
-        data = _loaded(name, folder, config, CPU, content)
-        return replace(data, train=data.train.to(device), test=data.test.to(device))
-    data = DATASETS[name].load(folder, config)
-    check(name, data)
+def _loaded(entry: DatasetEntry, folder: Path, config: BaseModel | None, content: str | None) -> Data:
+    """Load data that have not been loaded yet. Files at one path may change, which ``content`` tells; a
+    loader that changes is another entry."""
+    data = entry.load(folder, config)
+    check(entry.name, data)
     return data
+
+
+def forget_on_devices(but: str = "") -> None:
+    """Drop the copies on GPUs of all data sets but one: they would count as another trial's memory."""
+    for device in [device for device, held in _on_device.items() if held.name != but]:
+        del _on_device[device]
 
 
 def forget_loaded() -> None:
     """Drop all data that :func:`load` keeps in memory."""
     _loaded.cache_clear()
+    forget_on_devices()

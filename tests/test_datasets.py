@@ -4,8 +4,10 @@ import doctest
 import gzip
 import hashlib
 import importlib
+import os
 import pickle
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +21,11 @@ import torchvision.datasets
 from PIL import Image
 
 from switchbench import datasets
-from switchbench.datasets import MissingData, cache, cifar, mnist
+from switchbench.datasets import DATASETS, MissingData, cache, cifar, mnist, registry
 from switchbench.datasets import source as sources
 from switchbench.datasets.download import md5_of
 from switchbench.datasets.source import Manifest, RemoteFile
+from switchbench.plugins import load as plugins
 
 TRAIN, TEST = 60, 10
 Held = dict[str, torch.Tensor]
@@ -424,3 +427,48 @@ def test_digits_are_those_of_scikit_learn(tmp_path: Path, monkeypatch: Any) -> N
         test = [index % 5 == 0 for index in range(len(bundle.target))]
         assert data.test.images.tolist() == bundle.images[test][:, None].tolist()
         assert data.test.labels.tolist() == bundle.target[test].tolist()
+
+
+PLUGIN = """
+import torch
+from switchbench.datasets import Data, Images, register
+
+@register("changing")
+def changing(folder):
+    \"\"\"Data of a plug-in that changes.\"\"\"
+    images = Images(torch.full((20, 1, 2, 2), {value}, dtype=torch.uint8), torch.arange(20) % 2)
+    return Data(images, images, 2)
+"""
+
+
+def test_a_loader_that_changes_in_a_session_is_loaded_anew(tmp_path: Path, without_plugins: None) -> None:
+    file = tmp_path / "mine.py"
+    for value in (1, 2):
+        file.write_text(PLUGIN.replace("{value}", str(value)))
+        plugins.load([file])
+        assert datasets.load("changing").train.images.unique().tolist() == [value]
+
+
+def test_one_data_set_at_a_time_is_on_a_device(folder: Path) -> None:
+    device = torch.device("meta")  # stands for a GPU
+    digits = datasets.load("digits", device=device)
+    assert datasets.load("digits", device=device) is digits
+    datasets.forget_on_devices(but="digits")
+    assert datasets.load("digits", device=device) is digits
+    kept = weakref.ref(digits.train.images)
+    del digits
+    options = DATASETS["fake"].config
+    assert options
+    datasets.load("fake", config=options(train=20, test=10), device=device)
+    assert kept() is None
+    datasets.forget_on_devices()
+    assert not registry._on_device
+
+
+def test_a_file_name_that_is_not_in_utf_8_is_one_line(tmp_path: Path) -> None:
+    write_folder(tmp_path / "mine")
+    odd = os.fsdecode(b"caf\xe9.png")
+    (place,) = {file.parent for file in [*(tmp_path / "mine" / "train").rglob("*.png")][:1]}
+    next(place.glob("*.png")).rename(place / odd)
+    with pytest.raises(MissingData, match=r"is not in UTF-8; rename it"):
+        own("image-folder", tmp_path / "mine").identity()

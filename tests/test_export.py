@@ -1,6 +1,8 @@
 """Finished trials leave switchbench: as files, layer tables and pictures, with the same outputs."""
 
+import copy
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -36,6 +38,7 @@ from switchbench.trained.export import export
 from switchbench.trained.facts import NetworkFacts
 from switchbench.trained.load import FinishedNetwork, load_finished
 from switchbench.trained.rerun import rerun, stored_trial
+from switchbench.trained.snippet import snippet
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +153,20 @@ def test_csr_layers_take_what_linear_layers_take() -> None:
     assert isinstance(to_csr(torch.nn.Sequential(layer)).get_submodule("0"), CSRLinear)
 
 
+def test_csr_layers_are_copied_pickled_and_moved_as_others_are() -> None:
+    layer = CSRLinear(torch.nn.Linear(7, 3))
+    inputs = torch.randn(5, 7)
+    outputs = layer(inputs)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(other(inputs), outputs)
+        with torch.no_grad():
+            other.values.zero_()
+            assert torch.equal(other(inputs), other.bias.expand(5, 3))  # it computes with its own buffers
+    assert torch.equal(layer(inputs), outputs)
+    assert torch.allclose(layer.double()(inputs.double()), outputs.double())
+    assert layer.to("meta")._weight.is_meta
+
+
 @pytest.mark.parametrize("form", ["safetensors", "csr"])
 @pytest.mark.parametrize("baked", [False, True])
 @pytest.mark.parametrize("smaller", [False, True])
@@ -177,6 +194,42 @@ def test_a_network_is_loaded_by_its_trial(folder: Path, mlp: FinishedNetwork) ->
     with torch.no_grad():
         assert torch.equal(loaded(mlp.test.source.images), mlp.network(images))
     assert loaded.facts.density_layers == json.loads(mlp.row.density_layers or "")
+
+
+def test_code_that_torch_does_not_print_is_not_passed_on(mlp: FinishedNetwork) -> None:
+    facts = NetworkFacts.of(mlp)
+    words = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, padding="same"), torch.nn.ReLU())
+    assert snippet(words, Path("a'b.safetensors"), "safetensors", facts).splitlines()[:2] == [
+        "import switchbench",
+        """network = switchbench.load_network("a'b.safetensors")""",
+    ]
+    numbers = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.ReLU())
+    assert "nn.Conv2d(1, 2, " in snippet(numbers, Path("a.safetensors"), "safetensors", facts)
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.onnx", "net.parquet"])
+def test_a_file_is_not_written_under_the_ending_of_another_kind(
+    name: str, mlp: FinishedNetwork, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"{name}: .* stands for another kind of file; use .safetensors"):
+        export(mlp, tmp_path / name, "safetensors")
+    assert not (tmp_path / name).exists()
+
+
+def test_a_network_whose_layers_have_changed_is_one_line(mlp: FinishedNetwork, tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    state = {f"other.{name}": tensor for name, tensor in mlp.network.state_dict().items()}
+    save_file(state, file, NetworkFacts.of(mlp).metadata())
+    with pytest.raises(InputError, match="the network 'mlp' has other layers today than in this file"):
+        switchbench.load_network(file)
+
+
+def test_loading_a_trial_draws_no_random_numbers_of_the_caller(folder: Path) -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    load_finished(trial(folder, "magnitude", "mlp"), quiet)
+    assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize(
@@ -438,6 +491,8 @@ def test_inspect_a_trial(folder: Path, tmp_path: Path) -> None:
         (["lenet-5", "--set", "bais=false"], "unknown key 'bais'; did you mean 'bias'"),
         (["lenet-5", "--picture", "x.png"], "--picture x.png: works only for a trial, whose masks it draws"),
         (["TRIAL", "--picture", "no/such/folder/x.png"], "--picture no/such/folder/x.png: "),
+        (["TRIAL", "--scope", "all"], "--scope: works only for a network's name; a trial has its own"),
+        (["TRIAL", "--dataset", "digits"], "--dataset: works only for a network's name; a trial has its own"),
     ],
 )
 def test_inspecting_nothing_is_one_line(arguments: list[str], said: str, folder: Path) -> None:

@@ -20,13 +20,15 @@ import psutil
 import pytest
 
 import switchbench
-from switchbench.cluster import connection, in_process, local_pool, template, tune
+from switchbench.cluster import connection, in_process, local_pool, local_ray, template, tune, worker
 from switchbench.cluster.local_pool import LocalPool
 from switchbench.cluster.local_worker import Surroundings
+from switchbench.cluster.log import TrialLog
 from switchbench.cluster.signals import STOPPING
 from switchbench.cluster.worker import Job
 from switchbench.cluster.workers import workers
 from switchbench.errors import ExitCode, InputError, RunStopped
+from switchbench.observe.terminal import plain_console
 from switchbench.row import Row
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Resources
@@ -486,6 +488,47 @@ def test_trials_in_this_process_have_the_bits_of_those_in_workers(tmp_path: Path
     assert watcher.points
 
 
+def test_trials_in_this_process_leave_it_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("only for a process of our own")
+
+    monkeypatch.setattr(worker, "freed_memory_kept", refused)
+    monkeypatch.setattr("switchbench.cluster.worker.threading.Timer", refused)
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=1)
+    in_process.distribute(trials, replace(job, resources=Resources(minutes=1)), [])
+    assert Ledger(tmp_path).results()["status"].eq("ok").all()
+
+
+def test_a_broken_gpu_ends_a_run_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_process, "device_is_sound", lambda: False)
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=2)
+    with pytest.raises(RunStopped, match=f"after trial {trials[0].trial_id} nothing works on this process"):
+        in_process.distribute(trials, job, [])
+    assert len([*Ledger(tmp_path).rows()]) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "resources", "said"),
+    [
+        ("10.0.0.1:6379", Resources(), "--address 10.0.0.1:6379: with --jobs 0 trials run in this process"),
+        (None, Resources(cpus=10_000), "a trial needs 10000 CPUs"),
+        (None, Resources(gpus=64), "a trial needs 1 CPU, 64 GPUs, but no node has them"),
+    ],
+)
+def test_what_this_process_cannot_do_is_refused(address: str | None, resources: Resources, said: str) -> None:
+    with pytest.raises(InputError, match=said), workers(address, resources, jobs=0):
+        pass
+
+
+def test_what_is_shown_while_a_trial_runs_is_not_in_its_log(capsys: pytest.CaptureFixture[str]) -> None:
+    console, log = plain_console(), TrialLog()
+    with log.recording():
+        print("printed by a method")
+        console.print("shown")
+    assert log.text == "printed by a method\n"
+    assert capsys.readouterr().out == "shown\n"
+
+
 def test_a_signal_ends_trials_in_this_process_with_a_checkpoint(tmp_path: Path) -> None:
     trials, job = prepare(tmp_path, methods=["dense"], seeds=1, training={"steps": 50_000})
     ledger = Ledger(tmp_path)
@@ -495,3 +538,36 @@ def test_a_signal_ends_trials_in_this_process_with_a_checkpoint(tmp_path: Path) 
     sender.join()
     assert ledger.checkpoint(trials[0].trial_id).exists()
     assert ledger.row(trials[0].trial_id) is None
+
+
+# Ray
+
+
+def test_a_cluster_of_our_own_has_the_cores_that_this_process_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local_ray, "this_machine", lambda: {"CPU": 3, "memory": 1e9})
+    with local_ray.local_ray() as options:
+        assert options["num_cpus"] == 3
+
+
+def test_ray_client_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--address ray://head:10001: Ray Client runs no trials"):
+        connection._check_answering("ray://head:10001")
+
+
+def test_trials_that_were_lost_with_their_node_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials, job = prepare(tmp_path)
+    ledger, runs = Ledger(tmp_path), []
+
+    def run(job: Job, observers: Any, modules: Any, space: dict[str, Any], config: Any) -> None:
+        runs.append(len(space["trials"]["grid_search"]))
+        left = [trial for trial in trials if ledger.row(trial.trial_id) is None]
+        for trial in left[: len(left) // 2] if len(runs) < 3 else []:
+            worker.execute(trial, job)
+
+    monkeypatch.setattr(tune, "_run_tune", run)
+    tune.distribute(trials, job, [])
+    assert runs == [6, 3, 2, 2]  # those whose nodes are lost four times have no row

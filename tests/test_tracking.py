@@ -514,6 +514,41 @@ def test_two_measurements_of_a_trial_are_named_and_the_later_one_counts(
         assert rows[row.trial_id] == expected
 
 
+def test_a_later_failure_replaces_no_result(tmp_path: Path, spec: dict[str, Any]) -> None:
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    measured, failed = (
+        filled(tmp_path / name, spec, day=day) for name, day in (("measured", 1), ("failed", 2))
+    )
+    for row in failed.rows():
+        failed.write(replace(row, status=Status.FAILED, error="no", test_accuracy=None), [])
+    for each in (measured, failed):
+        send(each, uri)
+    pulled = Ledger(pull(uri, "small", tmp_path / "pulled"))
+    assert {row.trial_id: row for row in pulled.rows()} == {row.trial_id: row for row in measured.rows()}
+    alone = f"sqlite:///{tmp_path / 'failed.db'}"
+    send(failed, alone)
+    pull(alone, "small", tmp_path / "pulled")
+    assert {row.trial_id: row for row in pulled.rows()} == {row.trial_id: row for row in measured.rows()}
+
+
+def test_two_machines_may_create_an_experiment_at_the_same_moment(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    one = filled(tmp_path / "one", spec)
+    from mlflow import MlflowClient
+
+    create = MlflowClient.create_experiment
+
+    def too_late(client: Any, name: str, *arguments: Any) -> str:
+        create(client, name, *arguments)
+        return create(client, name, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "create_experiment", too_late)
+    assert send(one, uri) == 10
+    assert experiments(uri) == {"small": 10}
+
+
 def test_a_run_without_its_row_and_a_plan_that_is_lost_are_named(
     tmp_path: Path, spec: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

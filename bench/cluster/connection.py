@@ -105,6 +105,9 @@ def _check_answering(address: str) -> None:
 
     Ray speaks gRPC, so its server answers the preface of HTTP/2 with a frame of settings (RFC 9113, 3.4).
     """
+    if address.startswith("ray://"):
+        remedy = "give HOST:6379 on a machine of the cluster, or send the command with ray job submit"
+        raise InputError(f"--address {address}: Ray Client runs no trials; {remedy}")
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon:
         return  # "auto" and "local" have no host and port

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from ray._private import services
 
 from switchbench.cluster.address import OBJECT_STORE_BYTES
+from switchbench.cluster.machine import this_machine
 from switchbench.cluster.sockets import folder_for_sockets
 
 LOOPBACK = "127.0.0.1"
@@ -35,6 +36,7 @@ def local_ray() -> Iterator[dict[str, Any]]:
         yield {
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
+            "num_cpus": int(this_machine()["CPU"]),  # Ray counts those that the process may not use as well
             "_temp_dir": str(folder),
             "_node_ip_address": LOOPBACK,
         }

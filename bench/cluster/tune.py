@@ -25,7 +25,7 @@ from switchbench.cluster.points import PointSource
 from switchbench.cluster.signals import StopRequest, handled, stop_at_once
 from switchbench.cluster.tune_actor import TrialActor
 from switchbench.cluster.tune_callback import ObserverCallback, StopOnProblem
-from switchbench.cluster.tune_searcher import PointSearcher
+from switchbench.cluster.tune_searcher import LOST_NODE_RETRIES, PointSearcher
 from switchbench.cluster.worker import Job
 from switchbench.errors import ExitCode, RunStopped
 from switchbench.observe.observer import Observer
@@ -57,9 +57,15 @@ def distribute(
         KeyboardInterrupt: A signal has stopped the run; the remaining trials have no row.
         RunStopped: A row cannot be written, as on a full disk; the remaining trials have no row.
     """
-    if configs:
+    ledger = Ledger(job.folder)
+    for _ in range(1 + LOST_NODE_RETRIES):
+        if not configs:
+            return
         space = {"trials": tune.grid_search([[config.as_planned()] for config in configs])}
         _run_tune(job, observers, modules, space, tune.TuneConfig())
+        # what has no row was lost with its node again and again
+        known = ledger.statuses([config.trial_id for config in configs])
+        configs = [config for config in configs if config.trial_id not in known]
 
 
 def distribute_points(

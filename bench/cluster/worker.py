@@ -10,13 +10,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+from switchbench import datasets
 from switchbench.atomic_files import reason
 from switchbench.cluster import environment
 from switchbench.cluster.allocator import freed_memory_kept
@@ -62,7 +63,11 @@ class NotStored(RunStopped):
 
 
 def execute(
-    config: TrialConfig, job: Job, watch: Watch | None = None, stop: Callable[[], bool] = never
+    config: TrialConfig,
+    job: Job,
+    watch: Watch | None = None,
+    stop: Callable[[], bool] = never,
+    own_process: bool = True,
 ) -> Row:
     """Run a trial that the ledger does not hold yet and store its row, whatever happens.
 
@@ -71,6 +76,8 @@ def execute(
         job: Settings of the run.
         watch: Receives each point of the curves, and may raise Pruned.
         stop: Whether the run must stop.
+        own_process: Whether the process is a worker: its allocator may be set, and it may be ended where a
+            trial hangs.
 
     Raises:
         NotStored: The row cannot be written.
@@ -90,8 +97,12 @@ def execute(
     attempt, log = _announce(config, job), TrialLog()
     try:
         alone = job.resources.gpus >= 1
-        with freed_memory_kept(), log.recording(), measured(device, alone=alone) as usage:
-            row, curves = _outcome(config, job, device, Control(math.inf, checkpoint, watch, stop), log)
+        kept = freed_memory_kept() if own_process else nullcontext()
+        limit = _time_limit(config, job) if own_process else _deadline(job)
+        datasets.forget_on_devices(but=config.dataset.name)
+        with kept, log.recording(), measured(device, alone=alone) as usage:
+            control = Control(math.inf, checkpoint, watch, stop)
+            row, curves = _outcome(config, job, device, control, log, limit)
     except Stopped:
         ledger.withdraw(config.trial_id)
         raise
@@ -108,7 +119,12 @@ def execute(
 
 
 def _outcome(
-    config: TrialConfig, job: Job, device: torch.device, control: Control, log: TrialLog
+    config: TrialConfig,
+    job: Job,
+    device: torch.device,
+    control: Control,
+    log: TrialLog,
+    limit: AbstractContextManager[float],
 ) -> tuple[Row, list[dict[str, float]]]:
     """Run a trial. Return its row and curves; an exception other than Stopped becomes a row."""
     resources, networks = job.resources, Ledger(job.folder).networks
@@ -118,7 +134,7 @@ def _outcome(
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
             problem = f"PyTorch finds none on this node (CUDA_VISIBLE_DEVICES: {visible})"
             raise RuntimeError(f"gpus: {resources.gpus:g} requested, but {problem}")
-        with _time_limit(config, job) as deadline:
+        with limit as deadline:
             result = run_trial(
                 config,
                 str(device),
@@ -279,14 +295,22 @@ def _location(error: Exception, config: TrialConfig) -> str:
 
 
 @contextmanager
+def _deadline(job: Job) -> Iterator[float]:
+    """Yield the deadline, which training checks at every step."""
+    minutes = job.resources.minutes
+    yield math.inf if minutes is None else time.monotonic() + 60 * minutes
+
+
+@contextmanager
 def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
-    """Yield the deadline, which training checks at every step, and run a watchdog for steps that hang.
+    """Yield the deadline, and run a watchdog for steps that hang.
 
     After twice the time limit the watchdog stores a failure and ends the process. Another takes its place.
     """
     minutes = job.resources.minutes
     if minutes is None:
-        yield math.inf
+        with _deadline(job) as deadline:
+            yield deadline
         return
 
     def end_process() -> None:
@@ -302,7 +326,8 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
     # A hang in C code may hold Python's lock, so that no thread runs: this ends the process all the same.
     faulthandler.dump_traceback_later(2 * 60 * minutes + LOCKED_SECONDS, exit=True, file=2)
     try:
-        yield time.monotonic() + 60 * minutes
+        with _deadline(job) as deadline:
+            yield deadline
     finally:
         watchdog.cancel()
         faulthandler.cancel_dump_traceback_later()

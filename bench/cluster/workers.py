@@ -61,8 +61,14 @@ def workers(
             given and trials run on Ray.
     """
     if jobs == 0:
+        if address:
+            raise InputError(
+                f"--address {address}: with --jobs 0 trials run in this process, not on a cluster"
+            )
+        from switchbench.cluster.in_process import check
         from switchbench.cluster.in_process import distribute as one_by_one
 
+        check(resources)
         yield one_by_one
     elif address_of(address) or resources.gpus:
         if jobs:

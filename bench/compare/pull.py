@@ -24,9 +24,9 @@ def pull(
     """Make or update a results folder from an experiment of MLflow.
 
     Several machines may have sent to the experiment: the folder holds the union of their plans, each trial
-    once, with its latest row. Trials of another recipe than the first spec's are left out, and so are those
-    of another version of a method than the first; a warning says so. Results in the folder that MLflow does
-    not know, or that are later than MLflow's, stay.
+    once, with its latest row, but no failure in place of a result. Trials of another recipe than the first
+    spec's are left out, and so are those of another version of a method than the first; a warning says so.
+    Results in the folder that MLflow does not know, or that are later than MLflow's, stay.
 
     Args:
         uri: MLflow server or database; None: ``$MLFLOW_TRACKING_URI``.
@@ -58,7 +58,7 @@ def pull(
         unknown = own.keys() - collected.known - plan.keys()
         kept = [trial for trial in ledger.planned() if trial.trial_id in unknown]
     found = [collected.rows[trial_id] for trial_id in plan if trial_id in collected.rows]
-    rows = [row for row in found if not _is_later(own.get(row.trial_id), row)]
+    rows = [row for row in found if not _stands(own.get(row.trial_id), row)]
     points = {row.trial_id: collected.curves.get(row.trial_id, []) for row in rows}
     # One folder's spec is copied byte by byte; the stored one stays where MLflow has none.
     content = specs[0] if len(specs) == 1 else written(spec).encode()
@@ -88,9 +88,9 @@ def _default_folder(experiment: str) -> StorePath:
     return RESULTS / experiment
 
 
-def _is_later(own: Row | None, sent: Row) -> bool:
-    """Return whether the folder's row is later than the one in MLflow."""
-    return own is not None and str(own.finished) > str(sent.finished)
+def _stands(own: Row | None, sent: Row) -> bool:
+    """Return whether the folder's row stands above the one in MLflow."""
+    return own is not None and own.standing > sent.standing
 
 
 def _of_one_recipe(plans: list[tuple[bytes, list[PlannedTrial]]]) -> list[tuple[bytes, list[PlannedTrial]]]:

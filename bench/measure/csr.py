@@ -2,6 +2,8 @@
 
 import copy
 import warnings
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +27,23 @@ class CSRLinear(nn.Module):
         self.register_buffer("column", csr.col_indices().to(torch.int32))
         self.register_buffer("values", csr.values())
         self.bias = layer.bias
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Make the matrix that is computed with. It shares the memory of the buffers."""
         self._weight = csr_matrix(self.crow, self.column, self.values, (self.out_features, self.in_features))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._assemble()
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_weight"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._assemble()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs (…, out_features) of inputs (…, in_features)."""

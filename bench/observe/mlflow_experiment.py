@@ -99,9 +99,7 @@ class Experiment:
         artifacts = None if uri else ledger.mlflow_artifacts
         if existing and artifacts and existing.artifact_location != artifacts:
             move_artifacts(place, existing.artifact_location, artifacts)  # the folder has been moved
-        self._id = (
-            existing.experiment_id if existing else self._client.create_experiment(self._name, artifacts)
-        )
+        self._id = existing.experiment_id if existing else self._created(artifacts)
         self._several = several_tasks(ledger.planned()) if ledger.has_comparison else []
         self._runs: dict[str, list[_Sent]] = {}
         """The runs of each trial. Two folders that measured the same trial have a run each."""
@@ -112,6 +110,15 @@ class Experiment:
         self._ended: int | None = None
         """The end of the last trial."""
         self._parent = self._find_parent()
+
+    def _created(self, artifacts: str | None) -> str:
+        """Create the experiment. Return its id, also where another machine creates it at the same moment."""
+        try:
+            return str(self._client.create_experiment(self._name, artifacts))
+        except Exception:
+            if found := self._client.get_experiment_by_name(self._name):
+                return str(found.experiment_id)
+            raise
 
     def _find_parent(self) -> str:
         """List all runs, and return the id of the comparison's run."""

@@ -194,14 +194,15 @@ def _with_rows(runs: Iterable[Any]) -> list[_Sent]:
 
 
 def _latest(found: Iterable[_Sent]) -> dict[str, _Sent]:
-    """Return the latest row of each trial. Trials that were measured with different results are named."""
+    """Return the row of each trial that stands above its others. Trials that were measured with different
+    results are named."""
     latest: dict[str, _Sent] = {}
     conflicts: Counter[str] = Counter()
     for sent in found:
         other = latest.get(sent.row.trial_id)
         if other and _measurements(other.row) != _measurements(sent.row):
             conflicts[sent.row.trial_id] += other.row.status == sent.row.status == Status.OK
-        if other is None or str(sent.row.finished) > str(other.row.finished):
+        if other is None or sent.row.standing > other.row.standing:
             latest[sent.row.trial_id] = sent
     if named := sorted(+conflicts):
         _warn(

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -42,7 +43,9 @@ def plain_console(stderr: bool = False) -> Console:
     Args:
         stderr: Print to standard error instead of standard output.
     """
-    console = Console(stderr=stderr, markup=False, highlight=False)
+    # the stream of now: a trial in this process redirects the names, and what is shown is not part of its log
+    stream = sys.stderr if stderr else sys.stdout
+    console = Console(file=stream, markup=False, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH  # wide enough that names are not cut
     return console

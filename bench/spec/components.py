@@ -75,6 +75,12 @@ class Component(BaseModel):
         """Return the class or function with this name. It has the docstring and the module."""
         return cls.registry[name]
 
+    @property
+    def version(self) -> str:
+        """The version of what is registered, and the hash of a plug-in's source."""
+        source = self.registered.plugin_source
+        return f"{self.registered.version} {source}" if source else str(self.registered.version)
+
     def identity(self) -> dict[str, Any]:
         """Return the part of a trial's identity that this component decides: everything but the label.
 

@@ -146,18 +146,11 @@ class TrialConfig(BaseModel):
     def versions(self) -> dict[str, str]:
         """Return what decides a result beside the config: each part's version, the source of a plug-in and
         the content of a user's files, as they count in the id."""
-        parts = {
-            "network": self.network.identity(),
-            "dataset": self.data_identity,
-            "method": self.method.identity(),
-        }
+        content = self.data_identity["options"].get("content")
         return {
-            name: " ".join(
-                str(value)
-                for value in (part["version"], part.get("source"), part["options"].get("content"))
-                if value is not None
-            )
-            for name, part in parts.items()
+            "network": self.network.version,
+            "dataset": " ".join(filter(None, (self.dataset.version, content))),
+            "method": self.method.version,
         }
 
     @cached_property

@@ -8,12 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from switchbench.errors import InputError
 from switchbench.measure.csr import to_csr
 from switchbench.measure.evaluation import CHUNK
 from switchbench.measure.latency import seconds
 from switchbench.measure.shrink import shrink
 from switchbench.trained.facts import NetworkFacts
-from switchbench.trained.files import write_safetensors
+from switchbench.trained.files import GRAPHS, OF_TRIALS, write_safetensors
 from switchbench.trained.graphs import write_onnx, write_pt2
 from switchbench.trained.load import FinishedNetwork
 from switchbench.trained.normalised import Normalised
@@ -69,9 +70,12 @@ def export(
         The file's size, agreement with the measured network, and measured speedups.
 
     Raises:
-        InputError: ``onnx`` is asked for, and its packages are not installed.
+        InputError: ``onnx`` is asked for, and its packages are not installed; or the file has the ending of
+            another kind of file, by which it would be read.
         OSError: The file cannot be written.
     """
+    if form in ("safetensors", "csr") and path.suffix in (*GRAPHS, *OF_TRIALS):
+        raise InputError(f"--out {path}: {path.suffix} stands for another kind of file; use .safetensors")
     image = finished.test.batch(slice(0, 1))[0]
     network = shrink(finished.network, image) if smaller else finished.network
     facts = NetworkFacts.of(

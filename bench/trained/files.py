@@ -87,8 +87,11 @@ def _read(path: Path) -> LoadedNetwork:
     except ValidationError as error:
         why = unknown_parts({"network": facts.network}) or explain(error, NetworkChoice)
         raise InputError(f"{path}: {why}") from error
-    with torch.random.fork_rng(devices=[]):
-        network = choice.build(facts.input_shape, facts.classes)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = choice.build(facts.input_shape, facts.classes)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     if facts.with_normalisation:
         prefix = "network."
         state = {
@@ -100,7 +103,11 @@ def _read(path: Path) -> LoadedNetwork:
         shape = facts.shapes[f"{layer}weight"]
         state[f"{layer}weight"] = csr_matrix(parts[0], parts[1], parts[2], (shape[0], shape[1])).to_dense()
     _resize(network, state)
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        name = choice.name
+        raise InputError(f"{path}: the network {name!r} has other layers today than in this file") from error
     return LoadedNetwork(to_csr(network) if sparse else network, facts)
 
 

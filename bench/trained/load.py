@@ -79,7 +79,8 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     if config.trial_id != trial_id:
         raise InputError(f"{path}: another version of the method, network or data set ran this trial")
     splits = datasets.split(data, config.validation, generator(config.seed, "split"))
-    network = config.network.build(splits.input_shape, splits.classes)
+    with torch.random.fork_rng(devices=[]):
+        network = config.network.build(splits.input_shape, splits.classes)
     state = ledger.networks.load(trial_id, network.state_dict())
     if state is None:
         kept = "cannot be used" if ledger.networks.has(trial_id) else "was not kept (keep_networks)"

@@ -25,17 +25,20 @@ def snippet(network: nn.Module, path: Path, form: str, facts: NetworkFacts) -> s
         result, class numbers (n,).
     """
     if form == "onnx":
-        load = ["import onnxruntime, torch", f'session = onnxruntime.InferenceSession("{path}")']
+        load = ["import onnxruntime, torch", f"session = onnxruntime.InferenceSession({str(path)!r})"]
         call = "torch.from_numpy(session.run(None, {session.get_inputs()[0].name: IMAGES.numpy()})[0])"
     elif form == "pt2":
-        load, call = ["import torch", f'network = torch.export.load("{path}").module()'], "network(IMAGES)"
+        load, call = (
+            ["import torch", f"network = torch.export.load({str(path)!r}).module()"],
+            "network(IMAGES)",
+        )
     elif code := _code(network.network if isinstance(network, Normalised) else network):
         load = [
             "import torch",
             "from safetensors.torch import load_file",
             "from torch import nn",
             f"network = {code}",
-            f'state = load_file("{path}")',
+            f"state = load_file({str(path)!r})",
             "network.load_state_dict(STATE)",
             "network.eval()",
         ]
@@ -46,7 +49,7 @@ def snippet(network: nn.Module, path: Path, form: str, facts: NetworkFacts) -> s
         call = "network(IMAGES)"
     else:
         load, call = (
-            ["import switchbench", f'network = switchbench.load_network("{path}")'],
+            ["import switchbench", f"network = switchbench.load_network({str(path)!r})"],
             "network(pixels)",
         )
     plain = form in GRAPHS and facts.with_normalisation
@@ -60,7 +63,8 @@ def snippet(network: nn.Module, path: Path, form: str, facts: NetworkFacts) -> s
 
 
 def _code(network: nn.Module) -> str | None:
-    """Return code that builds a sequence of torch's layers; None for any other network."""
+    """Return code that builds a sequence of torch's layers; None for any other network, and where what a
+    layer prints is no code, as with a padding that is a word."""
     if not isinstance(network, nn.Sequential) or type(network).forward is not nn.Sequential.forward:
         return None
     layers = [*network]
@@ -68,4 +72,9 @@ def _code(network: nn.Module) -> str | None:
         getattr(nn, type(layer).__name__, None) is not type(layer) or [*layer.children()] for layer in layers
     ):
         return None
-    return f"nn.Sequential({', '.join(f'nn.{layer!r}' for layer in layers)})"
+    code = f"nn.Sequential({', '.join(f'nn.{layer!r}' for layer in layers)})"
+    try:
+        built = eval(code, {"nn": nn})  # what torch's layers print of themselves
+    except (NameError, SyntaxError, TypeError, ValueError):
+        return None
+    return code if [*map(repr, built)] == [*map(repr, layers)] else None

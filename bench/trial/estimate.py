@@ -92,7 +92,7 @@ def estimate(config: TrialConfig) -> Estimate:
     """
     facts = config.dataset.facts()
     examples = training_size(facts.train, config.validation)
-    _forward_flops(config.network.model_dump_json(), facts)
+    _forward_flops(config.network.model_dump_json(), config.network.version, facts)
     counted = _count_of(config, facts)
     steps = counted.rounds * config.training.length(examples)[0]
     flops = counted.attaching + steps * counted.step
@@ -168,12 +168,13 @@ class _Counted:
 
 def _count_of(config: TrialConfig, facts: Facts) -> "_Counted":
     """Count a trial. Density and seed change nothing, so all that differ in these alone are counted once."""
-    return _count(config.at(config.density and 0.1, seed=0).model_dump_json(), facts)
+    one = config.at(config.density and 0.1, seed=0)
+    return _count(one.model_dump_json(), one.trial_id, facts)
 
 
 @cache
-def _count(config_json: str, facts: Facts) -> _Counted:
-    """Count a trial with its method, or else without it, or else nothing (NaN)."""
+def _count(config_json: str, trial_id: str, facts: Facts) -> _Counted:
+    """Count a trial with its method, or without it, or nothing (NaN). The id tells versions apart."""
     config = TrialConfig.model_validate_json(config_json)
     try:
         return _counted(config, facts, config.method.registered, config.method.config)
@@ -185,9 +186,9 @@ def _count(config_json: str, facts: Facts) -> _Counted:
 
 
 @cache
-def _forward_flops(network_json: str, facts: Facts) -> float:
-    """Return the FLOPs of a network for one image; infinity if its sketch is too large for the CPU. Raise
-    InputError if the network cannot take images of this size."""
+def _forward_flops(network_json: str, version: str, facts: Facts) -> float:
+    """Return the FLOPs of a network of a version for one image; infinity if its sketch is too large for the
+    CPU. Raise InputError if the network cannot take images of this size."""
     choice = NetworkChoice.model_validate_json(network_json)
     network, image = choice.sketch(facts.shape, facts.classes)
     if image.is_meta:
@@ -202,7 +203,7 @@ def _counted(
 ) -> _Counted:
     """Count a trial with one method. Raise anything if it needs values that are not there."""
     steps, per_epoch = config.training.length(training_size(facts.train, config.validation))
-    forward = _forward_flops(config.network.model_dump_json(), facts)
+    forward = _forward_flops(config.network.model_dump_json(), config.network.version, facts)
     plain_step = 3 * forward * max(config.training.batch_size, USUAL_BATCH)
     on = torch.device("cpu" if plain_step <= SHORT_STEP else "meta")
     # on a busy machine several threads would wait for each other

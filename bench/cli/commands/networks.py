@@ -50,6 +50,9 @@ def inspect(
             raise InputError(str(error)) from error
         show.layers(inspected)
         return
+    given = {"--dataset": dataset != "mnist", "--scope": scope != "fc", "--set": bool(set_)}
+    if option := next((name for name, is_given in given.items() if is_given), None):
+        raise InputError(f"{option}: works only for a network's name; a trial has its own")
     finished = _load_finished(what)
     image = finished.test.batch(slice(0, 1))[0]
     show.layers(inspection.inspect_finished(finished.network, finished.config.scope, image), trial=True)
