@@ -171,7 +171,8 @@ def plan(
 def _planned(spec: Spec, ledger: Ledger, retry_failed: bool, retry_trainings: bool) -> Plan:
     """Find the trials that a ledger lacks. Raises InputError."""
     try:
-        calibration = Calibration.of(spec, ledger.calibration, retry_trainings, ledger.strengths())
+        before = ledger.strengths() if spec.match_density else []
+        calibration = Calibration.of(spec, ledger.calibration, retry_trainings, before)
         resolved = spec.model_copy(update={"strengths": calibration.strengths})
         trials = resolved.trials()
         statuses = ledger.statuses([trial.trial_id for trial in trials])

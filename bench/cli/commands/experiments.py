@@ -24,7 +24,6 @@ from switchbench.cluster.workers import start_early
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Status
-from switchbench.store.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,6 +160,8 @@ def _end(results: "Results", as_json: bool, quiet: bool, best: "pd.DataFrame | N
         show.as_json(results, best)
     elif not quiet:
         show.next_steps(results)
+    from switchbench.store.ledger import Ledger
+
     failed = results["status"].isin([Status.FAILED, Status.MISSING]).any()
     if failed or any(target.error for target in Ledger(results.attrs["folder"]).unreached()):
         raise typer.Exit(ExitCode.FAILED)
