@@ -1,5 +1,6 @@
 """The user's images: arrays in an ``.npz`` file."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +9,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from switchbench.datasets.cache import cached
 from switchbench.datasets.custom import CustomConfig
 from switchbench.datasets.data import Data, Images, MissingData
 from switchbench.datasets.registry import register
@@ -45,6 +47,10 @@ class ArraysConfig(CustomConfig):
 def arrays(folder: Path, config: ArraysConfig) -> Data:
     """Your arrays (`path: FILE.npz`): x_train, y_train, x_test, y_test; images as bytes, any whole numbers as
     classes."""
+    return cached(folder, f"arrays-{config.channels}", config.content(), partial(_read, config))
+
+
+def _read(config: ArraysConfig) -> Data:
     try:
         with np.load(config.path, allow_pickle=False) as stored:
             found = {name: stored[name] for name in NAMES if name in stored}

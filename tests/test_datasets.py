@@ -341,10 +341,11 @@ def test_arrays(tmp_path: Path) -> None:
         array = {"first": images, "last": images.permute(0, 2, 3, 1), "none": images[:, 0]}[shape].numpy()
         file = tmp_path / f"{shape}.npz"
         np.savez(file, x_train=array, y_train=labels.numpy(), x_test=array[:5], y_test=labels.numpy()[:5])
-        data = own("arrays", file).load()
+        data = own("arrays", file).load(tmp_path / "data")
         assert torch.equal(data.train.images, images if shape != "none" else images[:, :1])
         assert torch.equal(data.test.labels, labels[:5])
         assert data.classes == 10
+    assert len([*(tmp_path / "data" / cache.FOLDER).glob("arrays-*.pt")]) == 3  # every process maps these
 
 
 def own(name: str, path: Path, **options: Any) -> Any:
