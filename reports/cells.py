@@ -20,7 +20,8 @@ ACCURACY = "test_accuracy"
 LATENCY = "latency"
 """Column that the table of results has if networks were timed: seconds per image."""
 MISSED = 0.01
-"""Relative distance from the target density above which the target counts as missed."""
+"""Relative distance from the target density above which the target counts as missed, if it is also more than
+one weight. Texts for readers say "one percent"."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,21 @@ class Cell:
     @property
     def missed(self) -> bool:
         """Whether the density that was reached is not the target."""
-        return self.takes_target and abs(self.means["density"] / self.target - 1) > MISSED
+        return self.takes_target and abs(self.means["density"] / self.target - 1) > self._nearest
 
     @property
     def denser(self) -> bool:
         """Whether the method ended denser than its target: then it is not compared at that target."""
         matched = not math.isnan(self.means.get("calibration", math.nan))
         return self.takes_target and self.means["density"] / self.target - 1 > (
-            MATCHED if matched else MISSED
+            max(MATCHED, self._nearest) if matched else self._nearest
         )
+
+    @property
+    def _nearest(self) -> float:
+        """Relative distance within which the target is met. Small networks cannot keep a part of a weight."""
+        parameters = self.means.get("parameters", math.nan)
+        return MISSED if math.isnan(parameters) else max(MISSED, 1 / (parameters * self.target))
 
     @property
     def compared(self) -> tuple[Numbers, Numbers]:

@@ -1,7 +1,7 @@
 """Join the results of several folders into one table: each trial once, and nothing pooled that differs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,10 @@ from switchbench.row import Status
 
 PARTS = {"network": "network", "dataset": "dataset", "label": "method"}
 """Columns that name a part of a trial, and that part in its config. All else belongs to the method."""
-DIFFERS = {
-    "network": "has other options, or another version",
-    "dataset": "has other options, another version, or another training",
-    "label": "stands for another method, other options, or another version",
-}
-"""Why a name is kept apart."""
+TASKS = {"network": "network", "dataset": "dataset"}
+"""Those of a task."""
+NAMED = 3
+"""Most differences that a line names."""
 APART = {"network", "dataset", "scope", "density", "seed", "aim"}
 """Parts of a config that are columns of their own, name a part, or say how its strength was found."""
 
@@ -53,18 +51,13 @@ def joined(
     lines: list[str] = []
     labels: list[dict[str, str]] = []
     versioned = all(_has_versions(table) for _, table in folders)
-    known: dict[tuple[str, ...], str] = {}
+    known: Names = {}
     tables: list[pd.DataFrame] = []
     for name, table in folders:
-        changes = _changes(table, name, known, versioned)
+        changes, apart = _changes(table, name, known, versioned, PARTS)
         tables.append(table.replace(changes).assign(_order=len(tables)))
         labels.append(changes["label"])
-        lines += [
-            f"{name}: {column} {', '.join(map(repr, sorted(names)))} {DIFFERS[column]} than in an earlier "
-            "folder: kept apart"
-            for column, names in changes.items()
-            if names
-        ]
+        lines += apart
     every = pd.concat(tables, ignore_index=True)
     lines += _conflicts(every, [name for name, _ in folders])
     settled = every["status"].map({Status.OK: 0, Status.MISSING: 2}).fillna(1)
@@ -74,37 +67,111 @@ def joined(
     return Joined(kept.drop(columns=["_order", "_settled", "_at"]).reset_index(drop=True), lines, labels)
 
 
+def same_tasks(folders: Sequence[tuple[str, pd.DataFrame]]) -> tuple[list[pd.DataFrame], list[str]]:
+    """Keep networks and data sets of one name apart where their options or versions differ.
+
+    Unlike in :func:`joined`, trainings and methods may differ, and each table stays by itself.
+
+    Args:
+        folders: Name and table of results of each folder.
+
+    Returns:
+        The tables, in which the later network or data set of a name has the folder's name, and what was kept
+        apart.
+    """
+    versioned = all(_has_versions(table) for _, table in folders)
+    known: Names = {}
+    tables: list[pd.DataFrame] = []
+    lines: list[str] = []
+    for name, table in folders:
+        bare = table.assign(config=table["config"].map(_without_recipe, na_action="ignore"))
+        changes, apart = _changes(bare, name, known, versioned, TASKS)
+        tables.append(table.replace(changes))
+        lines += apart
+    return tables, lines
+
+
+def _without_recipe(text: str) -> str:
+    return json.dumps({key: value for key, value in json.loads(text).items() if key in TASKS.values()})
+
+
 def _has_versions(table: pd.DataFrame) -> bool:
     """Return whether all rows name the versions of their parts; those of older versions do not."""
     texts = table.dropna(subset=["config"])["versions"].fillna("{}").unique()
     return all({*PARTS.values()} <= json.loads(text).keys() for text in texts)
 
 
-def _changes(
-    table: pd.DataFrame, folder: str, known: dict[tuple[str, ...], str], versioned: bool
-) -> dict[str, dict[str, str]]:
-    """Return, by column, the new names of what an earlier folder uses for something else.
+@dataclass(frozen=True)
+class Known:
+    """What a name stands for."""
 
-    ``known`` holds what each name stands for, by column, name and task, and is added to. A name that an
-    earlier folder got for the same thing is used again. Versions count if all folders have them.
+    meaning: dict[str, Any]
+    folder: str
+    """The folder that uses it so first."""
+
+
+Names = dict[tuple[str, ...], Known]
+"""What each name stands for, by column, name and task."""
+
+
+def _changes(
+    table: pd.DataFrame, folder: str, known: Names, versioned: bool, parts: Mapping[str, str]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return, by column, the new names of what an earlier folder uses for something else, and lines on it.
+
+    ``known`` is added to. A name that an earlier folder got for the same thing is used again. Versions count
+    if all folders have them.
     """
     changes: dict[str, dict[str, str]] = {}
-    for column, part in PARTS.items():
+    lines = []
+    for column, part in parts.items():
         new = table.replace(changes)  # tasks may have new names by now
         meanings = _meanings(new, column, part, versioned)
-        apart = {key[0] for key, meaning in meanings.items() if known.get((column, *key), meaning) != meaning}
-        changes[column] = {name: _other_name(name, column, folder, meanings, known) for name in apart}
+        others: dict[str, str] = {}
+        why: dict[tuple[str, str], list[str]] = {}
+        for key, meaning in meanings.items():
+            first = known.get((column, *key))
+            if first and first.meaning != meaning and key[0] not in others:
+                others[key[0]] = _other_name(key[0], column, folder, meanings, known)
+                why.setdefault((first.folder, _differences(first.meaning, meaning)), []).append(key[0])
         for (name, *task), meaning in meanings.items():
-            known.setdefault((column, changes[column].get(name, name), *task), meaning)
-    return changes
+            known.setdefault((column, others.get(name, name), *task), Known(meaning, folder))
+        changes[column] = others
+        lines += [
+            f"{folder}: {column} {', '.join(map(repr, sorted(names)))} not as in {earlier} ({differences}): "
+            "kept apart"
+            for (earlier, differences), names in why.items()
+        ]
+    return changes, lines
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Name what differs between two meanings, in the words of a spec."""
+    one, other = dict(_flat(before)), dict(_flat(now))
+    keys = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
+    named = [f"{key}: {_given(other, key)} instead of {_given(one, key)}" for key in keys[:NAMED]]
+    return "; ".join([*named, *([f"{len(keys) - NAMED} more"] if len(keys) > NAMED else [])])
+
+
+def _flat(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in part.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _given(flat: Mapping[str, Any], key: str) -> str:
+    value = flat.get(key)
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _other_name(
     name: str,
     column: str,
     folder: str,
-    meanings: dict[tuple[str, ...], str],
-    known: dict[tuple[str, ...], str],
+    meanings: Mapping[tuple[str, ...], dict[str, Any]],
+    known: Names,
 ) -> str:
     """Return the name of an earlier folder for the same thing, or a new one."""
     own = {tuple(task): meaning for (each, *task), meaning in meanings.items() if each == name}
@@ -112,13 +179,18 @@ def _other_name(
     same = (
         other
         for other in others
-        if all(known.get((column, other, *task), meaning) == meaning for task, meaning in own.items())
+        if all(
+            (found := known.get((column, other, *task))) is None or found.meaning == meaning
+            for task, meaning in own.items()
+        )
     )
     return next(same, f"{name} ({folder})")
 
 
-def _meanings(table: pd.DataFrame, column: str, part: str, versioned: bool) -> dict[tuple[str, ...], str]:
-    """Return what each name of a column stands for, as JSON, by name and, for methods, by task.
+def _meanings(
+    table: pd.DataFrame, column: str, part: str, versioned: bool
+) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Return what each name of a column stands for, by name and, for methods, by task.
 
     The first config counts; for a data set, that of the dense control, whose training is the recipe of the
     task. A method's training may depend on the data set, so its task is part of the key; its options may not,
@@ -133,13 +205,12 @@ def _meanings(table: pd.DataFrame, column: str, part: str, versioned: bool) -> d
     configs = [*map(json.loads, first["config"])]
     versions = [json.loads(text)[part] if versioned else None for text in first["versions"]]
     found = {
-        name: json.dumps([_meaning(config, part), version], sort_keys=True)
+        name: _meaning(config, part) | {"version": version}
         for name, config, version in zip(names, configs, versions, strict=True)
     }
     if part == "method":
         for (name, *_), config in zip(names, configs, strict=True):
-            options = {**_meaning(config, part)["method"], "training": None}
-            found.setdefault((name,), json.dumps(options, sort_keys=True))
+            found.setdefault((name,), {"method": {**_meaning(config, part)["method"], "training": None}})
     return found
 
 

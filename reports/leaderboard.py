@@ -9,6 +9,7 @@ import pandas as pd
 from switchbench.reports.analyses.best import best_by_density
 from switchbench.reports.cells import Task
 from switchbench.reports.grouping import build
+from switchbench.reports.join import same_tasks
 from switchbench.reports.tables.sections import Section, folder_name
 from switchbench.reports.tables.table import Entry, Number, Table
 
@@ -41,20 +42,22 @@ def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
     """Return the leaderboard.
 
     Args:
-        comparisons: The comparisons. Tasks of the same network, data set and scope are put together.
+        comparisons: The comparisons. Tasks of the same network, data set and scope are put together; if one
+            name stands for two networks or data sets, the second gets the name of its comparison.
 
     Returns:
         A section of all comparisons, and one for each task, with a row per density and comparison.
     """
     by_task: dict[tuple[str, str, str], list[tuple[Comparison, Task]]] = {}
-    for comparison in comparisons:
-        for task in build(comparison.results, comparison.name).tasks:
+    tables, apart = same_tasks([(each.name, each.results) for each in comparisons])
+    for comparison, results in zip(comparisons, tables, strict=True):
+        for task in build(results, comparison.name).tasks:
             by_task.setdefault(task.key, []).append((comparison, task))
     sections = [
         Section(shared[0][1].title, folder_name(key), [_leaders(shared)]) for key, shared in by_task.items()
     ]
     return [
-        Section("Comparisons", "comparisons", [_comparisons(comparisons)]),
+        Section("Comparisons", "comparisons", [_comparisons(comparisons, apart)]),
         *(section for section in sections if section.tables[0].rows),
     ]
 
@@ -86,7 +89,7 @@ def _leaders(shared: Sequence[tuple[Comparison, Task]]) -> Table:
     return Table("leaders", CAPTION, header, rows, keys=2)
 
 
-def _comparisons(comparisons: Sequence[Comparison]) -> Table:
+def _comparisons(comparisons: Sequence[Comparison], notes: Sequence[str]) -> Table:
     header = ["comparison", "tasks", "methods", "densities", "seeds", "trials", "training"]
     rows: list[list[Entry]] = [
         [
@@ -100,7 +103,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Table:
         ]
         for comparison in comparisons
     ]
-    return Table("comparisons", COMPARISONS_CAPTION, header, rows)
+    return Table("comparisons", COMPARISONS_CAPTION, header, rows, notes)
 
 
 def _training(results: pd.DataFrame) -> str:

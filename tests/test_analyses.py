@@ -127,7 +127,8 @@ def test_the_caption_explains_what_the_table_shows_and_nothing_else() -> None:
     table = accuracy(task)
     assert "†: paired t tests show no difference" in table.caption
     assert table.notes == [
-        "no method differs significantly from the best at 0.05, 0.01; more seeds could change that"
+        "no method that was compared differs significantly from the best at 0.05, 0.01; more seeds could "
+        "change that"
     ]
     assert "not shown are tested" not in table.caption
     (task,) = reports.build(vague, "t").only(["dense", "magnitude"]).tasks
@@ -330,6 +331,23 @@ def test_a_method_that_ended_denser_than_asked_is_not_compared_there() -> None:
     assert "magnitude is more accurate than l1 at 10 %, 1 % density." in findings(report)
     assert "magnitude" not in areas(report.tasks[0])
     assert across(report).left_out == ["magnitude"]
+    said = "magnitude: denser than its target at 0.05 (0.9), and not compared there"
+    assert said in findings(report)
+    assert said in accuracy(report.tasks[0]).notes
+
+
+@pytest.mark.parametrize(("kept", "compared"), [(15, True), (16, True), (18, False)])
+def test_a_target_is_met_to_the_nearest_whole_weight(kept: int, compared: bool) -> None:
+    table = results(["dense", "random", "l1", "magnitude"], [0.0214], spread=1e-4).assign(parameters=770)
+    magnitude = table["label"] == "magnitude"
+    table.loc[magnitude, "density"] = kept / 740  # 15.8 weights
+    report = reports.build(table, "t")
+    best = best_by_density(report.tasks[0], 0.0214)
+    assert best
+    assert best.label == ("magnitude" if compared else "l1")
+    (entry,) = (row[1] for row in accuracy(report.tasks[0]).rows if row[0] == "magnitude")
+    assert isinstance(entry, Number)
+    assert bool(entry.note) == (not compared)
 
 
 @pytest.mark.parametrize(("density", "compared"), [(0.053, True), (0.056, False), (0.046, True)])

@@ -90,9 +90,11 @@ def with_ids(word: str) -> str:
 
 
 def call(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
-    """Run a command, with short trainings."""
+    """Run a command, with short trainings, and few where the page does not say how many."""
     if words[0] in ("run", "search") and not any(word.startswith("training.epochs=") for word in words):
         words = [*words, *SHORT]
+    if words[:2] == ["run", "quickstart"] and "seeds" not in " ".join(words):
+        words = [*words, "--set", "seeds=1"]
     monkeypatch.setattr(sys, "argv", ["switchbench", *words])
     with pytest.raises(SystemExit) as stop:
         main()

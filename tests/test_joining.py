@@ -73,8 +73,7 @@ def test_one_name_for_two_things_is_kept_apart() -> None:
     found = joined([("one", one), ("two", other)])
     both, lines = found.results, found.lines
     assert lines == [
-        "two: label 'magnitude' stands for another method, other options, or another version than in an earlier "
-        "folder: kept apart"
+        "two: label 'magnitude' not as in one (method.strength: 0.1 instead of none): kept apart"
     ]
     assert [*dict.fromkeys(both["label"])] == ["dense", "random", "magnitude", "magnitude (two)"]
 
@@ -134,7 +133,7 @@ def test_a_network_of_another_size_is_another_task() -> None:
     found = joined([("one", one), ("two", other)])
     both, lines = found.results, found.lines
     assert [*dict.fromkeys(both["network"])] == ["net-0", "net-0 (two)"]
-    assert len(lines) == 1
+    assert lines == ["two: network 'net-0' not as in one (network.hidden: [9] instead of none): kept apart"]
 
 
 def test_a_conflict_is_named() -> None:
@@ -284,10 +283,7 @@ def test_methods_of_another_training_are_another_task() -> None:
     found = joined([("one", one), ("two", other)])
     assert [*dict.fromkeys(found.results["dataset"])] == ["data", "data (two)"]
     assert [*dict.fromkeys(found.results["label"])] == ["dense", "random", "magnitude"]
-    assert found.lines == [
-        "two: dataset 'data' has other options, another version, or another training than in an earlier folder: "
-        "kept apart"
-    ]
+    assert found.lines == ["two: dataset 'data' not as in one (training.epochs: 30 instead of 3): kept apart"]
 
 
 def test_a_strength_that_was_found_is_no_other_method() -> None:

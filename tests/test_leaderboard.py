@@ -1,5 +1,6 @@
 """The leaderboard over comparisons: the best by task and density, and where they come from."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -67,3 +68,33 @@ def test_a_folder_without_comparisons_is_refused(tmp_path: Path) -> None:
         leaderboard(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         leaderboard(tmp_path / "none")
+
+
+def configured(table: pd.DataFrame, hidden: int, epochs: int) -> pd.DataFrame:
+    """Give each row a config, as the engine stores it."""
+    config = {
+        "network": {"network": "mlp", "label": "net-0", "hidden": [hidden]},
+        "dataset": {"dataset": "digits", "label": "data"},
+        "method": {"method": "dense", "label": "dense"},
+        "training": {"epochs": epochs},
+    }
+    return table.assign(config=json.dumps(config))
+
+
+def test_networks_of_one_label_and_other_options_are_two_tasks() -> None:
+    made = sections_of(
+        [
+            Comparison("a", configured(results(), hidden=30, epochs=2)),
+            Comparison("b", configured(results(), hidden=31, epochs=2)),
+            Comparison("c", configured(results(), hidden=30, epochs=4)),  # another recipe is the same task
+        ]
+    )
+    assert [section.title for section in made] == [
+        "Comparisons",
+        "net-0 on data, scope fc",
+        "net-0 (b) on data, scope fc",
+    ]
+    assert {row[-1] for row in made[1].tables[0].rows} == {"a", "c"}
+    assert {row[-1] for row in made[2].tables[0].rows} == {"b"}
+    said = "b: network 'net-0' not as in a (network.hidden: [31] instead of [30]): kept apart"
+    assert made[0].tables[0].notes == [said]

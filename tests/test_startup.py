@@ -58,12 +58,12 @@ REPORT = "pandas plotly scipy"
         ("list torchvision", ""),
         ("list fashion-mnist", ""),
         ("list methods --plugin plugin.py", "torch"),
-        ("run nowhere.yaml --dry-run", "torch"),
+        pytest.param("run nowhere.yaml --dry-run", "torch", marks=pytest.mark.slow),  # as that of quickstart
         ("run quickstart --dry-run", "torch"),
         ("search search-switcher --dry-run", "torch"),
-        ("slurm quickstart", "torch"),
+        pytest.param("slurm quickstart", "torch", marks=pytest.mark.slow),  # as a dry run
         ("inspect lenet-300-100", "torch"),
-        ("data list", "torch"),
+        pytest.param("data list", "torch", marks=pytest.mark.slow),  # as data check
         ("data check fake", "torch"),
         ("pull", ""),
         ("sync nowhere", ""),

@@ -87,7 +87,10 @@ def _few_seeds(best: Mapping[float, Best | None]) -> Iterator[str]:
     ]
     if at:
         densities = ", ".join(at)
-        yield f"no method differs significantly from the best at {densities}; more seeds could change that"
+        yield (
+            f"no method that was compared differs significantly from the best at {densities}; more seeds "
+            "could change that"
+        )
 
 
 def to_dense(task: Task) -> Table:
@@ -151,8 +154,19 @@ def _seeds(counts: set[int]) -> Entry:
 
 
 def warnings(task: Task) -> list[str]:
-    """Return a line for each method that never acted, left a layer without connections, or guesses."""
-    return [*_idle_methods(task), *_emptied_layers(task), *_guessing_methods(task)]
+    """Return a line for each method that is not compared, never acted, emptied a layer, or guesses."""
+    return [*_denser(task), *_idle_methods(task), *_emptied_layers(task), *_guessing_methods(task)]
+
+
+def _denser(task: Task) -> Iterator[str]:
+    """Yield a line for each method that ended denser than a target."""
+    found: dict[str, list[str]] = {}
+    for cell in task.cells.values():
+        if cell.accuracy.n and cell.denser:
+            found.setdefault(cell.label, []).append(f"{cell.target:g} ({cell.means['density']:.3g})")
+    for label in task.labels:
+        if label in found:
+            yield f"{label}: denser than its target at {', '.join(found[label])}, and not compared there"
 
 
 def _guessing_methods(task: Task) -> Iterator[str]:
