@@ -113,7 +113,7 @@ def _crossings(task: Task) -> Iterator[str]:
         each = known[label]
         ends = f" (95 % interval {100 * each.low:.2g} to {100 * each.high:.2g} %)"
         yield (
-            f"{label} lost {lost} at {100 * each.density:.2g} % density on average"
+            f"{label} lost {lost} at {100 * each.density:.2g} % density (median of seeds)"
             f"{'' if math.isnan(each.low) else ends}, the lowest of all methods; this order is not tested."
         )
 

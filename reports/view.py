@@ -43,7 +43,8 @@ class View:
         for option, names in (("--columns", self.columns), ("--sort", [self.sort] if self.sort else [])):
             for name in names:
                 if name not in known:
-                    raise InputError(f"{option}: {unknown('column', name, known)}")
+                    alike = [each for each in known if _is_number(each) == _is_number(name)]
+                    raise InputError(f"{option}: {unknown('column', name, alike or known)}")
         return [replace(section, tables=[*map(self.table, section.tables)]) for section in sections]
 
     def table(self, table: Table) -> Table:
@@ -52,6 +53,15 @@ class View:
         if self.sort:
             shown = shown.by(self.sort, self.ascending)
         return shown.only(self.columns)
+
+
+def _is_number(name: str) -> bool:
+    """Tell whether a column is that of a target density."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 EVERYTHING = View()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -323,11 +324,55 @@ def test_all_methods_are_compared_with_a_baseline(switchbench: Any) -> None:
 
 def test_reports_and_mirrors_need_results(switchbench: Any, tmp_path: Path) -> None:
     one_line(switchbench("report", "nowhere"), "nowhere: no such folder")
-    one_line(switchbench("sync", "nowhere"), "nowhere: holds no comparison")
+    one_line(switchbench("sync", "nowhere"), "nowhere: no such folder")
     one_line(switchbench("sync", "nowhere", "--mlflow-uri", "none"), "--mlflow-uri none")
     one_line(switchbench("pull", "--mlflow-uri", "none"), "--mlflow-uri none")
     one_line(switchbench("pull", "--mlflow-uri", "sqlite:///nowhere.db"), "no such file: nowhere.db")
     assert not (tmp_path / "nowhere").exists()
+    one_line(switchbench("sync", "nowhere", "--mlflow-uri", "bogus"), "--mlflow-uri bogus: should be http://")
+    one_line(switchbench("pull", "--mlflow-uri", "http://127.0.0.1:9"), "no answer (Connection refused)")
+
+
+def test_a_folder_of_comparisons_names_them(switchbench: Any) -> None:
+    shutil.copytree(PUBLISHED, Path("results", "one"), ignore=shutil.ignore_patterns("report"))
+    Path("results", "one", "report").mkdir()
+    for command in ("report", "status", "list"):
+        one_line(
+            switchbench(command, "results"), "holds no comparison (name one of those in it: ", "results/one"
+        )
+    one_line(switchbench("export", "results/one"), "results/one: is a comparison; add the id of a trial")
+    one_line(switchbench("report", "results/one", "--sort", "0.7"), "unknown column '0.7'", "0.1", "0.01")
+
+
+def test_a_density_that_keeps_no_weight_is_refused(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    told = "densities: 0.0001 keeps less than one of the 1,480 weights of network 'mlp' in scope fc"
+    for more in (["--dry-run"], ["--jobs", "0"]):
+        changes = ["--set", "densities=[0.1, 0.0001]"]
+        one_line(switchbench("run", "good.yaml", *changes, *more), told, "the least is 0.000676")
+    own = "methods=[dense, {method: random, densities: [0.0002]}]"
+    one_line(
+        switchbench("run", "good.yaml", "--set", own, "--dry-run"), "random.densities: 0.0002 keeps less"
+    )
+
+
+def test_a_network_that_does_not_fit_is_named_by_its_place(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    outcome = switchbench("run", "good.yaml", "--set", "networks=[mlp, lenet-5]", "--dry-run")
+    one_line(outcome, "networks[1], on digits: network 'lenet-5': images of 8×8 pixels are too small")
+
+
+def test_a_reader_that_leaves_stops_no_report(tmp_path: Path) -> None:
+    shutil.copytree(PUBLISHED, tmp_path / "one", ignore=shutil.ignore_patterns("report"))
+    words = [sys.executable, "-m", "switchbench", "report", str(tmp_path / "one")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert not process.stderr.read()
+        assert process.wait(timeout=120) == 0
+    assert (tmp_path / "one" / "report" / "index.html").exists()
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(switchbench: Any, tmp_path: Path) -> None:
@@ -377,14 +422,18 @@ def test_what_is_no_spec_is_said_with_what_may_be_meant(switchbench: Any, tmp_pa
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "results" / "small").mkdir(parents=True)
     (tmp_path / "results" / "small" / "spec.yaml").write_text(GOOD)
+    (tmp_path / "results" / "small" / "plan.parquet").touch()
     (tmp_path / "empty.yaml").touch()
     one_line(switchbench("run", "good.yml"), "did you mean 'good.yaml'?")
     one_line(switchbench("run", "results/small"), "results/small/spec.yaml")
     one_line(switchbench("run", "empty.yaml"), "empty.yaml: is empty")
     changes = ("--set", "densities=0.2", "--set", "search.points=4")
     one_line(switchbench("run", "good.yaml", *changes), "or leave out --set search.points=4")
-    one_line(switchbench("list", "results"), "results: is a folder of comparisons: results/small")
-    one_line(switchbench("list", "results/"), "is a folder of comparisons: results/small")
+    one_line(
+        switchbench("list", "results"),
+        "results: holds no comparison (name one of those in it: results/small)",
+    )
+    one_line(switchbench("list", "results/"), "holds no comparison (name one of those in it: results/small)")
     one_line(switchbench("check", "good.yaml"), "good.yaml: is a spec; 'switchbench run good.yaml --dry-run'")
 
 

@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 import torch
 from rich.console import Console
 
 from switchbench.cluster import environment, worker
 from switchbench.cluster.worker import Job, NotStored, _location, execute
+from switchbench.methods import METHODS
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.plugins.load import load
 from switchbench.row import Status
@@ -206,8 +208,9 @@ def test_a_hang_that_holds_pythons_lock_ends_its_process(tmp_path: Path, spec: d
     assert Ledger(tmp_path).row(plan[0].trial_id) is None  # nobody could write one: the driver does
 
 
+@pytest.mark.parametrize("sent", [False, True], ids=["here", "sent to a worker"])
 def test_a_failure_names_the_line_of_the_method_and_where_it_was_raised(
-    tmp_path: Path, make_config: Any, without_plugins: None
+    tmp_path: Path, make_config: Any, monkeypatch: pytest.MonkeyPatch, without_plugins: None, sent: bool
 ) -> None:
     (tmp_path / "greedy.py").write_text(
         "from switchbench.methods import Magnitude, register\n"
@@ -215,7 +218,12 @@ def test_a_failure_names_the_line_of_the_method_and_where_it_was_raised(
         "@register('greedy')\nclass Greedy(Magnitude):\n    'Keeps more than there is.'\n\n"
         "    def scores(self):\n        return keep_top(self.weights, 10**9)\n"
     )
-    load([tmp_path / "greedy.py"])
+    (module,) = load([tmp_path / "greedy.py"])
+    if sent:
+        cloudpickle.register_pickle_by_value(module)
+        code = cloudpickle.dumps(METHODS["greedy"])
+        monkeypatch.delitem(sys.modules, module.__name__)
+        METHODS["greedy"] = cloudpickle.loads(code)
     config = make_config({"method": "greedy"})
     with pytest.raises(ValueError, match="cannot keep") as raised:
         run_trial(config)

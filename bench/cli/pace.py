@@ -51,4 +51,4 @@ class Pace:
         if math.isnan(self.tflops):
             return "time: unknown, as no trial could be timed here; say how fast one is with --tflops"
         how = "measured on this machine, now" if self.measured else "--tflops"
-        return f"time: if trials ran one after the other, at {self.tflops:.3g} TFLOP/s ({how})"
+        return f"time: of gradient steps, one trial after the other, at {self.tflops:.3g} TFLOP/s ({how})"

@@ -66,9 +66,12 @@ def _share(value: float) -> str:
 def outcomes(name: str, checked: "Iterable[Outcome]") -> None:
     """Print the outcome of each check of a method, network or data set."""
     table = Table(title=name, title_justify="left", box=None, show_header=False)
+    said: set[str] = set()
     for outcome in checked:
         word = "fails" if outcome.problem else "skipped" if outcome.skipped else "passes"
-        table.add_row(word, outcome.check, outcome.problem or outcome.skipped or "")
+        problem = outcome.problem and ("the same" if outcome.problem in said else outcome.problem)
+        table.add_row(word, outcome.check, problem or outcome.skipped or "")
+        said |= {outcome.problem or ""}
     plain_console().print(table)
 
 
@@ -201,7 +204,8 @@ def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
     if not costs:
         return
     if "all" in costs and (time := pace.time(costs["all"], pace.at_once)):
-        typer.echo(f"about {time}, {pace.at_once} at a time")
+        rest = "start, evaluation and pruning take more"
+        typer.echo(f"about {time} of gradient steps, {pace.at_once} at a time; {rest}")
     table = Table("cost of", "trials", "steps", "FLOPs", "time", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -211,9 +215,7 @@ def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
     typer.echo()
     plain_console().print(table)
     bounded = any(not estimate.complete for estimate in costs.values())
-    typer.echo(
-        f"{pace}, pruning itself left out{'; ≥: what the method adds is not known' if bounded else ''}"
-    )
+    typer.echo(f"{pace}{'; ≥: what the method adds is not known' if bounded else ''}")
     if any(estimate.sparse for estimate in costs.values()):
         typer.echo("≤: with dense kernels; sparse ones take fewer; ~: both ≥ and ≤ hold")
 
@@ -249,10 +251,12 @@ def as_json(results: "Results", best: "pd.DataFrame | None" = None) -> None:
     typer.echo(json.dumps(printed, ensure_ascii=False))
 
 
-def next_steps(results: "Results") -> None:
-    """Say how many trials are measured, and what can be done next."""
+def next_steps(results: "Results", unreached: int = 0) -> None:
+    """Say how many trials are measured and targets not reached, and what can be done next."""
     done, folder = int((results["status"] == Status.OK).sum()), results.attrs["folder"]
-    typer.echo(f"{done} of {plural(len(results), 'trial')} measured. Report: {folder}/report/index.html")
+    missed = f"; {plural(unreached, 'target density', 'target densities')} not reached" if unreached else ""
+    measured = f"{done} of {plural(len(results), 'trial')} measured{missed}"
+    typer.echo(f"{measured}. Report: {folder}/report/index.html")
     typer.echo(f"All trials: switchbench list {folder}")
 
 

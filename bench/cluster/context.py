@@ -1,5 +1,6 @@
 """Settings of a run that do not change its results: cluster, MLflow, plug-ins, console."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,13 @@ class RunContext:
         """Print a line as it is."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def warn(self, line: str) -> None:
+        """Print a line, also where nothing else is printed."""
+        if self.console.quiet:
+            logging.getLogger(__name__).warning("%s", line)
+        else:
+            self.say(line)
+
     @contextmanager
     def mirror(self, ledger: Ledger, comparison: Ledger | None = None) -> Iterator[list[Observer]]:
         """Send a ledger's rows to MLflow as they are stored, and the report at the end of the block.
@@ -88,9 +96,7 @@ class RunContext:
             yield []
             return
         if not self.mlflow_uri and not owner.mlflow_uri:
-            self.console.print(
-                f"MLflow is off: {owner.folder} cannot hold its database; name one with --mlflow-uri"
-            )
+            self.warn(f"MLflow is off: {owner.folder} cannot hold its database; name one with --mlflow-uri")
             yield []
             return
         if self.mlflow_uri and not comparison:
@@ -102,4 +108,4 @@ class RunContext:
         mirror.close()
         if mirror.problem:
             problem = f"MLflow lacks some results ({mirror.problem}); the results folder has all"
-            self.console.print(f"{problem}; send them with: switchbench sync {owner.folder}", soft_wrap=True)
+            self.warn(f"{problem}; send them with: switchbench sync {owner.folder}")

@@ -41,6 +41,8 @@ class Calibration:
     """Number of targets that are not settled."""
     most: list[TrialConfig] = field(default_factory=list)
     """As many trial trainings as may be left, with strengths that are known."""
+    finals: list[TrialConfig] = field(default_factory=list)
+    """As many trials as follow if all strengths are found that are not known yet."""
 
     @classmethod
     def of(
@@ -60,7 +62,9 @@ class Calibration:
         before = {strength.place: strength for strength in found_before if strength.strength is not None}
         todo: list[TrialConfig] = []
         strengths, trials = [*spec.strengths], []
-        left, most = 0, []
+        left = 0
+        most: list[TrialConfig] = []
+        finals: list[TrialConfig] = []
         for trial in spec.learners():
             places = [(*trial.place, target) for target in spec.densities]
             kept = [before[place] for place in places if place in before and place not in given]
@@ -76,7 +80,8 @@ class Calibration:
             strengths += found
             left += len(targets) - len(found)
             most += missing[:1] * sum(learner.may_take(target) for target in targets)
-        return cls(todo, strengths, trials, left, most)
+            finals += missing[:1] * (len(targets) - len(found)) * len(spec.seeds)
+        return cls(todo, strengths, trials, left, most, finals)
 
 
 def _is_met(trial: TrialConfig, found: Strength, ledger: Ledger) -> bool:

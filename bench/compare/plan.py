@@ -1,5 +1,6 @@
 """Plan of a comparison: the resolved spec, its trials, and those that its ledger lacks."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -92,10 +93,11 @@ class Plan:
             trials = estimates(trial for trial in self.todo if trial.trial_id not in self.skips)
             calibration = estimates(self.calibration.most)
             trials |= {f"trial trainings of {name}, at most": cost for name, cost in calibration.items()}
+            finals = estimates(self.calibration.finals)
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
         costs: dict[str, list[Estimate]] = {}
-        for name, cost in (*starts.items(), *trials.items()):
+        for name, cost in (*starts.items(), *trials.items(), *finals.items()):
             costs.setdefault(name, []).append(cost)
         summed = {name: total(parts) for name, parts in costs.items()}
         return summed | ({"all": total(summed.values())} if summed else {})
@@ -116,7 +118,8 @@ class Plan:
         counts = f"{plural(planned, 'trial')}, {done} done{failed}, {left} to run"
         starts = f", after {plural(len(self.starts), 'dense start')}" if self.starts else ""
         left = self.calibration.left
-        more = f", and those at {left} densities whose strengths are to be found" if left else ""
+        targets = plural(left, "density", "densities")
+        more = f", and those at {targets} for which a strength is to be found" if left else ""
         return f"{self.spec.name}: {counts}{starts}{more} → {self.ledger.folder}"
 
 
@@ -215,10 +218,14 @@ def _check_layers(spec: Spec) -> None:
     for dataset in spec.datasets:
         facts = dataset.facts()
         examples = datasets.training_size(facts.train, spec.validation)
-        for network in spec.networks:
-            sketched, image = network.sketch(facts.shape, facts.classes)
+        for index, network in enumerate(spec.networks):
+            try:
+                sketched, image = network.sketch(facts.shape, facts.classes)
+            except InputError as error:
+                raise InputError(f"networks[{index}], on {dataset.label}: {error}") from error
             names |= prunable(sketched).keys()
             _check_used(spec, network.label, sketched, image)
+            _check_densities(spec, network.label, sketched)
             for key, training in _trainings(spec):
                 if not _takes_last_batch(sketched, image, examples, training):
                     size, label = training.batch_size, network.label
@@ -237,6 +244,19 @@ def _check_used(spec: Spec, label: str, network: nn.Module, image: Tensor) -> No
             problem = f"layer {found!r} of network {label!r} takes no part in its output"
             remedy = f"leave it out: {{layers: {scope.layers}, exclude: [{found}]}}"
             raise InputError(f"scope: {problem}; {remedy}")
+
+
+def _check_densities(spec: Spec, label: str, network: nn.Module) -> None:
+    """Check that every target density keeps a weight. Raises InputError."""
+    targets = {f"{method.label}.densities": method.densities for method in spec.methods if method.densities}
+    for scope in spec.scope:
+        weights = sum(layer.get_parameter("weight").numel() for layer in scope.of(network).values())
+        for key, densities in ({"densities": spec.densities} | targets).items():
+            for density in densities:
+                if weights and density * weights < 1:
+                    problem = f"keeps less than one of the {weights:,} weights of network {label!r}"
+                    least = f"the least is {math.ceil(1e6 / weights) / 1e6:g}"
+                    raise InputError(f"{key}: {density:g} {problem} in scope {scope}; {least}")
 
 
 def _trainings(spec: Spec) -> Iterator[tuple[str, TrainingConfig]]:

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from operator import methodcaller
 from pathlib import Path
 from threading import Thread
@@ -145,13 +146,13 @@ def _prepare(planned: Plan) -> Plan:
 
 def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> Plan:
     """Run trial trainings until all strengths are settled. Return the plan with these strengths."""
-    ledger, before = planned.ledger.calibration, planned
+    ledger, before, rounds = planned.ledger.calibration, planned, count(1)
     while todo := planned.calibration.todo:
         ledger.create(planned.spec, planned.calibration.trials)
         number, left = len(todo), planned.calibration.left
         trainings = plural(number, "trial training")
         targets = plural(left, "density", "densities")
-        line = f"{planned.spec.name}: {trainings}, to match {targets} → {ledger.folder}"
+        line = f"calibration, round {next(rounds)}: {trainings}, to match {targets} → {ledger.folder}"
         context.console.print(line, soft_wrap=True)
         _run_trials(Plan(planned.spec, ledger, todo, todo), distribute, context, [], test=False)
         planned = planned.again()

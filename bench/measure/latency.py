@@ -59,6 +59,8 @@ def available_device(name: str) -> torch.device:
         return torch.device(name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
+        if "device type at start of device string" in reason:
+            reason = "should be a device of PyTorch, such as cpu, cuda or cuda:1"
         raise InputError(f"--device {name!r}: {reason}") from error
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -34,8 +35,16 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def resolve(uri: str | None) -> str | None:
-    """Return a given URI, or that of the environment; None if there is neither."""
-    return uri or os.environ.get(URI_VARIABLE) or None
+    """Return a given URI, or that of the environment; None if there is neither.
+
+    Raises:
+        InputError: It is not the URI of a server or database. MLflow would take it for a folder, and refuse.
+    """
+    found = uri or os.environ.get(URI_VARIABLE) or None
+    if found and ":/" not in found and found not in (OFF, "databricks"):
+        where = f"--mlflow-uri {found}" if uri else f"{URI_VARIABLE}={found}"
+        raise InputError(f"{where}: should be http://HOST:PORT, sqlite:///FILE, another database, or {OFF}")
+    return found
 
 
 def is_off(uri: str | None) -> bool:
@@ -131,6 +140,8 @@ def patient_reading() -> Iterator[None]:
 
 def one_line(error: Exception) -> str:
     """Describe an exception of MLflow in one line, without passwords."""
+    if refused := re.search(r"NewConnectionError.*?(\[Errno -?\d+\] [\w ]+)", str(error)):
+        return f"no answer ({refused[1].partition('] ')[2]})"
     kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
     return without_passwords(f"{kind}{error}".split("\n")[0])
 

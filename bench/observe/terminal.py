@@ -37,6 +37,15 @@ PIPE_WIDTH = 200
 """Characters in a line if the output is not a terminal."""
 
 
+class PatientConsole(Console):
+    """A console whose reader may leave, as ``head`` does: what a command writes to files goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 def plain_console(stderr: bool = False) -> Console:
     """Return a console that prints text literally: labels, paths and errors may contain brackets.
 
@@ -45,7 +54,7 @@ def plain_console(stderr: bool = False) -> Console:
     """
     # the stream of now: a trial in this process redirects the names, and what is shown is not part of its log
     stream = sys.stderr if stderr else sys.stdout
-    console = Console(file=stream, markup=False, highlight=False)
+    console = PatientConsole(file=stream, markup=False, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH  # wide enough that names are not cut
     return console

@@ -1,7 +1,10 @@
 """Outcomes of checks of a contract, and how checks are run."""
 
+import sysconfig
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from switchbench.trial.outcomes import Skipped
@@ -50,6 +53,13 @@ def run_checks(checks: Mapping[str, Callable[[S], None]], subject: S) -> list[Ou
 
 
 def one_line(error: Exception) -> str:
-    """Describe an exception in one line."""
-    prefix = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
-    return " ".join(f"{prefix}{error}".split())
+    """Describe an exception in one line, with the last line of a plug-in that it came through."""
+    if isinstance(error, Broken):
+        return " ".join(str(error).split())
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_library(frame.filename)]
+    where = [f" ({Path(frame.filename).name}:{frame.lineno})" for frame in frames[-1:]]
+    return " ".join(f"{type(error).__name__}: {error}".split()) + "".join(where)
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith(tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")))

@@ -130,9 +130,22 @@ def _read(source: str | Path) -> tuple[str, str]:
         ) from error
 
 
+SPACE = "search.space."
+"""Keys of the space have a dot of their own: a method's label and its option."""
+
+
+def _path(keys: str) -> list[str]:
+    """Split a dotted path.
+
+    >>> _path("training.epochs"), _path("search.space.magnitude.end")
+    (['training', 'epochs'], ['search', 'space', 'magnitude.end'])
+    """
+    return [*SPACE.split(".")[:-1], keys[len(SPACE) :]] if keys.startswith(SPACE) else keys.split(".")
+
+
 def _apply_change(raw: dict[str, Any], change: str) -> None:
     keys, equals, value = change.partition("=")
-    *parents, last = keys.split(".")
+    *parents, last = _path(keys)
     if not equals or not last:
         raise InputError(f"--set {change}: expected key.key=value")
     if parents and parents[0] in ("training", "start") and isinstance(raw.get(parents[0]), str):

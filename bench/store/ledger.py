@@ -43,6 +43,7 @@ from switchbench.errors import InputError, RunStopped
 from switchbench.row import PlannedTrial, Row, Status
 from switchbench.spec.yaml_text import read_plain
 from switchbench.store import parquet
+from switchbench.store.comparisons import PLAN, no_comparison
 from switchbench.store.lock import locked
 from switchbench.store.objects import StorePath, resolved, write_stream
 from switchbench.store.report_files import ReportFiles
@@ -77,7 +78,7 @@ class Unreached:
         return f"{self.what}: no strength met this density in {plural(self.trainings, 'trial training')}"
 
 
-DESCRIPTION = ("spec.yaml", "plan.parquet")
+DESCRIPTION = ("spec.yaml", PLAN)
 """Files of :meth:`Ledger.description`."""
 RESULTS = Path("results")
 """Default folder of comparisons, each in a folder of its own name."""
@@ -386,7 +387,7 @@ class Ledger(ResultFiles, RunFiles, ReportFiles):
 
     def _plan(self) -> list[PlannedTrial]:
         if not self._plan_file.exists():
-            raise InputError(f"{self.folder}: holds no comparison (no {self._plan_file.name})")
+            raise no_comparison(self.folder)
         return parquet.stored_rows(PlannedTrial, parquet.read(self._plan_file), self._plan_file)
 
     def _read_spec(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from switchbench.errors import InputError
 from switchbench.row import Row, Status, Timed
 from switchbench.store import parquet
+from switchbench.store.comparisons import GATHERED
 from switchbench.store.objects import StorePath
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ResultFiles:
         """Name the files; nothing is read or written."""
         self._trials = folder / "trials"
         self._curves = folder / "curves"
-        self._gathered_file = folder / "results.parquet"
+        self._gathered_file = folder / GATHERED
         self._gathered_curves_file = folder / "curves.parquet"
         self._latency_file = folder / "latency.parquet"
 

@@ -58,6 +58,10 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
     path = resolved(trial)
     folder = path.parent.parent if path.parent.name in ("trials", "networks", "curves") else path.parent
     ledger, given = Ledger(folder), path.name.partition(".")[0]
+    if not ledger.has_comparison and Ledger(path).has_comparison:
+        raise InputError(
+            f"{trial}: is a comparison; add the id of a trial, which `switchbench list {trial}` shows"
+        )
     if not ledger.has_comparison:
         raise InputError(f"{path}: {folder} holds no comparison; expected FOLDER/TRIAL_ID")
     trial_id = given if (row := ledger.row(given)) else id_of(ledger, given)

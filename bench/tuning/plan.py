@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from switchbench import datasets
 from switchbench.compare.plan import SpecLike, resolve
 from switchbench.datasets import MissingData
-from switchbench.errors import InputError, explain
+from switchbench.errors import InputError, explain, unknown
 from switchbench.row import MATCHED
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import SearchConfig
@@ -308,8 +308,10 @@ def _changes(config: SearchConfig, labels: list[str]) -> tuple[dict[str, dict[st
             changes[label][name] = change
             keys[label] = key
         else:
-            known = ", ".join([*(f"{label}.option" for label in labels), "training.setting"])
-            raise InputError(f"search.space: {key!r} should be one of {known}")
+            options = [*(f"{label}.OPTION" for label in labels), f"{TRAINING}.SETTING"]
+            if not dot:
+                raise InputError(f"search.space: {key!r} should be one of {', '.join(options)}")
+            raise InputError(f"search.space: {key}: {unknown('label', label, [*labels, TRAINING])}")
     return changes, keys
 
 

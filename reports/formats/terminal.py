@@ -20,7 +20,8 @@ def show(table: Table, title: str, console: Console, with_caption: bool = True) 
         drawn.add_row(*(_entry(entry, table.digits) for entry in row))
     needed = Measurement.get(console, console.options.update(width=10_000), drawn).maximum
     width = max(needed, console.width)
-    Console(file=console.file, width=width, force_terminal=console.is_terminal).print(drawn)
+    wide = type(console)(file=console.file, width=width, force_terminal=console.is_terminal)
+    wide.print(drawn)
     for note in table.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 

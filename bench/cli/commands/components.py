@@ -7,7 +7,8 @@ import typer
 
 from switchbench.cli import show
 from switchbench.cli.options import Plugins
-from switchbench.errors import ExitCode, InputError
+from switchbench.errors import ExitCode
+from switchbench.store.comparisons import comparisons_below, no_comparison
 
 
 def check(
@@ -54,8 +55,8 @@ def list_(
     """List all names, describe one of them with its options, or list the trials of a folder."""
     from switchbench.cli import listing
 
-    if what is not None and (folders := _comparisons_below(what)):
-        raise InputError(f"{what}: is a folder of comparisons: {', '.join(map(str, folders))}")
+    if what is not None and comparisons_below(Path(what)):
+        raise no_comparison(Path(what))
     if what is not None and _is_comparison(what):
         from switchbench.compare.stored import results
 
@@ -70,12 +71,6 @@ def list_(
     for section in listing.SECTIONS:
         if what in (None, section):
             show.names(section, listing.names(section))
-
-
-def _comparisons_below(what: str) -> list[Path]:
-    """Return the comparisons in a folder that is none itself: a search has a spec below its own."""
-    specs = [] if Path(what, "spec.yaml").exists() else Path(what).glob("*/spec.yaml")
-    return sorted(spec.parent for spec in specs)
 
 
 def _is_comparison(what: str) -> bool:

@@ -62,8 +62,9 @@ def run(
 
         load_plugins(plugin)
         planned = plan(spec, out, set_, retry_failed)
+        planned.ledger.check_writable()
         show.plan(planned, tflops)
-        _say_absent(planned.spec)
+        _say_what_lacks(planned.spec, address)
         return
     if ctx.obj:
         ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
@@ -119,8 +120,9 @@ def search(
 
         load_plugins(plugin)
         searched = plan(spec, out, set_, storage)
+        searched.comparison.check_writable()
         show.search(searched, tflops)
-        _say_absent(searched.spec)
+        _say_what_lacks(searched.spec, address)
         return
     if ctx.obj:
         ctx.obj.fork(lambda: "all results are stored; run the same command again to continue")
@@ -156,23 +158,33 @@ def _console(quiet: bool, as_json: bool) -> "Console":
 
 def _end(results: "Results", as_json: bool, quiet: bool, best: "pd.DataFrame | None" = None) -> None:
     """Say what is done, and what to do next. Exit with a code of its own if trials failed or are missing."""
+    from switchbench.store.ledger import Ledger
+
+    unreached = Ledger(results.attrs["folder"]).unreached()
     if as_json:
         show.as_json(results, best)
     elif not quiet:
-        show.next_steps(results)
-    from switchbench.store.ledger import Ledger
-
+        show.next_steps(results, len(unreached))
     failed = results["status"].isin([Status.FAILED, Status.MISSING]).any()
-    if failed or any(target.error for target in Ledger(results.attrs["folder"]).unreached()):
+    if failed or any(target.error for target in unreached):
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _say_absent(spec: "Spec") -> None:
-    """Name the data sets that a run would lack."""
+def _say_what_lacks(spec: "Spec", address: str | None) -> None:
+    """Name what a run would lack: data sets, and on this machine resources for a trial."""
     from switchbench.cli.inventory import absent
+    from switchbench.cluster.address import LOCAL, address_of
+    from switchbench.cluster.machine import check_size, this_machine
 
     for name in absent(choice.name for choice in spec.datasets):
         typer.echo(f"{name} is not on this machine; fetch it first: switchbench data fetch {name}")
+    if address_of(address) in (None, LOCAL):
+        import torch
+
+        try:
+            check_size(spec.resources, [this_machine() | {"GPU": torch.cuda.device_count()}])
+        except InputError as error:
+            typer.echo(f"this machine is too small; --address names a cluster: {error}")
 
 
 def _one_output(as_json: bool, dry_run: bool) -> None:
