@@ -303,6 +303,18 @@ def test_a_phone_shows_it_in_both_schemes_without_scrolling_sideways(browser: Re
 
 
 @needs_browser
+def test_on_paper_every_figure_is_drawn_and_hidden_tasks_are_hidden_again(reader: Reader) -> None:
+    undrawn = "return document.querySelectorAll('.figures .plot:not(.drawn)').length"
+    hidden = "return [...document.querySelectorAll('[role=tabpanel]')].map((each) => each.hidden)"
+    before = reader.run(hidden)
+    assert reader.run(undrawn) > 0
+    assert any(before)
+    reader.tell("Page.printToPDF")
+    assert reader.run(undrawn) == 0
+    assert reader.run(hidden) == before
+
+
+@needs_browser
 def test_nothing_is_said_to_the_console_or_to_the_network(reader: Reader) -> None:
     reader.run("window.scrollTo(0, document.body.scrollHeight)")
     reader.click("[role=tab]:last-child")

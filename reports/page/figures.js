@@ -43,6 +43,10 @@ const plots = {
     await this.drawn.get(element)();
     element.classList.add("drawn");
   },
+  /** Draw what has not come into view: on paper everything does. */
+  drawAll() {
+    for (const element of [...this.waiting.keys()]) if (element.isConnected) this.draw(element);
+  },
   /** Fade all methods but one in the figures of all methods; null: none is faded. */
   highlight(label) {
     for (const element of this.drawn.keys()) {

@@ -88,19 +88,23 @@ async function startSearch() {
   }
 }
 
-/** Print in the light, with every table open. */
+/** Print in the light, with every table open and every figure drawn. */
 function startPrinting() {
   const root = document.documentElement;
   let before = {};
   addEventListener("beforeprint", () => {
     const closed = [...document.querySelectorAll("details:not([open])")];
-    before = { theme: root.dataset.theme, closed };
+    const hidden = [...document.querySelectorAll('[role="tabpanel"][hidden]')];
+    before = { theme: root.dataset.theme, closed, hidden };
     for (const details of closed) details.open = true;
+    for (const panel of hidden) panel.hidden = false; // a hidden figure has no width to be drawn in
     root.dataset.theme = "light";
     plots.redraw();
+    plots.drawAll();
   });
   addEventListener("afterprint", () => {
     for (const details of before.closed) details.open = false;
+    for (const panel of before.hidden) panel.hidden = true;
     if (before.theme) root.dataset.theme = before.theme;
     else delete root.dataset.theme;
     plots.redraw();
