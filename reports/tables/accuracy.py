@@ -26,8 +26,8 @@ HIDDEN = " Methods that are not shown are tested too."
 DENSE_CAPTION = (
     "Test accuracy minus that of {dense}, the dense control with the same seed, in percentage points: mean ± "
     "half-width of the 95 % confidence interval (Student's t). Not corrected for the number of intervals: "
-    "they decide nothing; the option --baseline of the command report adds tests. A method that ended denser than a target is "
-    "not compared at it."
+    "they decide nothing; the option --baseline of the command report adds tests. A method that ended denser "
+    "than a target is not compared at it."
 )
 SUMMARY_CAPTION = (
     "Test accuracy in % over seeds: mean ± half-width of the 95 % confidence interval (Student's t), median, "
