@@ -96,6 +96,7 @@ BAD = {
     "density 1.5": ("densities: [1.5]", ["densities[0]", "1.5", "less than or equal to 1"]),
     "density twice": ("densities: [0.1, 0.1]", ["densities", "0.1", "twice"]),
     "negative seed count": ("seeds: -1", ["seeds", "-1", "1 or more"]),
+    "seeds in words": ("seeds: two", ["seeds: 'two' should be a number of seeds", "or a list of seeds"]),
     "negative seed": ("seeds: [0, -1]", ["seeds[1]", "-1", "greater than or equal to 0"]),
     "empty method list": ("methods: []", ["methods: [] should have 1 or more entries"]),
     "same label twice": (

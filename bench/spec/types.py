@@ -20,11 +20,13 @@ def seeds_from(first: int) -> BeforeValidator:
     """
 
     def count_or_list(seeds: Any) -> Any:
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if not 1 <= seeds <= MOST_SEEDS:
-                allowed = f"a number of seeds (1 or more, {MOST_SEEDS:,} at most) or a list of seeds"
-                raise ValueError(f"{str(seeds)[:20]} should be {allowed}")
+        is_number = isinstance(seeds, int) and not isinstance(seeds, bool)
+        if is_number and 1 <= seeds <= MOST_SEEDS:
             return list(range(first, first + seeds))
+        if seeds is None or isinstance(seeds, str | float | int | dict):
+            allowed = f"a number of seeds (1 or more, {MOST_SEEDS:,} at most) or a list of seeds"
+            given = str(seeds) if is_number else repr(seeds)
+            raise ValueError(f"{given[:20]} should be {allowed}")
         return seeds
 
     return BeforeValidator(count_or_list)

@@ -17,6 +17,8 @@ def id_of(ledger: Ledger, given: str) -> str:
     Raises:
         InputError: No planned trial, or more than one, has this id.
     """
+    if not given:
+        raise InputError(f"the id of a trial is empty; `switchbench list {ledger.folder}` shows them")
     ids: list[str] = list(ledger.results()["trial_id"])
     found = [each for each in ids if each.startswith(given)]
     if given in found:

@@ -32,15 +32,16 @@ def amortised(method: str, epochs: int, device: str = "cpu", **training: Any) ->
 def config(method: str, epochs: int, **training: Any) -> TrialConfig:
     """Describe a trial, at 5 % density if the method takes a target.
 
-    ``training``: settings beside length, batch size and learning rate.
+    ``training``: settings beside length, batch size and learning rate, or a recipe that has the latter.
     """
+    recipe = {} if "recipe" in training else {"batch_size": BATCH, "lr": LR}
     registered = METHODS[method]
     return TrialConfig.of(
         network="lenet-300-100",
         dataset=DATASET,
         method=method,
         density=DENSITY if registered.takes_target(registered.Config()) else None,
-        training={"epochs": epochs, "batch_size": BATCH, "lr": LR} | training,
+        training={"epochs": epochs} | recipe | training,
     )
 
 
