@@ -71,8 +71,8 @@ class Cell:
     @property
     def _nearest(self) -> float:
         """Relative distance within which the target is met. Small networks cannot keep a part of a weight."""
-        parameters = self.means.get("parameters", math.nan)
-        return MISSED if math.isnan(parameters) else max(MISSED, 1 / (parameters * self.target))
+        weights = self.means.get("weights", math.nan)
+        return MISSED if math.isnan(weights) else max(MISSED, 1 / (weights * self.target))
 
     @property
     def compared(self) -> tuple[Numbers, Numbers]:

@@ -111,10 +111,12 @@ def _crossings(task: Task) -> Iterator[str]:
     elif known:
         label = min(known, key=lambda each: known[each].density)
         each = known[label]
-        ends = f" (95 % interval {100 * each.low:.2g} to {100 * each.high:.2g} %)"
+        kind = "median" if each.below or each.above else "geometric mean"
+        interval = f", 95 % interval {100 * each.low:.2g} to {100 * each.high:.2g} %"
+        over = f"{kind} of {plural(each.n, 'seed')}{'' if math.isnan(each.low) else interval}"
         yield (
-            f"{label} lost {lost} at {100 * each.density:.2g} % density (median of seeds)"
-            f"{'' if math.isnan(each.low) else ends}, the lowest of all methods; this order is not tested."
+            f"{label} lost {lost} at {100 * each.density:.2g} % density ({over}), the lowest of all methods; "
+            "this order is not tested."
         )
 
 

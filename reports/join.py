@@ -131,9 +131,10 @@ def _changes(
         why: dict[tuple[str, str], list[str]] = {}
         for key, meaning in meanings.items():
             first = known.get((column, *key))
-            if first and first.meaning != meaning and key[0] not in others:
+            differences = first and _differences(first.meaning, meaning)
+            if first and differences and key[0] not in others:
                 others[key[0]] = _other_name(key[0], column, folder, meanings, known)
-                why.setdefault((first.folder, _differences(first.meaning, meaning)), []).append(key[0])
+                why.setdefault((first.folder, differences), []).append(key[0])
         for (name, *task), meaning in meanings.items():
             known.setdefault((column, others.get(name, name), *task), Known(meaning, folder))
         changes[column] = others
@@ -146,7 +147,7 @@ def _changes(
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Name what differs between two meanings, in the words of a spec."""
+    """Name what differs between two meanings, in the words of a spec; empty: nothing."""
     one, other = dict(_flat(before)), dict(_flat(now))
     keys = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
     named = [f"{key}: {_given(other, key)} instead of {_given(one, key)}" for key in keys[:NAMED]]
@@ -154,16 +155,17 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _flat(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values, without those that are None: older versions lack newer options."""
     for key, value in part.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
-        else:
+        elif value is not None:
             yield prefix + key, value
 
 
 def _given(flat: Mapping[str, Any], key: str) -> str:
-    value = flat.get(key)
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    value = flat.get(key, "nothing")
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _other_name(
@@ -180,7 +182,7 @@ def _other_name(
         other
         for other in others
         if all(
-            (found := known.get((column, other, *task))) is None or found.meaning == meaning
+            (found := known.get((column, other, *task))) is None or not _differences(found.meaning, meaning)
             for task, meaning in own.items()
         )
     )

@@ -60,6 +60,16 @@ def test_seeds_beyond_the_densities_leave_the_median_where_it_is_known() -> None
     assert found.below == 1
     assert found.density == pytest.approx(2**-1.5)
     assert math.isnan(found.low)
+    assert any(
+        "at 35 % density (median of 3 seeds), the lowest" in line
+        for line in findings(reports.build(table, "t"))
+    )
+
+
+def test_a_mean_crossing_is_called_so() -> None:
+    report = reports.build(results(densities=[0.8, 0.4, 0.2]), "t")
+    (line,) = (line for line in findings(report) if "the lowest of all methods" in line)
+    assert re.search(r"% density \(geometric mean of 3 seeds, 95 % interval \d+ to \d+ %\), the lowest", line)
 
 
 def test_the_interval_of_a_crossing_contains_the_truth() -> None:
@@ -331,14 +341,14 @@ def test_a_method_that_ended_denser_than_asked_is_not_compared_there() -> None:
     assert "magnitude is more accurate than l1 at 10 %, 1 % density." in findings(report)
     assert "magnitude" not in areas(report.tasks[0])
     assert across(report).left_out == ["magnitude"]
-    said = "magnitude: denser than its target at 0.05 (0.9), and not compared there"
+    said = "magnitude: denser than its target at 0.05 (@ 90.00%), and not compared there"
     assert said in findings(report)
     assert said in accuracy(report.tasks[0]).notes
 
 
 @pytest.mark.parametrize(("kept", "compared"), [(15, True), (16, True), (18, False)])
 def test_a_target_is_met_to_the_nearest_whole_weight(kept: int, compared: bool) -> None:
-    table = results(["dense", "random", "l1", "magnitude"], [0.0214], spread=1e-4).assign(parameters=770)
+    table = results(["dense", "random", "l1", "magnitude"], [0.0214], spread=1e-4).assign(weights=740)
     magnitude = table["label"] == "magnitude"
     table.loc[magnitude, "density"] = kept / 740  # 15.8 weights
     report = reports.build(table, "t")

@@ -181,6 +181,16 @@ def test_matched_methods_stand_in_the_columns_and_others_as_before() -> None:
     assert matched.planned.calibration == found[2].trainings
 
 
+def test_the_plan_counts_the_trials_of_strengths_that_are_not_known_yet(tmp_path: Path) -> None:
+    planned = plan(spec(start={"epochs": 1}), tmp_path)
+    assert len(planned.calibration.finals) == len(TARGETS) * 2
+    assert {trial.seed for trial in planned.calibration.finals} == {0, 1}
+    assert len(planned.starts) == 3  # the trial trainings have a seed of their own
+    costs = planned.costs()
+    assert costs["str on small, digits, fc"].trials == len(TARGETS) * 2
+    assert costs["all"].trials == 2 * (1 + 2 * len(TARGETS)) + MOST * len(TARGETS) + 3
+
+
 def test_strengths_without_matching_are_refused() -> None:
     with pytest.raises(InputError, match="strengths: have no effect without match_density"):
         spec(match_density=False, strengths=[{"strength": 1.0, "density": 0.1} | PLACE])

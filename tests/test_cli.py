@@ -331,12 +331,20 @@ def test_reports_and_mirrors_need_results(switchbench: Any, tmp_path: Path) -> N
     one_line(switchbench("pull", "--mlflow-uri", "sqlite:///nowhere.db"), "no such file: nowhere.db")
     assert not (tmp_path / "nowhere").exists()
     one_line(switchbench("sync", "nowhere", "--mlflow-uri", "bogus"), "--mlflow-uri bogus: should be http://")
-    one_line(switchbench("pull", "--mlflow-uri", "http://127.0.0.1:9"), "no answer (Connection refused)")
+    one_line(
+        switchbench("pull", "--mlflow-uri", "http://127.0.0.1:9"),
+        "no answer from 127.0.0.1:9 (Connection refused)",
+    )
 
 
 def test_a_folder_of_comparisons_names_them(switchbench: Any) -> None:
     shutil.copytree(PUBLISHED, Path("results", "one"), ignore=shutil.ignore_patterns("report"))
     Path("results", "one", "report").mkdir()
+    for part in ("calibration", "search"):  # of a comparison that has not begun
+        Path("results", "two", part).mkdir(parents=True)
+        Path("results", "two", part, "plan.parquet").touch()
+        one_line(switchbench("status", "results/two"), f"holds no comparison (its {part} has not ended)")
+        shutil.rmtree(Path("results", "two"))
     for command in ("report", "status", "list"):
         one_line(
             switchbench(command, "results"), "holds no comparison (name one of those in it: ", "results/one"
@@ -355,6 +363,8 @@ def test_a_density_that_keeps_no_weight_is_refused(switchbench: Any, tmp_path: P
     one_line(
         switchbench("run", "good.yaml", "--set", own, "--dry-run"), "random.densities: 0.0002 keeps less"
     )
+    unused = ["--set", own.replace("0.0002", "0.1"), "--set", "densities=[0.0001]"]
+    assert switchbench("run", "good.yaml", *unused, "--dry-run").code == 0
 
 
 def test_a_network_that_does_not_fit_is_named_by_its_place(switchbench: Any, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_one_name_for_two_things_is_kept_apart() -> None:
     found = joined([("one", one), ("two", other)])
     both, lines = found.results, found.lines
     assert lines == [
-        "two: label 'magnitude' not as in one (method.strength: 0.1 instead of none): kept apart"
+        "two: label 'magnitude' not as in one (method.strength: 0.1 instead of nothing): kept apart"
     ]
     assert [*dict.fromkeys(both["label"])] == ["dense", "random", "magnitude", "magnitude (two)"]
 
@@ -133,7 +133,9 @@ def test_a_network_of_another_size_is_another_task() -> None:
     found = joined([("one", one), ("two", other)])
     both, lines = found.results, found.lines
     assert [*dict.fromkeys(both["network"])] == ["net-0", "net-0 (two)"]
-    assert lines == ["two: network 'net-0' not as in one (network.hidden: [9] instead of none): kept apart"]
+    assert lines == [
+        "two: network 'net-0' not as in one (network.hidden: [9] instead of nothing): kept apart"
+    ]
 
 
 def test_a_conflict_is_named() -> None:

@@ -1,16 +1,14 @@
 """Execution of trials on a worker: run a trial unless it is done, and store its row in the ledger."""
 
 import faulthandler
-import inspect
 import json
 import math
 import os
 import platform
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +22,7 @@ from switchbench.cluster.allocator import freed_memory_kept
 from switchbench.cluster.log import TrialLog
 from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.measure.usage import measured
-from switchbench.plugins.load import PREFIX
+from switchbench.plugins.frames import own_frames, traceback_of
 from switchbench.row import Row, Started, Status
 from switchbench.spec.comparison import Resources
 from switchbench.spec.trial import TrialConfig
@@ -35,8 +33,6 @@ from switchbench.trial.control import Control, Stopped, Watch, never
 from switchbench.trial.outcomes import Unmeasured
 from switchbench.trial.run import run_trial
 
-SENT = "<dynamic-code>"
-"""File of code that cloudpickle has sent to a worker by value: that of plug-ins."""
 LOCKED_SECONDS = 10.0
 """How much later than the watchdog a process ends in which no thread can run."""
 
@@ -154,7 +150,7 @@ def _outcome(
     except Unmeasured as end:
         return _unmeasured(config, end.status, str(end), end.steps), []
     except Exception as error:  # an exception is the trial's result and must not end the run
-        log.write(traceback.format_exc().replace(SENT, _plugin_file(config)))
+        log.write(traceback_of(error))
         message = f"{type(error).__name__}: {error} ({_location(error, config)})"
         return _unmeasured(config, Status.FAILED, message), []
     return result.row, result.curves
@@ -286,24 +282,10 @@ def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | No
 
 def _location(error: Exception, config: TrialConfig) -> str:
     """Return where an exception was raised, as ``file:line``: the innermost frame outside torch, after that
-    of the method's own file if it is another."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages/torch" not in frame.filename]
-    method, file = config.method.registered, SENT
-    with suppress(TypeError, OSError):  # a class of a notebook has no file
-        file = inspect.getfile(method)
-    of_method = [frame for frame in own if frame.filename in (file, SENT)][-1:]
-    named = {SENT: _plugin_file(config)}
-    places = [
-        f"{named.get(frame.filename) or Path(frame.filename).name}:{frame.lineno}"
-        for frame in (*of_method, own[-1])
-    ]
-    return ", in ".join(dict.fromkeys(places))
-
-
-def _plugin_file(config: TrialConfig) -> str:
-    """Return the name of the file that defines the method, if that is a plug-in's."""
-    return f"{config.method.registered.__module__.removeprefix(PREFIX)}.py"
+    of the method's own module if it is another."""
+    frames = own_frames(error)
+    of_method = [frame for frame in frames if frame.module == config.method.registered.__module__]
+    return ", in ".join(dict.fromkeys(map(str, (*of_method[-1:], frames[-1]))))
 
 
 @contextmanager

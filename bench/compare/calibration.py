@@ -80,7 +80,8 @@ class Calibration:
             strengths += found
             left += len(targets) - len(found)
             most += missing[:1] * sum(learner.may_take(target) for target in targets)
-            finals += missing[:1] * (len(targets) - len(found)) * len(spec.seeds)
+            still = range(len(targets) - len(found))
+            finals += [one.at(None, seed) for one in missing[:1] for seed in spec.seeds for _ in still]
         return cls(todo, strengths, trials, left, most, finals)
 
 

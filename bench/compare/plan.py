@@ -61,8 +61,9 @@ class Plan:
 
     @cached_property
     def starts(self) -> list[TrialConfig]:
-        """Trials whose dense networks ``todo`` starts from, without those whose network is stored already."""
-        starts = {start.trial_id: start for trial in self.todo if (start := trial.start_trial)}
+        """Trials whose dense networks those to come start from, without those whose network is stored."""
+        coming = [*self.calibration.most, *self.todo, *self.calibration.finals]
+        starts = {start.trial_id: start for trial in coming if (start := trial.start_trial)}
         return [start for trial_id, start in starts.items() if not self.ledger.networks.has(trial_id)]
 
     @cached_property
@@ -88,7 +89,8 @@ class Plan:
                 not known.
         """
         try:
-            _check_layers(self.spec)
+            if self.todo or self.calibration.todo:
+                _check_layers(self.spec)
             starts = estimates(self.starts, label="dense start")
             trials = estimates(trial for trial in self.todo if trial.trial_id not in self.skips)
             calibration = estimates(self.calibration.most)
@@ -249,13 +251,16 @@ def _check_used(spec: Spec, label: str, network: nn.Module, image: Tensor) -> No
 def _check_densities(spec: Spec, label: str, network: nn.Module) -> None:
     """Check that every target density keeps a weight. Raises InputError."""
     targets = {f"{method.label}.densities": method.densities for method in spec.methods if method.densities}
+    if spec.match_density or any(method.takes_target() and not method.densities for method in spec.methods):
+        targets["densities"] = spec.densities
     for scope in spec.scope:
         weights = sum(layer.get_parameter("weight").numel() for layer in scope.of(network).values())
-        for key, densities in ({"densities": spec.densities} | targets).items():
+        for key, densities in targets.items():
             for density in densities:
-                if weights and density * weights < 1:
+                if 0 < density * weights < 1 - 1e-9:
+                    unit = 10.0 ** (math.floor(-math.log10(weights)) - 2)  # three digits, rounded up
+                    least = f"the least is {unit * math.ceil(1 / weights / unit):.3g}"
                     problem = f"keeps less than one of the {weights:,} weights of network {label!r}"
-                    least = f"the least is {math.ceil(1e6 / weights) / 1e6:g}"
                     raise InputError(f"{key}: {density:g} {problem} in scope {scope}; {least}")
 
 

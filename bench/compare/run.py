@@ -152,8 +152,8 @@ def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> P
         number, left = len(todo), planned.calibration.left
         trainings = plural(number, "trial training")
         targets = plural(left, "density", "densities")
-        line = f"calibration, round {next(rounds)}: {trainings}, to match {targets} → {ledger.folder}"
-        context.console.print(line, soft_wrap=True)
+        what = f"{planned.spec.name}, calibration, round {next(rounds)}"
+        context.console.print(f"{what}: {trainings}, to match {targets} → {ledger.folder}", soft_wrap=True)
         _run_trials(Plan(planned.spec, ledger, todo, todo), distribute, context, [], test=False)
         planned = planned.again()
     return planned if planned is before else replace(planned, todo=longest_first(planned.todo))

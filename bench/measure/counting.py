@@ -81,6 +81,8 @@ class Count:
     """Non-zero share of all parameters, biases and norms included."""
     density_layers: dict[str, float]
     """Non-zero share of the weight of each linear and convolution layer, by name."""
+    weights: int
+    """Number of weights of the layers in scope."""
     parameters: int
     """Number of all parameters."""
     macs: int | None
@@ -127,14 +129,16 @@ def count(network: nn.Module, scoped: Layers, image: Tensor) -> Count:
     """
     layers, shrunk = count_layers(network, image), count_layers(shrink(network, image), image)
     inside = [layers[name] for name in scoped]
+    weights = sum(layer.weights for layer in inside)
     seen = all(layer.positions for layer in layers.values())
     parameters = list(network.parameters())
     total = sum(parameter.numel() for parameter in parameters)
     return Count(
-        density=sum(layer.kept for layer in inside) / sum(layer.weights for layer in inside),
+        density=sum(layer.kept for layer in inside) / weights,
         density_prunable=sum(c.kept for c in layers.values()) / sum(c.weights for c in layers.values()),
         density_network=sum(int(nonzeros(parameter)) for parameter in parameters) / total,
         density_layers={name: layer.density for name, layer in layers.items()},
+        weights=weights,
         parameters=total,
         macs=sum(layer.macs for layer in layers.values()) if seen else None,
         macs_dense=sum(layer.macs_dense for layer in layers.values()) if seen else None,

@@ -14,6 +14,8 @@ from switchbench.errors import InputError, without_passwords
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 """MLflow's environment variable, which counts where no URI is given."""
+FOLDERS_VARIABLE = "MLFLOW_ALLOW_FILE_STORE"
+"""MLflow's environment variable that allows folders in the place of databases."""
 OFF = "none"
 """Value of ``--mlflow-uri`` that turns MLflow off."""
 LOCK_SECONDS = 5
@@ -24,6 +26,8 @@ READ_SECONDS = 120
 """How long to wait for the answer to a request that reads thousands of values."""
 PAGE = 1_000
 """Runs or experiments in one answer."""
+NO_ANSWER = re.compile(r"host='(.+?)', port=(\d+).*NewConnectionError.*?\[Errno -?\d+\] ([\w ]+)")
+"""What requests says of a server that does not answer."""
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 """Default ports of the databases that MLflow uses through a server."""
 TIMEOUT_VARIABLE = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -38,13 +42,13 @@ def resolve(uri: str | None) -> str | None:
     """Return a given URI, or that of the environment; None if there is neither.
 
     Raises:
-        InputError: It is not the URI of a server or database. MLflow would take it for a folder, and refuse.
+        InputError: What was given is not the URI of a server or database. MLflow would take it for a folder,
+            and refuse, unless a variable allows it. A variable of the user's other work ends no run.
     """
-    found = uri or os.environ.get(URI_VARIABLE) or None
-    if found and ":/" not in found and found not in (OFF, "databricks"):
-        where = f"--mlflow-uri {found}" if uri else f"{URI_VARIABLE}={found}"
-        raise InputError(f"{where}: should be http://HOST:PORT, sqlite:///FILE, another database, or {OFF}")
-    return found
+    if uri and ":/" not in uri and uri not in (OFF, "databricks") and FOLDERS_VARIABLE not in os.environ:
+        allowed = f"http://HOST:PORT, sqlite:///FILE, another database, or {OFF}"
+        raise InputError(f"--mlflow-uri {uri}: should be {allowed}")
+    return uri or os.environ.get(URI_VARIABLE) or None
 
 
 def is_off(uri: str | None) -> bool:
@@ -140,8 +144,8 @@ def patient_reading() -> Iterator[None]:
 
 def one_line(error: Exception) -> str:
     """Describe an exception of MLflow in one line, without passwords."""
-    if refused := re.search(r"NewConnectionError.*?(\[Errno -?\d+\] [\w ]+)", str(error)):
-        return f"no answer ({refused[1].partition('] ')[2]})"
+    if refused := NO_ANSWER.search(str(error)):
+        return f"no answer from {refused[1]}:{refused[2]} ({refused[3]})"
     kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
     return without_passwords(f"{kind}{error}".split("\n")[0])
 

@@ -17,8 +17,6 @@ from typing import Any
 from switchbench.errors import InputError, unknown
 
 GROUPS = ("switchbench.methods", "switchbench.networks", "switchbench.datasets")
-PREFIX = "switchbench_plugin_"
-"""What precedes the name of a plug-in's file in that of its module."""
 
 
 def load(files: Iterable[str | Path] = ()) -> list[ModuleType]:
@@ -106,7 +104,7 @@ def _import(source: str, registries: Mapping[str, Mapping[str, Any]]) -> ModuleT
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"plug-in {path}: no such file")
-    name = f"{PREFIX}{path.stem}"
+    name = f"switchbench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"plug-in {path}: not a Python file")

@@ -1,12 +1,11 @@
 """Outcomes of checks of a contract, and how checks are run."""
 
 import sysconfig
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
+from switchbench.plugins.frames import Frame, own_frames
 from switchbench.trial.outcomes import Skipped
 
 S = TypeVar("S")
@@ -56,10 +55,10 @@ def one_line(error: Exception) -> str:
     """Describe an exception in one line, with the last line of a plug-in that it came through."""
     if isinstance(error, Broken):
         return " ".join(str(error).split())
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_library(frame.filename)]
-    where = [f" ({Path(frame.filename).name}:{frame.lineno})" for frame in frames[-1:]]
-    return " ".join(f"{type(error).__name__}: {error}".split()) + "".join(where)
+    lines = [f" ({frame})" for frame in own_frames(error) if not _is_library(frame)]
+    return " ".join(f"{type(error).__name__}: {error}".split()) + "".join(lines[-1:])
 
 
-def _is_library(file: str) -> bool:
-    return file.startswith(tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")))
+def _is_library(frame: Frame) -> bool:
+    """Tell whether a frame is one of switchbench, or of Python's own library."""
+    return frame.module.split(".")[0] == "switchbench" or frame.file.startswith(sysconfig.get_path("stdlib"))

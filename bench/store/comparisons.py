@@ -9,15 +9,18 @@ PLAN = "plan.parquet"
 """File of the planned trials."""
 GATHERED = "results.parquet"
 """File of a published table, or of the rows that a finished comparison has gathered."""
+PARTS = ("search", "calibration")
+"""Folders inside a comparison's that look like comparisons."""
 NAMED = 6
 """Most folders that a message names."""
 
 
 def comparisons_below(folder: Path) -> list[Path]:
-    """Return the folders of comparisons in a folder that is none itself, sorted: a search has one inside."""
+    """Return the folders of comparisons in a folder that is none itself, sorted."""
     if any((folder / name).exists() for name in (PLAN, GATHERED)):
         return []
-    return sorted({file.parent for name in (PLAN, GATHERED) for file in folder.glob(f"*/{name}")})
+    found = {file.parent for name in (PLAN, GATHERED) for file in folder.glob(f"*/{name}")}
+    return sorted(each for each in found if each.name not in PARTS)
 
 
 def no_comparison(folder: StorePath) -> InputError:
@@ -28,5 +31,6 @@ def no_comparison(folder: StorePath) -> InputError:
         return InputError(f"{folder}: no such folder")
     below = [*map(str, comparisons_below(folder))]
     more = f" and {len(below) - NAMED} more" if len(below) > NAMED else ""
-    hint = f"name one of those in it: {', '.join(below[:NAMED])}{more}" if below else f"no {PLAN}"
+    begun = next((f"its {part} has not ended" for part in PARTS if (folder / part / PLAN).exists()), None)
+    hint = f"name one of those in it: {', '.join(below[:NAMED])}{more}" if below else begun or f"no {PLAN}"
     return InputError(f"{folder}: holds no comparison ({hint})")

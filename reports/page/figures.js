@@ -34,6 +34,7 @@ const plots = {
     this.waiting.delete(element);
     this.watch.unobserve(element);
     const Plotly = await plotly();
+    if (!element.offsetWidth) return void this.add(element, describe); // hidden by now: it has no width to be drawn in
     this.drawn.set(element, () => {
       const { traces, layout } = describe();
       return Plotly.react(element, traces, themed(layout), {

@@ -163,7 +163,7 @@ def _denser(task: Task) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for cell in task.cells.values():
         if cell.accuracy.n and cell.denser:
-            found.setdefault(cell.label, []).append(f"{cell.target:g} ({cell.means['density']:.3g})")
+            found.setdefault(cell.label, []).append(f"{cell.target:g} (@ {cell.means['density']:.2%})")
     for label in task.labels:
         if label in found:
             yield f"{label}: denser than its target at {', '.join(found[label])}, and not compared there"

@@ -55,7 +55,7 @@ def list_(
     """List all names, describe one of them with its options, or list the trials of a folder."""
     from switchbench.cli import listing
 
-    if what is not None and comparisons_below(Path(what)):
+    if what is not None and what not in listing.SECTIONS and comparisons_below(Path(what)):
         raise no_comparison(Path(what))
     if what is not None and _is_comparison(what):
         from switchbench.compare.stored import results

@@ -64,7 +64,7 @@ def run(
         planned = plan(spec, out, set_, retry_failed)
         planned.ledger.check_writable()
         show.plan(planned, tflops)
-        _say_what_lacks(planned.spec, address)
+        _say_what_is_missing(planned.spec, address)
         return
     if ctx.obj:
         ctx.obj.fork(lambda: _progress(spec, out, set_, plugin))
@@ -122,7 +122,7 @@ def search(
         searched = plan(spec, out, set_, storage)
         searched.comparison.check_writable()
         show.search(searched, tflops)
-        _say_what_lacks(searched.spec, address)
+        _say_what_is_missing(searched.spec, address)
         return
     if ctx.obj:
         ctx.obj.fork(lambda: "all results are stored; run the same command again to continue")
@@ -170,7 +170,7 @@ def _end(results: "Results", as_json: bool, quiet: bool, best: "pd.DataFrame | N
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _say_what_lacks(spec: "Spec", address: str | None) -> None:
+def _say_what_is_missing(spec: "Spec", address: str | None) -> None:
     """Name what a run would lack: data sets, and on this machine resources for a trial."""
     from switchbench.cli.inventory import absent
     from switchbench.cluster.address import LOCAL, address_of
