@@ -343,7 +343,7 @@ def test_a_folder_of_comparisons_names_them(switchbench: Any) -> None:
     for part in ("calibration", "search"):  # of a comparison that has not begun
         Path("results", "two", part).mkdir(parents=True)
         Path("results", "two", part, "plan.parquet").touch()
-        one_line(switchbench("status", "results/two"), f"holds no comparison (its {part} has not ended)")
+        one_line(switchbench("list", "results/two/"), f"holds no comparison (its {part} has not ended)")
         shutil.rmtree(Path("results", "two"))
     for command in ("report", "status", "list"):
         one_line(

@@ -506,4 +506,4 @@ def test_layers_that_no_method_can_treat_are_refused_while_planning(
         check(specs.parse(spec | {"scope": {"layers": "fc", "exclude": ["two"]}}))
     else:
         problem = "layer 'two' computes its weight (weight norm?), which is not supported"
-        assert str(caught.value) == f"network 'odd': {problem}"
+        assert str(caught.value) == f"networks[0], on digits: network 'odd': {problem}"
