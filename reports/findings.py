@@ -13,6 +13,10 @@ from switchbench.reports.statistics.paired import ALPHA, Verdict
 from switchbench.reports.tables.accuracy import warnings
 from switchbench.words import plural
 
+FAMILIES = (
+    "Findings on the best method are corrected for all pairs of methods, those on two methods for the pairs "
+    "of the table of differences alone: what the one shows, the other may leave open."
+)
 NAMED = 6
 """Most methods that a sentence names."""
 
@@ -32,7 +36,8 @@ def findings(report: Report) -> list[str]:
     for task in report.tasks:
         where = f"On {task.network} with {task.dataset}, scope {task.scope}: " if several else ""
         lines += [where + line for line in _of_task(task)]
-    return [*lines, *_over_all(report)]
+    pairs = [FAMILIES] if any(task.contrasts for task in report.tasks) else []
+    return [*lines, *pairs, *_over_all(report)]
 
 
 def _of_task(task: Task) -> Iterator[str]:

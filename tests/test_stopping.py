@@ -377,3 +377,13 @@ def test_a_lost_cluster_is_one_line_with_its_own_code(tmp_path: Path, service: s
     assert "Traceback" not in output
     time.sleep(5)
     assert not processes(tmp_path)
+
+
+def test_bad_input_beside_preparations_is_bad_input(tmp_path: Path) -> None:
+    """A thread that still prepares would abort a process that ends: exit code 75, and the line of a crash."""
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    words = [sys.executable, "-m", "switchbench", "run", "spec.yaml", "--set", "resources.cpus=999"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == ExitCode.INPUT
+    assert done.stderr.count("\n") == 1
+    assert "a trial needs 999 CPUs" in done.stderr

@@ -183,6 +183,19 @@ def test_a_folder_that_has_moved_finds_its_files(tmp_path: Path) -> None:
     assert read == ["a table"]
 
 
+def test_files_of_a_search_lie_in_its_comparisons_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.chdir(tmp_path)
+    home, search = Ledger(tmp_path / "out"), Ledger(tmp_path / "out" / "search")
+    search.folder.mkdir(parents=True)
+    tracking.sync(search, [replace(numbered(0), finished="2026-01-01T00:00:00+00:00")], home=home)
+    experiment = MlflowClient(home.mlflow_uri).get_experiment_by_name("search")
+    assert experiment
+    assert experiment.artifact_location == home.mlflow_artifacts
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]  # no mlruns beside it
+
+
 def test_points_of_a_running_trial_are_there_before_its_row(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

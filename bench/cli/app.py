@@ -1,8 +1,10 @@
 """The command line: all commands, and how they end. Bad input ends with one line and exit code 2."""
 
 import importlib.metadata
+import os
 import sys
-from typing import Annotated
+import threading
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -71,5 +73,17 @@ def entry() -> None:
     supervisor = Supervisor()
     try:
         main(supervisor)
+    except SystemExit as end:
+        if end.code and threading.active_count() > 1:
+            supervisor.report_end()
+            _leave(end.code if isinstance(end.code, int) else 1)
+        raise
     finally:
         supervisor.report_end()
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process while a thread still works: one in native code would abort it (SIGABRT) else."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

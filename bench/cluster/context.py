@@ -102,7 +102,7 @@ class RunContext:
         if self.mlflow_uri and not comparison:
             origin = f" ({URI_VARIABLE})" if self.mlflow_uri == os.environ.get(URI_VARIABLE) else ""
             self.say(f"MLflow: {without_passwords(self.mlflow_uri)}{origin}")
-        mirror = Mirror(ledger, self.mlflow_uri or (owner.mlflow_uri if comparison else None))
+        mirror = Mirror(ledger, self.mlflow_uri, owner)
         mirror.start()
         yield [mirror]
         mirror.close()

@@ -1,7 +1,7 @@
 """Run the missing trials of a comparison: plan − ledger → trials → ledger → mirror → report."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from switchbench.reports.results import Results
 
 T = TypeVar("T")
+SOON = 5
+"""Most seconds that bad input waits for what was begun beside it."""
 
 
 def run(
@@ -98,6 +100,7 @@ def run_planned(planned: Plan, context: RunContext) -> "Results":
         # The stack closes the mirror after the report, so that the mirror sends the report too.
         with handled(stop_at_once), ExitStack() as stack:
             ready = _in_background(partial(_prepare, planned))  # while the workers start
+            stack.push(partial(_wait_unless_stopped, ready))
             with running as distribute:
                 planned = ready.result()
                 stack.enter_context(ledger.only_driver())
@@ -116,6 +119,12 @@ def run_planned(planned: Plan, context: RunContext) -> "Results":
         raise RunStopped(f"stopped: {planned.how_to_continue()}", ExitCode.of(interrupt)) from interrupt
     except RunStopped as stop:
         raise RunStopped(f"{stop}; {planned.how_to_continue()}", stop.exit_code) from stop
+
+
+def _wait_unless_stopped(ready: Future[Plan], kind: type[BaseException] | None, *_: object) -> None:
+    """Wait for the thread, unless a signal ends the run: it would abort a script that ends while it works."""
+    if not (kind and issubclass(kind, KeyboardInterrupt)):
+        wait([ready], SOON)
 
 
 def _in_background(function: Callable[[], T]) -> Future[T]:

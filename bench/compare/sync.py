@@ -23,7 +23,5 @@ def sync(folder: str | Path, mlflow_uri: str | None = None) -> int:
     """
     mlflow_uri = resolve_on(mlflow_uri)
     ledger = Ledger(folder)
-    ledgers = ledgers_of(ledger)
-    uri = mlflow_uri or (ledger.mlflow_uri if len(ledgers) > 1 else None)
     with in_words(str(mlflow_uri or ledger.mlflow_uri)):
-        return sum(mlflow.sync(each, [*each.rows()], uri) for each in ledgers)
+        return sum(mlflow.sync(each, [*each.rows()], mlflow_uri, ledger) for each in ledgers_of(ledger))

@@ -28,13 +28,14 @@ LIVE_SECONDS = 5
 """Shortest time between two points of a running trial that are sent."""
 
 
-def sync(ledger: Ledger, rows: list[Row], uri: str | None = None) -> int:
+def sync(ledger: Ledger, rows: list[Row], uri: str | None = None, home: Ledger | None = None) -> int:
     """Send the rows that MLflow lacks, the plan, and the report if it exists.
 
     Args:
         ledger: The ledger of the rows.
         rows: Its rows.
-        uri: MLflow server or database; None: a sqlite file in the ledger's folder.
+        uri: MLflow server or database; None: a sqlite file in the folder of ``home``.
+        home: As for :class:`Experiment`.
 
     Returns:
         The number of rows sent.
@@ -42,7 +43,7 @@ def sync(ledger: Ledger, rows: list[Row], uri: str | None = None) -> int:
     Raises:
         Exception: The last one that MLflow raised. Rows that MLflow accepts are sent before.
     """
-    return _send_everything(Experiment(ledger, uri), rows)
+    return _send_everything(Experiment(ledger, uri, home), rows)
 
 
 def _send_everything(experiment: Experiment, rows: Iterable[Row | LivePoint]) -> int:
@@ -66,11 +67,11 @@ class Mirror(threading.Thread):
     It is a daemon thread: if MLflow does not answer, the run ends without it.
     """
 
-    def __init__(self, ledger: Ledger, uri: str | None) -> None:
+    def __init__(self, ledger: Ledger, uri: str | None, home: Ledger | None = None) -> None:
         super().__init__(name="mlflow-mirror", daemon=True)
         self.problem: str | None = None
         """The last error in one line; None if there was none."""
-        self._ledger, self._uri = ledger, uri
+        self._ledger, self._uri, self._home = ledger, uri, home
         self._inbox: queue.SimpleQueue[Row | LivePoint | None] = queue.SimpleQueue()
         self._last_progress = time.monotonic()
         self._last_live: dict[str, float] = {}
@@ -105,7 +106,7 @@ class Mirror(threading.Thread):
     def run(self) -> None:
         """Send the rows of the ledger, then new rows, then the report."""
         try:
-            _send_everything(Experiment(self._ledger, self._uri), self._rows())
+            _send_everything(Experiment(self._ledger, self._uri, self._home), self._rows())
         except Exception as error:  # errors of the mirror must never end the run
             self.problem = one_line(error)[:200]
 

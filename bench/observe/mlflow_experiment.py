@@ -74,30 +74,35 @@ class LivePoint:
 class Experiment:
     """The experiment of one ledger on an MLflow server or database."""
 
-    def __init__(self, ledger: Ledger, uri: str | None) -> None:
+    def __init__(self, ledger: Ledger, uri: str | None, home: Ledger | None = None) -> None:
         """Connect, list the runs that exist already, and find or make the comparison's run.
 
         A deleted experiment is restored.
 
         Args:
             ledger: Its name becomes the experiment's name.
-            uri: MLflow server or database; None: a sqlite file in the ledger's folder.
+            uri: MLflow server or database; None: a sqlite file in the folder of ``home``.
+            home: The ledger whose folder holds that file; None: the same one. A search's is its comparison's.
 
         Raises:
             InputError: The database cannot be used or made, or the ledger cannot hold one.
             Exception: Whatever MLflow raises.
         """
         self._ledger, self._name = ledger, ledger.name()
-        place = uri or ledger.mlflow_uri
+        home = home or ledger
+        place = uri or home.mlflow_uri
         if place is None:
-            raise InputError(f"--mlflow-uri: is required with results in {ledger.folder}")
+            raise InputError(f"--mlflow-uri: is required with results in {home.folder}")
         self._client = connect(place)
         existing = self._client.get_experiment_by_name(self._name)
         remove_escaped_folder(place)
         if existing and existing.lifecycle_stage == "deleted":
             self._client.restore_experiment(existing.experiment_id)
-        artifacts = None if uri else ledger.mlflow_artifacts
-        if existing and artifacts and existing.artifact_location != artifacts:
+        artifacts = None if uri else home.mlflow_artifacts
+        own = existing and existing.artifact_location.endswith(
+            "/mlflow"
+        )  # those of older searches lie elsewhere
+        if own and artifacts and existing.artifact_location != artifacts:
             move_artifacts(place, existing.artifact_location, artifacts)  # the folder has been moved
         self._id = existing.experiment_id if existing else self._created(artifacts)
         self._several = several_tasks(ledger.planned()) if ledger.has_comparison else []
