@@ -16,6 +16,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "vgg-16": {"hidden": [64, 32]},  # the U-Net of 4096×4096 weights asks for gigabytes
     "torchvision": {"model": "shufflenet_v2_x0_5"},
 }
+LARGE = ("resnet-18", "vgg-16", "mobilenet", "mobilenet-v2")
 METHODS = [("dense", None), ("magnitude", 0.1), ("switcher", 0.1), ("switcher-paper", None)]
 
 
@@ -30,12 +31,14 @@ def few_plain_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def cases() -> Iterator[Any]:
     """Every network with every method and every shape. The short suite has all pairs of two of these: each
     network with each method, and both with each shape; the other half is slow. So is ResNet-34, which is
-    ResNet-18 with more blocks, and so are most trainings with the papers' U-Net, which sees all networks alike."""
+    ResNet-18 with more blocks, the other shape of large networks, and most trainings with the papers' U-Net,
+    which sees all networks alike."""
     for (row, network), (column, (method, density)) in product(
         enumerate(sorted(NETWORKS)), enumerate(METHODS)
     ):
         for real in (True, False):
             short = real == ((row + column) % 2 == 0) and network != "resnet-34"
+            short = short and (real or network not in LARGE)
             short = short and (method != "switcher-paper" or network in ("mlp", "resnet-18"))
             marks = [] if short else [pytest.mark.slow]
             shape = "real" if real else "other"
