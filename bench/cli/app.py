@@ -1,15 +1,14 @@
 """The command line: all commands, and how they end. Bad input ends with one line and exit code 2."""
 
 import importlib.metadata
-import os
 import sys
 import threading
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from switchbench.cli.commands import clusters, components, data, experiments, networks, stored
-from switchbench.cli.supervise import Supervisor
+from switchbench.cli.supervise import Supervisor, leave
 from switchbench.errors import ExitCode, InputError, RunStopped
 
 app = typer.Typer(
@@ -76,14 +75,7 @@ def entry() -> None:
     except SystemExit as end:
         if end.code and threading.active_count() > 1:
             supervisor.report_end()
-            _leave(end.code if isinstance(end.code, int) else 1)
+            leave(end.code if isinstance(end.code, int) else 1)
         raise
     finally:
         supervisor.report_end()
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process while a thread still works: one in native code would abort it (SIGABRT) else."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

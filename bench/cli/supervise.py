@@ -47,16 +47,16 @@ class Supervisor:
         in_order = os.read(reading, 1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if -code in NUMBERS:  # before the driver could handle it: nothing had begun; or after the end
-            _exit(ExitCode.INTERRUPTED if -code == signal.SIGINT else ExitCode.PREEMPTED)
+            leave(ExitCode.INTERRUPTED if -code == signal.SIGINT else ExitCode.PREEMPTED)
         if in_order:
-            _exit(code if code >= 0 else ExitCode.PREEMPTED)
+            leave(code if code >= 0 else ExitCode.PREEMPTED)
         killed = f"the driver was killed ({signal.Signals(-code).name})" if code < 0 else None
         try:
             progress = describe()
         except Exception:  # the data or the folder may be gone as well
             progress = "run the same command again to continue"
         print(f"switchbench: {killed or 'the Ray cluster was lost'}; {progress}", file=sys.stderr)
-        _exit(ExitCode.CLUSTER_LOST)
+        leave(ExitCode.CLUSTER_LOST)
 
     def report_end(self) -> None:
         """Tell the parent that the driver ends in order."""
@@ -76,8 +76,12 @@ def _send(child: int, number: Any) -> None:
     os.kill(child, number)
 
 
-def _exit(code: int) -> NoReturn:
-    """End the parent: it has nothing to close, and the driver's exit handlers are not its own."""
+def leave(code: int) -> NoReturn:
+    """End the process at once, without exit handlers.
+
+    The parent has nothing to close, and the driver's handlers are not its own. The driver leaves so while a
+    thread still works: one in native code would abort it (SIGABRT) else.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

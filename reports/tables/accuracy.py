@@ -164,9 +164,8 @@ def _denser(task: Task) -> Iterator[str]:
     for cell in task.cells.values():
         if cell.accuracy.n and cell.denser:
             found.setdefault(cell.label, []).append(f"{cell.target:g} (@ {cell.means['density']:.2%})")
-    for label in task.labels:
-        if label in found:
-            yield f"{label}: denser than its target at {', '.join(found[label])}, and not compared there"
+    for label, listed in _in_order(task, found):
+        yield f"{label}: denser than its target at {listed}, and not compared there"
 
 
 def _guessing_methods(task: Task) -> Iterator[str]:
@@ -176,9 +175,8 @@ def _guessing_methods(task: Task) -> Iterator[str]:
         if cell.guessing:
             at = f"at {cell.target:g} " if cell.takes_target else ""
             found.setdefault(cell.label, []).append(f"{at}({cell.guessing} of {cell.accuracy.n} seeds)")
-    for label in task.labels:
-        if label in found:
-            yield f"{label}: no better than guessing {', '.join(found[label])}"
+    for label, listed in _in_order(task, found):
+        yield f"{label}: no better than guessing {listed}"
 
 
 def _idle_methods(task: Task) -> Iterator[str]:
@@ -195,9 +193,13 @@ def _emptied_layers(task: Task) -> Iterator[str]:
         at = f" at {cell.target:g}" if cell.takes_target else ""
         for name, seeds in cell.emptied.items():
             found.setdefault(cell.label, []).append(f"layer {name}{at} ({seeds} of {cell.accuracy.n} seeds)")
-    for label in task.labels:
-        if label in found:
-            yield f"{label}: no connection is left in {', '.join(found[label])}"
+    for label, listed in _in_order(task, found):
+        yield f"{label}: no connection is left in {listed}"
+
+
+def _in_order(task: Task, found: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Yield the labels that something was found of, as the plan orders them, with a list of it."""
+    yield from ((label, ", ".join(found[label])) for label in task.labels if label in found)
 
 
 def _accuracy(cell: Cell | None, best: Best | None = None) -> Entry:
