@@ -174,15 +174,14 @@ def _say_what_is_missing(spec: "Spec", address: str | None) -> None:
     """Name what a run would lack: data sets, and on this machine resources for a trial."""
     from switchbench.cli.inventory import absent
     from switchbench.cluster.address import LOCAL, address_of
-    from switchbench.cluster.machine import check_size, this_machine
 
     for name in absent(choice.name for choice in spec.datasets):
         typer.echo(f"{name} is not on this machine; fetch it first: switchbench data fetch {name}")
     if address_of(address) in (None, LOCAL):
-        import torch
+        from switchbench.cluster.in_process import check
 
         try:
-            check_size(spec.resources, [this_machine() | {"GPU": torch.cuda.device_count()}])
+            check(spec.resources)
         except InputError as error:
             typer.echo(f"this machine is too small; --address names a cluster: {error}")
 
