@@ -489,10 +489,14 @@ def test_warm_start_tries_the_best_of_another_search_first(
         assert [found[0].params()] == [json.loads(text) for text in best] or own.empty
     with pytest.raises(InputError, match="no search is stored there"):
         tuning._warm_points(planned, tmp_path)
+    printed = io.StringIO()
     switchbench.search(
         spec(METHODS=["magnitude"], points=3, space={"magnitude.end": 0.5}), tmp_path / "warm",
-        warm_start=done, mlflow_uri="none", console=Console(file=io.StringIO()),
+        warm_start=done, mlflow_uri="none", console=Console(file=printed),
     )  # fmt: skip
+    assert "--warm-start: magnitude: its default and the best points of the other search fill the budget" in (
+        " ".join(printed.getvalue().split())
+    )
     started = SearchLedger(Ledger(tmp_path / "warm")).points()
     assert started is not None
     assert started["origin"].tolist() == ["start", "warm start", "warm start"]  # end is another

@@ -1,6 +1,7 @@
 """Run a search: points, their trials, results to the studies; then the comparison of the best points."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -128,6 +129,12 @@ def _search(
             for values in warm.get(label, []):
                 study.enqueue(values, WARM_START)
         _store(planned, studies)
+    for label in warm:
+        if studies[label].queued and (known := studies[label].known_points) >= (config.points or math.inf):
+            context.warn(
+                f"--warm-start: {label}: its default and the best points of the other search fill the "
+                f"budget, so no new point is tried; for new points: --set search.points={known + WARM_POINTS}"
+            )
     done = sum(study.finished_points for study in studies.values())
     budget = plural(config.points, "point") if config.points else plural(config.steps or 0, "step")
     line = f"{planned.spec.name}: {budget} for each of {', '.join(studies)}, {done} done"

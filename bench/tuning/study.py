@@ -126,6 +126,16 @@ class Study:
         return sum(trial.state.is_finished() for trial in self.trials())
 
     @property
+    def queued(self) -> int:
+        """Number of points that wait in the queue."""
+        return len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
+    @property
+    def known_points(self) -> int:
+        """Number of points that have started or wait in the queue."""
+        return len(self.trials()) + self.queued
+
+    @property
     def exhausted(self) -> bool:
         """Whether every point of a grid has been started."""
         sampler = self._study.sampler
