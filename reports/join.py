@@ -139,11 +139,16 @@ def _changes(
             known.setdefault((column, others.get(name, name), *task), Known(meaning, folder))
         changes[column] = others
         lines += [
-            f"{folder}: {column} {', '.join(map(repr, sorted(names)))} not as in {earlier} ({differences}): "
-            "kept apart"
+            f"{folder}: {_subject(column, differences)} {', '.join(map(repr, sorted(names)))} not as in "
+            f"{earlier} ({differences}): kept apart"
             for (earlier, differences), names in why.items()
         ]
     return changes, lines
+
+
+def _subject(column: str, differences: str) -> str:
+    """Name what differs: tasks on a data set also differ in their training."""
+    return "tasks on" if column == "dataset" and "dataset." not in differences else column
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -56,10 +56,19 @@ def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
     sections = [
         Section(shared[0][1].title, folder_name(key), [_leaders(shared)]) for key, shared in by_task.items()
     ]
+    leading = {row[-1] for section in sections for row in section.tables[0].rows}
+    notes = [*apart, *(_without_leader(each) for each in comparisons if each.name not in leading)]
     return [
-        Section("Comparisons", "comparisons", [_comparisons(comparisons, apart)]),
+        Section("Comparisons", "comparisons", [_comparisons(comparisons, notes)]),
         *(section for section in sections if section.tables[0].rows),
     ]
+
+
+def _without_leader(comparison: Comparison) -> str:
+    return (
+        f"{comparison.name}: in no table below, as no density of a task has two methods that were measured "
+        f"with {FEWEST_SEEDS} or more seeds"
+    )
 
 
 def _leaders(shared: Sequence[tuple[Comparison, Task]]) -> Table:

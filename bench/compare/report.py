@@ -103,6 +103,8 @@ def report_joined(
     unreached = [str(each) for ledger in ledgers for each in ledger.unreached()]
     composed = _composed(timed, " + ".join(names), pairs, options, unreached)
     console = console or plain_console(stderr=True)
+    for line in found.lines:
+        console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
     reports.show(composed, console)
     try:
         sources = sources_of(ledgers, results, densities=composed.view.densities)
@@ -110,8 +112,6 @@ def report_joined(
     except OSError as error:
         raise unwritable(out, error, "--out") from error
     _say_written(out, console)
-    for line in found.lines:
-        console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
     return Results.of(results, out)
 
 
