@@ -498,3 +498,29 @@ def test_an_empty_folder_name_is_refused(switchbench: Any, command: list[str]) -
 
 def test_compact_refuses_a_folder_that_is_not_there(switchbench: Any, tmp_path: Path) -> None:
     one_line(switchbench("compact", str(tmp_path / "none")), f"{tmp_path / 'none'}: no such folder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run",), "Missing argument 'spec' (see 'switchbench run --help')"),
+        (("run", "quickstart", "--otu", "x"), "No such option: --otu"),
+        (("run", "quickstart", "--jobs", "many"), "Invalid value for '--jobs'"),
+        (("data", "fetsh"), "No such command 'fetsh'. Did you mean 'fetch'? (see 'switchbench data --help')"),
+    ],
+)
+def test_a_command_line_that_cannot_be_parsed_is_refused_in_one_line(
+    switchbench: Any, arguments: tuple[str, ...], said: str
+) -> None:
+    outcome = switchbench(*arguments)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"switchbench: {said}")
+    assert outcome.err.count("\n") == 1
+    assert not outcome.out
+
+
+def test_a_command_without_arguments_prints_its_help(switchbench: Any) -> None:
+    outcome = switchbench("data")
+    assert outcome.code == 2
+    assert "fetch" in outcome.out + outcome.err
+    assert "switchbench: " not in outcome.out + outcome.err

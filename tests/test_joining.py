@@ -285,7 +285,9 @@ def test_methods_of_another_training_are_another_task() -> None:
     found = joined([("one", one), ("two", other)])
     assert [*dict.fromkeys(found.results["dataset"])] == ["data", "data (two)"]
     assert [*dict.fromkeys(found.results["label"])] == ["dense", "random", "magnitude"]
-    assert found.lines == ["two: tasks on 'data' not as in one (training.epochs: 30 instead of 3): kept apart"]
+    assert found.lines == [
+        "two: tasks on 'data' not as in one (training.epochs: 30 instead of 3): kept apart"
+    ]
 
 
 def test_a_strength_that_was_found_is_no_other_method() -> None:

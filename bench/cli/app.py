@@ -3,13 +3,15 @@
 import importlib.metadata
 import sys
 import threading
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from switchbench.cli.commands import clusters, components, data, experiments, networks, stored
 from switchbench.cli.supervise import Supervisor, leave
 from switchbench.errors import ExitCode, InputError, RunStopped
+
+UsageError: Any = typer.BadParameter.__base__  # of click, or of the copy of it that newer typers hold
 
 app = typer.Typer(
     name="switchbench",
@@ -55,7 +57,14 @@ def main(supervisor: Supervisor | None = None) -> None:
         supervisor: Outlives the commands that connect to a cluster; None: nothing does.
     """
     try:
-        app(obj=supervisor)
+        if code := app(obj=supervisor, standalone_mode=False):
+            sys.exit(code)
+    except UsageError as error:
+        context = getattr(error, "ctx", None)
+        see = f" (see '{context.command_path} --help')" if context else ""
+        if message := error.format_message():  # it has none where the help was printed instead
+            print(f"switchbench: {' '.join(message.split()).rstrip('.')}{see}", file=sys.stderr)
+        sys.exit(ExitCode.INPUT)
     except InputError as error:
         print(f"switchbench: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(ExitCode.INPUT)

@@ -33,10 +33,22 @@ def check_size(resources: "Resources", nodes: Sequence[Mapping[str, float]]) -> 
         resources: What a trial needs.
         nodes: Amounts of resources, by Ray's names.
     """
-    need = _amounts(resources)
-    if not any(all(node.get(name, 0) >= amount for name, amount in need.items()) for node in nodes):
+    if not any(fits(resources, node) for node in nodes):
         sizes = "; ".join(map(in_words, nodes))
-        raise InputError(f"resources: a trial needs {in_words(need)}, but no node has them (nodes: {sizes})")
+        raise InputError(
+            f"resources: a trial needs {needed(resources)}, but no node has them (nodes: {sizes})"
+        )
+
+
+def fits(resources: "Resources", node: Mapping[str, float]) -> bool:
+    """Return whether a node, or what is free of it, is large enough for a trial. Amounts are by Ray's names.
+
+    Example:
+        >>> from switchbench.spec.comparison import Resources
+        >>> fits(Resources(cpus=2), {"CPU": 2}), fits(Resources(cpus=2), {"CPU": 1})
+        (True, False)
+    """
+    return all(node.get(name, 0) >= amount for name, amount in _amounts(resources).items())
 
 
 def capacity(resources: "Resources", available: Mapping[str, float]) -> int:

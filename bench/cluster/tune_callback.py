@@ -13,7 +13,7 @@ from switchbench.cluster.lost_workers import (
     is_clusters_fault,
     record_lost_point,
 )
-from switchbench.cluster.machine import in_words, needed
+from switchbench.cluster.machine import fits, in_words, needed
 from switchbench.cluster.signals import STOPPING, StopRequest, stop_at_once
 from switchbench.cluster.stopping import tell_workers
 from switchbench.cluster.tune_actor import rows_of
@@ -74,8 +74,10 @@ class ObserverCallback(tune.Callback):
         self._idle_since = self._idle_since or now
         if now - self._idle_since > IDLE_SECONDS and not self._said_waiting:
             self._said_waiting = True
-            free = in_words(ray.available_resources())
-            reason = f"waiting for resources: a trial needs {needed(self._job.resources)}, free are {free}"
+            free = ray.available_resources()
+            what = "a worker to start" if fits(self._job.resources, free) else "resources"
+            need = needed(self._job.resources)
+            reason = f"waiting for {what}: a trial needs {need}, free are {in_words(free)}"
             notify(self._observers, methodcaller("waiting", reason))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
