@@ -349,6 +349,7 @@ def test_a_folder_of_comparisons_names_them(switchbench: Any) -> None:
         one_line(
             switchbench(command, "results"), "holds no comparison (name one of those in it: ", "results/one"
         )
+    one_line(switchbench("report", "."), "holds no comparison (name one of those in it: ", "/results/one)")
     one_line(switchbench("export", "results/one"), "results/one: is a comparison; add the id of a trial")
     one_line(switchbench("report", "results/one", "--sort", "0.7"), "unknown column '0.7'", "0.1", "0.01")
 

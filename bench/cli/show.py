@@ -204,7 +204,7 @@ def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
     if not costs:
         return
     if "all" in costs and (time := pace.time(costs["all"], pace.at_once)):
-        rest = "evaluation adds some percent, start and report some seconds"
+        rest = "start, evaluation, pruning and the report take more"
         typer.echo(f"about {time} of gradient steps, {pace.at_once} at a time; {rest}")
     table = Table("cost of", "trials", "steps", "FLOPs", "time", box=None)
     for column in table.columns[1:]:

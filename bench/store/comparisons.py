@@ -16,11 +16,15 @@ NAMED = 6
 
 
 def comparisons_below(folder: Path) -> list[Path]:
-    """Return the folders of comparisons in a folder that is none itself, sorted."""
-    if any((folder / name).exists() for name in (PLAN, GATHERED)):
+    """Return the folders of comparisons in a folder that is none itself, or in its folders; sorted."""
+    if _is_comparison(folder):
         return []
-    found = {file.parent for name in (PLAN, GATHERED) for file in folder.glob(f"*/{name}")}
-    return sorted(each for each in found if each.name not in PARTS)
+    levels = (sorted(filter(_is_comparison, folder.glob(pattern))) for pattern in ("*/", "*/*/"))
+    return next(filter(None, levels), [])
+
+
+def _is_comparison(folder: Path) -> bool:
+    return folder.name not in PARTS and any((folder / name).exists() for name in (PLAN, GATHERED))
 
 
 def no_comparison(folder: StorePath) -> InputError:
