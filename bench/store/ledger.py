@@ -32,7 +32,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,8 @@ from switchbench.store.objects import StorePath, resolved, write_stream
 from switchbench.store.report_files import ReportFiles
 from switchbench.store.result_files import ID, Points, ResultFiles
 from switchbench.store.run_files import RunFiles
+from switchbench.store.unreached import Unreached
 from switchbench.store.unwritable import unwritable
-from switchbench.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,23 +59,6 @@ if TYPE_CHECKING:
     from switchbench.spec.strength import Strength
     from switchbench.spec.trial import TrialConfig
     from switchbench.store.tensors import NetworkStore
-
-
-@dataclass(frozen=True)
-class Unreached:
-    """A target density that no trial training of a method met."""
-
-    what: str
-    """Method, task and target."""
-    trainings: int
-    """Trial trainings that were made for it."""
-    error: str | None
-    """Why a trial training failed; None if none did."""
-
-    def __str__(self) -> str:
-        if self.error:
-            return f"{self.what}: a trial training failed: {self.error}"
-        return f"{self.what}: no strength met this density in {plural(self.trainings, 'trial training')}"
 
 
 DESCRIPTION = ("spec.yaml", PLAN)
