@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from switchbench.reports.analyses.best import best_by_density
+from switchbench.reports.analyses.best import Best, best_by_density
 from switchbench.reports.cells import Task
 from switchbench.reports.grouping import build
 from switchbench.reports.join import same_tasks
+from switchbench.reports.statistics.summary import Summary
 from switchbench.reports.tables.sections import Section, folder_name
 from switchbench.reports.tables.table import Entry, Number, Table
 
@@ -53,10 +54,12 @@ def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
     for comparison, results in zip(comparisons, tables, strict=True):
         for task in build(results, comparison.name).tasks:
             by_task.setdefault(task.key, []).append((comparison, task))
+    found = {key: _leaders(shared) for key, shared in by_task.items()}
     sections = [
-        Section(shared[0][1].title, folder_name(key), [_leaders(shared)]) for key, shared in by_task.items()
+        Section(by_task[key][0][1].title, folder_name(key), [_table(leaders)])
+        for key, leaders in found.items()
     ]
-    leading = {row[-1] for section in sections for row in section.tables[0].rows}
+    leading = {leader.comparison for leaders in found.values() for leader in leaders}
     notes = [*apart, *(_without_leader(each) for each in comparisons if each.name not in leading)]
     return [
         Section("Comparisons", "comparisons", [_comparisons(comparisons, notes)]),
@@ -66,35 +69,49 @@ def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
 
 def _without_leader(comparison: Comparison) -> str:
     return (
-        f"{comparison.name}: in no table below, as no density of a task has two methods that were measured "
-        f"with {FEWEST_SEEDS} or more seeds"
+        f"{comparison.name}: in no table below, as no density of a task has two methods that can be compared "
+        f"there, with {FEWEST_SEEDS} or more seeds each"
     )
 
 
-def _leaders(shared: Sequence[tuple[Comparison, Task]]) -> Table:
+@dataclass(frozen=True)
+class _Leader:
+    """The best method of a comparison at a target density of a task."""
+
+    density: float
+    best: Best
+    accuracy: Summary
+    comparison: str
+
+
+def _leaders(shared: Sequence[tuple[Comparison, Task]]) -> list[_Leader]:
     """Return the best of each comparison of a task, by density from high to low, the most accurate first."""
+    leaders = []
+    for comparison, task in shared:
+        for density in task.densities:
+            best = best_by_density(task, density)  # of methods of several seeds, if there are any
+            if best and (accuracy := task.cells[best.label, density].accuracy).n >= FEWEST_SEEDS:
+                leaders.append(_Leader(density, best, accuracy, comparison.name))
+    return sorted(leaders, key=lambda leader: (-leader.density, -leader.accuracy.mean))
+
+
+def _table(leaders: Sequence[_Leader]) -> Table:
     header = ["density", "method", "accuracy", "n", "not significantly different", "comparison"]
     rows: list[list[Entry]] = []
-    for density in sorted({density for _, task in shared for density in task.densities}, reverse=True):
-        found = []
-        for comparison, task in shared:
-            best = best_by_density(task, density)  # of methods of several seeds, if there are any
-            if best and task.cells[best.label, density].accuracy.n >= FEWEST_SEEDS:
-                found.append((task.cells[best.label, density].accuracy, best, comparison.name))
-        found.sort(key=lambda each: -each[0].mean)
-        for place, (accuracy, best, name) in enumerate(found):
-            tied = sorted(best.not_worse)
-            more = f" and {len(tied) - NAMED} more" if len(tied) > NAMED else ""
-            rows.append(
-                [
-                    Number(density, significant=6),
-                    best.label,
-                    Number(100 * accuracy.mean, 100 * accuracy.interval, best=place == 0),
-                    Number(accuracy.n, digits=0),
-                    ", ".join(tied[:NAMED]) + more,
-                    name,
-                ]
-            )
+    for before, leader in zip([None, *leaders], leaders, strict=False):
+        accuracy, tied = leader.accuracy, sorted(leader.best.not_worse)
+        more = f" and {len(tied) - NAMED} more" if len(tied) > NAMED else ""
+        highest = before is None or before.density != leader.density
+        rows.append(
+            [
+                Number(leader.density, significant=6),
+                leader.best.label,
+                Number(100 * accuracy.mean, 100 * accuracy.interval, best=highest),
+                Number(accuracy.n, digits=0),
+                ", ".join(tied[:NAMED]) + more,
+                leader.comparison,
+            ]
+        )
     return Table("leaders", CAPTION, header, rows, keys=2)
 
 

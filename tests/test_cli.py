@@ -525,3 +525,10 @@ def test_a_command_without_arguments_prints_its_help(switchbench: Any) -> None:
     assert outcome.code == 2
     assert "fetch" in outcome.out + outcome.err
     assert "switchbench: " not in outcome.out + outcome.err
+
+
+def test_a_dry_run_counts_jobs(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    for jobs in ("0", "1"):
+        outcome = switchbench("run", "good.yaml", "--dry-run", "--tflops", "0.01", "--jobs", jobs)
+        assert ", 1 at a time;" in outcome.out

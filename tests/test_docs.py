@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 
+import switchbench
 from switchbench.cli.app import app, main
 from switchbench.store.ledger import Ledger
 
@@ -144,6 +145,13 @@ def test_the_reference_is_the_codes() -> None:
     tool = [sys.executable, str(ROOT / "tools" / "write_reference.py"), "--check"]
     done = subprocess.run(tool, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == "changed: none\n", f"run make docs: {done.stdout}{done.stderr}"
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text().splitlines()
+    assert {line for line in page if line.startswith(":::")} == {
+        f"::: switchbench.{name}" for name in switchbench.__all__
+    }
 
 
 def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:

@@ -357,9 +357,29 @@ def test_ten_lines_of_plain_pytorch_reach_the_measured_accuracy(
     accuracy = float((classes == finished.test.source.labels).float().mean())
     assert accuracy == pytest.approx(finished.row.test_accuracy)
     assert 1.5 / finished.classes < accuracy
+    facts = facts_in(written.path, form)
+    assert (facts.trial_id, facts.density) == (finished.row.trial_id, finished.row.density)
+    assert (facts.network["network"], facts.with_normalisation) == ("mlp", baked)
+    assert facts.density_layers == json.loads(finished.row.density_layers or "")
+    assert len(facts.mean) == len(facts.std) == facts.input_shape[0]
     names = {"digits": "3", "fashion-mnist": "Dress", "image-folder": None}[finished.config.dataset.name]
     assert finished.class_names is not None
     assert finished.class_names == ("bright", "dark") if names is None else finished.class_names[3] == names
+
+
+def facts_in(path: Path, form: str) -> NetworkFacts:
+    """Read the facts of a file without switchbench, as docs/guides/export.md says."""
+    if form == "onnx":
+        import onnxruntime
+
+        metadata = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map
+        return NetworkFacts.of_metadata(metadata)
+    if form == "pt2":
+        files = {"switchbench.json": ""}
+        torch.export.load(path, extra_files=files)
+        return NetworkFacts.of_metadata({"switchbench": files["switchbench.json"]})
+    with safe_open(path, "pt") as file:
+        return NetworkFacts.of_metadata(file.metadata())
 
 
 def test_onnx_gives_the_same_outputs(folder: Path, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def test_the_best_of_each_comparison_by_density() -> None:
         ("0.01", "magnitude", "a"),
     ]
     assert made[0].tables[0].notes == [
-        "c: in no table below, as no density of a task has two methods that were measured with 2 or more seeds"
+        "c: in no table below, as no density of a task has two methods that can be compared "
+        "there, with 2 or more seeds each"
     ]
     best = [entry.best for row in made[1].tables[0].rows if isinstance(entry := row[2], Number)]
     assert best == [True, False, True, True, True]

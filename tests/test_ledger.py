@@ -270,7 +270,7 @@ def test_pairs_are_what_entries_say(tmp_path: Path, spec: dict[str, Any]) -> Non
     with pytest.raises(InputError, match="'other': against: should be the label of another method"):
         compared("other")
     two = [{"method": "dst", "against": "str"}, "str"]
-    with pytest.raises(InputError, match="'dst': against: 'str' and 'dst' both find their own density"):
+    with pytest.raises(InputError, match="'dst': against: 'str' and 'dst' both learn their density"):
         specs.parse(spec | {"methods": two})
 
 

@@ -265,7 +265,7 @@ def test_failed_trials_run_again_when_asked(
 ) -> None:
     ledger, trials = begun
     planned = plan(spec, ledger.folder)
-    show.plan(planned, 1.0)
+    show.plan(planned, 1.0, None)
     states = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[-10:]]
     assert (states.count("failed"), states.count("done"), states.count("run")) == (1, 3, 6)
     assert planned.failed == {trials[3].trial_id}

@@ -1,12 +1,15 @@
 """What is released: a wheel and an sdist that hold all that is needed, and run from anywhere."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,31 @@ def test_the_wheel_runs_from_anywhere(built: tuple[Path, Path], tmp_path: Path) 
     run("-m", "switchbench", "run", "quickstart", "--out", str(out), *short)
     assert "| magnitude |" in (out / "report" / "report.md").read_text()
     assert "</html>" in (out / "report" / "index.html").read_text()
+
+
+ON_REQUEST = {"IPython", "pynvml", "sqlalchemy"}
+"""Imported where they are there: in a notebook, with the group ``energy``, and by MLflow, which needs it."""
+
+
+def test_what_is_imported_is_declared() -> None:
+    """What another package happens to bring today may be gone tomorrow."""
+    distributions = packages_distributions()
+    declared = {
+        re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in requires("switchbench") or []
+    }
+    files = [file for part in PARTS[:4] for file in (ROOT / part).rglob("*.py")]
+    trees = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    names = {alias.name for node in trees if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in trees if isinstance(node, ast.ImportFrom) and node.module}
+    roots = (
+        {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"switchbench"} - ON_REQUEST
+    )
+    assert len(roots) > 15
+    assert not {
+        root
+        for root in roots
+        if declared.isdisjoint(name.lower().replace("_", "-") for name in distributions.get(root, []))
+    }
 
 
 def test_every_file_that_names_the_version_names_this_one() -> None:

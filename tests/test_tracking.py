@@ -326,6 +326,7 @@ def test_runs_have_times_names_tags_a_data_set_and_a_parent(sent: Ledger) -> Non
     (given,) = other.inputs.dataset_inputs
     assert (given.dataset.name, len(given.dataset.digest)) == ("digits", 8)
     assert other.data.params["training.steps"] == "20"
+    assert (other.data.params["target_density"], "density" in other.data.params) == ("0.2", False)
 
 
 def test_the_last_value_of_a_metric_is_the_final_one(sent: Ledger) -> None:

@@ -494,7 +494,7 @@ def test_warm_start_tries_the_best_of_another_search_first(
         spec(METHODS=["magnitude"], points=3, space={"magnitude.end": 0.5}), tmp_path / "warm",
         warm_start=done, mlflow_uri="none", console=Console(file=printed),
     )  # fmt: skip
-    assert "--warm-start: magnitude: its default and the best points of the other search fill the budget" in (
+    assert "--warm-start: magnitude: its first points, the default and the best of the other search" in (
         " ".join(printed.getvalue().split())
     )
     started = SearchLedger(Ledger(tmp_path / "warm")).points()

@@ -11,7 +11,7 @@ from switchbench.cli.commands import clusters, components, data, experiments, ne
 from switchbench.cli.supervise import Supervisor, leave
 from switchbench.errors import ExitCode, InputError, RunStopped
 
-UsageError: Any = typer.BadParameter.__base__  # of click, or of the copy of it that newer typers hold
+ClickException: Any = typer.BadParameter.__mro__[2]  # of click, or of the copy of it that newer typers hold
 
 app = typer.Typer(
     name="switchbench",
@@ -57,9 +57,8 @@ def main(supervisor: Supervisor | None = None) -> None:
         supervisor: Outlives the commands that connect to a cluster; None: nothing does.
     """
     try:
-        if code := app(obj=supervisor, standalone_mode=False):
-            sys.exit(code)
-    except UsageError as error:
+        sys.exit(app(obj=supervisor, prog_name=app.info.name, standalone_mode=False))
+    except ClickException as error:
         context = getattr(error, "ctx", None)
         see = f" (see '{context.command_path} --help')" if context else ""
         if message := error.format_message():  # it has none where the help was printed instead

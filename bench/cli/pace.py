@@ -24,11 +24,25 @@ class Pace:
     measured: bool
 
     @classmethod
-    def of(cls, trials: "Sequence[TrialConfig]", resources: "Resources", tflops: float | None) -> Self:
-        """Measure the pace of a comparison, that of its slowest network, unless the speed is given."""
+    def of(
+        cls,
+        trials: "Sequence[TrialConfig]",
+        resources: "Resources",
+        tflops: float | None,
+        jobs: int | None = None,
+    ) -> Self:
+        """Measure the pace of a comparison, that of its slowest network, unless the speed is given.
+
+        Args:
+            trials: The trials to run.
+            resources: What each needs.
+            tflops: The speed, if it is known.
+            jobs: Largest number of trials at the same time; 0 is one, in this process.
+        """
         from switchbench.cluster.machine import capacity, this_machine
 
-        at_once = 1 if resources.gpus else min(capacity(resources, this_machine()), max(1, len(trials)))
+        most = len(trials) if jobs is None else min(len(trials), jobs)
+        at_once = 1 if resources.gpus else min(capacity(resources, this_machine()), max(1, most))
         if tflops is not None or not trials:
             return cls(at_once, tflops or math.nan, measured=False)
         import torch

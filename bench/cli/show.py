@@ -101,11 +101,11 @@ def pulled(experiment: str, folder: object, statuses: "Iterable[str]") -> None:
     typer.echo(f"{experiment}: {plural(counted.total(), 'trial')}, {missing:,} missing → {folder}")
 
 
-def plan(planned: "Plan", tflops: float | None) -> None:
+def plan(planned: "Plan", tflops: float | None, jobs: int | None) -> None:
     """Print what a comparison will cost, then every trial, and whether it is done or to run."""
     typer.echo(planned.summary)
     trials = [*planned.calibration.most, *planned.starts, *planned.todo]
-    _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
+    _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops, jobs))
     states = {trial.trial_id: "to run" for trial in planned.todo}
     states |= dict.fromkeys(planned.skips, "skipped") | dict.fromkeys(planned.failed, "failed")
     for reason, number in Counter(planned.skips.values()).items():

@@ -75,9 +75,9 @@ class ObserverCallback(tune.Callback):
         if now - self._idle_since > IDLE_SECONDS and not self._said_waiting:
             self._said_waiting = True
             free = ray.available_resources()
-            what = "a worker to start" if fits(self._job.resources, free) else "resources"
+            starts = " or a worker to start" if fits(self._job.resources, free) else ""
             need = needed(self._job.resources)
-            reason = f"waiting for {what}: a trial needs {need}, free are {in_words(free)}"
+            reason = f"waiting for resources{starts}: a trial needs {need}, free are {in_words(free)} in all"
             notify(self._observers, methodcaller("waiting", reason))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

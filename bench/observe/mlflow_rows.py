@@ -131,7 +131,10 @@ def row_of(tags: Mapping[str, str]) -> Row | None:
 
 
 def parameters(row: Row) -> dict[str, str]:
-    """Flatten the trial's config: ``training.lr``, ``method.strength``, …; labels are left out, as tags."""
+    """Flatten the trial's config: ``training.lr``, ``method.strength``, …; labels are left out, as tags.
+
+    The density of the config is the target; the metric ``density`` is what was measured.
+    """
     flat: dict[str, str] = {}
 
     def walk(prefix: str, value: Any) -> None:
@@ -142,7 +145,7 @@ def parameters(row: Row) -> dict[str, str]:
             flat[prefix] = str(value)
 
     walk("", json.loads(row.config or "{}"))
-    return flat
+    return {"target_density" if name == "density" else name: value for name, value in flat.items()}
 
 
 def metrics(row: Row, curves: Points) -> list[Any]:

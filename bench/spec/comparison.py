@@ -168,7 +168,7 @@ class Spec(BaseModel):
             if other == method.label:
                 raise ValueError(f"{field}: should be the label of another method")
             if not method.takes_target() and not methods[other].takes_target():
-                raise ValueError(f"{field}: {other!r} and {method.label!r} both find their own density")
+                raise ValueError(f"{field}: {other!r} and {method.label!r} both learn their density")
         return self
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ class SearchConfig(BaseModel):
     )
     density: Density | DensityRange | None = Field(
         None,
-        description="target density, or a range of targets to search; methods that find their own density "
+        description="target density, or a range of targets to search; methods that learn their density "
         "must end within a tenth of the target. Default: the comparison's density, if it has only one",
     )
     points: int | None = Field(None, ge=1, description=f"points per method; default: {DEFAULT_POINTS}")

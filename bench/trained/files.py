@@ -1,5 +1,6 @@
 """Files of finished networks: written with all that is needed to use them, and read again."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from switchbench.trained.facts import NetworkFacts
 from switchbench.trained.load import load_finished
 from switchbench.trained.normalised import Normalised
 
+_logger = logging.getLogger(__name__)
 GRAPHS = {".onnx": "onnxruntime.InferenceSession", ".pt2": "torch.export.load"}
 """Endings of files that hold a graph, with what loads them."""
 OF_TRIALS = (".parquet", ".pt")
@@ -46,6 +48,9 @@ def load_network(source: str | Path, plugin_files: Iterable[str | Path] = ()) ->
         floats, normalises them as in its training, and returns logits (n, classes). Its ``facts`` say where
         it comes from, what the classes are called, and its density and test accuracy.
 
+    Warns:
+        In the log, if the comparison did not keep the network, so that it is trained again.
+
     Raises:
         InputError: There is no such file or trial, the file was not written by ``switchbench export``, or it
             holds a network of a plug-in that is not given.
@@ -63,7 +68,7 @@ def load_network(source: str | Path, plugin_files: Iterable[str | Path] = ()) ->
         raise InputError(f"{path}: is a graph; load it with {reader}")
     if path.suffix == ".safetensors" or (path.is_file() and path.suffix not in OF_TRIALS):
         return _read(path)
-    finished = load_finished(str(source), lambda line: None)
+    finished = load_finished(str(source), _logger.warning)
     return LoadedNetwork(finished.network, NetworkFacts.of(finished))
 
 

@@ -48,10 +48,10 @@ def snippet(network: nn.Module, path: Path, form: str, facts: NetworkFacts) -> s
         load = [line.replace("STATE", state) for line in load]
         call = "network(IMAGES)"
     else:
-        load, call = (
-            ["import switchbench", f"network = switchbench.load_network({str(path)!r})"],
-            "network(pixels)",
-        )
+        load = ["import switchbench", f"network = switchbench.load_network({str(path)!r})"]
+        if form != "csr":
+            load = ["# without switchbench: export with --format pt2", *load]
+        call = "network(pixels)"
     plain = form in GRAPHS and facts.with_normalisation
     lines = [*load]
     if "IMAGES" in call and not plain:

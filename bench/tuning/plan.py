@@ -191,7 +191,7 @@ class SearchPlan:
     def infeasibility(self, density: float, label: str) -> float:
         """Return how far the density of a point is from what is allowed; 0 or less if the point is feasible.
 
-        A method that takes a target must not exceed it. One that finds its own density must land at the
+        A method that takes a target must not exceed it. One that learns its density must land at the
         target, neither above nor below: then the distance is one of logarithms, in which strengths act. Every
         point is feasible if density is an objective, if there is no target, and for a method that has no
         options, such as ``dense``.

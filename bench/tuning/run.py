@@ -1,7 +1,6 @@
 """Run a search: points, their trials, results to the studies; then the comparison of the best points."""
 
 import json
-import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -129,12 +128,6 @@ def _search(
             for values in warm.get(label, []):
                 study.enqueue(values, WARM_START)
         _store(planned, studies)
-    for label in warm:
-        if studies[label].queued and (known := studies[label].known_points) >= (config.points or math.inf):
-            context.warn(
-                f"--warm-start: {label}: its default and the best points of the other search fill the "
-                f"budget, so no new point is tried; for new points: --set search.points={known + WARM_POINTS}"
-            )
     done = sum(study.finished_points for study in studies.values())
     budget = plural(config.points, "point") if config.points else plural(config.steps or 0, "step")
     line = f"{planned.spec.name}: {budget} for each of {', '.join(studies)}, {done} done"
@@ -143,6 +136,11 @@ def _search(
         context.console, len(studies) * config.points if config.points else None, done
     ) as display:
         source = StudySource(planned, studies, display)
+        for label in filter(source.queue_fills_budget, warm):
+            context.warn(
+                f"--warm-start: {label}: its first points, the default and the best of the other search, "
+                "take the whole budget, so no new point is tried; a larger search.points (or steps) adds some"
+            )
         try:
             while (point := source.ask()) or any(study.has_other_drivers for study in studies.values()):
                 if point is None:

@@ -80,6 +80,12 @@ class StudySource:
                 return new_point
         return None
 
+    def queue_fills_budget(self, label: str) -> bool:
+        """Return whether points wait in a method's queue that leave no budget for others."""
+        study = self.studies[label]
+        queue = study.queue()
+        return bool(queue) and not self._share_after(label, [*study.trials(), *queue])
+
     def tell(self, point: Point, rows: list[Row]) -> None:
         """Report the result of a point to its study and to the display.
 

@@ -125,15 +125,9 @@ class Study:
         """Number of finished points."""
         return sum(trial.state.is_finished() for trial in self.trials())
 
-    @property
-    def queued(self) -> int:
-        """Number of points that wait in the queue."""
-        return len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
-    @property
-    def known_points(self) -> int:
-        """Number of points that have started or wait in the queue."""
-        return len(self.trials()) + self.queued
+    def queue(self) -> list[FrozenTrial]:
+        """Return the points that run before the sampler's."""
+        return self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
 
     @property
     def exhausted(self) -> bool:

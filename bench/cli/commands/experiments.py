@@ -63,7 +63,7 @@ def run(
         load_plugins(plugin)
         planned = plan(spec, out, set_, retry_failed)
         planned.ledger.check_writable()
-        show.plan(planned, tflops)
+        show.plan(planned, tflops, jobs)
         _say_what_is_missing(planned.spec, address)
         return
     if ctx.obj:
