@@ -174,6 +174,8 @@ def _in_this_process() -> Iterator[None]:
         source: Any, job: Any, observers: Any, modules: Any = (), parallel: Any = None
     ) -> None:
         while point := source.ask():
+            for observer in observers:
+                observer.trials_running(1)
             source.tell(point, execute_point(point.trials, job, lambda seed: None))
 
     with pytest.MonkeyPatch.context() as patch:

@@ -26,6 +26,7 @@ from switchbench.cli import show
 from switchbench.cli.app import app
 from switchbench.cluster.points import Point
 from switchbench.cluster.worker import Job, execute_point
+from switchbench.compare.progress import progress
 from switchbench.compare.report import report_search
 from switchbench.datasets import DATASETS, Data, Images
 from switchbench.errors import InputError
@@ -473,6 +474,26 @@ def test_a_second_driver_is_refused(tmp_path: Path, without_ray: None) -> None:
     with FileLock(str(planned.ledger.lock_file)), pytest.raises(InputError) as caught:
         switchbench.search(SPEC, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
     assert str(caught.value) == f"{tmp_path / 'search'}: another run is going on there"
+
+
+def test_a_running_search_says_how_far_it_is(
+    tmp_path: Path, without_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(spec(METHODS=["magnitude"], points=2), tmp_path)
+    planned.ledger.create(planned.spec, [])
+    assert progress(planned.ledger).total == 0  # before the first point
+    seen = []
+
+    def observed(source: StudySource, point: Point, rows: list[Row]) -> None:
+        seen.append(progress(planned.ledger))
+        told(source, point, rows)
+
+    told = StudySource.tell
+    monkeypatch.setattr(StudySource, "tell", observed)
+    switchbench.search(planned.spec, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
+    seeds = len(planned.config.seeds)
+    assert (seen[0].done, seen[0].total) == (seeds, seeds)  # the second is stored ten seconds later
+    assert progress(planned.ledger).done == 2 * seeds
 
 
 def test_warm_start_tries_the_best_of_another_search_first(

@@ -1,5 +1,6 @@
 """How far a comparison has come, from its folder alone: during a run and after it, on any machine."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,9 +91,11 @@ def progress(ledger: Ledger, now: datetime | None = None) -> Progress:
 
 
 def _descriptions(results: pd.DataFrame) -> list[str]:
-    density = results["target_density"].map(lambda value: "" if pd.isna(value) else f" {value:g}")
-    task = results["network"] + " on " + results["dataset"]
-    return list(results["label"] + density + ", seed " + results["seed"].astype(str) + ", " + task)
+    columns = ("label", "target_density", "seed", "network", "dataset")
+    return [
+        f"{label}{'' if math.isnan(density) else f' {density:g}'}, seed {seed}, {network} on {dataset}"
+        for label, density, seed, network, dataset in zip(*(results[name] for name in columns), strict=True)
+    ]
 
 
 def _reasons(stored: pd.DataFrame) -> list[tuple[str, str, int, str]]:

@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,11 +21,13 @@ from switchbench.compare.plan import plan as plan_comparison
 from switchbench.compare.report import report_search
 from switchbench.compare.run import run_planned
 from switchbench.errors import ExitCode, InputError, RunStopped
+from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.results import Results
-from switchbench.row import PointRow, PointState, never_selected, to_minimise
+from switchbench.row import PointRow, PointState, Row, never_selected, to_minimise
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import MethodChoice
+from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.lock import locked
 from switchbench.store.search import SearchLedger
@@ -39,6 +42,8 @@ WARM_START = "warm start"
 """Origin of points that come from another search."""
 WARM_POINTS = 5
 """Largest number of points that a method takes from another search."""
+STORE_SECONDS = 10
+"""Least time after which a running search stores its points again, for ``switchbench status``."""
 POLL_SECONDS = 5
 """Time between two checks while other drivers run the last points."""
 
@@ -147,7 +152,7 @@ def _search(
                     time.sleep(POLL_SECONDS)  # another driver runs the last points, or has died
                     continue
                 source.pending = point
-                _run_points(planned, source, context)
+                _run_points(planned, source, context, Snapshots(partial(_store, planned, studies)))
         except BaseException:
             with suppress(OSError, InputError):  # on a full disk; what has stopped the search says more
                 _store(planned, studies)
@@ -162,7 +167,31 @@ def _search(
     return best
 
 
-def _run_points(planned: SearchPlan, source: StudySource, context: RunContext) -> None:
+class Snapshots:
+    """Stores how far a search is while it runs: an :class:`~switchbench.observe.observer.Observer`."""
+
+    def __init__(self, store: Callable[[], None]) -> None:
+        self._store, self._next = store, 0.0
+
+    def trials_running(self, count: int) -> None:
+        """Store it, if the last time is long enough ago. What takes long is done less often."""
+        began = time.monotonic()
+        if began >= self._next:
+            with suppress(OSError, InputError):  # of a full disk the trials themselves will say more
+                self._store()
+            self._next = time.monotonic() + max(STORE_SECONDS, 20 * (time.monotonic() - began))
+
+    def waiting(self, reason: str) -> None:
+        """Do nothing."""
+
+    def epoch_finished(self, trial: TrialConfig, point: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+    def trial_finished(self, row: Row) -> None:
+        """Do nothing."""
+
+
+def _run_points(planned: SearchPlan, source: StudySource, context: RunContext, snapshots: Snapshots) -> None:
     """Run dense starts, each once, then points on the cluster until the source has none."""
     from switchbench.cluster.connection import cluster
     from switchbench.cluster.tune import distribute, distribute_points
@@ -171,7 +200,7 @@ def _run_points(planned: SearchPlan, source: StudySource, context: RunContext) -
     job = Job(ledger.folder, datasets.data_folder(), resources, uuid4().hex, test=False)
     joined = cluster(context.address, resources, context.say)
     with joined, context.mirror(ledger, planned.comparison) as mirror:
-        observers = [source.display, *mirror]
+        observers: list[Observer] = [source.display, snapshots, *mirror]
         distribute(planned.starts, replace(job, keep_networks=True), [], context.plugins)
         distribute_points(source, job, observers, context.plugins, planned.config.parallel)
 
@@ -239,7 +268,8 @@ def _store(planned: SearchPlan, studies: dict[str, Study]) -> None:
     for label, study in studies.items():
         points += study.points(label, planned.config.top)
     for point in points:
-        if point.state != PointState.RUNNING:
+        # the values of a running point may be incomplete: another driver is drawing them
+        with suppress(InputError) if point.state == PointState.RUNNING else nullcontext():
             trials += planned.trials(point.label, point.number, Values.from_params(json.loads(point.params)))
     planned.ledger.create(planned.spec, trials)
     planned.ledger.write_points(points)
