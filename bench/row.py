@@ -222,7 +222,7 @@ class Row(PlannedTrial):
     train_seconds: float | None = column(objective=True, metric=True, mean=True)
     train_flops: float | None = column(objective=True, mean=True)
     weights: int | None = column(metric=True, mean=True)
-    """Number of weights of the layers in scope. None in rows of older versions."""
+    """None in rows of older versions."""
     parameters: int | None = column(metric=True, mean=True)
     method_parameters: int | None = column(metric=True, mean=True, heading="added parameters")
     method_seconds: float | None = column(mean=True)

@@ -149,6 +149,8 @@ def show(composed: Composed, console: Console) -> None:
                 title = section.title if table.name == SHOWN[0] else ""
                 terminal.show(table, title, console, table.caption not in captions)
                 captions.add(table.caption)
+    if applied := composed.view.applied(composed.sections):
+        console.print(f"the chosen columns or order hold in: {', '.join(applied)}", soft_wrap=True)
     if problems := composed.report.problems:
         lines = ["Trials without a measurement:", "", *(f"- {printable(line)}" for line in problems)]
         console.out("\n".join(lines), highlight=False)

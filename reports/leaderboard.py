@@ -98,15 +98,16 @@ def _leaders(shared: Sequence[tuple[Comparison, Task]]) -> list[_Leader]:
 def _table(leaders: Sequence[_Leader]) -> Table:
     header = ["density", "method", "accuracy", "n", "not significantly different", "comparison"]
     rows: list[list[Entry]] = []
-    for before, leader in zip([None, *leaders], leaders, strict=False):
+    highest = {leader.density: leader.accuracy.mean for leader in reversed(leaders)}
+    for leader in leaders:
         accuracy, tied = leader.accuracy, sorted(leader.best.not_worse)
+        best = accuracy.mean == highest[leader.density]
         more = f" and {len(tied) - NAMED} more" if len(tied) > NAMED else ""
-        highest = before is None or before.density != leader.density
         rows.append(
             [
                 Number(leader.density, significant=6),
                 leader.best.label,
-                Number(100 * accuracy.mean, 100 * accuracy.interval, best=highest),
+                Number(100 * accuracy.mean, 100 * accuracy.interval, best=best),
                 Number(accuracy.n, digits=0),
                 ", ".join(tied[:NAMED]) + more,
                 leader.comparison,

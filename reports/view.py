@@ -47,6 +47,12 @@ class View:
                     raise InputError(f"{option}: {unknown('column', name, alike or known)}")
         return [replace(section, tables=[*map(self.table, section.tables)]) for section in sections]
 
+    def applied(self, sections: Sequence[Section]) -> list[str]:
+        """Return the names of the tables that have a column which was named, in their order."""
+        named = {*self.columns, self.sort}
+        tables = [table for section in sections for table in section.tables]
+        return [*dict.fromkeys(table.name for table in tables if not named.isdisjoint(table.header))]
+
     def table(self, table: Table) -> Table:
         """Return a table with the chosen columns, order and digits."""
         shown = replace(table, digits=self.digits)

@@ -222,6 +222,16 @@ def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
         written(results(), tmp_path, "t", view=view_of(ReportOptions(sort="acuracy"), results()))
 
 
+def test_the_terminal_says_which_tables_have_the_chosen_columns() -> None:
+    for options, said in (
+        (ReportOptions(), []),
+        (ReportOptions(sort="time:ascending"), ["costs"]),
+        (ReportOptions(columns=["MACs"]), ["fronts", "costs"]),
+    ):
+        composed = reports.compose(results(), "t", view=view_of(options, results()))
+        assert composed.view.applied(composed.sections) == said
+
+
 def test_a_label_with_a_comma_is_one_label() -> None:
     table = results(["dense", "a,b", "random"])
     assert view_of(ReportOptions(methods=["a,b"]), table).methods == ["a,b"]

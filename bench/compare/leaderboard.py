@@ -33,14 +33,13 @@ def leaderboard(folder: Path, out: Path | None = None) -> tuple[Path, int]:
     if not ledgers:
         raise InputError(f"{folder}: holds no comparison, at any depth")
     page = out or folder / "leaderboard.html"
-    names = [ledger.name() for ledger in ledgers]
     found = [
         Comparison(
-            name if names.count(name) == 1 else str(own.relative_to(folder)),
+            ledger.name() if own == folder else own.relative_to(folder).as_posix(),
             ledger.results(),
             _address(own / PAGE, page.parent),
         )
-        for name, own, ledger in zip(names, folders, ledgers, strict=True)
+        for own, ledger in zip(folders, ledgers, strict=True)
     ]
     try:
         page.parent.mkdir(parents=True, exist_ok=True)

@@ -357,6 +357,7 @@ def _watched(method: type[Method]) -> type[Method]:
                 values[f"the gradient of {name!r}"] = gradient[on].clone()
             return values
 
+    Watched.__name__ = method.__name__  # which messages of Python name
     return Watched
 
 

@@ -34,7 +34,9 @@ def write_onnx(network: nn.Module, images: Tensor, path: Path, facts: NetworkFac
         import onnxruntime
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ModuleNotFoundError as error:
-        raise InputError("--format onnx needs more packages: pip install 'switchbench[onnx]'") from error
+        raise InputError(
+            "--format onnx needs more packages: pip install onnx onnxscript onnxruntime"
+        ) from error
     program = torch.onnx.export(
         network, (images,), dynamic_shapes=(_any_number(),), dynamo=True, verbose=False
     )

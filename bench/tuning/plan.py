@@ -90,7 +90,7 @@ class SearchPlan:
             after = [cost for spec in (before, tuned) for cost in estimates(spec.trials()).values()]
         except MissingData as error:
             raise InputError(str(error)) from error
-        costs["the comparison of the best"] = total(after)
+        costs["the comparison of the best, at most"] = total(after)
         return costs | {"all": total(costs.values())}
 
     def trials(self, label: str, number: int, values: Values) -> list[TrialConfig]:
@@ -228,7 +228,9 @@ def plan(
     resolved = resolve(spec, changes)
     config = resolved.search
     if config is None:
-        raise InputError("search: is required; a spec without it is for switchbench run")
+        raise InputError(
+            "search: is required, as in --set 'search={points: 10}'; without it a spec is for switchbench run"
+        )
     training = resolved.search_training()
     try:
         facts = resolved.datasets[0].facts()

@@ -229,6 +229,10 @@ class AccuracyFigure {
     });
     const below = outside((value) => value < low, Math.min);
     const above = outside((value) => value > high, Math.max);
+    const cut = drawn.filter(({ label, points }) => points.some((point) => {
+      const [value, width] = this.shown(label, point);
+      return value >= low && value <= high && (value - width < low || value + width > high);
+    })).map(({ label }) => label);
     const elsewhere = drawn.flatMap(({ label, points }) => points
       .filter(({ x, target }) => !(Math.abs(x / number(target) - 1) <= 0.01))
       .map(({ x }) => `${label} (${share(x)})`));
@@ -238,6 +242,7 @@ class AccuracyFigure {
       this.relative ? "Differences to the dense control are paired by seed." : "",
       below.length && !this.byMethod ? `Below the range shown: ${below.join(", ")}.` : "",
       above.length && !this.byMethod ? `Above the range shown: ${above.join(", ")}.` : "",
+      cut.length && !this.byMethod ? `Intervals that reach beyond the range shown: ${cut.join(", ")}.` : "",
       elsewhere.length && this.byMethod ? `At another density: ${elsewhere.join(", ")}.` : "",
       empty.length ? `Ended at density 0, which the axis lacks: ${empty.join(", ")}.` : "",
     ].filter(Boolean).join(" ");
