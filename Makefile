@@ -11,6 +11,7 @@
 #   make campaign     kill workers, nodes, drivers and servers at random, and count what is lost (hours)
 #   make docs         fill the documents' tables from docs/results; draw the figures of docs/science and the
 #                     architecture; write what `switchbench list` shows, from the code
+#   make screenshots  take the pictures of the tutorials (needs chromium and chromedriver)
 #   make docs-site    build the documentation site into site/, with all links checked
 # PYTHON is the interpreter to build the environment with (3.11 or later).
 
@@ -19,7 +20,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CODE   := $(shell find bench methods datasets reports configs -name '*.py' -o -name '*.sh' -o -name '*.json' -o -name '*.yaml' -o -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.csv' -o -type d ! -name __pycache__)
 
-.PHONY: quickstart install test test-all lint types benchmark campaign docs docs-site clean
+.PHONY: quickstart install test test-all lint types benchmark campaign docs screenshots docs-site clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/switchbench run quickstart $(ARGS)
@@ -55,6 +56,9 @@ docs: $(VENV)/.installed
 	$(BIN)/python tools/write_catalogue.py
 	$(BIN)/python tools/write_reference.py
 	PYTHONPATH=tests $(BIN)/python -m performance --write
+
+screenshots: $(VENV)/.installed $(VENV)/.dev
+	$(BIN)/python tools/take_screenshots.py
 
 docs-site: $(VENV)/.installed $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
