@@ -38,6 +38,8 @@ class LoadedNetwork(Normalised):
 def load_network(source: str | Path, plugin_files: Iterable[str | Path] = ()) -> LoadedNetwork:
     """Load a finished network: of a trial, or from an exported file.
 
+    If a comparison did not keep the network of a trial, it is trained again, and the log says so.
+
     Args:
         source: ``FOLDER/TRIAL_ID``, where FOLDER holds a comparison and the id may be cut short; or a file
             that ``switchbench export`` wrote as safetensors. The file is all that is needed.
@@ -47,9 +49,6 @@ def load_network(source: str | Path, plugin_files: Iterable[str | Path] = ()) ->
         A module in eval mode. It takes pixel values from 0 to 255, (n, channels, height, width) of bytes or
         floats, normalises them as in its training, and returns logits (n, classes). Its ``facts`` say where
         it comes from, what the classes are called, and its density and test accuracy.
-
-    Warns:
-        In the log, if the comparison did not keep the network, so that it is trained again.
 
     Raises:
         InputError: There is no such file or trial, the file was not written by ``switchbench export``, or it
