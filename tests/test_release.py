@@ -92,6 +92,23 @@ def test_the_wheel_runs_from_anywhere(built: tuple[Path, Path], tmp_path: Path) 
     assert "</html>" in (out / "report" / "index.html").read_text()
 
 
+@pytest.mark.slow  # the test above runs the wheel with the packages that are there
+def test_the_wheel_installs_in_a_clean_environment(built: tuple[Path, Path], tmp_path: Path) -> None:
+    """With pip, and with what the wheel declares alone. The index must hold torch."""
+    _, wheel = built
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    home = tmp_path / "venv" / "bin"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment |= {"MLFLOW_TRACKING_URI": "none"}
+    short = ["--set", "training.epochs=1", "--set", "seeds=1", "--set", "methods=[dense, magnitude]"]
+    for command in (
+        [home / "pip", "install", "--quiet", wheel],
+        [home / "switchbench", "run", "quickstart", "--out", tmp_path / "out", *short],
+    ):
+        subprocess.run(list(map(str, command)), cwd="/", env=environment, timeout=1_800, check=True)
+    assert "| magnitude |" in (tmp_path / "out" / "report" / "report.md").read_text()
+
+
 ON_REQUEST = {"IPython", "pynvml", "sqlalchemy"}
 """Imported where they are there: in a notebook, with the group ``energy``, and by MLflow, which needs it."""
 
