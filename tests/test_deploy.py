@@ -1,5 +1,6 @@
 """Files for clusters: they are valid, agree with each other, and name options that there are."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -16,6 +17,8 @@ from switchbench.cli.app import app
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+FIRST_IMAGE = (ROOT / "Dockerfile").read_text()
+"""The image with which one tries switchbench."""
 LAUNCHER_TEXT = (DEPLOY / "ray-cluster.yaml").read_text()
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 LAUNCHER: dict[str, Any] = YAML(typ="safe").load(LAUNCHER_TEXT)
@@ -134,15 +137,21 @@ def test_the_cluster_of_rays_launcher() -> None:
     assert LAUNCHER["available_node_types"]["gpu"]["min_workers"] > 0
 
 
-def test_the_image_copies_what_is_there_and_all_of_the_code() -> None:
-    copied = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY ")]
+@pytest.mark.parametrize("dockerfile", [DOCKERFILE, FIRST_IMAGE], ids=["cluster", "first"])
+def test_the_image_copies_what_is_there_and_all_of_the_code(dockerfile: str) -> None:
+    copied = [line.split()[1:-1] for line in dockerfile.splitlines() if line.startswith("COPY ")]
     sources = {source for line in copied for source in line}
     assert [source for source in sources if not (ROOT / source).exists()] == []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     folders = {folder.split("/")[0] for folder in project["tool"]["setuptools"]["package-dir"].values()}
     files = {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml"}
     assert sources == folders | files
-    assert DOCKERFILE.index("USER 1000") > DOCKERFILE.rindex("RUN ")
+    assert dockerfile.index("\nUSER ") > dockerfile.rindex("RUN ")  # not root
+
+
+def test_the_first_image_runs_the_quickstart() -> None:
+    (line,) = (line for line in FIRST_IMAGE.splitlines() if line.startswith("CMD "))
+    assert json.loads(line.removeprefix("CMD ")) == ["switchbench", "run", "quickstart"]
 
 
 def test_the_image_can_be_the_head_of_rays_launcher() -> None:
