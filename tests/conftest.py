@@ -22,7 +22,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray writes no token into the home fo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cloudpickle
 import pytest
@@ -190,6 +190,31 @@ def without_ray() -> Iterator[None]:
     """For tests that look at results and not at how they were distributed."""
     with _in_this_process():
         yield
+
+
+class _NoDrawing:
+    """Stands for the process that draws figures."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def draw(self, *order: object) -> None:
+        pass
+
+    def wait(self) -> None:
+        pass
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at no figure: they take most of the time of a report, in a process of their own."""
+    from switchbench.compare import report, run
+
+    for module in (report, run):
+        monkeypatch.setattr(module, "DrawingProcess", _NoDrawing)
 
 
 @pytest.fixture(scope="module")

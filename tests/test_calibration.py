@@ -20,6 +20,8 @@ from switchbench.spec.strength import WITHIN, Strength
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TARGETS = [0.05, 0.02, 0.01, 0.002]
 
 

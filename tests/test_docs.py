@@ -65,7 +65,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0].parent.name + "/" + chain[0].stem)
-@pytest.mark.usefixtures("without_ray", "shipped_methods", "without_plugins")
+@pytest.mark.usefixtures("without_ray", "without_figures", "shipped_methods", "without_plugins")
 def test_every_command_and_snippet_runs(
     chain: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,7 +201,8 @@ def test_a_network_is_loaded_by_its_trial(folder: Path, mlp: FinishedNetwork) ->
 def test_code_that_torch_does_not_print_is_not_passed_on(mlp: FinishedNetwork) -> None:
     facts = NetworkFacts.of(mlp)
     words = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, padding="same"), torch.nn.ReLU())
-    assert snippet(words, Path("a'b.safetensors"), "safetensors", facts).splitlines()[:2] == [
+    assert snippet(words, Path("a'b.safetensors"), "safetensors", facts).splitlines()[:3] == [
+        "# without switchbench: export with --format pt2",
         "import switchbench",
         """network = switchbench.load_network("a'b.safetensors")""",
     ]

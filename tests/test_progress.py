@@ -23,6 +23,8 @@ from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 from switchbench.trained.rerun import device_of
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 
 def call(monkeypatch: Any, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["switchbench", *arguments])

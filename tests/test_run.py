@@ -16,6 +16,8 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.trial.run import run_trial
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 PLUGIN = """
     import os
     from pathlib import Path

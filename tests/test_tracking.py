@@ -32,6 +32,8 @@ from switchbench.spec.file import parse
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 
 def numbered(number: int) -> Row:
     """A row that is told from others by its seed."""

@@ -47,6 +47,8 @@ from switchbench.tuning.source import StudySource
 from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import Study
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 SPEC: dict[str, Any] = {
     "name": "tiny",
     "networks": [{"network": "mlp", "hidden": [20, 12]}],
@@ -943,6 +945,7 @@ def test_drivers_that_start_together_do_not_overspend_steps(tmp_path: Path) -> N
             study.close()
 
 
+@pytest.mark.slow  # test_local_pool.py has the same of a comparison
 def test_a_search_trains_each_dense_start_once_and_first(tmp_path: Path, on_shared_ray: None) -> None:
     given = spec(points=3, METHODS=["magnitude"], START={"steps": 30, "batch_size": 64}, parallel=2)
     starts = {start.trial_id for start in plan(given, tmp_path).starts}
