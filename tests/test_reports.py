@@ -14,6 +14,7 @@ from switchbench import reports
 from switchbench.compare.choices import split_pair
 from switchbench.errors import InputError
 from switchbench.reports.cells import Task
+from switchbench.reports.formats.terminal import show
 from switchbench.reports.grouping import _by_layer
 from switchbench.reports.tables import catalogue
 from switchbench.reports.tables.table import Entry, Number, Table
@@ -169,6 +170,16 @@ def test_numbers_are_never_cut_on_a_narrow_terminal() -> None:
     assert "92.00 ± 4.97 @ 100.00%" in stream.getvalue()
     assert "…" not in stream.getvalue()
     assert "Boom: 100% & _more_" in stream.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_best_is_marked_where_bold_cannot_be_seen(terminal: bool) -> None:
+    stream = io.StringIO()
+    best = Table("t", "caption", ["method", "a"], [["m", Number(0.5, best=True)], ["n", Number(0.25)]])
+    show(best, "title", Console(file=stream, width=80, force_terminal=terminal))
+    assert ("\x1b[1m" in stream.getvalue().split("0.50")[0][-8:]) == terminal
+    assert ("**0.50**" in stream.getvalue()) == (not terminal)
+    assert "**0.25**" not in stream.getvalue()
 
 
 def test_brackets_are_text(tmp_path: Path) -> None:

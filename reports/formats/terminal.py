@@ -17,7 +17,7 @@ def show(table: Table, title: str, console: Console, with_caption: bool = True) 
     for index, name in enumerate(table.header):
         drawn.add_column(Text(name), justify="right" if table.is_numeric(index) else "left", no_wrap=True)
     for row in table.rows:
-        drawn.add_row(*(_entry(entry, table.digits) for entry in row))
+        drawn.add_row(*(_entry(entry, table.digits, console.is_terminal) for entry in row))
     needed = Measurement.get(console, console.options.update(width=10_000), drawn).maximum
     width = max(needed, console.width)
     wide = type(console)(file=console.file, width=width, force_terminal=console.is_terminal)
@@ -26,6 +26,9 @@ def show(table: Table, title: str, console: Console, with_caption: bool = True) 
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
-def _entry(entry: str | Number, digits: int) -> Text:
-    best = isinstance(entry, Number) and entry.best
-    return Text(text(entry, digits), style="bold" if best else "")
+def _entry(entry: str | Number, digits: int, is_terminal: bool) -> Text:
+    """Return an entry. What is bold stands between asterisks where bold cannot be seen, as in a file."""
+    shown = text(entry, digits)
+    if not (isinstance(entry, Number) and entry.best):
+        return Text(shown)
+    return Text(shown, style="bold") if is_terminal else Text(f"**{shown}**")
