@@ -10,8 +10,8 @@ The Python API runs comparisons, searches and reports as the command line does::
     switchbench.run_trial(config).row.test_accuracy
 
 The engine is in packages, each of which says what it holds and may import (``docs/architecture.md`` draws
-them). The modules beside them (errors, atomic_files, registration, row, words) import nothing of switchbench,
-and every package may import them. Names are imported when they are first used, so that
+them). The modules beside them (errors, atomic_files, registration, row, torch_state, words) import nothing of
+switchbench, and every package may import them. Names are imported when they are first used, so that
 ``switchbench --help`` does not wait for torch.
 """
 

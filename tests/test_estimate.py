@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -136,3 +137,25 @@ def test_longest_trials_start_first_within_each_seed(spec: Any, monkeypatch: Any
         )
         for density in densities
     ]
+
+
+def test_a_thread_that_estimates_changes_no_trial_that_trains(make_config: Any) -> None:
+    """As one does that an interrupted run has left behind: torch's random numbers and cache are the process's."""
+    config, ended = make_config("movement", training={"epochs": 12, "batch_size": 64}), Event()
+    alone = run_trial(config).row
+    estimated = []
+
+    def count() -> None:
+        while not ended.is_set():
+            _count.cache_clear()
+            estimated.append(estimate(config))
+
+    thread = Thread(target=count)
+    thread.start()
+    try:
+        beside = run_trial(config).row
+    finally:
+        ended.set()
+        thread.join()
+    assert (beside.val_loss, beside.test_accuracy) == (alone.val_loss, alone.test_accuracy)
+    assert {each.complete for each in estimated} == {True}

@@ -26,6 +26,7 @@ from switchbench.networks import NETWORKS, InputShape, Network
 from switchbench.networks.layers import check_weights
 from switchbench.spec.training import BUDGET_KEYS, TrainingConfig
 from switchbench.spec.types import Density
+from switchbench.torch_state import TORCH_STATE
 
 CPU = torch.device("cpu")
 STRENGTH = "strength"
@@ -243,7 +244,7 @@ class NetworkChoice(Component):
         """
 
         def build_on(device: str, at_least: int = 0) -> tuple[nn.Module, Tensor] | None:
-            with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+            with TORCH_STATE, torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
                 built, image = self.build(input_shape, classes).eval(), torch.zeros(1, *input_shape)
                 if sum(parameter.numel() for parameter in built.parameters()) < at_least:
                     return None

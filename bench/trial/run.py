@@ -21,6 +21,7 @@ from switchbench.methods import Layers, Method
 from switchbench.row import Row, Status
 from switchbench.spec.trial import TrialConfig
 from switchbench.store.tensors import NetworkStore, State
+from switchbench.torch_state import TORCH_STATE
 from switchbench.trial import seeds
 from switchbench.trial.control import UNCONTROLLED, Control
 from switchbench.trial.loop import Training
@@ -99,7 +100,7 @@ def run_trial(
             start = dense.network.state_dict()
             if networks:
                 networks.save(config.start_trial.trial_id, start)
-    with _reproducible(threads, target):
+    with TORCH_STATE, _reproducible(threads, target):
         splits = datasets.split(data, config.validation, seeds.generator(config.seed, "split"))
         network = _network(config, splits)
         if start is not None:
