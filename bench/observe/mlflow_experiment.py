@@ -99,9 +99,8 @@ class Experiment:
         if existing and existing.lifecycle_stage == "deleted":
             self._client.restore_experiment(existing.experiment_id)
         artifacts = None if uri else home.mlflow_artifacts
-        own = existing and existing.artifact_location.endswith(
-            "/mlflow"
-        )  # those of older searches lie elsewhere
+        # the files of older searches lie elsewhere
+        own = existing and existing.artifact_location.endswith("/mlflow")
         if own and artifacts and existing.artifact_location != artifacts:
             move_artifacts(place, existing.artifact_location, artifacts)  # the folder has been moved
         self._id = existing.experiment_id if existing else self._created(artifacts)
