@@ -155,7 +155,7 @@ class PlannedTrial(Stored):
     was not chosen for one."""
     start: str | None = None
     """Id of the trial whose dense network this one starts from."""
-    calibration: int | None = column(metric=True, mean=True, heading="trial trainings", optional=True)
+    calibration: int | None = column(metric=True, mean=True, heading="calibration runs", optional=True)
     """Trainings that found the strength with which a method that learns its density meets the target."""
 
 

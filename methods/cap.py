@@ -36,7 +36,11 @@ class CAP(GradualPruning):
         )
         block: int = option(16, "number of connections of a block", search=(8, 64), log=True, ge=1)
         damping: float = option(
-            0.5, "added to a Hessian's diagonal, over its mean", search=(1e-4, 1.0), log=True, gt=0
+            0.5,
+            "added to the Hessian's diagonal, as a multiple of its mean",
+            search=(1e-4, 1.0),
+            log=True,
+            gt=0,
         )
 
     def setup(self, batch: tuple[Tensor, Tensor]) -> None:

@@ -31,7 +31,9 @@ class GradualPruning(PatternedMethod):
 
     class Config(WindowOptions, PatternOptions):
         schedule: Literal["cubic", "one-shot"] = option(
-            "cubic", "gradual, by a power that `power` gives; or all at `end`"
+            "cubic",
+            "cubic: density falls step by step, with the exponent `power` (3: the cubic schedule of Zhu & "
+            "Gupta 2018); one-shot: all at `end`",
         )
         distribution: Distribution = option("global", "how density spreads over layers")
         begin: float = window.begin(needs={"schedule": ["cubic"]})

@@ -16,10 +16,10 @@ from switchbench.methods.parts.masks import Tensors
 class OBD(GradualPruning):
     """Gradual pruning by |w| · V^exponent, where V is a running mean of squared gradients.
 
-    With exponent 1/2 it ranks connections as w² · V / 2 does, the loss without a connection to second order
-    (LeCun, Denker & Solla 1989, *Optimal Brain Damage*), with the empirical Fisher matrix for the Hessian
-    (Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*). Exponent 0 is
-    magnitude pruning. The exponent between them, 1/4, is ours and from no paper.
+    With exponent 1/2 it ranks connections as w² · V / 2 does, an estimate to second order of how much the
+    loss rises without the connection (LeCun, Denker & Solla 1989, *Optimal Brain Damage*), with the empirical
+    Fisher matrix for the Hessian (Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher
+    pruning*). Exponent 0 is magnitude pruning. The exponent between them, 1/4, is ours and from no paper.
 
     Defaults: magnitude's, and the exponent of optimal brain damage.
     """

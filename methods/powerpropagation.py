@@ -68,7 +68,9 @@ class Powerpropagation(GradualPruning):
 
     @defaults(begin=0.15, end=0.8, power=3.0)
     class Config(GradualPruning.Config):
-        exponent: float = option(3.5, "1 is plain training", search=(1.0, 4.0), ge=1)
+        exponent: float = option(
+            3.5, "α of w = θ · |θ|^(α - 1); 1 is plain training", search=(1.0, 4.0), ge=1
+        )
 
     def standing_masks(self, progress: Progress) -> None:
         return None  # weights are powers of what learns

@@ -187,7 +187,7 @@ def _fed(network: nn.Module, norms: dict[str, str], images: Tensor) -> dict[str,
 
 @register("n-m")
 class NM(GatedMethod):
-    """N:M sparsity (2:4 unless told otherwise): of every M weights in a row the N largest stay.
+    """N:M sparsity (2:4 by default): of every M consecutive weights of an output the N largest stay.
 
     Zhou et al. 2021, *Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch*:
     masks are chosen anew every ``every`` steps up to ``end``, gradients go straight through

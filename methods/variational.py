@@ -120,9 +120,9 @@ class VariationalDropout(LearnedParametrization[Noise]):
     Molchanov, Ashukha & Vetrov 2017, *Variational Dropout Sparsifies Deep Neural Networks*, with
     its additive noise and local reparametrisation: a layer's outputs get the noise that its
     weights' would make. The divergence from the log-uniform prior, faded in over ``fade`` of
-    training, is part of the loss; weights with log α above ``threshold`` end as zeros. The
-    noise's size learns in one step of ``every``, in which alone the divergence weighs on the weights
-    too, that many times as much. The noise is read from a table of normals. It learns its density.
+    training, is part of the loss; weights with log α above ``threshold`` end as zeros. Only in every
+    ``every``-th step does the noise's size learn, and is the divergence part of the loss, multiplied by
+    ``every``. The noise is read from a table of normals. It learns its density.
 
     Defaults: chosen at 2 % under Adam (Fashion-MNIST, validation images), where ``every``
     was 4; it is 12 for its cost.
@@ -139,7 +139,7 @@ class VariationalDropout(LearnedParametrization[Noise]):
             ge=0,
         )
         every: int = option(
-            12, "steps between two steps that weigh the divergence, that many times as much", ge=1
+            12, "steps from one that includes the divergence, multiplied by this number, to the next", ge=1
         )
         fade: float = option(
             0.3, "share of training over which the divergence fades in", search=(0.0, 0.7), ge=0, lt=1

@@ -15,6 +15,8 @@ import time
 
 # Two pytest workers share the machine: one thread each, as trials have. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Trials of two threads would wait for each other by spinning, on cores that the other pytest worker needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Processors with instructions for bfloat16 round elsewhere than the one that the pins are from: all take the same.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray writes no token into the home folder

@@ -61,7 +61,7 @@ class MadeUp(Ledger):
 def settle(
     given: Spec, ledger: MadeUp, each: int | None = None, found_before: Sequence[Strength] = ()
 ) -> Calibration:
-    """Run trial trainings until none is left; ``each``: so many of a round, then look again."""
+    """Run calibration runs until none is left; ``each``: so many of a round, then look again."""
     for _ in range(500):
         found = Calibration.of(given, ledger, found_before=found_before)
         if not found.todo:
@@ -153,7 +153,7 @@ def test_a_training_that_failed_is_tried_again_on_request() -> None:
     assert None not in [strength.strength for strength in settle(spec(), ledger).strengths]
 
 
-def test_seeds_of_trial_trainings_are_none_of_the_comparison() -> None:
+def test_seeds_of_calibration_runs_are_none_of_the_comparison() -> None:
     given = spec(seeds=[1000, 3])
     assert {trial.seed for trial in Calibration.of(given, MadeUp(lambda strength: 0.1)).todo} == {1001}
 
@@ -187,7 +187,7 @@ def test_the_plan_counts_the_trials_of_strengths_that_are_not_known_yet(tmp_path
     planned = plan(spec(start={"epochs": 1}), tmp_path)
     assert len(planned.calibration.finals) == len(TARGETS) * 2
     assert {trial.seed for trial in planned.calibration.finals} == {0, 1}
-    assert len(planned.starts) == 3  # the trial trainings have a seed of their own
+    assert len(planned.starts) == 3  # the calibration runs have a seed of their own
     costs = planned.costs()
     assert costs["str on small, digits, fc"].trials == len(TARGETS) * 2
     assert costs["all"].trials == 2 * (1 + 2 * len(TARGETS)) + MOST * len(TARGETS) + 3
@@ -207,12 +207,12 @@ def test_the_report_names_targets_that_were_not_reached(error: str | None, tmp_p
     )
     ledger = Ledger(tmp_path)
     ledger.create(given, given.trials())
-    reason = "no strength met this density in 3 trial trainings"
+    reason = "no strength met this density in 3 calibration runs"
     if error:
         [trial] = Calibration.of(spec(densities=[0.1]), MadeUp(lambda strength: 0.0)).todo
         ledger.calibration.create(given, [trial])
         ledger.calibration.write(Row(**vars(trial.planned), status=Status.FAILED, error=error), [])
-        reason = f"a trial training failed: {error} (trial training {trial.trial_id})"
+        reason = f"a calibration run failed: {error} (calibration run {trial.trial_id})"
     results = switchbench.report(tmp_path)
     text = (tmp_path / "report" / "report.md").read_text()
     assert f"- not reached: str on small, digits, fc at 0.1: {reason}" in text.splitlines()

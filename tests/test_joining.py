@@ -301,7 +301,7 @@ def test_methods_of_another_training_are_another_task() -> None:
 
 
 def test_a_strength_that_was_found_is_no_other_method() -> None:
-    """Two folders find strengths for other densities, each with its own trial trainings."""
+    """Two folders find strengths for other densities, each with its own calibration runs."""
     one, two = configured(results()), configured(results(densities=[0.05]), strength=0.3)
     for table, strength in ((one, 0.2), (two, 0.3)):
         table["trial_id"] += str(strength)

@@ -28,6 +28,7 @@ from switchbench.cluster.signals import STOPPING
 from switchbench.cluster.worker import Job
 from switchbench.cluster.workers import workers
 from switchbench.errors import ExitCode, InputError, RunStopped
+from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import plain_console
 from switchbench.row import Row
 from switchbench.spec import file as specs
@@ -47,7 +48,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-class Watcher:
+class Watcher(Observer):
     """Observer that keeps what it is told."""
 
     def __init__(self) -> None:

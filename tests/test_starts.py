@@ -75,7 +75,7 @@ def test_a_comparison_trains_each_start_once_and_first(
     assert switchbench.plan(spec, out).starts == []
 
 
-def test_trial_trainings_and_trials_start_from_dense_networks(
+def test_calibration_runs_and_trials_start_from_dense_networks(
     spec: Any, tmp_path: Path, without_ray: None
 ) -> None:
     spec |= {"start": START, "methods": ["str"], "densities": [0.3], "match_density": True, "seeds": 1}

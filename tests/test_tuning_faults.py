@@ -5,6 +5,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -132,7 +133,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert output.strip().splitlines()[-1].startswith("switchbench: stopped: all results are stored in ")
+    last = output.strip().splitlines()[-1]
+    done = re.fullmatch(r"switchbench: stopped: (\d+) of 300 points done; all results are stored in .*", last)
+    assert done, last
+    assert int(done[1]) >= 1
     assert "Traceback" not in output
 
 

@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +27,8 @@ REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 NOTE = "<!-- written by tools/write_reference.py -->\n\n"
 MEASURED = ((counting, "Count"), (cost, "Costs"), (rows, "PlannedTrial"), (rows, "Row"))
 """The classes whose fields become columns: where a value is measured, and the row."""
+LONG = 10
+"""Options up to which a table is repeated, so that a section can be read alone."""
 Cells = tuple[str, ...]
 
 
@@ -91,16 +94,24 @@ def spec() -> str:
 
 
 def components(section: str, title: str) -> str:
-    """Return the page of all methods, networks or data sets."""
+    """Return the page of all methods, networks or data sets. Of a long table of options, as presets have
+    it, only the lines are shown that are not in the table of another component with the same options."""
     lines = [
         f"# {title}",
         "",
         f"`switchbench list {section}` names them; `switchbench list NAME` describes one.",
     ]
+    shown: dict[Cells, tuple[str, Description]] = {}
     for name, description in registered()[section].items():
         lines += ["", f"## {name}", "", _text(description)]
-        if description.options:
-            lines += ["", *_options(description, searched=section == "methods")]
+        options = description.options
+        names = tuple(option.name for option in options)
+        first, before = shown.setdefault(names, (name, description))
+        if first != name and len(options) > LONG:
+            lines += ["", f"Its options are those of [{first}](#{first}), except:"]
+            options = [option for option in options if option not in before.options]
+        if options:
+            lines += ["", *_options(replace(description, options=options), searched=section == "methods")]
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from switchbench.spec.comparison import Resources, Spec
 from switchbench.spec.components import CHOICES, Component
 from switchbench.spec.scope import Scope
 from switchbench.spec.search import SearchConfig
+from switchbench.spec.strength import Strength
 from switchbench.spec.training import TrainingConfig
 
 KEYS: dict[str, type[BaseModel]] = {
@@ -23,6 +24,7 @@ KEYS: dict[str, type[BaseModel]] = {
     "scope": Scope,
     "resources": Resources,
     "search": SearchConfig,
+    "strengths": Strength,
 }
 """Parts of a spec by the key that holds them."""
 

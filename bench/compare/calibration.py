@@ -1,4 +1,4 @@
-"""Strengths at which methods that learn their density land at target densities, found by trial trainings.
+"""Strengths at which methods that learn their density land at target densities, found by calibration runs.
 
 Density falls with strength, over orders of magnitude nearly as a power. So each method on each task is
 trained with a guess for each target; the next guess is interpolated between the logarithms of what is known,
@@ -18,7 +18,7 @@ from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 
 MOST = 10
-"""Largest number of trial trainings for one target."""
+"""Largest number of calibration runs for one target."""
 LEAP = 8.0
 """Factor from the strengths that are known to one beyond them."""
 EDGE = 0.1
@@ -32,15 +32,15 @@ class Calibration:
     """What is known of the strengths of a comparison."""
 
     todo: list[TrialConfig] = field(default_factory=list)
-    """The trial trainings that come next; empty if nothing is left to find."""
+    """The calibration runs that come next; empty if nothing is left to find."""
     strengths: list[Strength] = field(default_factory=list)
     """What is settled: strengths that meet their targets, and targets that were not reached."""
     trials: list[TrialConfig] = field(default_factory=list)
-    """All trial trainings so far, and those that come next."""
+    """All calibration runs so far, and those that come next."""
     left: int = 0
     """Number of targets that are not settled."""
     most: list[TrialConfig] = field(default_factory=list)
-    """As many trial trainings as may be left, with strengths that are known."""
+    """As many calibration runs as may be left, with strengths that are known."""
     finals: list[TrialConfig] = field(default_factory=list)
     """As many trials as follow if all strengths are found that are not known yet."""
 
@@ -48,11 +48,11 @@ class Calibration:
     def of(
         cls, spec: Spec, ledger: Ledger, retry_failed: bool = False, found_before: Sequence[Strength] = ()
     ) -> "Calibration":
-        """Find out what the stored rows of trial trainings say.
+        """Find out what the stored rows of calibration runs say.
 
         Args:
             spec: The comparison.
-            ledger: The ledger of its trial trainings.
+            ledger: The ledger of its calibration runs.
             retry_failed: Whether trainings that failed count as not run.
             found_before: Strengths with which the folder's trials were planned. One stays if its training is
                 stored and meets the target, so that other targets, which come later, change no trial.
@@ -86,7 +86,7 @@ class Calibration:
 
 
 def _is_met(trial: TrialConfig, found: Strength, ledger: Ledger) -> bool:
-    """Return whether a stored trial training with a strength ended at the density that it was found for."""
+    """Return whether a stored calibration run with a strength ended at the density that it was found for."""
     row = ledger.row(trial.aimed(found).trial_id)
     return row is not None and is_near(row.density or 0.0, found.density)
 
@@ -106,10 +106,10 @@ class Learner:
     """What made further trainings useless: one was skipped, or has failed."""
 
     def replay(self, ledger: Ledger, retry_failed: bool) -> list[TrialConfig]:
-        """Go through the rounds of trial trainings as far as they are stored.
+        """Go through the rounds of calibration runs as far as they are stored.
 
         Returns:
-            The trial trainings that the first incomplete round lacks; empty if all rounds are complete.
+            The calibration runs that the first incomplete round lacks; empty if all rounds are complete.
         """
         while guesses := self._guesses():
             trials = {
@@ -147,7 +147,7 @@ class Learner:
         return self._strength(target, matched)
 
     def may_take(self, target: float) -> int:
-        """Return how many trial trainings a target may take yet."""
+        """Return how many calibration runs a target may take yet."""
         return 0 if self.outcome(target) else MOST - self.spent.get(target, 0)
 
     def _goes_on(self, target: float) -> bool:

@@ -44,7 +44,7 @@ class Plan:
     failed: frozenset[str] = frozenset()
     """Ids of failed trials that are not run again."""
     calibration: Calibration = field(default_factory=Calibration)
-    """The strengths that match densities, and the trial trainings that find them."""
+    """The strengths that match densities, and the calibration runs that find them."""
     asked: Spec | None = None
     """The spec before strengths were found."""
     retry_failed: bool = False
@@ -56,7 +56,7 @@ class Plan:
         return not self.todo and not self.calibration.todo
 
     def again(self) -> "Plan":
-        """Return the plan by what is stored now: after trial trainings, more is known. None runs twice."""
+        """Return the plan by what is stored now: after calibration runs, more is known. None runs twice."""
         return _planned(self.asked or self.spec, self.ledger, self.retry_failed, retry_trainings=False)
 
     @cached_property
@@ -94,7 +94,7 @@ class Plan:
             starts = estimates(self.starts, label="dense start")
             trials = estimates(trial for trial in self.todo if trial.trial_id not in self.skips)
             calibration = estimates(self.calibration.most)
-            trials |= {f"trial trainings of {name}, at most": cost for name, cost in calibration.items()}
+            trials |= {f"calibration runs of {name}, at most": cost for name, cost in calibration.items()}
             finals = estimates(self.calibration.finals)
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error

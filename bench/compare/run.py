@@ -154,15 +154,15 @@ def _prepare(planned: Plan) -> Plan:
 
 
 def _calibrated(planned: Plan, distribute: Distribute, context: RunContext) -> Plan:
-    """Run trial trainings until all strengths are settled. Return the plan with these strengths."""
+    """Calibrate until all strengths are settled. Return the plan with these strengths."""
     ledger, before, rounds = planned.ledger.calibration, planned, count(1)
     while todo := planned.calibration.todo:
         ledger.create(planned.spec, planned.calibration.trials)
         number, left = len(todo), planned.calibration.left
-        trainings = plural(number, "trial training")
+        runs = plural(number, "calibration run")
         targets = plural(left, "density", "densities")
         what = f"{planned.spec.name}, calibration, round {next(rounds)}"
-        context.console.print(f"{what}: {trainings}, to match {targets} → {ledger.folder}", soft_wrap=True)
+        context.console.print(f"{what}: {runs}, to match {targets} → {ledger.folder}", soft_wrap=True)
         _run_trials(Plan(planned.spec, ledger, todo, todo), distribute, context, [], test=False)
         planned = planned.again()
     return planned if planned is before else replace(planned, todo=longest_first(planned.todo))

@@ -41,8 +41,11 @@ def curves(folder: str | Path) -> pd.DataFrame:
         folder: Folder of the comparison, or its URL in an object store.
 
     Returns:
-        One row per trial and epoch: which trial it is (label, network, target density, seed and others), then
-        epoch, step, training loss, validation accuracy, density and more. Shares are in [0, 1].
+        One row per trial and epoch: which trial it is (``trial_id``, ``label``, ``network``,
+        ``target_density``, ``seed`` and others), then ``round`` (0 but for methods that train several times),
+        ``epoch`` (from 0, in its round), ``step`` (gradient steps so far, all rounds together), ``lr`` (the
+        last learning rate of the epoch), ``train_loss`` (mean over the epoch, without penalties), and at its
+        end ``val_loss``, ``val_accuracy`` (in [0, 1]) and ``density`` (in scope, in [0, 1]).
 
     Raises:
         InputError: The folder holds no comparison.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from switchbench.observe.mlflow_client import one_line
 from switchbench.observe.mlflow_experiment import Experiment, LivePoint
+from switchbench.observe.observer import Observer
 from switchbench.row import Row
 from switchbench.store.ledger import Ledger
 
@@ -61,7 +62,7 @@ def _send_everything(experiment: Experiment, rows: Iterable[Row | LivePoint]) ->
     return sent
 
 
-class Mirror(threading.Thread):
+class Mirror(Observer, threading.Thread):
     """Observer that sends rows to MLflow while trials run.
 
     It is a daemon thread: if MLflow does not answer, the run ends without it.
@@ -76,12 +77,6 @@ class Mirror(threading.Thread):
         self._last_progress = time.monotonic()
         self._last_live: dict[str, float] = {}
         """When a point of a trial was put into the queue last, by its id."""
-
-    def trials_running(self, count: int) -> None:
-        """Do nothing: MLflow does not store the count."""
-
-    def waiting(self, reason: str) -> None:
-        """Do nothing: MLflow does not store it."""
 
     def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
         """Put a point of a running trial into the queue, unless one came :data:`LIVE_SECONDS` ago or less."""

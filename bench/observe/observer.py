@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from switchbench.row import Row
 
@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from switchbench.spec.trial import TrialConfig
 
 
-class Observer(Protocol):
-    """Receives the events of a run. Its exceptions are logged and never end the run."""
+class Observer:
+    """Receives the events of a run; does nothing with those that it does not override.
+
+    Its exceptions are logged and never end the run.
+    """
 
     def trials_running(self, count: int) -> None:
         """Receive the number of trials (or points of a search) that run now."""

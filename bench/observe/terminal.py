@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from switchbench.observe.notebook import NotebookBar, in_notebook
+from switchbench.observe.observer import Observer
 from switchbench.row import Row, Status
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def plain_console(stderr: bool = False) -> Console:
     return console
 
 
-class ProgressDisplay:
+class ProgressDisplay(Observer):
     """Live progress bar with a table of the last results.
 
     If the output is not a terminal (a pipe, a log), each result is printed as one line instead. In a notebook
@@ -110,9 +111,6 @@ class ProgressDisplay:
         self._progress.update(self._task, description=reason)
         if not self._console.is_terminal:
             self._console.print(reason, markup=False, highlight=False, soft_wrap=True)
-
-    def epoch_finished(self, trial: "TrialConfig", point: Mapping[str, float]) -> None:
-        """Do nothing."""
 
     def _details(self) -> str:
         """Return the text that follows the number of running trials."""
@@ -207,16 +205,13 @@ class TrialDisplay(ProgressDisplay):
 
 
 class PointDisplay(ProgressDisplay):
-    """Progress of a search: each result is a point."""
+    """Progress of a search: each result is a point, not a trial."""
 
     columns = ("method", "point", "result", "")
 
     def __init__(self, console: Console, total: int | None, done: int) -> None:
         super().__init__(console, total, done)
         self._best: dict[str, str] = {}
-
-    def trial_finished(self, row: Row) -> None:
-        """Do nothing: results are shown per point."""
 
     def point_finished(self, label: str, number: int, result: str, best: str) -> None:
         """Show the result of a point.

@@ -101,10 +101,10 @@ class Spec(BaseModel):
     match_density: bool = Field(
         False,
         description="whether methods that learn their density are trained at the comparison's densities, "
-        "with strengths that are found by trial trainings",
+        "with strengths that are found by calibration runs",
     )
     strengths: list[Strength] = Field(
-        [], description="strengths that were found before; others are found by trial trainings"
+        [], description="strengths that were found before; others are found by calibration runs"
     )
     keep_networks: bool = Field(False, description="whether finished networks are stored, for export")
     resources: Resources = Field(Resources(), description="what one trial needs")

@@ -39,13 +39,13 @@ class SearchConfig(BaseModel):
     minutes: float | None = Field(
         None,
         gt=0,
-        description="time after which no new point starts; what was found until then is compared, and the "
-        "same command goes on",
+        description="time after which no new point starts; the best points until then are compared, and the "
+        "same command continues the search",
     )
     seeds: Annotated[list[Seed], Field(min_length=1), seeds_from(FIRST_SEED)] = Field(
         [FIRST_SEED],
-        description=f"seeds of each point: their number, counted from {FIRST_SEED}, or a list; none is the "
-        "comparison's",
+        description=f"seeds of each point: their number, counted from {FIRST_SEED}, or a list without the "
+        "seeds of the comparison",
     )
     training: dict[str, Any] = Field({}, description="settings of the training that differ in the search")
     space: dict[str, Any] = Field(

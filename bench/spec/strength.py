@@ -12,22 +12,22 @@ Place = tuple[str, str, str, str]
 DEAD = 1e-6
 """A density that is not larger is that of a dead network."""
 WITHIN = MATCHED / 2
-"""How far the density of a trial training may be from the target, as a share of the target: other seeds
+"""How far the density of a calibration run may be from the target, as a share of the target: other seeds
 differ from it."""
 
 
 class Strength(BaseModel):
-    """What trial trainings found for one method on one task, at one target density."""
+    """What calibration runs found for one method on one task, at one target density."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    network: str
-    dataset: str
-    scope: str
-    method: str
-    density: Density
+    network: str = Field(description="label of the network")
+    dataset: str = Field(description="label of the data set")
+    scope: str = Field(description="scope")
+    method: str = Field(description="label of the method")
+    density: Density = Field(description="target density")
     strength: float | None = Field(gt=0, description="value of the option strength; none: target not reached")
-    trainings: int = Field(0, ge=0, description="number of trial trainings that it took")
+    trainings: int = Field(0, ge=0, description="number of calibration runs that it took")
 
     @property
     def place(self) -> tuple[str, str, str, str, float]:
@@ -39,7 +39,7 @@ class Strength(BaseModel):
 
 
 def is_near(density: float, target: float) -> bool:
-    """Return whether a trial training with this density meets a target.
+    """Return whether a calibration run with this density meets a target.
 
     >>> is_near(0.0955, 0.1), is_near(0.09, 0.1)
     (True, False)

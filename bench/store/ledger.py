@@ -15,7 +15,7 @@
     DIR/curves.parquet               their curves, if they were gathered
     DIR/latency.parquet              times of stored networks, measured afterwards
     DIR/best.yaml                    the comparison with the best points of a search
-    DIR/calibration/                 the ledger of the trial trainings that match densities
+    DIR/calibration/                 the ledger of the calibration runs that match densities
     DIR/search/                      the search's own ledger (:mod:`switchbench.store.search`)
     DIR/lock                         held by a driver that runs trials, so that there is one at a time
     DIR/id                           random name of the folder, by which MLflow tells it from others
@@ -98,7 +98,7 @@ class Ledger(ResultFiles, RunFiles, ReportFiles):
 
     @property
     def calibration(self) -> "Ledger":
-        """The ledger of the trial trainings that find at which strengths methods meet target densities."""
+        """The ledger of the calibration runs that find at which strengths methods meet target densities."""
         return Ledger(self.folder / "calibration")
 
     @property
@@ -365,7 +365,7 @@ class Ledger(ResultFiles, RunFiles, ReportFiles):
             rows = self.calibration.results()
             for row in rows[rows["status"] == Status.FAILED].to_dict("records"):
                 key = (row["network"], row["dataset"], row["scope"], row["label"])
-                errors[key] = f"{row['error']} (trial training {row['trial_id']})"
+                errors[key] = f"{row['error']} (calibration run {row['trial_id']})"
         return [Unreached(str(each), each.trainings, errors.get(each.place[:4])) for each in missed]
 
     def _plan(self) -> list[PlannedTrial]:

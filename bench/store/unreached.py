@@ -1,4 +1,4 @@
-"""Target densities that the trial trainings of a comparison did not meet."""
+"""Target densities that the calibration runs of a comparison did not meet."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from switchbench.words import plural
 
 @dataclass(frozen=True)
 class Unreached:
-    """A target density that no trial training of a method met."""
+    """A target density that no calibration run of a method met."""
 
     what: str
     """Method, task and target."""
     trainings: int
     """Trial trainings that were made for it."""
     error: str | None
-    """Why a trial training failed; None if none did."""
+    """Why a calibration run failed; None if none did."""
 
     def __str__(self) -> str:
         if self.error:
-            return f"{self.what}: a trial training failed: {self.error}"
-        return f"{self.what}: no strength met this density in {plural(self.trainings, 'trial training')}"
+            return f"{self.what}: a calibration run failed: {self.error}"
+        return f"{self.what}: no strength met this density in {plural(self.trainings, 'calibration run')}"

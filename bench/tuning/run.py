@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -24,10 +24,9 @@ from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.results import Results
-from switchbench.row import PointRow, PointState, Row, never_selected, to_minimise
+from switchbench.row import PointRow, PointState, never_selected, to_minimise
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import MethodChoice
-from switchbench.spec.trial import TrialConfig
 from switchbench.store.ledger import Ledger
 from switchbench.store.lock import locked
 from switchbench.store.search import SearchLedger
@@ -91,29 +90,39 @@ def search(
     comparison = planned.comparison
     comparison.check_writable()
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
-    with _resumable(comparison), nullcontext() if storage else planned.ledger.only_driver():
+    with _resumable(planned), nullcontext() if storage else planned.ledger.only_driver():
         study_storage = StudyStorage(str(planned.ledger.journal), storage)
         study_storage.repair()
         best = _search(planned, study_storage, warm, context)
     with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time
-        with _resumable(comparison):
+        with _resumable(planned):
             report_search(comparison.folder, context.console)
             chosen = plan_comparison(best, comparison.folder, retry_failed=retry_failed)
         return run_planned(chosen, context)
 
 
 @contextmanager
-def _resumable(comparison: Ledger) -> Iterator[None]:
+def _resumable(planned: SearchPlan) -> Iterator[None]:
     """Make a signal during the block a RunStopped, and say in one how the search continues."""
     again = "run the same command again to continue"
     try:
         with handled(stop_at_once):
             yield
     except KeyboardInterrupt as interrupt:
-        message = f"stopped: all results are stored in {comparison.folder}; {again}"
+        stored = f"{_points_done(planned)}; all results are stored in {planned.comparison.folder}"
+        message = f"stopped: {stored}; {again}"
         raise RunStopped(message, ExitCode.of(interrupt)) from interrupt
     except RunStopped as stop:
         raise RunStopped(f"{stop}; {again}", stop.exit_code) from stop
+
+
+def _points_done(planned: SearchPlan) -> str:
+    """Return how many points of a search are stored as done, in words."""
+    points = planned.ledger.points()
+    done = 0 if points is None else int((points["state"] != PointState.RUNNING).sum())
+    budget = planned.config.points
+    of = f"{done:,} of {plural(budget * len(planned.spaces), 'point')}" if budget else plural(done, "point")
+    return f"{of} done"
 
 
 def _search(
@@ -167,8 +176,8 @@ def _search(
     return best
 
 
-class Snapshots:
-    """Stores how far a search is while it runs: an :class:`~switchbench.observe.observer.Observer`."""
+class Snapshots(Observer):
+    """Stores how far a search is while it runs."""
 
     def __init__(self, store: Callable[[], None]) -> None:
         self._store, self._next = store, 0.0
@@ -180,15 +189,6 @@ class Snapshots:
             with suppress(OSError, InputError):  # of a full disk the trials themselves will say more
                 self._store()
             self._next = time.monotonic() + max(STORE_SECONDS, 20 * (time.monotonic() - began))
-
-    def waiting(self, reason: str) -> None:
-        """Do nothing."""
-
-    def epoch_finished(self, trial: TrialConfig, point: Mapping[str, float]) -> None:
-        """Do nothing."""
-
-    def trial_finished(self, row: Row) -> None:
-        """Do nothing."""
 
 
 def _run_points(planned: SearchPlan, source: StudySource, context: RunContext, snapshots: Snapshots) -> None:

@@ -35,7 +35,8 @@ class SwitcherOptions(WindowOptions):
     )
     sees: Literal["weights", "shuffled", "constant"] = option(
         "weights",
-        "input of the reader; the prior stays as it is. shuffled and constant are controls",
+        "what the reader sees; the prior stays as it is. Controls: shuffled: each layer's weights in random "
+        "order (of the reader saliency, its scores); constant: the same number everywhere",
         needs={"reader": READERS},
     )
     prior: Literal["magnitude", "curvature", "none"] = option(
@@ -51,8 +52,9 @@ class SwitcherOptions(WindowOptions):
     )
     revive: Literal["kept", "grown", "never"] = option(
         "grown",
-        "how connections that are off can come back: kept: with their old weight, if the reader chooses "
-        "them; grown: from zero, where the mean gradient is large; never. Without effect: kept",
+        "how a connection that is off can come back: kept: with its old weight, if its score is high enough; "
+        "grown: from zero, where the mean gradient is large; never: not at all. Where this option has no "
+        "effect, connections come back as with kept",
         needs={**SCHEDULED, "units": ["connection"], "gate": ["binary"]},
         inert=True,
     )

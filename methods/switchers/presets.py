@@ -119,8 +119,8 @@ class SwitcherFreeGates(Switcher):
     """Control: the switcher's gates, schedule and budget, but free logits instead of a reader.
 
     What is added to log |w| is learned for each connection alone, from the gates' gradient; nothing grows,
-    and no curvature is looked at. If it is equivalent to ``switcher``, reading and growth add nothing to the
-    size of weights.
+    and no curvature is looked at. If it is equivalent to ``switcher``, then reader, curvature and growth
+    together gain nothing.
 
     Defaults: the switcher's, but for what the logits need to learn.
     """
@@ -184,7 +184,7 @@ class SwitcherConstantInput(Switcher):
     """Control: the switcher, but its reader sees constants, and its prior is log |w| alone.
 
     What is left is magnitude pruning with the switcher's schedule, and growth by the mean gradient alone. If
-    it is equivalent to ``switcher``, reading adds nothing.
+    it is equivalent to ``switcher``, then reader and curvature together gain nothing.
 
     Defaults: the switcher's.
     """

@@ -42,7 +42,8 @@ def check(
     ] = [],
     plugin: Plugins = [],
 ) -> None:
-    """Read data sets, and compare their files with the published checksums. Exit code 3 if one is odd."""
+    """Read data sets, and compare their files with the published checksums. Exit code 3 if something is
+    missing or odd."""
     from switchbench.cli import inventory
 
     sound = True

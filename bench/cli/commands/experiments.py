@@ -45,9 +45,8 @@ def run(
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Trials at the same time on this machine; 0: in this process, one after the other; default: "
-            "as many as fit.",
-            min=0,
+            help="Trials at the same time in processes of this machine (not with --address or GPUs); 0: in "
+            "this process, one after the other; default: as many as fit.",
         ),
     ] = None,
     quiet: Quiet = False,
@@ -176,7 +175,9 @@ def _say_what_is_missing(spec: "Spec", address: str | None) -> None:
     from switchbench.cluster.address import LOCAL, address_of
 
     for name in absent(choice.name for choice in spec.datasets):
-        typer.echo(f"{name} is not on this machine; fetch it first: switchbench data fetch {name}")
+        typer.echo(
+            f"{name} is not on this machine; a run downloads it, as does: switchbench data fetch {name}"
+        )
     if address_of(address) in (None, LOCAL):
         from switchbench.cluster.in_process import check
 

@@ -120,7 +120,7 @@ def latency(
     ],
     batch: Annotated[list[int], typer.Option(help="Images in a batch.")] = [1, 64],
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
     plugin: Plugins = [],
 ) -> None:
     """Time finished networks: dense, in sparse format, without dead neurons and channels. Those of a whole

@@ -30,7 +30,7 @@ def report(
     margin: Annotated[
         float,
         typer.Option(
-            metavar="POINTS", help="Smaller differences of accuracy, in percentage points, are equal."
+            metavar="POINTS", help="Margin of the test of equality, in percentage points of accuracy."
         ),
     ] = ReportOptions.margin,
     methods: Annotated[list[str], typer.Option(metavar="A,B", help="Labels of the methods to show.")] = [],
@@ -52,7 +52,10 @@ def report(
         bool, typer.Option("--diff", help="Show what changed from the first folder to the second.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the report; default: DIR/report, or report.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the report; default: DIR/report, of several folders ./report."
+        ),
     ] = None,
     mlflow_uri: Annotated[
         str | None, typer.Option(help="MLflow server or database that the results are pulled from.")
