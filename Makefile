@@ -64,7 +64,8 @@ docs-site: $(VENV)/.installed $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # The code is installed as users install it, and again when it changes. Dependencies are resolved
-# only when pyproject.toml changes. A stale build folder would bring deleted modules back.
+# only when pyproject.toml changes. A stale build folder would bring deleted modules back. Of the many
+# modules of PyTorch and Ray few are imported: Python compiles these when they are, pip would compile all.
 $(VENV)/.installed: $(VENV)/.dependencies $(CODE)
 	@rm -rf build
 	$(BIN)/pip install --quiet --no-deps --force-reinstall .
@@ -76,11 +77,11 @@ $(VENV)/.dependencies: pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "python3 cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 2; }
 	@echo "installing dependencies into $(VENV) (PyTorch is large; the first time takes minutes)"
-	$(BIN)/pip install --quiet .
+	$(BIN)/pip install --quiet --no-compile .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.dependencies
-	$(BIN)/pip install --quiet '.[dev]'
+	$(BIN)/pip install --quiet --no-compile '.[dev]'
 	@touch $@
 
 clean:

@@ -23,6 +23,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray writes no token into the home fo
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -119,13 +120,17 @@ class ByWork(LoadScopeScheduling):
     them together. Large groups come first. (``--dist=loadgroup`` would do, but pytest-xdist 3.8 finds no groups
     in pytest 9.2.)"""
 
-    MODULES = ("test_run.py", "test_tuning.py", "test_export.py")
-    """Their tests look at one comparison or search, some in turn."""
+    ON_RAY = ("test_run.py", "test_tuning.py", "test_faults.py")
+    """They share a Ray cluster, and some of their tests a comparison or search, in turn."""
+    MODULES = ("test_export.py",)
+    """Its tests look at one comparison."""
     CHECKS = re.compile(r".*::test_keeps_the_contract\w*\[.*-")
     """The checks of a method share its first run."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.split("::")[0]
+        if module.endswith(self.ON_RAY):
+            return "Ray"
         checks = self.CHECKS.match(nodeid)
         return module if module.endswith(self.MODULES) else checks[0] if checks else nodeid
 
@@ -208,6 +213,43 @@ class _NoDrawing:
 
     def wait(self) -> None:
         pass
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Make the tables of MLflow in an SQLite file, once: that takes seconds."""
+
+    @cache
+    def make() -> Path:
+        from mlflow import MlflowClient
+
+        file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+        MlflowClient(f"sqlite:///{file}").search_experiments()
+        return file
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def copied_mlflow_databases(
+    monkeypatch: pytest.MonkeyPatch, mlflow_database: Callable[[], Path]
+) -> Callable[..., None]:
+    """New databases of MLflow are copies of one. Returns the check that they replace."""
+    from sqlalchemy import make_url
+
+    from switchbench.observe import mlflow_client
+
+    check = mlflow_client.check_sqlite
+
+    def check_and_copy(uri: str, must_exist: bool = False) -> None:
+        check(uri, must_exist)
+        file = make_url(uri).database
+        if file and file != ":memory:" and not Path(file).exists():
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(mlflow_database(), file)
+
+    monkeypatch.setattr(mlflow_client, "check_sqlite", check_and_copy)
+    return check
 
 
 @pytest.fixture

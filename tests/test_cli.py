@@ -426,7 +426,9 @@ def test_a_plan_says_which_data_are_not_here(
     (tmp_path / "good.yaml").write_text(GOOD)
     monkeypatch.setenv("SWITCHBENCH_DATA", str(tmp_path / "none"))
     planned = switchbench("run", "good.yaml", "--dry-run", "--set", "datasets=[mnist, digits]").out
-    assert "mnist is not on this machine; fetch it first: switchbench data fetch mnist" in planned
+    assert (
+        "mnist is not on this machine; a run downloads it, as does: switchbench data fetch mnist" in planned
+    )
     assert "digits is not" not in planned
 
 

@@ -164,11 +164,11 @@ def test_a_worker_that_always_dies_is_a_failed_trial_after_three_attempts(tmp_pa
 def test_a_signal_writes_checkpoints_and_the_next_run_continues(
     tmp_path: Path, number: int, code: ExitCode
 ) -> None:
-    trials, job = prepare(tmp_path, methods=["dense"], seeds=3, training={"epochs": 400})
+    trials, job = prepare(tmp_path, methods=["dense"], seeds=3, training={"epochs": 200})
     ledger = Ledger(tmp_path)
 
     def stop() -> None:
-        time.sleep(0.5)
+        time.sleep(0.2)
         os.kill(os.getpid(), number)
 
     stopper = during(lambda: len(ledger.running()) == 2, stop)
@@ -183,10 +183,10 @@ def test_a_signal_writes_checkpoints_and_the_next_run_continues(
     assert len(saved) == 2
     with LocalPool(Resources()) as pool:
         pool.distribute(trials, job, [])
-    for config in trials:
-        row = ledger.row(config.trial_id)
-        assert row
-        assert row.test_loss == run_trial(config).row.test_loss
+    assert len([*ledger.rows()]) == 3
+    row = ledger.row(saved[0].trial_id)
+    assert row
+    assert row.test_loss == run_trial(saved[0]).row.test_loss
 
 
 def start(folder: Path, **changes: Any) -> psutil.Popen:
@@ -224,7 +224,7 @@ def signal_all(driver: psutil.Popen, number: int) -> str:
     [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGUSR1],  # SIGINT: the next test
 )
 def test_a_signal_to_all_processes_is_the_drivers(tmp_path: Path, number: int) -> None:
-    changes = {"methods": ["dense"], "training": {"epochs": 400}}
+    changes = {"methods": ["dense"], "training": {"epochs": 250}}
     trials, ledger = specs.parse(SPEC | changes).trials(), Ledger(tmp_path / "out")
     driver = start(tmp_path, **changes)
     wait_until(driver, lambda: len(ledger.running()) == min(2, os.cpu_count() or 1))
@@ -259,7 +259,7 @@ def test_a_signal_to_all_processes_while_they_start_is_no_traceback(tmp_path: Pa
 
 
 def test_workers_go_on_when_their_template_is_killed(tmp_path: Path) -> None:
-    trials, job = prepare(tmp_path, methods=["dense"], training={"epochs": 300})
+    trials, job = prepare(tmp_path, methods=["dense"], training={"epochs": 100})
     ledger = Ledger(tmp_path)
 
     def kill() -> None:
@@ -281,7 +281,8 @@ def test_workers_go_on_when_their_template_is_killed(tmp_path: Path) -> None:
 def test_a_long_temporary_folder_has_room_for_a_socket(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 40)
     folder.mkdir()
-    program = f"import switchbench; print(*switchbench.run({SPEC!r}, 'out', mlflow_uri='none')['status'])"
+    one = SPEC | {"methods": ["dense"], "seeds": 1}
+    program = f"import switchbench; print(*switchbench.run({one!r}, 'out', mlflow_uri='none')['status'])"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
@@ -291,7 +292,7 @@ def test_a_long_temporary_folder_has_room_for_a_socket(tmp_path: Path) -> None:
         timeout=200,
         check=False,
     )
-    assert done.stdout.splitlines()[-1:] == [" ".join(6 * ["ok"])], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["ok"], done.stderr
 
 
 def test_no_folder_for_a_socket_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

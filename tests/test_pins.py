@@ -18,8 +18,10 @@ ROUNDING = 0.015
 LOSS = {"float32": 0.05, "bfloat16": 0.4}
 """Relative change of the loss that another kind of processor may cause, by precision: bfloat16 keeps 8 bits, and
 processors with and without instructions for it round at different places."""
-SLOW = """continuous-sparsification l1-subgradient movement neuron-norm powerpropagation taylor
-    free-gates""".split()
+SLOW = [
+    *"continuous-sparsification l1-subgradient movement neuron-norm powerpropagation taylor free-gates".split(),
+    "bf16 augment",  # which most processors compute in software; test_batches.py has bfloat16
+]
 """Results that only the long suite looks at: the short one has another method of each family, and all ids."""
 
 

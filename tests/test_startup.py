@@ -60,9 +60,9 @@ REPORT = "pandas plotly scipy"
         ("list methods --plugin plugin.py", "torch"),
         pytest.param("run nowhere.yaml --dry-run", "torch", marks=pytest.mark.slow),  # as that of quickstart
         ("run quickstart --dry-run", "torch"),
-        ("search search-switcher --dry-run", "torch"),
+        pytest.param("search search-switcher --dry-run", "torch", marks=pytest.mark.slow),  # as that of a run
         pytest.param("slurm quickstart", "torch", marks=pytest.mark.slow),  # as a dry run
-        ("inspect lenet-300-100", "torch"),
+        pytest.param("inspect lenet-300-100", "torch", marks=pytest.mark.slow),  # as data check
         pytest.param("data list", "torch", marks=pytest.mark.slow),  # as data check
         ("data check fake", "torch"),
         ("pull", ""),

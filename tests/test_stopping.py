@@ -324,7 +324,10 @@ def test_seconds_of_all_attempts_count(tmp_path: Path) -> None:
     assert 150 <= third.seconds_before < 160
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],  # it writes one more
+)
 def test_a_trial_that_is_killed_in_mid_training_ends_with_the_same_bits(
     tmp_path: Path, make_config: Any, number: int
 ) -> None:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -657,9 +657,11 @@ def test_the_environment_says_where_mlflow_is(tmp_path: Path, monkeypatch: pytes
     assert RunContext.create(None, None, [], None).mlflow_uri is None
 
 
-def test_a_database_that_does_not_exist_yet_is_left_to_mlflow(tmp_path: Path) -> None:
+def test_a_database_that_does_not_exist_yet_is_left_to_mlflow(
+    tmp_path: Path, copied_mlflow_databases: Callable[..., None]
+) -> None:
     for file in (tmp_path / "new.db", tmp_path / "new" / "folder" / "new.db"):
-        mlflow_client.check_sqlite(f"sqlite:///{file}")
+        copied_mlflow_databases(f"sqlite:///{file}")
         assert not file.exists()
     (tmp_path / "file").write_text("")
     file = tmp_path / "file" / "new.db"

@@ -11,6 +11,7 @@ import itertools
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from switchbench import reports
@@ -36,14 +37,8 @@ def filled(page: str) -> str:
     do not have."""
 
     def fill(match: re.Match[str]) -> str:
-        ledger = Ledger(ROOT / match[2])
-        results, points = ledger.results(), SearchLedger(ledger).points()
-        rows = results if match[3] is None else results[results["scope"] == match[3]]
         pairs, margin = _options(page, match[2])
-        text = reports.text(reports.build(rows, ledger.name(), [*ledger.pairs(), *pairs], margin))
-        if points is not None:
-            text += "\n".join(line for table in search_tables(points) for line in table_lines(table))
-        return match[1] + "\n".join(_lines(match[4], _tables(text)))
+        return match[1] + "\n".join(_lines(match[4], _tables(match[2], match[3], tuple(pairs), margin)))
 
     return TABLE.sub(fill, page)
 
@@ -57,7 +52,15 @@ def _options(page: str, folder: str) -> tuple[list[tuple[str, str]], float]:
     return pairs, next((float(value) / 100 for key, value in given if key == "--margin"), MARGIN)
 
 
-def _tables(text: str) -> Tables:
+@cache
+def _tables(folder: str, scope: str | None, pairs: tuple[tuple[str, str], ...], margin: float) -> Tables:
+    """The tables of the report of a folder."""
+    ledger = Ledger(ROOT / folder)
+    results, points = ledger.results(), SearchLedger(ledger).points()
+    rows = results if scope is None else results[results["scope"] == scope]
+    text = reports.text(reports.build(rows, ledger.name(), [*ledger.pairs(), *pairs], margin))
+    if points is not None:
+        text += "\n".join(line for table in search_tables(points) for line in table_lines(table))
     tables: Tables = {}
     header = ""
     for line, after in zip(text.splitlines(), [*text.splitlines()[1:], ""], strict=True):
