@@ -162,6 +162,8 @@ def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
     home = (tmp_path / "index.html").read_text()
     assert "which method finds them best" in home
     assert "switchbench.run" in (tmp_path / "reference" / "python" / "index.html").read_text()
+    shown = {page: re.sub(r"<[^>]*>", "", page.read_text()) for page in tmp_path.rglob("*.html")}
+    assert not [page for page, text in shown.items() if re.search(r"```|^\|[ :-]+\|", text, re.MULTILINE)]
 
 
 def test_tables_are_the_stored_ones() -> None:
