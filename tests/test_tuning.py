@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -456,6 +457,44 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         InputError, match=r"magnitude: the stored study belongs to another search \(training changed\)"
     ):
         Driver(tmp_path, spec(METHODS=["magnitude"], training={"epochs": 3}))
+
+
+def test_a_study_goes_on_with_the_schema_that_it_has_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = spec(METHODS=["magnitude"])
+    study = Driver(tmp_path, given).studies["magnitude"]._study
+    known = json.loads(study.user_attrs["identity"])
+    assert known.pop("schema") == 2
+    study.set_user_attr("identity", json.dumps(known))  # as in studies of before
+    Driver(tmp_path, given)
+    monkeypatch.setattr("switchbench.tuning.plan.SCHEMA_VERSION", 3)
+    with pytest.raises(InputError, match=r"belongs to another search \(schema changed\)"):
+        Driver(tmp_path, given)
+
+
+def test_a_search_does_not_go_on_with_data_that_have_changed(tmp_path: Path) -> None:
+    def save(brightness: int) -> None:
+        labels = np.arange(60) % 2
+        images = (labels[:, None, None] * brightness).repeat(6, 1).repeat(6, 2).astype(np.uint8)
+        np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+    file = tmp_path / "a.npz"
+    save(100)
+    data = [{"dataset": "arrays", "path": str(file)}]
+    training = {"steps": 5, "batch_size": 16}
+    driver = Driver(
+        tmp_path / "out", spec(DATASETS=data, METHODS=["magnitude"], TRAINING=training, training={})
+    )
+    assert driver.points(most=1) == 1
+    driver.table()
+    [trial_id] = driver.planned.ledger.results()["trial_id"]
+    save(200)
+    assert driver.points(most=1) == 1
+    points = driver.table()
+    assert driver.planned.ledger.results()["trial_id"][0] == trial_id
+    assert points["state"].tolist() == ["complete", "fail"]
+    assert "its files have changed since the trial was planned" in points["error"][1]
 
 
 def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:

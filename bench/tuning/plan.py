@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from switchbench.spec.comparison import Spec
 from switchbench.spec.search import SearchConfig
 from switchbench.spec.strength import distance
 from switchbench.spec.training import TrainingConfig
-from switchbench.spec.trial import TrialConfig
+from switchbench.spec.trial import SCHEMA_VERSION, TrialConfig
 from switchbench.store.ledger import RESULTS, Ledger
 from switchbench.store.search import SearchLedger
 from switchbench.trial.estimate import Estimate, estimate, estimates, total
@@ -66,6 +67,12 @@ class SearchPlan:
     def budget_steps(self) -> int:
         """Budget of each method, in gradient steps."""
         return self.config.steps or (self.config.points or 0) * self.steps_per_point
+
+    @cached_property
+    def data_identity(self) -> dict[str, Any]:
+        """What the data set contributes to ids. A user's files are looked at once, so that a trial can tell
+        whether they have changed since. Raises MissingData."""
+        return self.spec.datasets[0].identity()
 
     def costs(self) -> dict[str, Estimate]:
         """Estimate the costs of the search.
@@ -122,7 +129,7 @@ class SearchPlan:
                 validation=self.spec.validation,
                 training=choice.merged_training(self.training),
                 start=self.spec.start,
-            )
+            ).with_data(self.data_identity)
             for seed in self.config.seeds
         ]
 
@@ -161,8 +168,9 @@ class SearchPlan:
         """Return everything that must stay the same for a study to continue, as JSON."""
         space, (trial, *_) = self.spaces[label], self._default_trials(label)
         same = {
+            "schema": SCHEMA_VERSION,
             "network": trial.network.identity(),
-            "dataset": trial.dataset.identity(),
+            "dataset": self.data_identity,
             "scope": trial.scope.model_dump(mode="json"),
             "method": space.method.identity(),
             "training": space.method.merged_training(self.training).identity(),

@@ -44,6 +44,9 @@ COLLAPSED = "collapsed"
 """Attribute of a point: the number of layers without a connection that make a network of the point dead, or 1
 if one guesses."""
 
+OLD_IDENTITY = {"schema": 2}
+"""What held for studies whose identity does not say it."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -90,8 +93,7 @@ class Study:
         known = self._study.user_attrs.get("identity")
         if known is None:
             self._study.set_user_attr("identity", identity)
-        elif known != identity:
-            changed = ", ".join(_differences(json.loads(known), json.loads(identity)))
+        elif changed := ", ".join(_differences(OLD_IDENTITY | json.loads(known), json.loads(identity))):
             remedy = "another name" if storage.is_shared else "--out with another folder"
             raise InputError(
                 f"{name}: the stored study belongs to another search ({changed} changed); use {remedy}"
