@@ -368,6 +368,14 @@ def test_a_density_off_the_target_on_either_side_is_infeasible(tmp_path: Path) -
     assert taken == {0.05: False, 0.1: False, 0.102: True}
 
 
+def test_a_weight_more_than_the_target_is_feasible_in_a_small_network(tmp_path: Path) -> None:
+    """1,480 weights: 1 % are 14.8, and methods keep 15."""
+    small = [{"network": "mlp", "hidden": [20]}]
+    planned = plan(spec(NETWORKS=small, METHODS=["magnitude"], density=0.01), tmp_path)
+    assert planned.infeasibility(15 / 1480, "magnitude") < 0 < planned.infeasibility(16 / 1480, "magnitude")
+    assert [*planned.densities("magnitude")] == pytest.approx([0, 15.8 / 1480])
+
+
 def test_dense_has_no_density_to_find(tmp_path: Path) -> None:
     given = spec(METHODS=["dense"], methods=["dense"], density=0.1, space={"training.lr": [1e-3, 1e-2]})
     assert Driver(tmp_path, given).planned.infeasibility(1.0, "dense") == 0

@@ -254,7 +254,7 @@ def _check_densities(spec: Spec, label: str, network: nn.Module) -> None:
     if spec.match_density or any(method.takes_target() and not method.densities for method in spec.methods):
         targets["densities"] = spec.densities
     for scope in spec.scope:
-        weights = sum(layer.get_parameter("weight").numel() for layer in scope.of(network).values())
+        weights = scope.weights_of(network)
         for key, densities in targets.items():
             for density in densities:
                 if 0 < density * weights < 1 - 1e-9:

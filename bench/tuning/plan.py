@@ -15,7 +15,7 @@ from switchbench import datasets
 from switchbench.compare.plan import SpecLike, resolve
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, explain, unknown
-from switchbench.row import MATCHED
+from switchbench.row import MATCHED, tolerance
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import SearchConfig
 from switchbench.spec.strength import distance
@@ -29,8 +29,6 @@ from switchbench.tuning.storage import check_storage
 from switchbench.tuning.values import TRAINING, Values, Variable
 from switchbench.words import plural
 
-TOLERANCE = 0.01
-"""Largest excess of a density over a target that the method takes, as a share of the target."""
 DEFAULTS, START = "defaults", "start"
 """Origins of a study's first point: ``defaults`` if it is the unchanged method; ``start`` if some default is
 outside the space."""
@@ -73,6 +71,13 @@ class SearchPlan:
         """What the data set contributes to ids. A user's files are looked at once, so that a trial can tell
         whether they have changed since. Raises MissingData."""
         return self.spec.datasets[0].identity()
+
+    @cached_property
+    def weights(self) -> int:
+        """Number of weights in scope. Raises MissingData and InputError."""
+        facts = self.spec.datasets[0].facts()
+        network, _ = self.spec.networks[0].sketch(facts.shape, facts.classes)
+        return self.spec.scope[0].weights_of(network)
 
     def costs(self) -> dict[str, Estimate]:
         """Estimate the costs of the search.
@@ -191,7 +196,7 @@ class SearchPlan:
         if space.density is None or "density" in self.config.objectives:
             return 0.0, math.inf
         if space.method.takes_target():
-            return 0.0, space.density * (1 + TOLERANCE)
+            return 0.0, space.density * (1 + tolerance(space.density, self.weights))
         if not _finds_density(space):
             return 0.0, math.inf
         return space.density / (1 + MATCHED), space.density * (1 + MATCHED)
