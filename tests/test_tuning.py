@@ -729,6 +729,24 @@ def told_best_last(driver: Driver) -> None:
         driver.source.tell(point, [validated(point, 0.5 + place / 100)])
 
 
+def test_the_best_points_differ(tmp_path: Path) -> None:
+    """Two choices, and four points that draw them: the best is not two or three times in the comparison."""
+    space = {"magnitude.begin": 0.0, "magnitude.power": 3.0, "magnitude.end": [0.4, 0.6]}
+    given = spec(METHODS=["magnitude"], points=4, top=3, space=space, sampler="random")
+    driver = Driver(tmp_path, given)
+    for _ in range(4):
+        point = driver.source.ask()
+        assert point
+        driver.source.tell(point, [validated(point, options(point)["end"])])
+    points = driver.table()
+    assert len({*points["params"]}) == 2
+    best = driver.studies["magnitude"].best(3)
+    assert [trial.params for trial in best] == [{"end": 0.6}, {"end": 0.4}]
+    assert points[points["best"]]["number"].tolist() == sorted(trial.number for trial in best)
+    warm = tuning._warm_points(driver.planned, tmp_path)["magnitude"]
+    assert [values.params() for values in warm] == [{"end": 0.6}, {"end": 0.4}]
+
+
 def test_values_that_the_comparison_could_not_train_with_are_not_tried(tmp_path: Path) -> None:
     space = {"training.momentum": {"low": 0.0, "high": 0.9}}
     training = {"optimizer": "sgd", "epochs": 1}

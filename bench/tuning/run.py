@@ -216,7 +216,7 @@ def _warm_points(planned: SearchPlan, folder: str | Path | None) -> dict[str, li
     for label in planned.spaces:
         complete = points[(points["label"] == label) & (points["state"] == PointState.COMPLETE)]
         ranked = complete.assign(rank=_ranks(complete), not_best=~complete["best"])
-        ranked = ranked.sort_values(["not_best", "rank", "number"]).head(WARM_POINTS)
+        ranked = ranked.sort_values(["not_best", "rank", "number"]).drop_duplicates("params").head(WARM_POINTS)
         warm[label] = [Values.from_params(json.loads(text)) for text in ranked["params"]]
     if not any(warm.values()):
         raise InputError(f"--warm-start {folder}: no complete points of {', '.join(planned.spaces)}")

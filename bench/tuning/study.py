@@ -216,15 +216,20 @@ class Study:
             top: Largest number of points; None: one, or with several objectives the whole Pareto set.
 
         Returns:
-            With one objective, the best point first. With several, points of the Pareto set by the first
-            objective, best first; ``top`` of them are evenly spaced from one end to the other.
+            With one objective, the best point first, and none twice that was drawn twice. With several,
+            points of the Pareto set by the first objective, best first; ``top`` of them are evenly spaced
+            from one end to the other.
         """
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         feasible = [trial for trial in complete if _is_feasible(trial)]
         names = self.config.objectives
         costs = {t.number: [*map(to_minimise, names, t.values)] for t in feasible}
         if len(names) == 1:
-            return sorted(feasible, key=lambda trial: (costs[trial.number], trial.number))[: top or 1]
+            ranked = sorted(feasible, key=lambda trial: (costs[trial.number], trial.number))
+            different: dict[str, FrozenTrial] = {}
+            for trial in ranked:
+                different.setdefault(_drawn(trial), trial)
+            return [*different.values()][: top or 1]
         front = [
             trial
             for trial in feasible
@@ -309,6 +314,11 @@ class Study:
 def _is_feasible(trial: FrozenTrial) -> bool:
     known, constraint = trial.user_attrs, trial.constraints.get(CONSTRAINT)
     return not never_selected(constraint, known.get(COLLAPSED), known.get("density"))
+
+
+def _drawn(trial: FrozenTrial) -> str:
+    """Return the parameters of a point as text: the same for points that do not differ."""
+    return json.dumps(trial.params, sort_keys=True)
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:
