@@ -782,12 +782,25 @@ def test_a_grid_in_parallel_runs_no_point_twice(begin: Any, tmp_path: Path) -> N
     asked = []
     while point := driver.source.ask():
         asked.append(json.dumps(options(point)))
-    defaults = isinstance(begin, list)  # which are on this grid
-    assert len(asked) == 4 + defaults
-    assert len(set(asked)) == 4
+    assert len(asked) == len(set(asked)) == 4
 
 
 GRID = {"magnitude.begin": [0.0, 0.1, 0.2], "magnitude.end": [0.5, 0.6, 0.7], "magnitude.power": 5.0}
+
+
+def test_a_grid_has_no_points_that_differ_in_options_without_effect(tmp_path: Path) -> None:
+    """Only a cubic schedule has a begin and a power."""
+    space = {"magnitude.schedule": ["cubic", "one-shot"], "magnitude.begin": [0.0, 0.1]}
+    space |= {"magnitude.power": [3.0, 4.0, 5.0], "magnitude.end": 0.6}
+    given = spec(METHODS=["magnitude"], sampler="grid", points=9, space=space)
+    for most in (3, 20):  # it is continued
+        driver = Driver(tmp_path, given)
+        for _ in range(most):
+            if point := driver.source.ask():
+                driver.source.tell(point, [validated(point, 0.5)])
+    points = driver.table()
+    assert len(points) == points["params"].nunique() == 2 * 3 + 1
+    assert not driver.source.ask()
 
 
 def test_a_continued_grid_goes_on_in_its_order(tmp_path: Path) -> None:
@@ -804,7 +817,7 @@ def test_a_continued_grid_goes_on_in_its_order(tmp_path: Path) -> None:
 
 def test_another_grid_is_gone_through_whatever_an_earlier_one_started(tmp_path: Path) -> None:
     space = GRID | {"magnitude.begin": {"low": 0.0, "high": 0.2}}
-    for grid in (3, 2):
+    for grid in (3, 4):  # six points of the second are not on the first
         given = spec(METHODS=["magnitude"], sampler="grid", points=30, grid=grid, space=space)
         driver = Driver(tmp_path, given)
         while point := driver.source.ask():

@@ -34,7 +34,8 @@ LEASE_SECONDS, HEARTBEAT_SECONDS = 60, 10
 """A driver that shares a database stores a heartbeat every ten seconds. When another driver has seen none for
 a minute, it reclaims the points. Clocks of machines differ, so times in the database are not compared."""
 WITHDRAWN = "withdrawn"
-"""Marks points that never ran: their values were invalid, or another driver took the last point."""
+"""Marks points that never ran: their values were invalid, a grid had them already, or another driver took the
+last point."""
 CONSTRAINT = "density"
 """Name of Optuna's only constraint: the larger of the two attributes below. Samplers need the same
 constraints for all points of a study, so a stored study cannot get a second one."""
@@ -136,6 +137,18 @@ class Study:
         """Whether every point of a grid has been started."""
         sampler = self._study.sampler
         return isinstance(sampler, Grid) and sampler.is_started(self._study.get_trials(deepcopy=False))
+
+    def repeats(self, number: int) -> int | None:
+        """Return the earlier point that a point of a grid is a copy of; None if there is none.
+
+        Points of a grid may differ in variables without effect alone, and the defaults may be on it. Other
+        samplers may draw a point again: not to do so could leave them none.
+        """
+        if not isinstance(self._study.sampler, Grid):
+            return None
+        drawn = _drawn(self._reload(number))
+        earlier = (trial for trial in self.trials() if trial.number < number)
+        return next((trial.number for trial in earlier if _drawn(trial) == drawn), None)
 
     def enqueue(self, values: Values, origin: str) -> None:
         """Queue a point that runs before the sampler's points. A point that is already known is not queued.
