@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ import pytest
 import torch
 from filelock import FileLock
 from optuna.distributions import FloatDistribution, distribution_to_json
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from rich.console import Console
 
 import switchbench
@@ -30,7 +32,7 @@ from switchbench.cluster.worker import Job, execute_point
 from switchbench.compare.progress import progress
 from switchbench.compare.report import report_search
 from switchbench.datasets import DATASETS, Data, Images
-from switchbench.errors import InputError
+from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.methods import METHODS, Method, option, register
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search import pictures
@@ -981,6 +983,65 @@ def test_epochs_of_rounds_and_seeds_are_reported_on_under_numbers_of_their_own()
     for seed, turn, epoch in itertools.product(range(2), range(3), range(4)):
         pruner._report(seen, seed, point | {"round": turn, "epoch": epoch})
     assert seen.steps == list(range(24))
+
+
+def away(*arguments: Any, **more: Any) -> NoReturn:
+    """What Optuna raises while a database does not answer."""
+    raise StorageInternalError("invalid data?") from OSError("no answer from postgresql://me:secret@there/x")
+
+
+@pytest.mark.parametrize("call", ["set_trial_intermediate_value", "get_study_id_from_name"])
+def test_a_point_needs_no_database_while_it_trains(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While epochs are reported to a pruner, or while the worker opens the study."""
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    given = spec(pruner="median", METHODS=["magnitude"], points=1)
+    driver = Driver(tmp_path, given, url)
+    point = driver.source.ask()
+    assert point
+    assert point.pruner
+    with monkeypatch.context() as patch:
+        patch.setattr(RDBStorage, call, away)
+        rows = execute_point(point.trials, driver.job, point.pruner.watchers())
+    assert [row.status for row in rows] == ["validated"]
+    assert "no answer from postgresql://…@there/x" in caplog.text
+    driver.source.tell(point, rows)
+    assert driver.table()["state"].tolist() == ["complete"]
+    driver.studies["magnitude"].close()
+
+
+def test_a_search_whose_database_is_lost_says_how_to_go_on(
+    tmp_path: Path, without_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it reports the first point, which the same command then finds trained."""
+    given, url = spec(METHODS=["magnitude"], points=2), f"sqlite:///{tmp_path / 'studies.db'}"
+    tell = StudySource.tell
+
+    def lost(source: StudySource, point: Point, rows: list[Row]) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(RDBStorage, "set_trial_state_values", away)
+            tell(source, point, rows)
+
+    def search() -> None:
+        console = Console(file=io.StringIO())
+        switchbench.search(given, tmp_path, storage=url, mlflow_uri="none", console=console)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StudySource, "tell", lost)
+        with pytest.raises(RunStopped) as caught:
+            search()
+    said = "no answer from postgresql://…@there/x; run the same command again to continue"
+    assert str(caught.value) == f"--storage {url}: {said}"
+    assert caught.value.exit_code == ExitCode.CLUSTER_LOST
+    [first] = (tmp_path / "search" / "trials").iterdir()
+    before = first.stat().st_mtime_ns
+    monkeypatch.setattr("switchbench.tuning.study.LEASE_SECONDS", -1)  # the first driver has ended
+    search()
+    assert first.stat().st_mtime_ns == before
+    points = SearchLedger(Ledger(tmp_path)).points()
+    assert points is not None
+    assert points["state"].tolist() == ["complete", "complete"]
 
 
 def test_a_pruner_compares_no_network_that_is_denser_than_the_target(tmp_path: Path) -> None:

@@ -209,14 +209,16 @@ class Study:
     def tell(self, number: int, outcome: Outcome) -> None:
         """Report the outcome of a point. Ignored if another driver has already finished the point."""
         trial = self._running.pop(number)
-        if self._reload(number).state.is_finished():  # another driver has reclaimed and finished it
+        stored = self._reload(number)
+        if stored.state.is_finished():  # another driver has reclaimed and finished it
             return
         for key, value in outcome.attributes.items():
             trial.set_user_attr(key, value)
         if outcome.state == PointState.COMPLETE and all(map(math.isfinite, outcome.values)):
             trial.set_user_attr(INFEASIBLE, outcome.infeasibility)
             trial.set_user_attr(COLLAPSED, outcome.collapsed)
-            trial.set_constraint(CONSTRAINT, max(outcome.infeasibility, outcome.collapsed))
+            if CONSTRAINT not in stored.constraints:  # else a lost driver has set it, from the same rows
+                trial.set_constraint(CONSTRAINT, max(outcome.infeasibility, outcome.collapsed))
             self._finish(trial, TrialState.COMPLETE, outcome.values)
         else:
             pruned = outcome.state == PointState.PRUNED
