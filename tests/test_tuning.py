@@ -595,6 +595,7 @@ def test_warm_start_tries_the_best_of_another_search_first(
         ({"training": {"epoch": 1}}, "search.training: .*unknown key 'epoch'; did you mean 'epochs'"),
         ({"density": {"low": 0.1, "high": 0.5}}, "search: density: a range needs a second objective"),
         ({"DENSITIES": [0.1, 0.2]}, "search.density: is required, because the comparison has several"),
+        ({"METHODS": ["l1", {"method": "l1", "label": "2"}]}, "methods: 'l1' on 'mlp' and '2' on 'mlp' are the same"),
         ({"NETWORKS": ["mlp", "lenet-300-100"]}, "networks: a search takes one entry, not 2"),
         ({"poins": 3}, "search: unknown key 'poins'; did you mean 'points'"),
     ],
@@ -729,6 +730,16 @@ def told_best_last(driver: Driver) -> None:
         point = driver.source.ask()
         assert point
         driver.source.tell(point, [validated(point, 0.5 + place / 100)])
+
+
+def test_a_strength_that_the_comparison_finds_anew_is_no_method_of_its_own(tmp_path: Path) -> None:
+    given = spec(METHODS=["dense", "str"], space={"str.start": -4.75, "str.threshold_lr": 0.085})
+    for matched, labels in ((True, ["dense", "str"]), (False, ["dense", "str", "str tuned"])):
+        driver = Driver(tmp_path / str(matched), given | {"match_density": matched})
+        assert [str(variable) for variable in driver.planned.spaces["str"].dimensions] == ["strength"]
+        told_best_last(driver)
+        best = tuning._best(driver.planned, driver.studies)
+        assert [method.label for method in best.methods] == labels
 
 
 def test_the_best_points_differ(tmp_path: Path) -> None:

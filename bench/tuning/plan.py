@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from switchbench import datasets
-from switchbench.compare.plan import SpecLike, resolve
+from switchbench.compare.plan import SpecLike, check_layers, resolve
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, explain, unknown
 from switchbench.row import MATCHED, tolerance
@@ -87,9 +87,11 @@ class SearchPlan:
             ``all`` their total.
 
         Raises:
-            InputError: A data set whose size is not known is not on this machine.
+            InputError: A data set whose size is not known is not on this machine, or a check of the spec
+                fails, as for :func:`switchbench.compare.plan.check`.
         """
         try:
+            check_layers(self.spec)
             costs = {}
             for label in self.spaces:
                 point = self._cost_of_point(label)
@@ -248,6 +250,7 @@ def plan(
     try:
         facts = resolved.datasets[0].facts()
         examples = datasets.training_size(facts.train, resolved.validation)
+        resolved.trials()  # refuses two labels of one trial: after the search it would be late
     except (MissingData, ValueError) as error:
         raise InputError(str(error)) from error
     steps, per_epoch = training.length(examples)

@@ -245,7 +245,13 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
     spec = planned.spec.model_copy(update={"search": None, "name": f"{planned.spec.name}-best"})
     methods: list[MethodChoice] = []
     unmatched = spec.model_copy(update={"match_density": False, "strengths": []})
-    known = {trial.trial_id for trial in unmatched.trials()}
+
+    def trials(choice: MethodChoice) -> set[str]:
+        """Return what tells the trials of a method from those of others."""
+        found = unmatched.model_copy(update={"methods": [choice]}).trials()
+        return {spec.beside_strength(choice) or trial.trial_id for trial in found}
+
+    known = set().union(*map(trials, spec.methods))
     labels = {method.label for method in spec.methods}
     for method in spec.methods:
         methods.append(method)
@@ -257,7 +263,7 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
             choice = planned.spaces[method.label].choice(Values.from_params(trial.params), label)
             if len(best) == 1 and method.takes_target() and choice.takes_target():
                 choice = choice.model_copy(update={"against": method.label})
-            ids = {trial.trial_id for trial in unmatched.model_copy(update={"methods": [choice]}).trials()}
+            ids = trials(choice)
             if not ids & known:  # else the comparison has these trials already, under another label
                 methods.append(choice)
                 known |= ids
