@@ -1030,6 +1030,7 @@ def test_a_search_whose_database_is_lost_says_how_to_go_on(
     tell = StudySource.tell
 
     def lost(source: StudySource, point: Point, rows: list[Row]) -> None:
+        assert progress(source.planned.ledger).driven
         with monkeypatch.context() as patch:
             patch.setattr(RDBStorage, "set_trial_state_values", away)
             tell(source, point, rows)

@@ -94,8 +94,8 @@ def search(
     comparison.check_writable()
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
     study_storage = StudyStorage(str(planned.ledger.journal), storage)
-    alone = nullcontext() if storage else planned.ledger.only_driver()
-    with _resumable(planned), alone, study_storage.needed():
+    driving = planned.ledger.one_of_drivers() if storage else planned.ledger.only_driver()
+    with _resumable(planned), driving, study_storage.needed():
         study_storage.repair()
         best = _search(planned, study_storage, warm, context)
     with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time
