@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     FAILED = 3
     """Some trials failed, or a check does."""
     CLUSTER_LOST = os.EX_UNAVAILABLE
-    """The Ray cluster, or the driver itself, was lost; the same command continues."""
+    """The Ray cluster, the database of a search or the driver was lost; the same command continues."""
     NOT_WRITABLE = os.EX_IOERR
     """Results cannot be written, as on a full disk; the same command continues once there is room."""
     PREEMPTED = os.EX_TEMPFAIL

@@ -387,6 +387,22 @@ def _json(plain: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
 MATCHED = 0.1
 """How far the density of a method that cannot aim at a target may be from it, as a share of the target. Texts
 for readers say "a tenth"."""
+NEAREST = 0.01
+"""The same for a method that takes the target, if that is more than one weight. Texts for readers say "one
+percent"."""
+
+
+def tolerance(target: float, weights: float) -> float:
+    """Return how far a density may be from a target that the method takes, as a share of the target.
+
+    Args:
+        target: The target density.
+        weights: Number of weights in scope: small networks cannot keep a part of one. NaN: not known.
+
+    >>> tolerance(0.1, 1_000_000), tolerance(0.01, 1_000)
+    (0.01, 0.1)
+    """
+    return NEAREST if math.isnan(weights) else max(NEAREST, 1 / (weights * target))
 
 
 def never_selected(infeasible: float | None, collapsed: float | None, density: float | None) -> bool:

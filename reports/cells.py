@@ -12,16 +12,13 @@ from switchbench.reports.controls import DENSE
 from switchbench.reports.statistics.contrasts import Contrast, Paired
 from switchbench.reports.statistics.seeds import Numbers
 from switchbench.reports.statistics.summary import Summary, summarise
-from switchbench.row import MATCHED
+from switchbench.row import MATCHED, tolerance
 
 TASK = ["network", "dataset", "scope"]
 """Columns that define a task."""
 ACCURACY = "test_accuracy"
 LATENCY = "latency"
 """Column that the table of results has if networks were timed: seconds per image."""
-MISSED = 0.01
-"""Relative distance from the target density above which the target counts as missed, if it is also more than
-one weight. Texts for readers say "one percent"."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,8 @@ class Cell:
 
     @property
     def _nearest(self) -> float:
-        """Relative distance within which the target is met. Small networks cannot keep a part of a weight."""
-        weights = self.means.get("weights", math.nan)
-        return MISSED if math.isnan(weights) else max(MISSED, 1 / (weights * self.target))
+        """Relative distance within which the target is met."""
+        return tolerance(self.target, self.means.get("weights", math.nan))
 
     @property
     def compared(self) -> tuple[Numbers, Numbers]:

@@ -123,6 +123,16 @@ def test_targets_that_one_strength_may_meet_are_refused() -> None:
     assert spec(densities=[0.1, 0.09]).densities
 
 
+def test_entries_that_calibration_would_make_the_same_are_refused() -> None:
+    other = {"method": "str", "label": "other", "strength": 3.0}
+    said = "methods: 'str' and 'other' do not differ, or in strength alone, which match_density finds; remove one"
+    with pytest.raises(InputError, match=said):
+        spec(methods=["str", "magnitude", other])
+    assert spec(methods=["str", other], match_density=False).trials()
+    for changes in ({"training": {"lr": 0.5}}, {"start": -3.0}):
+        assert spec(methods=["str", other | changes]).methods
+
+
 def test_a_density_that_no_strength_meets_is_said_to_be_out_of_reach() -> None:
     found = settle(spec(), MadeUp(lambda strength: 0.04 if strength < 0.1 else 0.0))
     assert {strength.density: strength.strength for strength in found.strengths} == dict.fromkeys(TARGETS)

@@ -366,6 +366,10 @@ def test_a_density_that_keeps_no_weight_is_refused(switchbench: Any, tmp_path: P
     )
     unused = ["--set", own.replace("0.0002", "0.1"), "--set", "densities=[0.0001]"]
     assert switchbench("run", "good.yaml", *unused, "--dry-run").code == 0
+    for density in ("0.0001", "{low: 0.0001, high: 0.5}"):
+        search = f"search={{density: {density}, objectives: [val_accuracy, density]}}"
+        told = "search.density: 0.0001 keeps less than one of the 1,480 weights"
+        one_line(switchbench("search", "good.yaml", "--set", search, "--dry-run"), told)
 
 
 def test_a_network_that_does_not_fit_is_named_by_its_place(switchbench: Any, tmp_path: Path) -> None:

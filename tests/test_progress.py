@@ -20,6 +20,7 @@ from switchbench.compare.progress import progress
 from switchbench.errors import InputError
 from switchbench.row import Row, Started, Status
 from switchbench.spec.comparison import Resources
+from switchbench.store import lock
 from switchbench.store.ledger import Ledger
 from switchbench.trained.rerun import device_of
 
@@ -143,6 +144,23 @@ def test_an_earlier_run_is_not_running(begun: tuple[Ledger, list[Any]], tmp_path
     with ledger.only_driver():
         assert [each.trial_id for each in progress(ledger).running] == [trials[5].trial_id]
     assert len(progress(ledger).running) == 2
+
+
+def test_drivers_that_share_a_search_are_all_running(
+    begun: tuple[Ledger, list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, trials = begun
+    worker._announce(trials[5], Job(ledger.folder, tmp_path, Resources(), "of the other"))
+    monkeypatch.setattr(lock, "TRY_SECONDS", 0.1)
+    with ledger.one_of_drivers():
+        with ledger.one_of_drivers():
+            pass
+        state = progress(ledger)
+        with pytest.raises(InputError, match="another run is going on there"):
+            ledger.compact()
+    assert state.driven
+    assert len(state.running) == 2
+    assert not progress(ledger).driven
 
 
 def test_a_run_with_nothing_to_do_leaves_a_running_comparison_alone(

@@ -11,13 +11,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
 from optuna.distributions import FloatDistribution, distribution_to_json
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from rich.console import Console
 
 import switchbench
@@ -29,7 +32,7 @@ from switchbench.cluster.worker import Job, execute_point
 from switchbench.compare.progress import progress
 from switchbench.compare.report import report_search
 from switchbench.datasets import DATASETS, Data, Images
-from switchbench.errors import InputError
+from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.methods import METHODS, Method, option, register
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search import pictures
@@ -367,6 +370,14 @@ def test_a_density_off_the_target_on_either_side_is_infeasible(tmp_path: Path) -
     assert taken == {0.05: False, 0.1: False, 0.102: True}
 
 
+def test_a_weight_more_than_the_target_is_feasible_in_a_small_network(tmp_path: Path) -> None:
+    """1,480 weights: 1 % are 14.8, and methods keep 15."""
+    small = [{"network": "mlp", "hidden": [20]}]
+    planned = plan(spec(NETWORKS=small, METHODS=["magnitude"], density=0.01), tmp_path)
+    assert planned.infeasibility(15 / 1480, "magnitude") < 0 < planned.infeasibility(16 / 1480, "magnitude")
+    assert [*planned.densities("magnitude")] == pytest.approx([0, 15.8 / 1480])
+
+
 def test_dense_has_no_density_to_find(tmp_path: Path) -> None:
     given = spec(METHODS=["dense"], methods=["dense"], density=0.1, space={"training.lr": [1e-3, 1e-2]})
     assert Driver(tmp_path, given).planned.infeasibility(1.0, "dense") == 0
@@ -458,6 +469,44 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         Driver(tmp_path, spec(METHODS=["magnitude"], training={"epochs": 3}))
 
 
+def test_a_study_goes_on_with_the_schema_that_it_has_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = spec(METHODS=["magnitude"])
+    study = Driver(tmp_path, given).studies["magnitude"]._study
+    known = json.loads(study.user_attrs["identity"])
+    assert known.pop("schema") == 2
+    study.set_user_attr("identity", json.dumps(known))  # as in studies of before
+    Driver(tmp_path, given)
+    monkeypatch.setattr("switchbench.tuning.plan.SCHEMA_VERSION", 3)
+    with pytest.raises(InputError, match=r"belongs to another search \(schema changed\)"):
+        Driver(tmp_path, given)
+
+
+def test_a_search_does_not_go_on_with_data_that_have_changed(tmp_path: Path) -> None:
+    def save(brightness: int) -> None:
+        labels = np.arange(60) % 2
+        images = (labels[:, None, None] * brightness).repeat(6, 1).repeat(6, 2).astype(np.uint8)
+        np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+    file = tmp_path / "a.npz"
+    save(100)
+    data = [{"dataset": "arrays", "path": str(file)}]
+    training = {"steps": 5, "batch_size": 16}
+    driver = Driver(
+        tmp_path / "out", spec(DATASETS=data, METHODS=["magnitude"], TRAINING=training, training={})
+    )
+    assert driver.points(most=1) == 1
+    driver.table()
+    [trial_id] = driver.planned.ledger.results()["trial_id"]
+    save(200)
+    assert driver.points(most=1) == 1
+    points = driver.table()
+    assert driver.planned.ledger.results()["trial_id"][0] == trial_id
+    assert points["state"].tolist() == ["complete", "fail"]
+    assert "its files have changed since the trial was planned" in points["error"][1]
+
+
 def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
     given = spec(points=3, METHODS=["magnitude"])
     Driver(tmp_path, given).points(most=2)
@@ -546,6 +595,7 @@ def test_warm_start_tries_the_best_of_another_search_first(
         ({"training": {"epoch": 1}}, "search.training: .*unknown key 'epoch'; did you mean 'epochs'"),
         ({"density": {"low": 0.1, "high": 0.5}}, "search: density: a range needs a second objective"),
         ({"DENSITIES": [0.1, 0.2]}, "search.density: is required, because the comparison has several"),
+        ({"METHODS": ["l1", {"method": "l1", "label": "2"}]}, "methods: 'l1' on 'mlp' and '2' on 'mlp' are the same"),
         ({"NETWORKS": ["mlp", "lenet-300-100"]}, "networks: a search takes one entry, not 2"),
         ({"poins": 3}, "search: unknown key 'poins'; did you mean 'points'"),
     ],
@@ -682,6 +732,34 @@ def told_best_last(driver: Driver) -> None:
         driver.source.tell(point, [validated(point, 0.5 + place / 100)])
 
 
+def test_a_strength_that_the_comparison_finds_anew_is_no_method_of_its_own(tmp_path: Path) -> None:
+    given = spec(METHODS=["dense", "str"], space={"str.start": -4.75, "str.threshold_lr": 0.085})
+    for matched, labels in ((True, ["dense", "str"]), (False, ["dense", "str", "str tuned"])):
+        driver = Driver(tmp_path / str(matched), given | {"match_density": matched})
+        assert [str(variable) for variable in driver.planned.spaces["str"].dimensions] == ["strength"]
+        told_best_last(driver)
+        best = tuning._best(driver.planned, driver.studies)
+        assert [method.label for method in best.methods] == labels
+
+
+def test_the_best_points_differ(tmp_path: Path) -> None:
+    """Two choices, and four points that draw them: the best is not two or three times in the comparison."""
+    space = {"magnitude.begin": 0.0, "magnitude.power": 3.0, "magnitude.end": [0.4, 0.6]}
+    given = spec(METHODS=["magnitude"], points=4, top=3, space=space, sampler="random")
+    driver = Driver(tmp_path, given)
+    for _ in range(4):
+        point = driver.source.ask()
+        assert point
+        driver.source.tell(point, [validated(point, options(point)["end"])])
+    points = driver.table()
+    assert len({*points["params"]}) == 2
+    best = driver.studies["magnitude"].best(3)
+    assert [trial.params for trial in best] == [{"end": 0.6}, {"end": 0.4}]
+    assert points[points["best"]]["number"].tolist() == sorted(trial.number for trial in best)
+    warm = tuning._warm_points(driver.planned, tmp_path)["magnitude"]
+    assert [values.params() for values in warm] == [{"end": 0.6}, {"end": 0.4}]
+
+
 def test_values_that_the_comparison_could_not_train_with_are_not_tried(tmp_path: Path) -> None:
     space = {"training.momentum": {"low": 0.0, "high": 0.9}}
     training = {"optimizer": "sgd", "epochs": 1}
@@ -717,12 +795,25 @@ def test_a_grid_in_parallel_runs_no_point_twice(begin: Any, tmp_path: Path) -> N
     asked = []
     while point := driver.source.ask():
         asked.append(json.dumps(options(point)))
-    defaults = isinstance(begin, list)  # which are on this grid
-    assert len(asked) == 4 + defaults
-    assert len(set(asked)) == 4
+    assert len(asked) == len(set(asked)) == 4
 
 
 GRID = {"magnitude.begin": [0.0, 0.1, 0.2], "magnitude.end": [0.5, 0.6, 0.7], "magnitude.power": 5.0}
+
+
+def test_a_grid_has_no_points_that_differ_in_options_without_effect(tmp_path: Path) -> None:
+    """Only a cubic schedule has a begin and a power."""
+    space = {"magnitude.schedule": ["cubic", "one-shot"], "magnitude.begin": [0.0, 0.1]}
+    space |= {"magnitude.power": [3.0, 4.0, 5.0], "magnitude.end": 0.6}
+    given = spec(METHODS=["magnitude"], sampler="grid", points=9, space=space)
+    for most in (3, 20):  # it is continued
+        driver = Driver(tmp_path, given)
+        for _ in range(most):
+            if point := driver.source.ask():
+                driver.source.tell(point, [validated(point, 0.5)])
+    points = driver.table()
+    assert len(points) == points["params"].nunique() == 2 * 3 + 1
+    assert not driver.source.ask()
 
 
 def test_a_continued_grid_goes_on_in_its_order(tmp_path: Path) -> None:
@@ -739,7 +830,7 @@ def test_a_continued_grid_goes_on_in_its_order(tmp_path: Path) -> None:
 
 def test_another_grid_is_gone_through_whatever_an_earlier_one_started(tmp_path: Path) -> None:
     space = GRID | {"magnitude.begin": {"low": 0.0, "high": 0.2}}
-    for grid in (3, 2):
+    for grid in (3, 4):  # six points of the second are not on the first
         given = spec(METHODS=["magnitude"], sampler="grid", points=30, grid=grid, space=space)
         driver = Driver(tmp_path, given)
         while point := driver.source.ask():
@@ -903,6 +994,66 @@ def test_epochs_of_rounds_and_seeds_are_reported_on_under_numbers_of_their_own()
     for seed, turn, epoch in itertools.product(range(2), range(3), range(4)):
         pruner._report(seen, seed, point | {"round": turn, "epoch": epoch})
     assert seen.steps == list(range(24))
+
+
+def away(*arguments: Any, **more: Any) -> NoReturn:
+    """What Optuna raises while a database does not answer."""
+    raise StorageInternalError("invalid data?") from OSError("no answer from postgresql://me:secret@there/x")
+
+
+@pytest.mark.parametrize("call", ["set_trial_intermediate_value", "get_study_id_from_name"])
+def test_a_point_needs_no_database_while_it_trains(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While epochs are reported to a pruner, or while the worker opens the study."""
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    given = spec(pruner="median", METHODS=["magnitude"], points=1)
+    driver = Driver(tmp_path, given, url)
+    point = driver.source.ask()
+    assert point
+    assert point.pruner
+    with monkeypatch.context() as patch:
+        patch.setattr(RDBStorage, call, away)
+        rows = execute_point(point.trials, driver.job, point.pruner.watchers())
+    assert [row.status for row in rows] == ["validated"]
+    assert "no answer from postgresql://…@there/x" in caplog.text
+    driver.source.tell(point, rows)
+    assert driver.table()["state"].tolist() == ["complete"]
+    driver.studies["magnitude"].close()
+
+
+def test_a_search_whose_database_is_lost_says_how_to_go_on(
+    tmp_path: Path, without_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it reports the first point, which the same command then finds trained."""
+    given, url = spec(METHODS=["magnitude"], points=2), f"sqlite:///{tmp_path / 'studies.db'}"
+    tell = StudySource.tell
+
+    def lost(source: StudySource, point: Point, rows: list[Row]) -> None:
+        assert progress(source.planned.ledger).driven
+        with monkeypatch.context() as patch:
+            patch.setattr(RDBStorage, "set_trial_state_values", away)
+            tell(source, point, rows)
+
+    def search() -> None:
+        console = Console(file=io.StringIO())
+        switchbench.search(given, tmp_path, storage=url, mlflow_uri="none", console=console)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StudySource, "tell", lost)
+        with pytest.raises(RunStopped) as caught:
+            search()
+    said = "no answer from postgresql://…@there/x; run the same command again to continue"
+    assert str(caught.value) == f"--storage {url}: {said}"
+    assert caught.value.exit_code == ExitCode.CLUSTER_LOST
+    [first] = (tmp_path / "search" / "trials").iterdir()
+    before = first.stat().st_mtime_ns
+    monkeypatch.setattr("switchbench.tuning.study.LEASE_SECONDS", -1)  # the first driver has ended
+    search()
+    assert first.stat().st_mtime_ns == before
+    points = SearchLedger(Ledger(tmp_path)).points()
+    assert points is not None
+    assert points["state"].tolist() == ["complete", "complete"]
 
 
 def test_a_pruner_compares_no_network_that_is_denser_than_the_target(tmp_path: Path) -> None:

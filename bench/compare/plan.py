@@ -18,6 +18,7 @@ from switchbench.networks.layers import prunable, unused
 from switchbench.row import Status
 from switchbench.spec.comparison import Spec
 from switchbench.spec.file import load, parse, with_changes
+from switchbench.spec.ranges import DensityRange
 from switchbench.spec.scope import matches
 from switchbench.spec.training import TrainingConfig
 from switchbench.spec.trial import TrialConfig
@@ -90,7 +91,7 @@ class Plan:
         """
         try:
             if self.todo or self.calibration.todo:
-                _check_layers(self.spec)
+                check_layers(self.spec)
             starts = estimates(self.starts, label="dense start")
             trials = estimates(trial for trial in self.todo if trial.trial_id not in self.skips)
             calibration = estimates(self.calibration.most)
@@ -206,10 +207,10 @@ def check(spec: Spec) -> None:
             datasets.held_out(len(data.train), spec.validation)
         except (MissingData, ValueError) as error:
             raise InputError(str(error)) from error
-    _check_layers(spec)
+    check_layers(spec)
 
 
-def _check_layers(spec: Spec) -> None:
+def check_layers(spec: Spec) -> None:
     """Check that networks can take the images, and that each pattern of a scope fits a layer of some network.
 
     Raises:
@@ -253,8 +254,11 @@ def _check_densities(spec: Spec, label: str, network: nn.Module) -> None:
     targets = {f"{method.label}.densities": method.densities for method in spec.methods if method.densities}
     if spec.match_density or any(method.takes_target() and not method.densities for method in spec.methods):
         targets["densities"] = spec.densities
+    if spec.search and spec.search.density is not None:
+        of_search = spec.search.density
+        targets["search.density"] = [of_search.low if isinstance(of_search, DensityRange) else of_search]
     for scope in spec.scope:
-        weights = sum(layer.get_parameter("weight").numel() for layer in scope.of(network).values())
+        weights = scope.weights_of(network)
         for key, densities in targets.items():
             for density in densities:
                 if 0 < density * weights < 1 - 1e-9:

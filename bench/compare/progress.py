@@ -10,7 +10,7 @@ import pandas as pd
 
 from switchbench.row import Started, Status
 from switchbench.store.ledger import Ledger
-from switchbench.store.lock import is_locked
+from switchbench.store.lock import is_locked, is_shared
 
 FINAL = [status for status in Status if status.settled() or status.settled(test=False)]
 """Final status of trials of comparisons and of searches."""
@@ -67,11 +67,12 @@ def progress(ledger: Ledger, now: datetime | None = None) -> Progress:
     """
     results, now = ledger.results(), now or datetime.now(UTC)
     counts = Counter(Status(status) for status in results["status"])
-    driven = is_locked(ledger.lock_file)
+    several = is_shared(ledger.lock_file)
+    driven = several or is_locked(ledger.lock_file)
     stored = results[results["status"] != Status.MISSING]
     of_run = dict(zip(stored["trial_id"], stored["run"], strict=True))
     begun = ledger.running()
-    if driven:  # those of earlier runs are lost, and wait until they are started again
+    if driven and not several:  # those of earlier runs are lost, and wait until they are started again
         begun = [each for each in begun if each.run == begun[-1].run]
     running = [each for each in begun if of_run.get(each.trial_id) != each.run]
     finished = pd.to_datetime(stored["finished"], utc=True, format="ISO8601", errors="coerce")

@@ -1,5 +1,6 @@
 """The spec of a comparison: validated, with every default filled in, and expanded into trials."""
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pydantic import (
 )
 
 from switchbench.errors import InputError, explain, unknown
-from switchbench.spec.components import Component, DatasetChoice, MethodChoice, NetworkChoice
+from switchbench.spec.components import STRENGTH, Component, DatasetChoice, MethodChoice, NetworkChoice
 from switchbench.spec.scope import Scope
 from switchbench.spec.search import SearchConfig
 from switchbench.spec.strength import Strength, is_near
@@ -181,6 +182,12 @@ class Spec(BaseModel):
             if is_near(math.sqrt(low * high), high):
                 near = f"{low:g} and {high:g} are so near to each other that one strength may meet both"
                 raise ValueError(f"densities: {near}; leave one out, or match_density")
+        known: dict[str, str] = {}
+        for method in self.methods:
+            same = known.setdefault(self.beside_strength(method) or method.label, method.label)
+            if same != method.label:
+                pair = f"{same!r} and {method.label!r} do not differ, or in strength alone"
+                raise ValueError(f"methods: {pair}, which match_density finds; remove one")
         return self
 
     @model_validator(mode="after")
@@ -241,6 +248,16 @@ class Spec(BaseModel):
                     f"methods: {_describe(same)} and {_describe(config)} are the same trial; remove one"
                 )
         return list(configs.values())
+
+    def beside_strength(self, method: MethodChoice) -> str | None:
+        """Return what decides the trials of a method whose strength is to match densities, without that
+        strength; None for other methods."""
+        if not self.match_density or method.strength() is None:
+            return None
+        identity = method.identity()
+        options = {name: value for name, value in identity["options"].items() if name != STRENGTH}
+        training = method.merged_training(self.training).identity()
+        return json.dumps([identity | {"options": options}, training], sort_keys=True)
 
     def learners(self) -> Iterator[TrialConfig]:
         """Yield a trial of the first seed for each task and method whose strength is to match densities."""

@@ -72,6 +72,14 @@ class Scope(BaseModel):
             and not matches(name, self.exclude)
         }
 
+    def weights_of(self, network: nn.Module) -> int:
+        """Return the number of weights of the layers in scope.
+
+        >>> Scope(layers="fc").weights_of(nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2)))
+        40
+        """
+        return sum(layer.get_parameter("weight").numel() for layer in self.of(network).values())
+
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Tell whether a name matches at least one shell pattern.

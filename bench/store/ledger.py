@@ -17,7 +17,8 @@
     DIR/best.yaml                    the comparison with the best points of a search
     DIR/calibration/                 the ledger of the calibration runs that match densities
     DIR/search/                      the search's own ledger (:mod:`switchbench.store.search`)
-    DIR/lock                         held by a driver that runs trials, so that there is one at a time
+    DIR/lock                         held by a driver that runs trials, so that there is one at a time;
+                                     drivers that share a search's database share it
     DIR/id                           random name of the folder, by which MLflow tells it from others
     DIR/mlflow.db, DIR/mlflow/       the default MLflow mirror
 
@@ -44,7 +45,7 @@ from switchbench.row import PlannedTrial, Row, Status
 from switchbench.spec.yaml_text import read_plain
 from switchbench.store import parquet
 from switchbench.store.comparisons import PLAN, no_comparison
-from switchbench.store.lock import locked
+from switchbench.store.lock import locked, shared
 from switchbench.store.objects import StorePath, resolved, write_stream
 from switchbench.store.report_files import ReportFiles
 from switchbench.store.result_files import ID, Points, ResultFiles
@@ -149,6 +150,14 @@ class Ledger(ResultFiles, RunFiles, ReportFiles):
             InputError: Another driver is running, or the folder cannot be written.
         """
         return locked(self.lock_file, wait=False)
+
+    def one_of_drivers(self) -> AbstractContextManager[None]:
+        """Be one of several drivers that run trials of this folder, for a block. Wait for an only driver.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        return shared(self.lock_file)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """Locks in a folder of results, which end with their process: of a local folder, and of an object store."""
 
+import errno
 import fcntl
 import json
 import logging
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -58,18 +60,58 @@ def locked(path: StorePath, wait: bool) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def shared(path: StorePath) -> Iterator[None]:
+    """Share a lock with other processes during the block. Wait while one holds it alone.
+
+    An object store has no such lock: there nothing is held.
+
+    Args:
+        path: File of the lock.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    if isinstance(path, ObjectPath):
+        yield
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child process may have the descriptor as well
+        os.close(descriptor)
+
+
 def is_locked(path: StorePath) -> bool:
-    """Return whether a process holds a lock. To tell that a lease is abandoned takes 20 seconds."""
+    """Return whether a process holds a lock alone. To tell that a lease is abandoned takes 20 seconds."""
     if isinstance(path, ObjectPath):
         return path.exists() and not _is_abandoned(path)
+    return _is_refused(path, fcntl.LOCK_SH)
+
+
+def is_shared(path: StorePath) -> bool:
+    """Return whether processes share a lock. In an object store none do."""
+    return isinstance(path, Path) and not is_locked(path) and _is_refused(path, fcntl.LOCK_EX)
+
+
+def _is_refused(path: Path, kind: int) -> bool:
+    """Return whether the locks of other processes leave no room for one of a kind."""
     try:
         descriptor = os.open(path, os.O_RDONLY)  # also in a folder of somebody else
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno != errno.EBADF  # NFS gives LOCK_EX only to who may write
     finally:
         os.close(descriptor)
     return False

@@ -5,21 +5,22 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from switchbench import datasets
-from switchbench.compare.plan import SpecLike, resolve
+from switchbench.compare.plan import SpecLike, check_layers, resolve
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError, explain, unknown
-from switchbench.row import MATCHED
+from switchbench.row import MATCHED, tolerance
 from switchbench.spec.comparison import Spec
 from switchbench.spec.search import SearchConfig
 from switchbench.spec.strength import distance
 from switchbench.spec.training import TrainingConfig
-from switchbench.spec.trial import TrialConfig
+from switchbench.spec.trial import SCHEMA_VERSION, TrialConfig
 from switchbench.store.ledger import RESULTS, Ledger
 from switchbench.store.search import SearchLedger
 from switchbench.trial.estimate import Estimate, estimate, estimates, total
@@ -28,8 +29,6 @@ from switchbench.tuning.storage import check_storage
 from switchbench.tuning.values import TRAINING, Values, Variable
 from switchbench.words import plural
 
-TOLERANCE = 0.01
-"""Largest excess of a density over a target that the method takes, as a share of the target."""
 DEFAULTS, START = "defaults", "start"
 """Origins of a study's first point: ``defaults`` if it is the unchanged method; ``start`` if some default is
 outside the space."""
@@ -67,6 +66,19 @@ class SearchPlan:
         """Budget of each method, in gradient steps."""
         return self.config.steps or (self.config.points or 0) * self.steps_per_point
 
+    @cached_property
+    def data_identity(self) -> dict[str, Any]:
+        """What the data set contributes to ids. A user's files are looked at once, so that a trial can tell
+        whether they have changed since. Raises MissingData."""
+        return self.spec.datasets[0].identity()
+
+    @cached_property
+    def weights(self) -> int:
+        """Number of weights in scope. Raises MissingData and InputError."""
+        facts = self.spec.datasets[0].facts()
+        network, _ = self.spec.networks[0].sketch(facts.shape, facts.classes)
+        return self.spec.scope[0].weights_of(network)
+
     def costs(self) -> dict[str, Estimate]:
         """Estimate the costs of the search.
 
@@ -75,9 +87,11 @@ class SearchPlan:
             ``all`` their total.
 
         Raises:
-            InputError: A data set whose size is not known is not on this machine.
+            InputError: A data set whose size is not known is not on this machine, or a check of the spec
+                fails, as for :func:`switchbench.compare.plan.check`.
         """
         try:
+            check_layers(self.spec)
             costs = {}
             for label in self.spaces:
                 point = self._cost_of_point(label)
@@ -122,7 +136,7 @@ class SearchPlan:
                 validation=self.spec.validation,
                 training=choice.merged_training(self.training),
                 start=self.spec.start,
-            )
+            ).with_data(self.data_identity)
             for seed in self.config.seeds
         ]
 
@@ -161,8 +175,9 @@ class SearchPlan:
         """Return everything that must stay the same for a study to continue, as JSON."""
         space, (trial, *_) = self.spaces[label], self._default_trials(label)
         same = {
+            "schema": SCHEMA_VERSION,
             "network": trial.network.identity(),
-            "dataset": trial.dataset.identity(),
+            "dataset": self.data_identity,
             "scope": trial.scope.model_dump(mode="json"),
             "method": space.method.identity(),
             "training": space.method.merged_training(self.training).identity(),
@@ -183,7 +198,7 @@ class SearchPlan:
         if space.density is None or "density" in self.config.objectives:
             return 0.0, math.inf
         if space.method.takes_target():
-            return 0.0, space.density * (1 + TOLERANCE)
+            return 0.0, space.density * (1 + tolerance(space.density, self.weights))
         if not _finds_density(space):
             return 0.0, math.inf
         return space.density / (1 + MATCHED), space.density * (1 + MATCHED)
@@ -235,6 +250,7 @@ def plan(
     try:
         facts = resolved.datasets[0].facts()
         examples = datasets.training_size(facts.train, resolved.validation)
+        resolved.trials()  # refuses two labels of one trial: after the search it would be late
     except (MissingData, ValueError) as error:
         raise InputError(str(error)) from error
     steps, per_epoch = training.length(examples)

@@ -1,14 +1,19 @@
-"""Early stopping of bad points: workers report each epoch's objective to Optuna's pruner."""
+"""Early stopping of bad points: workers report each epoch's objective to Optuna's pruner.
 
+A database that does not answer makes no point fail: what could not be reported does not count in the pruner.
+"""
+
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
+from switchbench.errors import without_passwords
 from switchbench.spec.search import SearchConfig
 from switchbench.trial.control import Watch
 from switchbench.trial.outcomes import Pruned
-from switchbench.tuning.storage import StudyStorage
+from switchbench.tuning.storage import StudyStorage, reason_of
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,17 @@ class PointPruner:
             A function seed index -> callback. The callback reports the objective of each epoch to Optuna's
             pruner, once the network has the density that is searched at, for a denser one is no rival. It
             raises Pruned when the trial should stop. The epochs of a point are numbered on from round to
-            round and from seed to seed.
+            round and from seed to seed. If the study cannot be opened, it does nothing.
         """
+        try:
+            trial = self._open()
+        except Exception as error:  # each database driver has its own exceptions
+            _log("the pruner will not see the point", error)
+            return lambda seed_index: lambda metrics: None
+        return lambda seed_index: partial(self._report, trial, seed_index)
+
+    def _open(self) -> Any:
+        """Open the study. Return Optuna's handle of the point."""
         import optuna  # slow to import, and only needed by a search that prunes
 
         study = optuna.load_study(
@@ -46,8 +60,7 @@ class PointPruner:
             pruner=_pruner(self.config, self.epochs * self.rounds * len(self.config.seeds)),
         )
         (frozen,) = [trial for trial in study.get_trials(deepcopy=False) if trial.number == self.number]
-        trial = optuna.Trial(study, frozen._trial_id)
-        return lambda seed_index: partial(self._report, trial, seed_index)
+        return optuna.Trial(study, frozen._trial_id)
 
     def _report(self, trial: Any, seed_index: int, metrics: dict[str, float]) -> None:
         """Report one epoch of a trial. Raises Pruned."""
@@ -55,9 +68,19 @@ class PointPruner:
         if not lowest <= metrics["density"] <= highest:
             return
         epoch = self.epochs * (seed_index * self.rounds + metrics["round"]) + metrics["epoch"]
-        trial.report(metrics[self.config.objectives[0]], int(epoch))
-        if trial.should_prune():
+        try:
+            trial.report(metrics[self.config.objectives[0]], int(epoch))
+            stop = trial.should_prune()
+        except Exception as error:
+            _log(f"epoch {epoch:g} was not reported to the pruner", error)
+            return
+        if stop:
             raise Pruned(int(metrics["step"]))
+
+
+def _log(what: str, error: Exception) -> None:
+    """Warn in the worker, and in the log of the trial that it runs."""
+    logging.getLogger(__name__).warning("%s: %s", what, without_passwords(reason_of(error)))
 
 
 def _pruner(config: SearchConfig, epochs: int) -> Any:

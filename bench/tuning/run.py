@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pandas as pd
+from optuna.exceptions import StorageInternalError
 from rich.console import Console
 
 from switchbench import datasets
@@ -45,6 +46,8 @@ STORE_SECONDS = 10
 """Least time after which a running search stores its points again, for ``switchbench status``."""
 POLL_SECONDS = 5
 """Time between two checks while other drivers run the last points."""
+NOT_STORED = (OSError, InputError, RunStopped, StorageInternalError)
+"""Raised where the points cannot be stored, as on a full disk, or read, as from a database that is away."""
 
 
 def search(
@@ -90,8 +93,9 @@ def search(
     comparison = planned.comparison
     comparison.check_writable()
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
-    with _resumable(planned), nullcontext() if storage else planned.ledger.only_driver():
-        study_storage = StudyStorage(str(planned.ledger.journal), storage)
+    study_storage = StudyStorage(str(planned.ledger.journal), storage)
+    driving = planned.ledger.one_of_drivers() if storage else planned.ledger.only_driver()
+    with _resumable(planned), driving, study_storage.needed():
         study_storage.repair()
         best = _search(planned, study_storage, warm, context)
     with locked(planned.ledger.lock_file, wait=True):  # several drivers may arrive here at the same time
@@ -163,7 +167,7 @@ def _search(
                 source.pending = point
                 _run_points(planned, source, context, Snapshots(partial(_store, planned, studies)))
         except BaseException:
-            with suppress(OSError, InputError):  # on a full disk; what has stopped the search says more
+            with suppress(*NOT_STORED):  # what has stopped the search says more
                 _store(planned, studies)
             raise
         else:
@@ -186,7 +190,7 @@ class Snapshots(Observer):
         """Store it, if the last time is long enough ago. What takes long is done less often."""
         began = time.monotonic()
         if began >= self._next:
-            with suppress(OSError, InputError):  # of a full disk the trials themselves will say more
+            with suppress(*NOT_STORED):  # the points themselves will say more
                 self._store()
             self._next = time.monotonic() + max(STORE_SECONDS, 20 * (time.monotonic() - began))
 
@@ -216,7 +220,9 @@ def _warm_points(planned: SearchPlan, folder: str | Path | None) -> dict[str, li
     for label in planned.spaces:
         complete = points[(points["label"] == label) & (points["state"] == PointState.COMPLETE)]
         ranked = complete.assign(rank=_ranks(complete), not_best=~complete["best"])
-        ranked = ranked.sort_values(["not_best", "rank", "number"]).head(WARM_POINTS)
+        ranked = (
+            ranked.sort_values(["not_best", "rank", "number"]).drop_duplicates("params").head(WARM_POINTS)
+        )
         warm[label] = [Values.from_params(json.loads(text)) for text in ranked["params"]]
     if not any(warm.values()):
         raise InputError(f"--warm-start {folder}: no complete points of {', '.join(planned.spaces)}")
@@ -239,7 +245,13 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
     spec = planned.spec.model_copy(update={"search": None, "name": f"{planned.spec.name}-best"})
     methods: list[MethodChoice] = []
     unmatched = spec.model_copy(update={"match_density": False, "strengths": []})
-    known = {trial.trial_id for trial in unmatched.trials()}
+
+    def trials(choice: MethodChoice) -> set[str]:
+        """Return what tells the trials of a method from those of others."""
+        found = unmatched.model_copy(update={"methods": [choice]}).trials()
+        return {spec.beside_strength(choice) or trial.trial_id for trial in found}
+
+    known = set().union(*map(trials, spec.methods))
     labels = {method.label for method in spec.methods}
     for method in spec.methods:
         methods.append(method)
@@ -251,7 +263,7 @@ def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:
             choice = planned.spaces[method.label].choice(Values.from_params(trial.params), label)
             if len(best) == 1 and method.takes_target() and choice.takes_target():
                 choice = choice.model_copy(update={"against": method.label})
-            ids = {trial.trial_id for trial in unmatched.model_copy(update={"methods": [choice]}).trials()}
+            ids = trials(choice)
             if not ids & known:  # else the comparison has these trials already, under another label
                 methods.append(choice)
                 known |= ids

@@ -104,8 +104,11 @@ class StudySource:
         self.display.point_finished(point.study, point.number, result, best_result)
 
     def _point(self, label: str, number: int, values: Values) -> Point | None:
-        """Return the point. If its values are invalid, withdraw it at no cost and return None."""
+        """Return the point. If it is a copy or invalid, withdraw it at no cost and return None."""
         planned, study = self.planned, self.studies[label]
+        if (same := study.repeats(number)) is not None:
+            study.withdraw(number, f"the same as point {same}")
+            return None
         try:
             trials = planned.trials(label, number, values)
         except InputError as error:

@@ -1,10 +1,12 @@
 """The storage of Optuna's studies: a journal file, or a database that several drivers share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from switchbench.errors import InputError, without_passwords
+from switchbench.errors import ExitCode, InputError, RunStopped, without_passwords
 from switchbench.store.objects import StorePath
 
 if TYPE_CHECKING:
@@ -23,6 +25,16 @@ def check_storage(folder: StorePath, url: str | None) -> None:
     """
     if not url and not isinstance(folder, Path):
         raise InputError(f"--storage: is required with --out {folder}, which cannot hold a study")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of what an error of a storage says."""
+    from optuna.exceptions import StorageInternalError
+
+    if isinstance(error, StorageInternalError) and error.__cause__:  # Optuna guesses, the database knows
+        return reason_of(error.__cause__)
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,18 @@ class StudyStorage:
         try:
             return RDBStorage(self.url, engine_kwargs={"pool_pre_ping": True})
         except Exception as error:  # each database driver has its own exceptions
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(without_passwords(f"--storage {self.url}: {reason}")) from error
+            raise InputError(without_passwords(f"--storage {self.url}: {reason_of(error)}")) from error
+
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """Make it a RunStopped if the database does not answer any more during the block."""
+        from optuna.exceptions import StorageInternalError
+
+        try:
+            yield
+        except StorageInternalError as error:
+            problem = without_passwords(f"--storage {self.url}: {reason_of(error)}")
+            raise RunStopped(problem, ExitCode.CLUSTER_LOST) from error
 
     def repair(self) -> None:
         """Remove an incomplete last line from the journal, which a killed driver may leave.

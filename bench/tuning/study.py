@@ -34,7 +34,8 @@ LEASE_SECONDS, HEARTBEAT_SECONDS = 60, 10
 """A driver that shares a database stores a heartbeat every ten seconds. When another driver has seen none for
 a minute, it reclaims the points. Clocks of machines differ, so times in the database are not compared."""
 WITHDRAWN = "withdrawn"
-"""Marks points that never ran: their values were invalid, or another driver took the last point."""
+"""Marks points that never ran: their values were invalid, a grid had them already, or another driver took the
+last point."""
 CONSTRAINT = "density"
 """Name of Optuna's only constraint: the larger of the two attributes below. Samplers need the same
 constraints for all points of a study, so a stored study cannot get a second one."""
@@ -43,6 +44,9 @@ INFEASIBLE = "infeasible"
 COLLAPSED = "collapsed"
 """Attribute of a point: the number of layers without a connection that make a network of the point dead, or 1
 if one guesses."""
+
+OLD_IDENTITY = {"schema": 2}
+"""What held for studies whose identity does not say it."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,7 @@ class Study:
         known = self._study.user_attrs.get("identity")
         if known is None:
             self._study.set_user_attr("identity", identity)
-        elif known != identity:
-            changed = ", ".join(_differences(json.loads(known), json.loads(identity)))
+        elif changed := ", ".join(_differences(OLD_IDENTITY | json.loads(known), json.loads(identity))):
             remedy = "another name" if storage.is_shared else "--out with another folder"
             raise InputError(
                 f"{name}: the stored study belongs to another search ({changed} changed); use {remedy}"
@@ -134,6 +137,18 @@ class Study:
         """Whether every point of a grid has been started."""
         sampler = self._study.sampler
         return isinstance(sampler, Grid) and sampler.is_started(self._study.get_trials(deepcopy=False))
+
+    def repeats(self, number: int) -> int | None:
+        """Return the earlier point that a point of a grid is a copy of; None if there is none.
+
+        Points of a grid may differ in variables without effect alone, and the defaults may be on it. Other
+        samplers may draw a point again: not to do so could leave them none.
+        """
+        if not isinstance(self._study.sampler, Grid):
+            return None
+        drawn = _drawn(self._reload(number))
+        earlier = (trial for trial in self.trials() if trial.number < number)
+        return next((trial.number for trial in earlier if _drawn(trial) == drawn), None)
 
     def enqueue(self, values: Values, origin: str) -> None:
         """Queue a point that runs before the sampler's points. A point that is already known is not queued.
@@ -194,14 +209,16 @@ class Study:
     def tell(self, number: int, outcome: Outcome) -> None:
         """Report the outcome of a point. Ignored if another driver has already finished the point."""
         trial = self._running.pop(number)
-        if self._reload(number).state.is_finished():  # another driver has reclaimed and finished it
+        stored = self._reload(number)
+        if stored.state.is_finished():  # another driver has reclaimed and finished it
             return
         for key, value in outcome.attributes.items():
             trial.set_user_attr(key, value)
         if outcome.state == PointState.COMPLETE and all(map(math.isfinite, outcome.values)):
             trial.set_user_attr(INFEASIBLE, outcome.infeasibility)
             trial.set_user_attr(COLLAPSED, outcome.collapsed)
-            trial.set_constraint(CONSTRAINT, max(outcome.infeasibility, outcome.collapsed))
+            if CONSTRAINT not in stored.constraints:  # else a lost driver has set it, from the same rows
+                trial.set_constraint(CONSTRAINT, max(outcome.infeasibility, outcome.collapsed))
             self._finish(trial, TrialState.COMPLETE, outcome.values)
         else:
             pruned = outcome.state == PointState.PRUNED
@@ -214,15 +231,20 @@ class Study:
             top: Largest number of points; None: one, or with several objectives the whole Pareto set.
 
         Returns:
-            With one objective, the best point first. With several, points of the Pareto set by the first
-            objective, best first; ``top`` of them are evenly spaced from one end to the other.
+            With one objective, the best point first, and none twice that was drawn twice. With several,
+            points of the Pareto set by the first objective, best first; ``top`` of them are evenly spaced
+            from one end to the other.
         """
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         feasible = [trial for trial in complete if _is_feasible(trial)]
         names = self.config.objectives
         costs = {t.number: [*map(to_minimise, names, t.values)] for t in feasible}
         if len(names) == 1:
-            return sorted(feasible, key=lambda trial: (costs[trial.number], trial.number))[: top or 1]
+            ranked = sorted(feasible, key=lambda trial: (costs[trial.number], trial.number))
+            different: dict[str, FrozenTrial] = {}
+            for trial in ranked:
+                different.setdefault(_drawn(trial), trial)
+            return [*different.values()][: top or 1]
         front = [
             trial
             for trial in feasible
@@ -307,6 +329,11 @@ class Study:
 def _is_feasible(trial: FrozenTrial) -> bool:
     known, constraint = trial.user_attrs, trial.constraints.get(CONSTRAINT)
     return not never_selected(constraint, known.get(COLLAPSED), known.get("density"))
+
+
+def _drawn(trial: FrozenTrial) -> str:
+    """Return the parameters of a point as text: the same for points that do not differ."""
+    return json.dumps(trial.params, sort_keys=True)
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:

@@ -57,6 +57,7 @@ def _point(task: Task, cell: Cell, dense: str | None) -> dict[str, Any]:
     point = {
         "x": cell.target if math.isnan(cell.means["density"]) else cell.means["density"],
         "target": cell.target,
+        "elsewhere": cell.missed or not cell.takes_target,
         "mean": 100 * cell.accuracy.mean,
         "interval": 100 * cell.accuracy.interval,
         "n": cell.accuracy.n,

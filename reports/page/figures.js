@@ -234,7 +234,7 @@ class AccuracyFigure {
       return value >= low && value <= high && (value - width < low || value + width > high);
     })).map(({ label }) => label);
     const elsewhere = drawn.flatMap(({ label, points }) => points
-      .filter(({ x, target }) => !(Math.abs(x / number(target) - 1) <= 0.01))
+      .filter((point) => point.elsewhere)
       .map(({ x }) => `${label} (${share(x)})`));
     const empty = lines.filter(({ points }) => points.some((point) => !point.x)).map(({ label }) => label);
     return [
