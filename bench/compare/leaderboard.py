@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from switchbench import reports
+from switchbench.compare.inert import without_inert
 from switchbench.errors import InputError
 from switchbench.reports.leaderboard import Comparison
 from switchbench.store.ledger import Ledger
@@ -43,7 +44,7 @@ def leaderboard(folder: Path, out: Path | None = None) -> tuple[Path, int]:
     ]
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        reports.write_leaderboard(found, page, folder.resolve().name)
+        reports.write_leaderboard(found, page, folder.resolve().name, without_inert)
     except OSError as error:
         raise unwritable(page, error, "--out") from error
     return page, len(found)

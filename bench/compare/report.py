@@ -9,6 +9,7 @@ from rich.console import Console
 
 from switchbench import reports
 from switchbench.compare.choices import check_margin, pairs_of, view_of, with_baseline
+from switchbench.compare.inert import without_inert
 from switchbench.compare.report_options import DEFAULTS, ReportOptions
 from switchbench.compare.sources import sources_of, with_latency
 from switchbench.observe.terminal import plain_console
@@ -92,7 +93,8 @@ def report_joined(
     """
     ledgers = [*map(Ledger, folders)]
     names = _distinct(ledgers)
-    found = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
+    tables = [(name, each.results()) for name, each in zip(names, ledgers, strict=True)]
+    found = joined(tables, without_inert)
     results = found.results
     pairs = [
         (labels.get(one, one), labels.get(other, other))
@@ -100,7 +102,9 @@ def report_joined(
         for one, other in each.pairs()
     ]
     timed = with_latency(results, ledgers)
-    unreached = [str(each) for ledger in ledgers for each in ledger.unreached()]
+    unreached = [
+        f"{name}: {each}" for name, ledger in zip(names, ledgers, strict=True) for each in ledger.unreached()
+    ]
     composed = _composed(timed, " + ".join(names), pairs, options, unreached)
     console = console or plain_console(stderr=True)
     for line in found.lines:
@@ -137,7 +141,7 @@ def report_changes(
     check_margin(margin)
     ledgers = Ledger(before), Ledger(after)
     one, other = _distinct(ledgers)
-    table = changes(ledgers[0].results(), ledgers[1].results(), (one, other), margin / 100)
+    table = changes(ledgers[0].results(), ledgers[1].results(), (one, other), margin / 100, without_inert)
     try:
         reports.write_table(table, f"{other} against {one}", out)
     except OSError as error:
