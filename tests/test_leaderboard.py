@@ -62,6 +62,16 @@ def test_comparisons_at_any_depth_with_links_to_their_pages(tmp_path: Path) -> N
     assert len(text) < 200_000  # nothing is drawn, so plotly is not part of it
 
 
+def test_a_comparison_that_calibrates_or_searches_is_not_there_yet(tmp_path: Path) -> None:
+    published(tmp_path / "done", results())
+    for part in ("search", "calibration"):
+        published(tmp_path / "begun" / part, results())
+        published(tmp_path / "deep" / part / part, results())
+    page, number = leaderboard(tmp_path)
+    assert number == 1
+    assert "begun" not in page.read_text()
+
+
 def test_two_comparisons_of_one_name_are_named_by_their_folders(tmp_path: Path) -> None:
     for name in ("a/x", "b/x"):
         published(tmp_path / name, results())

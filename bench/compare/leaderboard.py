@@ -8,6 +8,7 @@ from switchbench import reports
 from switchbench.compare.inert import without_inert
 from switchbench.errors import InputError
 from switchbench.reports.leaderboard import Comparison
+from switchbench.store.comparisons import PARTS
 from switchbench.store.ledger import Ledger
 from switchbench.store.unwritable import unwritable
 
@@ -51,9 +52,12 @@ def leaderboard(folder: Path, out: Path | None = None) -> tuple[Path, int]:
 
 
 def _comparisons(folder: Path) -> Iterator[Path]:
-    """Yield the folders of comparisons, sorted, without looking inside of them."""
+    """Yield the folders of comparisons, sorted, without looking inside of them.
+
+    A comparison whose search or calibration goes on has no plan yet, but these have.
+    """
     for path, folders, _ in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted({*folders} - {*PARTS})
         if Ledger(Path(path)).has_comparison:
             folders.clear()
             yield Path(path)
