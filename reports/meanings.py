@@ -46,7 +46,7 @@ def meanings(table: pd.DataFrame, column: str, with_recipe: bool) -> dict[Name, 
     versions = _versions(known, keys, part)
     found: dict[Name, Meaning] = {}
     for name, text in zip(names, first["config"], strict=True):
-        found[name] = _meaning(json.loads(text), part, with_recipe) | {VERSION: versions.get(name)}
+        found[name] = meaning_of(json.loads(text), part, with_recipe) | {VERSION: versions.get(name)}
         if part == "method":
             alone = found.setdefault(name[:1], {part: found[name][part], VERSION: None})
             alone[VERSION] = alone[VERSION] or versions.get(name)
@@ -62,7 +62,8 @@ def _versions(known: pd.DataFrame, keys: list[str], part: str) -> dict[Name, str
     return dict(zip(names, first[VERSION], strict=True))
 
 
-def _meaning(config: Mapping[str, Any], part: str, with_recipe: bool) -> Meaning:
+def meaning_of(config: Mapping[str, Any], part: str, with_recipe: bool) -> Meaning:
+    """Return what a config says of one of its parts, without its version."""
     if config.get("aim"):  # the strength was found for one density and task, and is no choice of the method
         method = {key: value for key, value in config["method"].items() if key != "strength"}
         config = {**config, "method": method}

@@ -21,6 +21,7 @@ from switchbench.compare.sources import sources_of
 from switchbench.errors import InputError
 from switchbench.reports.changes import changes
 from switchbench.reports.join import joined
+from switchbench.reports.mixed import mixed
 from switchbench.row import Row
 from switchbench.store import parquet
 
@@ -261,6 +262,31 @@ def test_a_name_that_is_taken_is_given_to_nothing_else() -> None:
     assert found.labels == [{}, {"magnitude": "magnitude (two, 2)"}]
 
 
+def test_a_table_that_was_put_together_of_what_differs_is_named() -> None:
+    every = configured(results(seeds=4))
+    one, two = versioned(every.query("seed < 2")), every.query("seed > 1")
+    again = configured(two, strength=0.1)
+    for other, said in (
+        (two, []),
+        (
+            versioned(two, method="2"),
+            ["label 'magnitude' stands for trials that differ (version: 2 instead of 1)"],
+        ),
+        (
+            again,
+            ["label 'magnitude' stands for trials that differ (method.strength: 0.1 instead of nothing)"],
+        ),
+        (again.query("label != 'magnitude'"), []),
+    ):
+        lines = mixed(pd.concat([one, other]))
+        assert lines == [f"{line}: report them from folders of their own" for line in said]
+    newer = two.assign(config=two["config"].str.replace('"epochs": 3', '"epochs": 3, "kernels": "dense"'))
+    assert mixed(pd.concat([one, newer]), without_inert) == []
+    assert mixed(pd.concat([one, newer])) != []
+    for odd in ("x", "[]", "{}", '{"network": "mlp"}', None):
+        assert mixed(one.assign(config=odd, versions=odd)) == []
+
+
 def test_one_label_of_two_methods_without_configs_is_refused() -> None:
     one = results(["dense", "a"], seeds=4)
     other = one.replace({"method": {"a": "b"}})
@@ -291,6 +317,18 @@ def test_one_label_for_two_methods_is_kept_apart_on_different_tasks() -> None:
     third = other.replace({"network": {"net-9": "net-10"}}).assign(trial_id=other["trial_id"] + "y")
     again = joined([("one", one), ("two", other), ("three", third)])
     assert {*again.results["label"]} == {"dense", "random", "magnitude", "magnitude (two)"}
+
+
+def test_a_control_that_is_kept_apart_is_compared_with_the_method_of_its_folder() -> None:
+    one = configured(results(["magnitude", "random"])).assign(control_of=None)
+    one.loc[one["label"] == "random", "control_of"] = "magnitude"
+    other = [text.replace('"method": {', '"method": {"strength": 0.1, ') for text in one["config"]]
+    found = joined([("one", one), ("two", one.assign(config=other, trial_id=one["trial_id"] + "x"))])
+    (task,) = reports.build(found.results, "t").tasks
+    assert [(each.label, each.against) for each in task.contrasts] == [
+        ("magnitude", "random"),
+        ("magnitude (two)", "random (two)"),
+    ]
 
 
 def test_a_network_of_another_size_is_another_task() -> None:

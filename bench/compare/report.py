@@ -17,6 +17,7 @@ from switchbench.reports.changes import changes
 from switchbench.reports.figures.process import DrawingProcess
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
+from switchbench.reports.mixed import mixed
 from switchbench.reports.results import Results
 from switchbench.reports.sources import Sources
 from switchbench.store.ledger import Ledger
@@ -58,6 +59,7 @@ def _report(
     results = ledger.results()
     timed, unreached = with_latency(results, [ledger]), [*map(str, ledger.unreached())]
     composed = _composed(timed, ledger.name(), ledger.pairs(), options, unreached)
+    _warn(mixed(results, without_inert), console)
     reports.show(composed, console)
     sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
@@ -107,8 +109,8 @@ def report_joined(
     ]
     composed = _composed(timed, " + ".join(names), pairs, options, unreached)
     console = console or plain_console(stderr=True)
-    for line in found.lines:
-        console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
+    within = [f"{name}: {line}" for name, table in tables for line in mixed(table, without_inert)]
+    _warn([*within, *found.lines], console)
     reports.show(composed, console)
     try:
         sources = sources_of(ledgers, results, densities=composed.view.densities)
@@ -206,6 +208,11 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     ledger.write_compact(folder, results)  # first, for figures may fail
     reports.write(composed, folder, sources, drawing)
+
+
+def _warn(lines: Sequence[str], console: Console) -> None:
+    for line in lines:
+        console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _say_written(folder: object, console: Console) -> None:
