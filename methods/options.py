@@ -1,6 +1,6 @@
 """Typed options: one declaration holds default, meaning, bounds, search range and what it needs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -21,11 +21,7 @@ class Options(BaseModel):
         Options declared ``inert`` are left out at that value, so that ids from before they existed
         stay valid.
         """
-        options = type(self)
-        plain = self.model_dump(mode="json")
-        return {
-            name: value for name, value in plain.items() if value != declared(options, name).get("inert", ...)
-        }
+        return without_inert(type(self), self.model_dump(mode="json"))
 
     @model_validator(mode="after")
     def _all_have_effect(self) -> Self:
@@ -105,6 +101,17 @@ def declared(options: type[Options], name: str) -> dict[str, Any]:
     """Return what :func:`option` noted of an option: ``search``, ``log``, ``needs``, ``inert``."""
     extra = options.model_fields[name].json_schema_extra
     return extra if isinstance(extra, dict) else {}
+
+
+def without_inert(options: type[Options], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values of options without those that came later and change nothing.
+
+    Values that are no options are kept: they may be of another version.
+    """
+    inert = {
+        name: extra["inert"] for name in options.model_fields if "inert" in (extra := declared(options, name))
+    }
+    return {name: value for name, value in plain.items() if value != inert.get(name, ...)}
 
 
 def unmet(options: Options, name: str) -> dict[str, list[Any]]:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from switchbench.reports.cells import Cell, Report
 from switchbench.reports.grouping import build
+from switchbench.reports.meanings import WithoutInert
+from switchbench.reports.names import consistent
 from switchbench.reports.statistics.margin import MARGIN
 from switchbench.reports.statistics.paired import ALPHA, Difference, family
 from switchbench.reports.statistics.seeds import Numbers, common
@@ -42,7 +44,11 @@ class Moved:
 
 
 def changes(
-    before: pd.DataFrame, after: pd.DataFrame, names: tuple[str, str], margin: float = MARGIN
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    names: tuple[str, str],
+    margin: float = MARGIN,
+    without_inert: WithoutInert = dict,
 ) -> Table:
     """Compare two tables of results, cell by cell.
 
@@ -51,10 +57,11 @@ def changes(
         after: Those of the other.
         names: What the two are called.
         margin: Differences that are smaller, as shares, count as equal.
+        without_inert: Returns parts of a config without the settings that change nothing.
 
     Returns:
         A row per cell that both measured, those that moved first. Its notes say how many moved, how many
-        trials are identical, and which cells only one holds.
+        trials are identical, which names stand for something else, and which cells only one holds.
     """
     one, other = (_cells(build(results, "")) for results in (before, after))
     shared = [key for key in one if key in other and one[key].accuracy.n and other[key].accuracy.n]
@@ -71,6 +78,9 @@ def changes(
         f"{beyond} of {len(moved)} cells moved beyond noise; {len(moved) - len(rows)} are identical and left "
         f"out; {plural(same, 'trial')} {'is' if same == 1 else 'are'} in both"
     ]
+    tables = zip(names, (before, after), strict=True)
+    found = consistent([*tables], without_inert=without_inert)
+    notes += [*found.apart, *found.same]
     for name, mine, others in ((names[0], one, other), (names[1], other, one)):
         only = [key for key in mine if key not in others]
         lost = [key for key in mine if key in others and mine[key].accuracy.n and not others[key].accuracy.n]

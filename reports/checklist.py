@@ -9,6 +9,7 @@ import numpy as np
 from switchbench.reports.cells import Cell, Report, Task
 from switchbench.reports.controls import DENSE, MAGNITUDE, RANDOM
 from switchbench.reports.memory import remembered
+from switchbench.words import plural
 
 PAIRS, POINTS, SEEDS = 3, 5, 3
 """Fewest pairs of network and data set, target densities, and seeds."""
@@ -45,7 +46,7 @@ def _pairs(report: Report) -> Check:
     return _check(
         f"{PAIRS} or more pairs of network and data set",
         len(pairs) >= PAIRS,
-        f"{_counted(len(pairs), 'pair')}",
+        plural(len(pairs), "pair"),
         f"networks and datasets: at least {PAIRS} pairs in all",
     )
 
@@ -55,7 +56,7 @@ def _points(report: Report) -> Check:
     return _check(
         f"{POINTS} or more target densities",
         fewest >= POINTS,
-        f"{_counted(fewest, 'density', 'densities')}",
+        plural(fewest, "density", "densities"),
         f"densities: at least {POINTS}, such as [0.2, 0.1, 0.05, 0.02, 0.01]",
     )
 
@@ -86,7 +87,7 @@ def _seeds(report: Report) -> Check:
     return _check(
         f"spread over {SEEDS} or more seeds",
         fewest >= SEEDS,
-        f"{_counted(fewest, 'seed')} at least",
+        f"{plural(fewest, 'seed')} at least",
         f"seeds: {SEEDS} or more",
     )
 
@@ -122,7 +123,7 @@ def _nothing_missing(report: Report) -> Check:
     return _check(
         "every planned trial was measured",
         not report.unmeasured,
-        "all" if not report.unmeasured else f"{_counted(report.unmeasured, 'trial')} without a measurement",
+        "all" if not report.unmeasured else f"{plural(report.unmeasured, 'trial')} without a measurement",
         "run again with --retry-failed, or leave out methods that are skipped",
     )
 
@@ -157,10 +158,6 @@ def _is_measured_everywhere(task: Task, method: str) -> bool:
     return any(not cell.takes_target for cell in own) or 0 < len(task.densities) == len(
         {cell.target for cell in own}
     )
-
-
-def _counted(number: int, one: str, several: str = "") -> str:
-    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from switchbench.reports.findings import findings
 from switchbench.reports.formats import escape, flat, html, latex, markdown, terminal
 from switchbench.reports.grouping import build
 from switchbench.reports.leaderboard import Comparison, leaderboard
+from switchbench.reports.meanings import WithoutInert
 from switchbench.reports.page.page import page
 from switchbench.reports.search.tables import search_tables
 from switchbench.reports.sources import Sources
@@ -207,17 +208,20 @@ def write_search(points: pd.DataFrame, folder: Path, title: str, with_page: bool
     return tables
 
 
-def write_leaderboard(comparisons: Sequence[Comparison], file: Path, title: str) -> None:
+def write_leaderboard(
+    comparisons: Sequence[Comparison], file: Path, title: str, without_inert: WithoutInert = dict
+) -> None:
     """Write the leaderboard of several comparisons as a page. Raises OSError.
 
     Args:
         comparisons: The comparisons.
         file: The page.
         title: Its heading.
+        without_inert: Returns parts of a config without the settings that change nothing.
     """
     links = {each.name: each.page for each in comparisons if each.page}
     none = pd.DataFrame(columns=columns())
-    made = leaderboard(comparisons)
+    made = leaderboard(comparisons, without_inert)
     file.write_text(page(Report(f"{title}: leaderboard", [], []), made, none, links=links), encoding="utf-8")
 
 

@@ -39,7 +39,8 @@ def build(
         The report; ``tables`` makes its tables, ``formats`` writes them.
 
     Raises:
-        InputError: Two trials are one method's at one density and seed of one task.
+        InputError: Two trials are one method's at one density and seed of one task, or one label is that of
+            two methods.
     """
     _require_unique(results)
     read = results.drop(columns=["config", "versions"], errors="ignore")  # long, and not in any table
@@ -59,6 +60,10 @@ def _require_unique(results: pd.DataFrame) -> None:
             f"results: {what} stands twice (trials {ids}), from two versions or two recipes; "
             "report them from folders of their own"
         )
+    named = results[["label", "method"]].drop_duplicates()
+    for label, methods in named[named.duplicated("label", keep=False)].groupby("label", sort=False)["method"]:
+        both = " and ".join(repr(method) for method in methods.head(2))
+        raise InputError(f"results: label {label!r} is that of {both}; report them from folders of their own")
 
 
 def _measured(rows: pd.DataFrame) -> "pd.Series[bool]":

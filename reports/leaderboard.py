@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from switchbench.reports.analyses.best import Best, best_by_density
-from switchbench.reports.cells import Task
+from switchbench.reports.cells import TASK, Task
 from switchbench.reports.grouping import build
-from switchbench.reports.join import same_tasks
+from switchbench.reports.meanings import WithoutInert
+from switchbench.reports.names import consistent
 from switchbench.reports.statistics.summary import Summary
 from switchbench.reports.tables.sections import Section, folder_name
 from switchbench.reports.tables.table import Entry, Number, Table
@@ -39,19 +40,25 @@ class Comparison:
     """Relative address of its page; empty: it has none."""
 
 
-def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
+def leaderboard(comparisons: Sequence[Comparison], without_inert: WithoutInert = dict) -> list[Section]:
     """Return the leaderboard.
 
     Args:
         comparisons: The comparisons. Tasks of the same network, data set and scope are put together; if one
             name stands for two networks or data sets, the second gets the name of its comparison.
+        without_inert: Returns parts of a config without the settings that change nothing.
 
     Returns:
         A section of all comparisons, and one for each task, with a row per density and comparison.
     """
     by_task: dict[tuple[str, str, str], list[tuple[Comparison, Task]]] = {}
-    tables, apart = same_tasks([(each.name, each.results) for each in comparisons])
-    for comparison, results in zip(comparisons, tables, strict=True):
+    names = consistent(
+        [(each.name, each.results) for each in comparisons],
+        ("network", "dataset"),
+        with_recipe=False,  # comparisons of different training stand beside each other
+        without_inert=without_inert,
+    )
+    for comparison, results in zip(comparisons, names.tables, strict=True):
         for task in build(results, comparison.name).tasks:
             by_task.setdefault(task.key, []).append((comparison, task))
     found = {key: _leaders(shared) for key, shared in by_task.items()}
@@ -60,7 +67,8 @@ def leaderboard(comparisons: Sequence[Comparison]) -> list[Section]:
         for key, leaders in found.items()
     ]
     leading = {leader.comparison for leaders in found.values() for leader in leaders}
-    notes = [*apart, *(_without_leader(each) for each in comparisons if each.name not in leading)]
+    said = [*(f"{line}: kept apart" for line in names.apart), *(f"{line}: one task" for line in names.same)]
+    notes = [*said, *(_without_leader(each) for each in comparisons if each.name not in leading)]
     return [
         Section("Comparisons", "comparisons", [_comparisons(comparisons, notes)]),
         *(section for section in sections if section.tables[0].rows),
@@ -121,7 +129,7 @@ def _comparisons(comparisons: Sequence[Comparison], notes: Sequence[str]) -> Tab
     rows: list[list[Entry]] = [
         [
             comparison.name,
-            Number(len(comparison.results[["network", "dataset", "scope"]].drop_duplicates()), digits=0),
+            Number(len(comparison.results[TASK].drop_duplicates()), digits=0),
             *(
                 Number(comparison.results[column].nunique(), digits=0)
                 for column in ("label", "target_density", "seed", "trial_id")

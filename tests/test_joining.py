@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -13,11 +14,14 @@ from typer.testing import CliRunner
 from switchbench import reports
 from switchbench.cli.app import app
 from switchbench.compare.choices import view_of
+from switchbench.compare.inert import without_inert
 from switchbench.compare.report import report_changes, report_joined
 from switchbench.compare.report_options import ReportOptions
+from switchbench.compare.sources import sources_of
 from switchbench.errors import InputError
 from switchbench.reports.changes import changes
 from switchbench.reports.join import joined
+from switchbench.reports.mixed import mixed
 from switchbench.row import Row
 from switchbench.store import parquet
 
@@ -102,6 +106,197 @@ def test_another_version_of_a_method_is_kept_apart(seeds: range) -> None:
         assert joined([("one", one), ("two", plain)]).lines == []
 
 
+def test_old_rows_hide_no_other_version() -> None:
+    """Rows of older versions do not name the version of a method: they say nothing of that of others."""
+    table = configured(results(seeds=6))
+    old = table[table["seed"] < 2].assign(versions=json.dumps({"torch": "2"}))
+    one, other = versioned(table[table["seed"].isin([2, 3])]), versioned(table[table["seed"] > 3], method="2")
+    for folders in (
+        [("old", old), ("one", one), ("two", other)],
+        [("one", one), ("old", old), ("two", other)],
+    ):
+        found = joined(folders)
+        assert found.lines == ["two: label 'magnitude' not as in one (version: 2 instead of 1): kept apart"]
+        cells = reports.build(found.results, "t").tasks[0].cells
+        counts = [cells[key, 0.1].accuracy.n for key in ("random", "magnitude", "magnitude (two)")]
+        assert counts == [6, 4, 2]
+
+
+def test_an_old_row_in_a_folder_hides_no_other_version() -> None:
+    table = configured(results(seeds=4))
+    one, other = versioned(table[table["seed"] < 2]), versioned(table[table["seed"] > 1], method="2")
+    one.loc[one["seed"] == 0, "versions"] = None
+    assert len(joined([("one", one), ("two", other)]).lines) == 1
+
+
+def test_another_version_is_kept_apart_on_different_tasks() -> None:
+    """Ranks over tasks would put both under one name."""
+    one = versioned(configured(results()))
+    other = versioned(configured(results(network="net-9")), method="2")
+    found = joined([("one", one), ("two", other.assign(trial_id=other["trial_id"] + "x"))])
+    assert found.labels == [{}, {"magnitude": "magnitude (two)"}]
+
+
+@pytest.mark.parametrize("shared", [1, 3], ids=["one seed in both", "all seeds in both"])
+def test_one_method_of_two_labels_stands_under_the_first(shared: int) -> None:
+    every = configured(results(seeds=3))
+    one = every[(every["label"] != "magnitude") | (every["seed"] < shared)]
+    two = every.replace({"label": {"magnitude": "magnitude tuned"}})
+    found = joined([("one", one), ("two", two)])
+    assert found.lines == [
+        f"two: label 'magnitude tuned' is 'magnitude' in one ({3 * shared} trials in both): shown under one name"
+    ]
+    cells = reports.build(found.results, "t").tasks[0].cells
+    assert {key: cell.accuracy.n for key, cell in cells.items() if key[1] == 0.1} == {
+        ("random", 0.1): 3,
+        ("magnitude", 0.1): 3,
+    }
+    assert found.labels == [{}, {"magnitude tuned": "magnitude"}]
+
+
+def test_two_names_of_one_thing_that_only_a_third_folder_shows() -> None:
+    every = configured(results(seeds=4))
+    tables = [
+        every[every["seed"].isin(seeds)].replace({"label": {"magnitude": label}})
+        for label, seeds in (("a", [0, 1]), ("b", [2, 3]), ("c", [1, 2]))
+    ]
+    found = joined([*zip(("one", "two", "three"), tables, strict=True)])
+    assert found.labels == [{}, {"b": "a"}, {"c": "a"}]
+    assert reports.build(found.results, "t").tasks[0].cells["a", 0.1].accuracy.n == 4
+
+
+def test_one_network_of_two_labels_is_one_task() -> None:
+    every = configured(results(seeds=3))
+    other = every.replace({"network": {"net-0": "small"}})
+    found = joined([("one", every[every["seed"] < 2]), ("two", other[other["seed"] > 0])])
+    (task,) = reports.build(found.results, "t").tasks
+    assert {cell.accuracy.n for cell in task.cells.values()} == {3}
+    assert found.lines == ["two: network 'small' is 'net-0' in one (7 trials in both): shown under one name"]
+
+
+def test_what_is_kept_apart_is_not_united_for_what_it_shares() -> None:
+    """A method with a training of its own may be the same under two recipes; its dense control is not."""
+    every = configured(results(seeds=4))
+    one, two = every.query("seed < 2"), every.query("seed > 0")
+    other = two["label"] != "magnitude"
+    longer = two["config"].str.replace('"epochs": 3', '"epochs": 30')
+    two = two.assign(
+        config=longer.where(other, two["config"]),
+        trial_id=two["trial_id"].where(~other, two["trial_id"] + "x"),
+    )
+    found = joined([("one", one), ("two", two)])
+    assert [*dict.fromkeys(found.results["dataset"])] == ["data", "data (two)"]
+    assert found.lines == [
+        "two: tasks on 'data' not as in one (training.epochs: 30 instead of 3): kept apart",
+        *(
+            f"two: 1 trial of 'magnitude' on net-0, data (two) at {density} shown as 'magnitude' on net-0, data at "
+            f"{density} alone, as in one"
+            for density in (0.1, 0.05, 0.01)
+        ),
+    ]
+
+
+def test_a_trial_of_two_cells_is_named() -> None:
+    """Its strength may be the default of one folder, and found for a density in the other."""
+    every = configured(results(seeds=3))
+    other = every.copy()
+    other.loc[other["target_density"] == 0.01, "target_density"] = 0.011
+    found = joined([("one", every[every["seed"] == 0]), ("two", other)])
+    assert found.lines == [
+        f"two: 1 trial of '{label}' on net-0, data at 0.011 shown as '{label}' on net-0, data at 0.01 alone, "
+        "as in one"
+        for label in ("random", "magnitude")
+    ]
+
+
+def test_a_curve_is_that_of_one_training() -> None:
+    """A trial that failed in one folder has the beginning of its curve there."""
+    table = results(["magnitude"], [0.1], seeds=2)
+    one, two = table["trial_id"]
+    curves = [
+        pd.DataFrame(points, columns=["trial_id", "step", "val_accuracy"])
+        for points in (
+            [(one, 1, 0.1), (two, 1, 0.2), (two, 2, 0.2)],
+            [(one, 1, 0.3), (one, 2, 0.3), (two, 1, 0.4)],
+            [],
+        )
+    ]
+    ledgers: Any = [
+        SimpleNamespace(curve_table=lambda _, each=each: each, has_networks=False) for each in curves
+    ]
+    found = sources_of(ledgers, table).curves
+    assert found is not None
+    assert found.values.tolist() == [[two, 1, 0.2], [two, 2, 0.2], [one, 1, 0.3], [one, 2, 0.3]]
+
+
+def test_a_newer_option_that_changes_nothing_is_no_difference() -> None:
+    every = configured(results(seeds=4))
+    old, new = every[every["seed"] < 2], every[every["seed"] > 1]
+    newer = [
+        text.replace('"epochs": 3', '"epochs": 3, "kernels": "dense"').replace(
+            '"label": "magnitude"', '"label": "magnitude", "power": 3.0'
+        )
+        for text in new["config"]
+    ]
+    for folders in (
+        [("old", old), ("new", new.assign(config=newer))],
+        [("new", new.assign(config=newer)), ("old", old)],
+    ):
+        found = joined(folders, without_inert)
+        assert found.lines == []
+        assert {cell.accuracy.n for cell in reports.build(found.results, "t").tasks[0].cells.values()} == {4}
+    sparse = [text.replace('"kernels": "dense"', '"kernels": "sparse"') for text in newer]
+    assert joined([("old", old), ("new", new.assign(config=sparse))], without_inert).lines == [
+        "new: tasks on 'data' not as in old (training.kernels: sparse instead of nothing): kept apart"
+    ]
+
+
+def test_a_name_that_is_taken_is_given_to_nothing_else() -> None:
+    one = configured(results())
+    again = configured(results(["magnitude"]), strength=0.1).replace(
+        {"label": {"magnitude": "magnitude (two)"}}
+    )
+    one = pd.concat([one, again.assign(trial_id=again["trial_id"] + "x")])
+    two = configured(results(), strength=0.2)
+    found = joined([("one", one), ("two", two.assign(trial_id=two["trial_id"] + "y"))])
+    assert found.labels == [{}, {"magnitude": "magnitude (two, 2)"}]
+
+
+def test_a_table_that_was_put_together_of_what_differs_is_named() -> None:
+    every = configured(results(seeds=4))
+    one, two = versioned(every.query("seed < 2")), every.query("seed > 1")
+    again = configured(two, strength=0.1)
+    for other, said in (
+        (two, []),
+        (
+            versioned(two, method="2"),
+            ["label 'magnitude' stands for trials that differ (version: 2 instead of 1)"],
+        ),
+        (
+            again,
+            ["label 'magnitude' stands for trials that differ (method.strength: 0.1 instead of nothing)"],
+        ),
+        (again.query("label != 'magnitude'"), []),
+    ):
+        lines = mixed(pd.concat([one, other]))
+        assert lines == [f"{line}: report them from folders of their own" for line in said]
+    newer = two.assign(config=two["config"].str.replace('"epochs": 3', '"epochs": 3, "kernels": "dense"'))
+    assert mixed(pd.concat([one, newer]), without_inert) == []
+    assert mixed(pd.concat([one, newer])) != []
+    for odd in ("x", "[]", "{}", '{"network": "mlp"}', None):
+        assert mixed(one.assign(config=odd, versions=odd)) == []
+
+
+def test_one_label_of_two_methods_without_configs_is_refused() -> None:
+    one = results(["dense", "a"], seeds=4)
+    other = one.replace({"method": {"a": "b"}})
+    every = joined([("one", one[one["seed"] < 2]), ("two", other[other["seed"] > 1])]).results
+    with pytest.raises(
+        InputError, match="results: label 'a' is that of 'a' and 'b'; report them from folders"
+    ):
+        reports.build(every, "t")
+
+
 def test_rows_of_two_versions_without_a_mark_are_refused() -> None:
     one = configured(results())
     other = one.assign(trial_id=one["trial_id"] + "x")
@@ -122,6 +317,18 @@ def test_one_label_for_two_methods_is_kept_apart_on_different_tasks() -> None:
     third = other.replace({"network": {"net-9": "net-10"}}).assign(trial_id=other["trial_id"] + "y")
     again = joined([("one", one), ("two", other), ("three", third)])
     assert {*again.results["label"]} == {"dense", "random", "magnitude", "magnitude (two)"}
+
+
+def test_a_control_that_is_kept_apart_is_compared_with_the_method_of_its_folder() -> None:
+    one = configured(results(["magnitude", "random"])).assign(control_of=None)
+    one.loc[one["label"] == "random", "control_of"] = "magnitude"
+    other = [text.replace('"method": {', '"method": {"strength": 0.1, ') for text in one["config"]]
+    found = joined([("one", one), ("two", one.assign(config=other, trial_id=one["trial_id"] + "x"))])
+    (task,) = reports.build(found.results, "t").tasks
+    assert [(each.label, each.against) for each in task.contrasts] == [
+        ("magnitude", "random"),
+        ("magnitude (two)", "random (two)"),
+    ]
 
 
 def test_a_network_of_another_size_is_another_task() -> None:
@@ -170,12 +377,29 @@ def test_what_moved_beyond_noise() -> None:
     assert table.notes[1] == "only in old: dense on net-0 on data, scope fc (1 cell)"
 
 
+def test_what_changed_says_which_names_stand_for_something_else() -> None:
+    before, after = configured(results()), configured(results(spread=0.002), strength=0.1)
+    notes = changes(before, after.assign(trial_id=after["trial_id"] + "x"), ("old", "new")).notes
+    assert notes[1:] == ["new: label 'magnitude' not as in old (method.strength: 0.1 instead of nothing)"]
+
+
 def test_reports_of_folders(tmp_path: Path) -> None:
     table = configured(results(seeds=4))
     one = folder(tmp_path / "one", table[table["seed"] < 2])
     two = folder(tmp_path / "two", table[table["seed"] >= 1])
+    missed = {
+        "network": "net-0",
+        "dataset": "data",
+        "scope": "fc",
+        "method": "str",
+        "density": 0.1,
+        "strength": None,
+    }
+    (two / "spec.yaml").write_text(json.dumps({"name": "two", "strengths": [missed]}))
     assert len(report_joined([one, two], tmp_path / "out")) == len(table)
-    assert "# one + two" in (tmp_path / "out" / "report.md").read_text()
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "# one + two" in text
+    assert "not reached: two: str on net-0, data, fc at 0.1" in text
     assert len(pd.read_parquet(tmp_path / "out" / "results.parquet")) == len(table)
     report_changes(one, two, tmp_path / "changes")
     assert (tmp_path / "changes" / "changes.csv").exists()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -9,6 +10,8 @@ from made_up import results
 
 from switchbench.compare.leaderboard import leaderboard
 from switchbench.errors import InputError
+from switchbench.methods.options import Options, option
+from switchbench.networks import NETWORKS
 from switchbench.reports.leaderboard import Comparison
 from switchbench.reports.leaderboard import leaderboard as sections_of
 from switchbench.reports.tables.table import Number
@@ -59,6 +62,16 @@ def test_comparisons_at_any_depth_with_links_to_their_pages(tmp_path: Path) -> N
     assert len(text) < 200_000  # nothing is drawn, so plotly is not part of it
 
 
+def test_a_comparison_that_calibrates_or_searches_is_not_there_yet(tmp_path: Path) -> None:
+    published(tmp_path / "done", results())
+    for part in ("search", "calibration"):
+        published(tmp_path / "begun" / part, results())
+        published(tmp_path / "deep" / part / part, results())
+    page, number = leaderboard(tmp_path)
+    assert number == 1
+    assert "begun" not in page.read_text()
+
+
 def test_two_comparisons_of_one_name_are_named_by_their_folders(tmp_path: Path) -> None:
     for name in ("a/x", "b/x"):
         published(tmp_path / name, results())
@@ -82,7 +95,8 @@ def configured(table: pd.DataFrame, hidden: int, epochs: int) -> pd.DataFrame:
         "method": {"method": "dense", "label": "dense"},
         "training": {"epochs": epochs},
     }
-    return table.assign(config=json.dumps(config))
+    ids = [f"{each} {hidden} {epochs}" for each in table["trial_id"]]
+    return table.assign(trial_id=ids, config=json.dumps(config))
 
 
 def test_networks_of_one_label_and_other_options_are_two_tasks() -> None:
@@ -102,3 +116,27 @@ def test_networks_of_one_label_and_other_options_are_two_tasks() -> None:
     assert {row[-1] for row in made[2].tables[0].rows} == {"b"}
     said = "b: network 'net-0' not as in a (network.hidden: [31] instead of [30]): kept apart"
     assert made[0].tables[0].notes == [said]
+
+
+def test_one_network_of_two_labels_is_one_task() -> None:
+    other = results(["dense", "random", "magnitude", "rigl"]).replace({"network": {"net-0": "small"}})
+    made = sections_of([Comparison("a", results()), Comparison("b", other)])
+    assert [section.title for section in made] == ["Comparisons", "net-0 on data, scope fc"]
+    assert made[0].tables[0].notes == ["b: network 'small' is 'net-0' in a (21 trials in both): one task"]
+
+
+def test_a_newer_option_that_changes_nothing_makes_no_other_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Config(Options):
+        slope: float = option(0.0, "came later", inert=True)
+
+    monkeypatch.setitem(NETWORKS, "mlp", SimpleNamespace(Config=Config))
+    one, other = (configured(results(), hidden=30, epochs=epochs) for epochs in (2, 3))
+    for slope, number in ((0.0, 1), (0.1, 2)):
+        newer = [text.replace('"hidden"', f'"slope": {slope}, "hidden"') for text in other["config"]]
+        folder = tmp_path / str(slope)
+        published(folder / "a", one)
+        published(folder / "b", other.assign(config=newer))
+        page, _ = leaderboard(folder)
+        assert page.read_text().count("kept apart") == number - 1

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from switchbench.compare.report import report
@@ -325,6 +326,15 @@ def test_gathering_keeps_what_was_gathered_and_leaves_what_is_broken(
     assert ledger.results()["status"].tolist()[:7] == [
         "ok", "ok", "diverged", "skipped", "missing", "missing", "missing",
     ]  # fmt: skip
+
+
+def test_a_row_that_a_published_table_repeats_counts_once(filled: tuple[Ledger, list[Any]]) -> None:
+    ledger, plan = filled
+    ledger.compact()
+    file = ledger.folder / "results.parquet"
+    twice = pd.concat(2 * [pd.read_parquet(file)])
+    parquet.write_table(file, twice, Row)
+    assert ledger.results()["trial_id"].tolist() == [config.trial_id for config in plan]
 
 
 def test_curves_of_different_columns_are_gathered_whole(filled: tuple[Ledger, list[Any]]) -> None:

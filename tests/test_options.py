@@ -1,5 +1,6 @@
 """Options: what one needs of others, inherited defaults, and what the command line says of them."""
 
+import json
 from typing import Any, Literal
 
 import pytest
@@ -10,6 +11,7 @@ from switchbench.errors import InputError
 from switchbench.methods import METHODS, Method, Options, Switcher, SwitcherPaper, defaults, option
 from switchbench.methods.options import declared, unmet
 from switchbench.plugins import conformance
+from switchbench.spec.inert import config_without_inert
 
 
 class Lamp(Options):
@@ -41,6 +43,34 @@ def test_a_default_changes_and_nothing_else() -> None:
         OilLamp(kind="gas", flame=-1)
     with pytest.raises(KeyError):
         defaults(wick=1)(OilLamp)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_stored_config_without_what_changes_nothing_is_that_of_the_id(name: str, make_config: Any) -> None:
+    config = make_config(name, start={"steps": 5})
+    plain = config_without_inert(json.loads(config.model_dump_json()))
+    options = {key: value for key, value in plain["method"].items() if key not in ("method", "label")}
+    assert options == config.method.identity()["options"]
+    assert plain["training"] == config.training.identity()
+    assert plain["start"] == config.start.identity()
+
+
+def test_what_a_stored_config_holds_of_another_version_stays() -> None:
+    stored = {
+        "method": {"method": "magnitude", "gone": 1, "power": 3.0},
+        "training": {"old": 1, "compile": False},
+    }
+    assert config_without_inert(stored) == {
+        "method": {"method": "magnitude", "gone": 1},
+        "training": {"old": 1},
+    }
+    for unknown in (
+        {"method": {"method": "of a plug-in", "x": 1}},
+        {"method": "magnitude"},
+        {"start": None},
+        {},
+    ):
+        assert config_without_inert(unknown) == unknown
 
 
 def test_presets_leave_the_switcher_alone() -> None:

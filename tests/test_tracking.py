@@ -8,7 +8,7 @@ import shutil
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,18 +19,22 @@ import pytest
 
 import switchbench
 from switchbench.cluster.context import RunContext
+from switchbench.compare.agreement import BUDGET
 from switchbench.compare.pull import experiments, pull
 from switchbench.errors import InputError
 from switchbench.methods import METHODS
 from switchbench.observe import mlflow as tracking
-from switchbench.observe import mlflow_client, mlflow_history
+from switchbench.observe import mlflow_client, mlflow_history, mlflow_pull
 from switchbench.observe.mlflow import Mirror
 from switchbench.observe.mlflow_experiment import NETWORK_BYTES, Experiment, LivePoint
+from switchbench.observe.mlflow_pull import Collected
 from switchbench.observe.mlflow_rows import ID_TAG, PARENT_TAG, row_of, row_tags
 from switchbench.row import PlannedTrial, Row, Status
 from switchbench.spec.file import parse
+from switchbench.spec.training import BUDGET_KEYS
 from switchbench.spec.trial import TrialConfig
-from switchbench.store.ledger import Ledger
+from switchbench.spec.yaml_text import read_plain
+from switchbench.store.ledger import PLANNED, Ledger
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -490,9 +494,155 @@ def test_a_spec_of_another_recipe_is_left_out(
     assert pulled.spec_bytes() == first.spec_bytes()
     number = len(other.results())
     assert caplog.messages == [
-        f"specs in MLflow differ in training: {number} trials of the later one left out; "
-        "give it a name of its own"
+        f"specs in MLflow differ in training (training.steps: 30 instead of 20): {number} trials of the later "
+        "one left out; give it a name of its own"
     ]
+
+
+@pytest.fixture
+def sent_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let MLflow hold what ledgers have sent, without MLflow. Of ``unplanned``, it has neither spec nor plan."""
+
+    def send_all(*ledgers: Ledger, unplanned: Sequence[Ledger] = ()) -> None:
+        plans = [(each.spec_bytes() or b"", each.planned()) for each in ledgers]
+        others = [trial for each in unplanned for trial in each.planned()]
+        rows = {row.trial_id: row for each in (*ledgers, *unplanned) for row in each.rows()}
+        collected = Collected(plans + [(b"", others)] * bool(others), rows, {}, frozenset(rows))
+        monkeypatch.setattr(mlflow_pull, "collect", lambda *_: collected)
+
+    return send_all
+
+
+def labelled(key: str, entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: [entry, *(["dense"] if key == "methods" else [])]}
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "other", "said"),
+    [
+        ("methods", {"method": "magnitude"}, {"end": 0.8}, "method 'x' (method.end: 0.8 instead of 0.75)"),
+        ("networks", {"network": "mlp", "hidden": [20]}, {"hidden": [21]}, "network 'x' (network.hidden: [21] instead of [20])"),
+        ("datasets", {"dataset": "fake"}, {"classes": 3}, "dataset 'x' (dataset.classes: 3 instead of 10)"),
+    ],
+)  # fmt: skip
+def test_one_label_for_two_things_is_not_pulled_together(
+    key: str,
+    one: dict[str, Any],
+    other: dict[str, Any],
+    said: str,
+    tmp_path: Path,
+    spec: dict[str, Any],
+    sent_by: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = filled(tmp_path / "first", spec | labelled(key, one | {"label": "x"}))
+    entry = one | other | {"label": "x"}
+    second = filled(tmp_path / "second", spec | labelled(key, entry), seeds=[2, 3])
+    number = len(second.results())
+    for with_spec in (True, False):
+        caplog.clear()
+        sent_by(first, second) if with_spec else sent_by(first, unplanned=[second])
+        pulled = Ledger(pull("sqlite:///x.db", "small", tmp_path / f"pulled-{with_spec}"))
+        columns = [*PLANNED, "config"]
+        kept = pulled.results()[columns]
+        assert pulled.spec_bytes() == first.spec_bytes()
+        if with_spec or key != "methods":
+            pd.testing.assert_frame_equal(kept, first.results()[columns])
+        else:
+            assert kept.groupby("label").size().to_dict() == {"dense": 4, "x": 4}
+        (line,) = caplog.messages
+        if with_spec:
+            left = f"{number} trials of the later one left out; give it a name of its own"
+            assert line == f"specs in MLflow differ in {said}: {left}"
+        else:
+            name, why = said.replace("method 'x'", "label 'x'").split(" (")
+            left = "4 trials" if key == "methods" else f"{number} trials"
+            assert line == f"in MLflow, run é: {name} not as in folder 1 ({why}: {left} left out"
+
+
+def test_a_run_of_another_budget_without_a_spec_is_left_out(
+    tmp_path: Path, spec: dict[str, Any], sent_by: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    first = filled(tmp_path / "first", spec)
+    sent_by(first, unplanned=[filled(tmp_path / "second", spec, methods=["set"], training={"steps": 30})])
+    pulled = Ledger(pull("sqlite:///x.db", "small", tmp_path / "pulled"))
+    assert [*pulled.results()["trial_id"]] == [*first.results()["trial_id"]]
+    assert caplog.messages == [
+        "rows in MLflow differ in budget (training.steps: 30 instead of 20; training.batch_size: 128 instead of 64): "
+        "4 trials of the later run left out; give it a name of its own"
+    ]
+
+
+def test_another_version_on_other_seeds_is_left_out(
+    tmp_path: Path, spec: dict[str, Any], sent_by: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    ledgers = [filled(tmp_path / str(seed), spec, seeds=[seed]) for seed in (0, 1)]
+    for version, ledger in enumerate(ledgers):
+        for row in ledger.rows():
+            method = str(version) if row.label == "magnitude" else "1"
+            ledger.write(replace(row, versions=json.dumps({"method": method})), [])
+    sent_by(*ledgers)
+    pulled = Ledger(pull("sqlite:///x.db", "small", tmp_path / "pulled")).results()
+    assert pulled.groupby("label").size().to_dict() == {"dense": 2, "random": 4, "magnitude": 2}
+    assert caplog.messages == [
+        "in MLflow, folder 2: label 'magnitude' not as in folder 1 (version: 1 instead of 0): 2 trials left out"
+    ]
+
+
+def test_specs_of_two_versions_of_switchbench_are_united(
+    tmp_path: Path, spec: dict[str, Any], sent_by: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The older one lacks options at the value that changes nothing. Other densities are no other method."""
+    inert = {"method": "magnitude", "power": 3.0}
+    first = filled(tmp_path / "first", spec, methods=["dense", inert])
+    older = (first.spec_bytes() or b"").replace(b"  kernels: dense\n", b"").replace(b", power: 3.0", b"")
+    assert older.count(b"kernels") + older.count(b"power: 3.0") == 0
+    (first.folder / "spec.yaml").write_bytes(older)
+    second = filled(
+        tmp_path / "second", spec, methods=["dense", inert | {"densities": [0.05]}, "random"], seeds=[2]
+    )
+    sent_by(first, second)
+    pulled = Ledger(pull("sqlite:///x.db", "small", tmp_path / "pulled"))
+    assert caplog.messages == []
+    whole = parse(read_plain(pulled.spec_bytes() or b"", "spec"))
+    assert [method.label for method in whole.methods] == ["dense", "magnitude", "random"]
+    assert whole.methods[1].densities == [0.2, 0.1, 0.05]
+    planned = {trial.trial_id for trial in pulled.planned()}
+    assert planned == {trial.trial_id for each in (first, second) for trial in each.planned()}
+    assert planned < {trial.trial_id for trial in whole.trials()}
+
+
+def test_one_trial_of_two_labels_is_not_split(
+    tmp_path: Path, spec: dict[str, Any], sent_by: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    first = filled(tmp_path / "first", spec)
+    second = filled(tmp_path / "second", spec, methods=[{"method": "magnitude", "label": "mine"}], seeds=3)
+    sent_by(first, second)
+    pulled = Ledger(pull("sqlite:///x.db", "small", tmp_path / "pulled"))
+    assert pulled.planned() == first.planned()
+    assert caplog.messages == [
+        "specs in MLflow differ in label 'mine' ('magnitude' for the same trials): 6 trials of the later one "
+        "left out; give it a name of its own"
+    ]
+
+
+def test_a_folder_with_other_trials_of_its_own_is_refused(
+    tmp_path: Path, spec: dict[str, Any], sent_by: Callable[..., None]
+) -> None:
+    sent_by(filled(tmp_path / "sent", spec))
+    own = filled(tmp_path / "own", spec, methods=["dense", {"method": "magnitude", "end": 0.8}], seeds=[5])
+    before = own.results()
+    with pytest.raises(InputError) as caught:
+        pull("sqlite:///x.db", "small", own.folder)
+    assert str(caught.value).startswith(
+        f"output folder {own.folder}: holds trials that are not in MLflow and differ: specs in MLflow differ in "
+        "method 'magnitude' (method.end: 0.8 instead of 0.75): 3 trials"
+    )
+    assert own.results().equals(before)
+
+
+def test_settings_that_no_method_changes_are_those_of_the_spec() -> None:
+    assert {*BUDGET} == BUDGET_KEYS
 
 
 def test_of_two_versions_of_a_method_the_first_counts(

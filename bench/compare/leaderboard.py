@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from switchbench import reports
+from switchbench.compare.inert import without_inert
 from switchbench.errors import InputError
 from switchbench.reports.leaderboard import Comparison
+from switchbench.store.comparisons import PARTS
 from switchbench.store.ledger import Ledger
 from switchbench.store.unwritable import unwritable
 
@@ -43,16 +45,19 @@ def leaderboard(folder: Path, out: Path | None = None) -> tuple[Path, int]:
     ]
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        reports.write_leaderboard(found, page, folder.resolve().name)
+        reports.write_leaderboard(found, page, folder.resolve().name, without_inert)
     except OSError as error:
         raise unwritable(page, error, "--out") from error
     return page, len(found)
 
 
 def _comparisons(folder: Path) -> Iterator[Path]:
-    """Yield the folders of comparisons, sorted, without looking inside of them."""
+    """Yield the folders of comparisons, sorted, without looking inside of them.
+
+    A comparison whose search or calibration goes on has no plan yet, but these have.
+    """
     for path, folders, _ in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted({*folders} - {*PARTS})
         if Ledger(Path(path)).has_comparison:
             folders.clear()
             yield Path(path)

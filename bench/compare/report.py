@@ -9,6 +9,7 @@ from rich.console import Console
 
 from switchbench import reports
 from switchbench.compare.choices import check_margin, pairs_of, view_of, with_baseline
+from switchbench.compare.inert import without_inert
 from switchbench.compare.report_options import DEFAULTS, ReportOptions
 from switchbench.compare.sources import sources_of, with_latency
 from switchbench.observe.terminal import plain_console
@@ -16,6 +17,7 @@ from switchbench.reports.changes import changes
 from switchbench.reports.figures.process import DrawingProcess
 from switchbench.reports.formats import terminal
 from switchbench.reports.join import joined
+from switchbench.reports.mixed import mixed
 from switchbench.reports.results import Results
 from switchbench.reports.sources import Sources
 from switchbench.store.ledger import Ledger
@@ -57,6 +59,7 @@ def _report(
     results = ledger.results()
     timed, unreached = with_latency(results, [ledger]), [*map(str, ledger.unreached())]
     composed = _composed(timed, ledger.name(), ledger.pairs(), options, unreached)
+    _warn(mixed(results, without_inert), console)
     reports.show(composed, console)
     sources = sources_of([ledger], results, SearchLedger(ledger).points(), composed.view.densities)
     try:
@@ -92,7 +95,8 @@ def report_joined(
     """
     ledgers = [*map(Ledger, folders)]
     names = _distinct(ledgers)
-    found = joined([(name, each.results()) for name, each in zip(names, ledgers, strict=True)])
+    tables = [(name, each.results()) for name, each in zip(names, ledgers, strict=True)]
+    found = joined(tables, without_inert)
     results = found.results
     pairs = [
         (labels.get(one, one), labels.get(other, other))
@@ -100,11 +104,13 @@ def report_joined(
         for one, other in each.pairs()
     ]
     timed = with_latency(results, ledgers)
-    unreached = [str(each) for ledger in ledgers for each in ledger.unreached()]
+    unreached = [
+        f"{name}: {each}" for name, ledger in zip(names, ledgers, strict=True) for each in ledger.unreached()
+    ]
     composed = _composed(timed, " + ".join(names), pairs, options, unreached)
     console = console or plain_console(stderr=True)
-    for line in found.lines:
-        console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
+    within = [f"{name}: {line}" for name, table in tables for line in mixed(table, without_inert)]
+    _warn([*within, *found.lines], console)
     reports.show(composed, console)
     try:
         sources = sources_of(ledgers, results, densities=composed.view.densities)
@@ -137,7 +143,7 @@ def report_changes(
     check_margin(margin)
     ledgers = Ledger(before), Ledger(after)
     one, other = _distinct(ledgers)
-    table = changes(ledgers[0].results(), ledgers[1].results(), (one, other), margin / 100)
+    table = changes(ledgers[0].results(), ledgers[1].results(), (one, other), margin / 100, without_inert)
     try:
         reports.write_table(table, f"{other} against {one}", out)
     except OSError as error:
@@ -202,6 +208,11 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     ledger.write_compact(folder, results)  # first, for figures may fail
     reports.write(composed, folder, sources, drawing)
+
+
+def _warn(lines: Sequence[str], console: Console) -> None:
+    for line in lines:
+        console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _say_written(folder: object, console: Console) -> None:

@@ -50,7 +50,7 @@ def sources_of(
     lowest = target.groupby([results[name] for name in TASK]).transform("min")
     drawn = results[(results["status"] == Status.OK) & (free | (target == lowest))]
     read = results if len(results) <= TRIALS else drawn
-    curves = pd.concat([ledger.curve_table(read["trial_id"]) for ledger in ledgers])
+    curves = _of_one_training([ledger.curve_table(read["trial_id"]) for ledger in ledgers])
     known = curves.drop_duplicates(["trial_id", "step"]) if "step" in curves else None
     sources = Sources(trials=drawn, curves=known, points=points)
     stored = [ledger for ledger in ledgers if ledger.has_networks]
@@ -60,3 +60,14 @@ def sources_of(
 
     arrays = stored_arrays(stored, drawn)
     return replace(sources, masks=arrays.masks, weights=arrays.weights)
+
+
+def _of_one_training(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join curves. Of a trial that several ledgers hold, the longest curve counts: others may have failed."""
+    longest: dict[str, tuple[int, int]] = {}
+    for at, table in enumerate(tables):
+        for trial_id, points in table["trial_id"].value_counts().items():
+            if points > longest.get(str(trial_id), (0, 0))[0]:
+                longest[str(trial_id)] = (points, at)
+    kept = [table[[longest[each][1] == at for each in table["trial_id"]]] for at, table in enumerate(tables)]
+    return pd.concat(kept, ignore_index=True)

@@ -1,6 +1,7 @@
 """The training of a trial: length, optimiser, learning-rate schedule, augmentation and precision."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -23,6 +24,11 @@ INERT_DEFAULTS = {
     "kernels": "dense",
 }
 """Newer settings, at the value that changes nothing. At this value they are left out of trial ids."""
+
+
+def without_inert_settings(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain settings without those at their value in :data:`INERT_DEFAULTS`."""
+    return {name: value for name, value in training.items() if value != INERT_DEFAULTS.get(name, ...)}
 
 
 class TrainingConfig(BaseModel):
@@ -97,8 +103,7 @@ class TrainingConfig(BaseModel):
         Settings at their value in :data:`INERT_DEFAULTS` are left out, so that ids from before the setting
         existed stay valid.
         """
-        plain = self.model_dump(mode="json")
-        return {name: value for name, value in plain.items() if value != INERT_DEFAULTS.get(name, ...)}
+        return without_inert_settings(self.model_dump(mode="json"))
 
     def length(self, examples: int) -> tuple[int, int]:
         """Return the length of the training in gradient steps.

@@ -176,7 +176,8 @@ class ResultFiles:
         others = (
             gathered[ID].isin(wanted) & ~gathered[ID].isin(rows[ID]) & (gathered["status"] != Status.MISSING)
         )
-        return pd.concat([rows, gathered[others].drop_duplicates(ID)]) if len(rows) else gathered[others]
+        found = gathered[others].drop_duplicates(ID)
+        return pd.concat([rows, found]) if len(rows) else found
 
     def _gathered_row(self, trial_id: str) -> Row | None:
         if not self._gathered_file.exists():

@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from switchbench.datasets import MissingData
 from switchbench.errors import InputError
 from switchbench.networks.layers import prunable
+from switchbench.reports.sources import TaskKey
 from switchbench.row import Status
 from switchbench.store.ledger import Ledger
 from switchbench.trained.config import config_of
 
 Array = npt.NDArray[Any]
-TaskKey = tuple[str, str, str]
-"""Network, data set and scope."""
 
 
 @dataclass(frozen=True)

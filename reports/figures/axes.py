@@ -4,14 +4,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from switchbench.reports.figures.style import SMALL
 from switchbench.reports.figures.text import fitting
+from switchbench.reports.statistics.seeds import Numbers
 
-Numbers = npt.NDArray[np.float64]
 SUFFIXES = {1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k", 1: ""}
 
 

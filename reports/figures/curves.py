@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from switchbench.reports.analyses.trainings import VALUES, Training
-from switchbench.reports.figures.axes import Numbers, linear_y, log_limits, log_y, percent_limits, short
+from switchbench.reports.figures.axes import linear_y, log_limits, log_y, percent_limits, short
 from switchbench.reports.figures.density import NONE_LEFT
 from switchbench.reports.figures.lines import Series, highlight, in_grey
 from switchbench.reports.figures.panels import Entry, grid, groups, natural_width
 from switchbench.reports.figures.settings import settings
 from switchbench.reports.figures.style import Style
+from switchbench.reports.statistics.seeds import Numbers
 
 CAPTION = (
     "Validation accuracy and density over the steps of training{where}: means over seeds, with thin lines "

@@ -7,10 +7,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from switchbench.reports.figures.axes import Numbers, linear_y
+from switchbench.reports.figures.axes import linear_y
 from switchbench.reports.figures.panels import Entry, grid, natural_width
 from switchbench.reports.figures.settings import settings
 from switchbench.reports.figures.style import COLOURS
+from switchbench.reports.statistics.seeds import Numbers
 
 CAPTION = (
     "Histograms of the values that are not zero, by layer (the largest {most}), for {label}{where}, of the "

@@ -10,9 +10,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.markers import CARETDOWNBASE, CARETLEFTBASE, CARETRIGHTBASE, CARETUPBASE
 
-from switchbench.reports.figures.axes import Numbers
 from switchbench.reports.figures.panels import Entry, grid, groups, natural_width
 from switchbench.reports.figures.style import GREY, NO_LINE, Style
+from switchbench.reports.statistics.seeds import Numbers
 
 HEIGHT, LOW_HEIGHT = 2.1, 1.15
 """Height of a single panel, and of one of several, in inches."""

@@ -114,12 +114,28 @@ def contrasts(paired: Paired, pairs: Sequence[Pair], margin: float = MARGIN) -> 
 
 
 def _controls(paired: Paired) -> list[Pair]:
-    """Pair each control with its method, under the method's first label. Leave out those without targets."""
-    first: dict[str, str] = {}
+    """Pair each control with its method. Leave out those without targets.
+
+    Of several labels of the method, the one with the control's addition counts, else the first: reports of
+    several folders give both an addition, as in ``switcher (two)``.
+    """
+    labels: dict[str, list[str]] = {}
     for label, method in paired.methods.items():
         if paired.takes_target(label):
-            first.setdefault(method, label)
-    controls = [label for label in paired.control_of if paired.takes_target(label)]
-    return [
-        (first[paired.control_of[label]], label) for label in controls if paired.control_of[label] in first
-    ]
+            labels.setdefault(method, []).append(label)
+    pairs = []
+    for control, method in paired.control_of.items():
+        if paired.takes_target(control) and method in labels:
+            addition = _addition(control)
+            own = [label for label in labels[method] if addition and label.endswith(addition)]
+            pairs.append(((own or labels[method])[0], control))
+    return pairs
+
+
+def _addition(label: str) -> str:
+    """Return the end of a label in parentheses; empty if there is none.
+
+    >>> _addition("rigl (two)"), _addition("rigl")
+    (' (two)', '')
+    """
+    return label[label.rfind(" (") :] if label.endswith(")") and " (" in label else ""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.special import nctdtr, stdtr, stdtrit
 
 from switchbench.reports.statistics.margin import MARGIN
+from switchbench.reports.statistics.seeds import Numbers
 from switchbench.reports.statistics.summary import Summary, summarise
 
 ALPHA = 0.05
@@ -19,8 +20,6 @@ POWER = 0.8
 """Probability of a verdict that the suggested number of seeds has."""
 MOST_SEEDS = 1_000
 """No larger number of seeds is suggested."""
-
-Numbers = npt.NDArray[np.float64]
 
 
 class Verdict(StrEnum):

@@ -56,7 +56,3 @@ def sections(report: Report) -> list[Section]:
     if not tables and not over_all.missing:
         return by_task
     return [*by_task, Section("All tasks", ALL_TASKS, tables, over_all.missing)]
-
-
-def _filled(task: Task) -> list[Table]:
-    return [table for make in TASK_TABLES if (table := make(task)).rows]
