@@ -332,7 +332,7 @@ def test_a_row_that_a_published_table_repeats_counts_once(filled: tuple[Ledger, 
     ledger, plan = filled
     ledger.compact()
     file = ledger.folder / "results.parquet"
-    twice = pd.concat(2 * [pd.read_parquet(file)])
+    twice: pd.DataFrame = pd.concat(2 * [pd.read_parquet(str(file))])
     parquet.write_table(file, twice, Row)
     assert ledger.results()["trial_id"].tolist() == [config.trial_id for config in plan]
 
