@@ -8,7 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +53,11 @@ class Job:
     test: bool = True
     """Whether trials are measured on test images; in a search they are not."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where trials run."""
+        return torch.device("cuda" if self.resources.gpus else "cpu")
+
 
 class NotStored(RunStopped):
     """A row cannot be written. Every other trial would be lost as well, so that the run must stop."""
@@ -90,40 +95,32 @@ def execute(
     with _stored_or_stop(job):
         if stored := _final_row(config, job):
             return stored
-    ledger, device = Ledger(job.folder), torch.device("cuda" if job.resources.gpus else "cpu")
-    stamp = f"trial {config.trial_id}, {environment.stamp(device.type, job.resources.cpus)}"
+    ledger, cpus, gpus = Ledger(job.folder), job.resources.cpus, job.resources.gpus
+    stamp = f"trial {config.trial_id}, {environment.stamp(job.device.type, cpus)}"
     checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), stamp)
     attempt, log = _announce(config, job), TrialLog()
     try:
-        alone = job.resources.gpus >= 1
         kept = freed_memory_kept() if own_process else nullcontext()
-        limit = _time_limit(config, job) if own_process else _deadline(job)
         datasets.forget_on_devices(but=config.dataset.name)
-        with kept, log.recording(), measured(device, alone=alone) as usage:
-            control = Control(math.inf, checkpoint, watch, stop)
-            row, curves = _outcome(config, job, device, control, log, limit)
+        with kept, log.recording(), measured(job.device, alone=gpus >= 1) as usage:
+            control = Control(checkpoint=checkpoint, watch=watch, stop=stop)
+            row, curves = _outcome(config, job, control, log, own_process)
     except Stopped:
         ledger.withdraw(config.trial_id)
         raise
-    cpus, gpus = job.resources.cpus, job.resources.gpus
     if checkpoint.seconds_before and usage.seconds is not None:
         usage.seconds += checkpoint.seconds_before
         usage.energy = None  # of the earlier attempts it is not known
     row = replace(row, **asdict(usage), host=platform.node(), threads=cpus, gpus=gpus, attempts=attempt)
     stored = _store(config, job, row, curves, log.text)
     checkpoint.discard()  # a failed trial restarts from the beginning
-    if device.type == "cuda":
+    if job.device.type == "cuda":
         torch.cuda.empty_cache()  # trials of other processes may share the GPU
     return stored
 
 
 def _outcome(
-    config: TrialConfig,
-    job: Job,
-    device: torch.device,
-    control: Control,
-    log: TrialLog,
-    limit: AbstractContextManager[float],
+    config: TrialConfig, job: Job, control: Control, log: TrialLog, own_process: bool
 ) -> tuple[Row, list[dict[str, float]]]:
     """Run a trial. Return its row and curves; an exception other than Stopped becomes a row."""
     resources, networks = job.resources, Ledger(job.folder).networks
@@ -133,15 +130,15 @@ def _outcome(
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
             problem = f"PyTorch finds none on this node (CUDA_VISIBLE_DEVICES: {visible})"
             raise RuntimeError(f"gpus: {resources.gpus:g} requested, but {problem}")
-        with limit as deadline:
+        with _watchdog(config, job) if own_process else nullcontext():
             result = run_trial(
                 config,
-                str(device),
+                str(job.device),
                 resources.cpus,
                 data_folder=job.data_folder,
                 networks=networks,
                 test=job.test,
-                control=replace(control, deadline=deadline),
+                control=replace(control, deadline=time.monotonic() + 60 * (resources.minutes or math.inf)),
             )
         if job.keep_networks:
             networks.save(config.trial_id, result.network.state_dict())
@@ -289,22 +286,14 @@ def _location(error: Exception, config: TrialConfig) -> str:
 
 
 @contextmanager
-def _deadline(job: Job) -> Iterator[float]:
-    """Yield the deadline, which training checks at every step."""
-    minutes = job.resources.minutes
-    yield math.inf if minutes is None else time.monotonic() + 60 * minutes
-
-
-@contextmanager
-def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
-    """Yield the deadline, and run a watchdog for steps that hang.
+def _watchdog(config: TrialConfig, job: Job) -> Iterator[None]:
+    """Watch over steps that hang, in which training does not look at its deadline.
 
     After twice the time limit the watchdog stores a failure and ends the process. Another takes its place.
     """
     minutes = job.resources.minutes
     if minutes is None:
-        with _deadline(job) as deadline:
-            yield deadline
+        yield
         return
 
     def end_process() -> None:
@@ -320,8 +309,7 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
     # A hang in C code may hold Python's lock, so that no thread runs: this ends the process all the same.
     faulthandler.dump_traceback_later(2 * 60 * minutes + LOCKED_SECONDS, exit=True, file=2)
     try:
-        with _deadline(job) as deadline:
-            yield deadline
+        yield
     finally:
         watchdog.cancel()
         faulthandler.cancel_dump_traceback_later()
