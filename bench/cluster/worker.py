@@ -35,6 +35,8 @@ from switchbench.trial.run import run_trial
 
 LOCKED_SECONDS = 10.0
 """How much later than the watchdog a process ends in which no thread can run."""
+MEASURED = (Status.OK, Status.VALIDATED)
+"""Status of trials that have a network."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def execute(
         Stopped: The run must stop. The trial has no row, and continues from its checkpoint.
 
     Returns:
-        The stored row. An exception becomes a row with its status and message.
+        The stored row. An exception becomes a row with its status and message. If a measured trial runs again
+        for its network, and fails, its row stays, and the failure is returned alone.
     """
     if stop():
         raise Stopped
@@ -208,7 +211,8 @@ def record_lost(config: TrialConfig, job: Job, error: str) -> Row:
         error: The reason.
 
     Returns:
-        The stored row; the existing one if the trial is measured or has a row of this run.
+        The stored row; the existing one if the trial is measured or has a row of this run. For a measured
+        trial that ran again for its network, the failure, as in :func:`execute`.
 
     Raises:
         NotStored: The row cannot be written.
@@ -239,14 +243,17 @@ def _final_row(config: TrialConfig, job: Job) -> Row | None:
     row = ledger.row(config.trial_id)
     if row is None or row.run == job.run:
         return row
-    lacks_network = job.keep_networks and row.status == Status.OK and not ledger.networks.has(config.trial_id)
+    lacks_network = job.keep_networks and row.status in MEASURED and not ledger.networks.has(config.trial_id)
     return row if row.status.settled(job.test) and not lacks_network else None
 
 
 def _store(
     config: TrialConfig, job: Job, row: Row, curves: list[dict[str, float]] | None = None, log: str = ""
 ) -> Row:
-    """Store the row of a trial, its curves and its log. Return the row as it is stored. Raises NotStored."""
+    """Store the row of a trial, its curves and its log, and return the row. Raises NotStored.
+
+    Only a measurement replaces the row of a trial that need not run again, as one whose network was lost.
+    """
     row = replace(
         row,
         run=job.run,
@@ -256,8 +263,10 @@ def _store(
     )
     ledger = Ledger(job.folder)
     with _stored_or_stop(job):
-        ledger.write_log(config.trial_id, log)
-        ledger.write(row, curves or [])
+        before = None if row.status in MEASURED else ledger.row(config.trial_id)
+        if before is None or not before.status.settled(job.test):
+            ledger.write_log(config.trial_id, log)
+            ledger.write(row, curves or [])
         ledger.withdraw(config.trial_id)
     return row
 
