@@ -418,6 +418,14 @@ def test_the_beginning_of_an_id_is_enough(folder: Path) -> None:
     assert short.row.trial_id == path.name
 
 
+def test_a_comparison_may_have_the_name_of_one_of_its_folders(folder: Path, tmp_path: Path) -> None:
+    """The trial is named by its id, or by one of its files, in either folder."""
+    named = shutil.copytree(folder, tmp_path / "networks", ignore=shutil.ignore_patterns("report", "logs"))
+    trial_id = Path(trial(folder, "magnitude", "mlp")).name
+    for path in (named / trial_id[:8], named / "networks" / f"{trial_id}.pt", named / "trials" / trial_id):
+        assert load_finished(path, quiet).row.trial_id == trial_id
+
+
 def test_seconds_are_of_one_pass() -> None:
     calls: list[bool] = []
 
