@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -253,6 +254,40 @@ def test_the_mirror_keeps_the_last_problem(refused: frozenset[int], tmp_path: Pa
         mirror.trial_finished(numbered(number))
     mirror.close()
     assert mirror.problem == ("ConnectionError: row 1" if refused else None)
+
+
+def test_an_interrupted_run_ends_its_mirror_without_waiting(tmp_path: Path, monkeypatch: Any) -> None:
+    got: list[int] = []
+    ended: list[str] = []
+    answer = threading.Event()
+
+    class Slow(Flaky):
+        def send(self, row: Row) -> bool:
+            got.append(row.seed)
+            return answer.wait(30)
+
+        def end(self, status: str) -> None:
+            ended.append(status)
+
+    monkeypatch.setattr(tracking, "Experiment", Slow)
+    monkeypatch.setattr(Ledger, "rows", lambda _: iter([numbered(0)]))
+    mirrors: list[Any] = []
+
+    def run() -> None:
+        with RunContext.create(None, None, (), None).mirror(Ledger(tmp_path)) as observers:
+            mirrors.extend(observers)
+            mirrors[0].trial_finished(numbered(1))
+            while not got:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert mirrors[0].is_alive()
+    answer.set()
+    mirrors[0].join(10)
+    assert not mirrors[0].is_alive()
+    assert (got, ended) == ([0], ["KILLED"])
 
 
 def test_a_run_follows_its_row_whatever_changed(tmp_path: Path) -> None:

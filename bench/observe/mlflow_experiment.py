@@ -217,7 +217,7 @@ class Experiment:
         Raises:
             Exception: Whatever MLflow raises, also when it received the file of a network.
         """
-        self._client.set_terminated(self._parent, "FINISHED", self._ended)
+        self.end("FINISHED")
         self.send_plan()
         if self._ledger.report.exists():
             with self._ledger.report_files() as local:
@@ -226,6 +226,10 @@ class Experiment:
                     self._client.log_artifact(self._parent, str(file), "report")
         if self._problem:
             raise self._problem
+
+    def end(self, status: str) -> None:
+        """Say that the comparison's run has ended, in MLflow's words: ``FINISHED`` or ``KILLED``."""
+        self._client.set_terminated(self._parent, status, self._ended)
 
     def send_live(self, live: LivePoint) -> None:
         """Send a point of a running trial. Its run says ``RUNNING`` until its row is sent."""
