@@ -20,7 +20,7 @@ from switchbench.atomic_files import reason
 from switchbench.cluster import environment
 from switchbench.cluster.allocator import freed_memory_kept
 from switchbench.cluster.log import TrialLog
-from switchbench.errors import ExitCode, InputError, RunStopped
+from switchbench.errors import ExitCode, InputError, RunStopped, printable
 from switchbench.measure.usage import measured
 from switchbench.plugins.frames import own_frames, traceback_of
 from switchbench.row import Row, Started, Status
@@ -149,7 +149,9 @@ def _outcome(
         raise
     except Unmeasured as end:
         return _unmeasured(config, end.status, str(end), end.steps), []
-    except Exception as error:  # an exception is the trial's result and must not end the run
+    except (Exception, SystemExit) as error:  # it is the trial's result and must not end the run
+        if own_process and isinstance(error, SystemExit):
+            raise  # so Ray ends a worker, for instance on a node that is taken away
         log.write(traceback_of(error))
         message = f"{type(error).__name__}: {error} ({_location(error, config)})"
         return _unmeasured(config, Status.FAILED, message), []
@@ -283,10 +285,11 @@ def _stored_or_stop(job: Job) -> Iterator[None]:
 
 
 def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | None = None) -> Row:
-    return Row(**asdict(config.planned), status=status, error=" ".join(error.split()), steps=steps)
+    line = printable(" ".join(error.split()))  # no table can hold what is no Unicode, as some names of files
+    return Row(**asdict(config.planned), status=status, error=line, steps=steps)
 
 
-def _location(error: Exception, config: TrialConfig) -> str:
+def _location(error: BaseException, config: TrialConfig) -> str:
     """Return where an exception was raised, as ``file:line``: the innermost frame outside torch, after that
     of the method's own module if it is another."""
     frames = own_frames(error)
