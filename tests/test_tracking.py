@@ -314,6 +314,8 @@ def test_a_run_follows_its_row_whatever_changed(tmp_path: Path) -> None:
     client.delete_experiment(experiment.experiment_id)
     assert tracking.sync(ledger, [done]) == 1
     assert tracking.sync(ledger, [done]) == 0
+    later = row(Status.FAILED, "{}", at="2026-01-03T00:00:00+00:00")  # as where the stored row was lost
+    assert tracking.sync(ledger, [later]) == 0
     assert [path.name for path in tmp_path.iterdir()] == [ledger.folder.name]
     assert (ledger.folder / "mlflow.db").read_bytes().startswith(b"SQLite format 3")
     (run,) = runs_of(ledger)["id"]
