@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -60,6 +61,17 @@ def searched(tmp_path: Path) -> Callable[..., tuple[SearchPlan, Study, StudySour
         return planned, study, source
 
     return search
+
+
+def test_a_display_that_fails_ends_no_search(
+    searched: Callable[..., tuple[SearchPlan, Study, StudySource]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(PointDisplay, "point_finished", Mock(side_effect=ValueError("closed file")))
+    _, study, _ = searched([(0.7, 0.0199, ALIVE)])
+    assert study.finished_points == 1
+    assert "PointDisplay failed" in caplog.text
 
 
 def test_a_dead_network_is_never_the_best(

@@ -34,7 +34,9 @@ from switchbench.measure.latency import FORMS, ROUNDS, WARM_UP, seconds
 from switchbench.networks import NETWORKS
 from switchbench.networks.layers import prunable
 from switchbench.reports.cells import TASK
+from switchbench.spec.components import NetworkChoice
 from switchbench.store.ledger import Ledger
+from switchbench.trained import arrays
 from switchbench.trained.arrays import kept_per_pixel, stored_arrays
 from switchbench.trained.export import export
 from switchbench.trained.facts import NetworkFacts
@@ -416,6 +418,14 @@ def test_the_beginning_of_an_id_is_enough(folder: Path) -> None:
     assert short.row.trial_id == path.name
 
 
+def test_a_comparison_may_have_the_name_of_one_of_its_folders(folder: Path, tmp_path: Path) -> None:
+    """The trial is named by its id, or by one of its files, in either folder."""
+    named = shutil.copytree(folder, tmp_path / "networks", ignore=shutil.ignore_patterns("report", "logs"))
+    trial_id = Path(trial(folder, "magnitude", "mlp")).name
+    for path in (named / trial_id[:8], named / "networks" / f"{trial_id}.pt", named / "trials" / trial_id):
+        assert load_finished(path, quiet).row.trial_id == trial_id
+
+
 def test_seconds_are_of_one_pass() -> None:
     calls: list[bool] = []
 
@@ -573,3 +583,61 @@ def test_connections_of_a_convolution_are_counted_where_they_read() -> None:
     layer.weight.data = torch.tensor([[[[1.0, 0.0], [0.0, -2.0]]]])
     kept = kept_per_pixel(torch.nn.Sequential(layer, torch.nn.ReLU()), torch.zeros(1, 1, 3, 3))
     assert kept.tolist() == [[1, 1, 0], [1, 2, 1], [0, 1, 1]]
+
+
+class Odd(torch.nn.Module):
+    """A network of two layers, the last of which is declared first, with what may stand before them."""
+
+    def __init__(self, before: Any) -> None:
+        super().__init__()
+        self.idle, self.head, self.body = torch.nn.Linear(3, 3), torch.nn.Linear(2, 3), torch.nn.Linear(4, 2)
+        self.before = before
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(self.before(images).flatten(1)).relu())
+
+
+def test_connections_are_counted_of_the_layer_that_reads_the_image() -> None:
+    def shifted(images: torch.Tensor) -> torch.Tensor:
+        images -= 0.5  # in place
+        return images
+
+    for before in (torch.nn.Identity(), shifted):
+        network = Odd(before)
+        network.body.weight.data = torch.tensor([[0.5, 0, 0, 0], [-1, 0, 0, 2]])
+        kept = kept_per_pixel(network, torch.zeros(1, 1, 2, 2))
+        assert kept is not None
+        assert kept.tolist() == [[2, 0], [0, 1]]
+
+
+def turned(images: torch.Tensor) -> torch.Tensor:
+    return -images
+
+
+def failing(images: torch.Tensor) -> torch.Tensor:
+    raise ZeroDivisionError
+
+
+def spread(images: torch.Tensor) -> torch.Tensor:
+    return images / images.std()  # which is 0
+
+
+@pytest.mark.parametrize(
+    "network", [Odd(turned), Odd(failing), Odd(spread), Odd(torch.detach), torch.nn.Flatten()]
+)
+def test_a_network_whose_connections_cannot_be_counted_has_no_picture(network: torch.nn.Module) -> None:
+    assert kept_per_pixel(network, torch.zeros(1, 1, 2, 2)) is None
+
+
+def test_a_stored_network_without_a_picture_ends_no_report(folder: Path, monkeypatch: Any) -> None:
+    results = Ledger(folder).results()
+    monkeypatch.setattr(arrays, "kept_per_pixel", lambda network, image: None)
+    found = arrays.stored_arrays([Ledger(folder)], results)
+    assert not found.masks
+    assert found.weights
+
+    def changed(*_: Any) -> Any:
+        raise TypeError("the plug-in's network takes other arguments today")
+
+    monkeypatch.setattr(NetworkChoice, "build", changed)
+    assert arrays.stored_arrays([Ledger(folder)], results) == arrays.StoredArrays()

@@ -573,3 +573,27 @@ def test_trials_that_were_lost_with_their_node_run_again(
     monkeypatch.setattr(tune, "_run_tune", run)
     tune.distribute(trials, job, [])
     assert runs == [6, 3, 2, 2]  # those whose nodes are lost four times have no row
+
+
+def test_a_trial_that_failed_before_is_not_given_up_with_its_first_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with --retry-failed. A failure of this run is final: the trial did not lose its node."""
+    (first, second, *_), job = prepare(tmp_path)
+    before = replace(job, run="before")
+    for config in (first, second):
+        worker.record_lost(config, before, "the old reason")
+    runs: list[list[str]] = []
+
+    def run(job: Job, observers: Any, modules: Any, space: dict[str, Any], config: Any) -> None:
+        runs.append([planned["trial_id"] for (planned,) in space["trials"]["grid_search"]])
+        if len(runs) == 1:
+            worker.record_lost(second, job, "a new reason")
+        if len(runs) == 3:
+            worker.execute(first, job)
+
+    monkeypatch.setattr(tune, "_run_tune", run)
+    tune.distribute([first, second], job, [])
+    assert runs == [[first.trial_id, second.trial_id], [first.trial_id], [first.trial_id]]
+    rows = [Ledger(tmp_path).row(config.trial_id) for config in (first, second)]
+    assert [row and (row.status, row.error) for row in rows] == [("ok", None), ("failed", "a new reason")]

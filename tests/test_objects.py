@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 import torch
+from pyarrow import fs
 from typer.testing import CliRunner
 
 import switchbench
@@ -23,7 +24,7 @@ from switchbench.cli.app import app
 from switchbench.errors import InputError
 from switchbench.row import Row, Status
 from switchbench.spec import file as specs
-from switchbench.store import lock
+from switchbench.store import lock, objects
 from switchbench.store.ledger import Ledger
 from switchbench.store.objects import ObjectPath, resolved
 from switchbench.trial.checkpoint import Checkpoint
@@ -60,8 +61,6 @@ def server() -> Iterator[dict[str, str]]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)
-            from pyarrow import fs
-
             store, _ = fs.FileSystem.from_uri("s3://bucket?allow_bucket_creation=true")
             store.create_dir("bucket")
             yield variables
@@ -127,6 +126,31 @@ def test_a_comparison_runs_once(place: str, spec: dict[str, Any], without_ray: N
     done = CliRunner().invoke(app, ["report", place, "--out", str(tmp_path / "report")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "report" / "report.md").exists()
+
+
+def test_a_report_replaces_the_tables_and_figures_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a folder that stands for a bucket. A search's report has neither, and removes neither."""
+    stored = tmp_path / "bucket" / "mine" / "report"
+    for folder in ("tables/one", "tables/two", "figures", "other"):
+        (stored / folder).mkdir(parents=True)
+    bucket = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    monkeypatch.setattr(objects, "_filesystem", lambda *_: bucket)
+    ledger = Ledger("s3://bucket/mine")
+
+    def write(*names: str) -> list[str]:
+        with ledger.report_folder() as local:
+            for name in names:
+                (local / name).parent.mkdir(parents=True, exist_ok=True)
+                (local / name).write_text(name)
+        return sorted(file.relative_to(stored).as_posix() for file in stored.rglob("*") if file.is_file())
+
+    first = ["figures/a.svg", "other/b", "report.md", "tables/one/c.csv", "tables/two/c.csv"]
+    assert write(*first) == first
+    assert write("search.md") == sorted([*first, "search.md"])
+    left = ["figures/a.svg", "other/b", "report.md", "search.md", "tables/one/d.csv"]
+    assert write("figures/a.svg", "tables/one/d.csv") == left
 
 
 def test_one_driver_at_a_time(place: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Dense starts: trained once for all methods of a seed, and kept."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,16 @@ import pytest
 import torch
 
 import switchbench
-from switchbench.cluster.worker import Job, execute
+from switchbench.cluster import worker
+from switchbench.cluster.worker import Job, execute, record_lost
 from switchbench.methods import Magnitude
+from switchbench.row import Status
 from switchbench.spec import file as specfile
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
 from switchbench.store.tensors import NetworkStore
 from switchbench.trial.loop import Training
+from switchbench.trial.outcomes import Diverged
 from switchbench.trial.run import run_trial
 
 START = {"steps": 40, "batch_size": 64}
@@ -97,6 +101,62 @@ def test_a_worker_takes_the_kept_start(make_config: Any, tmp_path: Path, monkeyp
     monkeypatch.setattr(Training, "run", _count(Training.run, calls))
     assert execute(config, job)["status"] == "ok"
     assert len(calls) == 1
+
+
+@pytest.fixture
+def lost_network(make_config: Any, tmp_path: Path) -> Any:
+    """Measures a dense start and loses its network. Returns its config and the job of the next run."""
+
+    def lose(test: bool = True) -> tuple[Any, Job]:
+        start = make_config("magnitude", 0.1, start=START).start_trial
+        for folder in ("trials", "curves", "running", "logs"):
+            (tmp_path / folder).mkdir()
+        job = Job(tmp_path, tmp_path, Resources(), "one", keep_networks=True, test=test)
+        execute(start, job, own_process=False)
+        (tmp_path / "networks" / f"{start.trial_id}.pt").unlink()
+        return start, replace(job, run="two")
+
+    return lose
+
+
+@pytest.mark.parametrize(("test", "status"), [(True, "ok"), (False, "validated")])
+def test_a_measured_start_whose_network_is_lost_is_trained_again(
+    lost_network: Any, tmp_path: Path, test: bool, status: str
+) -> None:
+    start, job = lost_network(test)
+    before = Ledger(tmp_path).row(start.trial_id)
+    again = execute(start, job, own_process=False)
+    assert (again.status, again.run) == (status, "two")
+    assert before
+    assert again.val_loss == before.val_loss
+    assert Ledger(tmp_path).networks.has(start.trial_id)
+    assert execute(start, replace(job, run="three"), own_process=False).run == "two"  # nothing is lost now
+
+
+@pytest.mark.parametrize(
+    "end", [TimeoutError("time limit"), Diverged("loss is nan"), "the worker process died"]
+)
+def test_what_is_measured_stays_where_the_training_for_its_network_fails(
+    lost_network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    start, job = lost_network()
+    ledger = Ledger(tmp_path)
+    ledger.write_log(start.trial_id, "of the measured trial")
+    before, curves = ledger.row(start.trial_id), ledger.curves(start.trial_id)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise end
+
+    monkeypatch.setattr(worker, "run_trial", fail)
+    told = record_lost(start, job, end) if isinstance(end, str) else execute(start, job, own_process=False)
+    assert told.status == (
+        Status.DIVERGED if isinstance(end, Diverged) else Status.FAILED
+    )  # for who needs the network
+    assert str(end) in str(told.error)
+    assert ledger.row(start.trial_id) == before
+    assert ledger.curves(start.trial_id) == curves
+    assert ledger.log(start.trial_id) == "of the measured trial"
+    assert ledger.announced(start.trial_id) is None
 
 
 def test_a_start_that_diverges_is_named_and_paid_once(spec: Any, tmp_path: Path, without_ray: None) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -259,6 +260,40 @@ def test_the_mirror_keeps_the_last_problem(refused: frozenset[int], tmp_path: Pa
     assert mirror.problem == ("ConnectionError: row 1" if refused else None)
 
 
+def test_an_interrupted_run_ends_its_mirror_without_waiting(tmp_path: Path, monkeypatch: Any) -> None:
+    got: list[int] = []
+    ended: list[str] = []
+    answer = threading.Event()
+
+    class Slow(Flaky):
+        def send(self, row: Row) -> bool:
+            got.append(row.seed)
+            return answer.wait(30)
+
+        def end(self, status: str) -> None:
+            ended.append(status)
+
+    monkeypatch.setattr(tracking, "Experiment", Slow)
+    monkeypatch.setattr(Ledger, "rows", lambda _: iter([numbered(0)]))
+    mirrors: list[Any] = []
+
+    def run() -> None:
+        with RunContext.create(None, None, (), None).mirror(Ledger(tmp_path)) as observers:
+            mirrors.extend(observers)
+            mirrors[0].trial_finished(numbered(1))
+            while not got:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert mirrors[0].is_alive()
+    answer.set()
+    mirrors[0].join(10)
+    assert not mirrors[0].is_alive()
+    assert (got, ended) == ([0], ["KILLED"])
+
+
 def test_a_run_follows_its_row_whatever_changed(tmp_path: Path) -> None:
     """Also where MLflow holds a parameter that is another now, which it never changes; also in a folder whose
     name means something in a URI, and in an experiment that was deleted."""
@@ -283,6 +318,8 @@ def test_a_run_follows_its_row_whatever_changed(tmp_path: Path) -> None:
     client.delete_experiment(experiment.experiment_id)
     assert tracking.sync(ledger, [done]) == 1
     assert tracking.sync(ledger, [done]) == 0
+    later = row(Status.FAILED, "{}", at="2026-01-03T00:00:00+00:00")  # as where the stored row was lost
+    assert tracking.sync(ledger, [later]) == 0
     assert [path.name for path in tmp_path.iterdir()] == [ledger.folder.name]
     assert (ledger.folder / "mlflow.db").read_bytes().startswith(b"SQLite format 3")
     (run,) = runs_of(ledger)["id"]

@@ -8,7 +8,9 @@ import resource
 import subprocess
 import sys
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import cloudpickle
@@ -16,12 +18,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from switchbench.cluster import environment, worker
+from switchbench.cluster import environment, local_worker, worker
+from switchbench.cluster.log import LONGEST, TrialLog
 from switchbench.cluster.worker import Job, NotStored, _location, execute
 from switchbench.methods import METHODS
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.plugins.load import load
-from switchbench.row import Status
+from switchbench.row import Row, Status
 from switchbench.spec import file as specs
 from switchbench.spec.comparison import Resources
 from switchbench.store.ledger import Ledger
@@ -68,6 +71,85 @@ def test_a_failure_is_tried_once_a_run_and_a_measurement_once(
     monkeypatch.setattr(worker, "run_trial", fail)
     job, _ = prepare(tmp_path, spec, run="four")
     assert execute(plan[0], job)["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (
+            SystemExit("usage: see --help"),
+            "SystemExit: usage: see --help",
+        ),  # of a plug-in that calls sys.exit
+        (
+            ValueError("no image \udcff.png"),
+            "ValueError: no image U+DCFF.png",
+        ),  # a file name that is no UTF-8
+    ],
+)
+def test_whatever_a_trial_raises_becomes_its_row(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: Any, raised: BaseException, error: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise raised
+
+    job, plan = prepare(tmp_path, spec)
+    monkeypatch.setattr(worker, "run_trial", fail)
+    row = execute(plan[0], job, own_process=False)
+    assert row.status == Status.FAILED
+    assert str(row.error).startswith(f"{error} (test_worker.py:")
+    assert Ledger(tmp_path).row(plan[0].trial_id) == row
+
+
+def test_a_worker_that_ray_ends_leaves_no_failure(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: Any
+) -> None:
+    """On a signal Ray raises SystemExit, wherever the worker is."""
+    job, plan = prepare(tmp_path, spec)
+    monkeypatch.setattr(worker, "run_trial", lambda *_, **__: sys.exit(1))
+    with pytest.raises(SystemExit):
+        execute(plan[0], job)
+    assert Ledger(tmp_path).row(plan[0].trial_id) is None
+
+
+def test_a_log_that_cannot_be_written_costs_no_result(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def printing(*given: Any, **named: Any) -> Any:
+        print("something")
+        return run_trial(*given, **named)
+
+    job, plan = prepare(tmp_path, spec)
+    (tmp_path / "logs").rmdir()  # to save space, while trials run
+    monkeypatch.setattr(worker, "run_trial", printing)
+    row = execute(plan[0], job, own_process=False)
+    assert row.status == Status.OK
+    assert Ledger(tmp_path).row(plan[0].trial_id) == row
+    assert f"the log of trial {plan[0].trial_id} is not stored: No such file or directory" in caplog.text
+
+
+def test_a_log_keeps_the_end_and_does_not_grow() -> None:
+    log = TrialLog()
+    with log.recording():
+        for number in range(40_000):
+            print(f"step {number:06}")
+        sys.stdout.close()  # as a method may
+        print("the end")
+    assert len(log.text) == LONGEST
+    assert log.text.endswith("step 039999\nthe end\n")
+    assert len(log._stream.getvalue()) <= 2 * LONGEST
+
+
+def test_a_driver_that_has_ended_is_no_failure_of_a_trial(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: Any
+) -> None:
+    """The worker ends as soon as it hears of it; until then nothing can be sent."""
+    monkeypatch.setattr(local_worker, "EPOCH_SECONDS", 0)
+    job, plan = prepare(tmp_path, spec)
+    driver, connection = Pipe()
+    driver.close()
+    answer = local_worker._answer(plan[0].as_planned(), job, connection, Event())
+    assert isinstance(answer, Row)
+    assert answer.status == Status.OK
 
 
 def test_the_display_prints_brackets_as_text(tmp_path: Path, spec: dict[str, Any]) -> None:

@@ -104,7 +104,11 @@ class RunContext:
             self.say(f"MLflow: {without_passwords(self.mlflow_uri)}{origin}")
         mirror = Mirror(ledger, self.mlflow_uri, owner)
         mirror.start()
-        yield [mirror]
+        try:
+            yield [mirror]
+        except BaseException:  # a signal, as a rule: then nobody waits
+            mirror.interrupt()
+            raise
         mirror.close()
         if mirror.problem:
             problem = f"MLflow lacks some results ({mirror.problem}); the results folder has all"

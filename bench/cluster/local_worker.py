@@ -5,6 +5,7 @@ import pickle
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -96,7 +97,8 @@ def _answer(planned: dict[str, str], job: Job, connection: Connection, stopped: 
         nonlocal sent
         if time.monotonic() - sent >= EPOCH_SECONDS:
             sent = time.monotonic()
-            connection.send(point)
+            with suppress(OSError):  # the driver has ended, and with it this process in a moment
+                connection.send(point)
 
     try:
         return execute(TrialConfig.from_plan(planned), job, send, stopped.is_set)

@@ -10,11 +10,27 @@ LONGEST = 100_000
 """Characters that are kept: the last ones."""
 
 
+class _End(io.StringIO):
+    """Keeps the end of what is written: a trial that prints at each step does not fill the memory."""
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if self.tell() > 2 * LONGEST:
+            kept = self.getvalue()[-LONGEST:]
+            self.seek(0)
+            self.truncate()
+            super().write(kept)
+        return written
+
+    def close(self) -> None:
+        """Do nothing: a trial may close what it takes for the terminal."""
+
+
 class TrialLog:
     """Text of one trial."""
 
     def __init__(self) -> None:
-        self._stream = io.StringIO()
+        self._stream = _End()
 
     @property
     def text(self) -> str:

@@ -17,9 +17,7 @@ from unittest import mock
 import ray
 from ray import cloudpickle, tune
 
-from switchbench.cluster.lost_workers import (
-    LOST_WORKER_RETRIES,
-)
+from switchbench.cluster.lost_workers import LOST_WORKER_RETRIES
 from switchbench.cluster.machine import capacity
 from switchbench.cluster.points import PointSource
 from switchbench.cluster.signals import StopRequest, handled, stop_at_once
@@ -45,7 +43,9 @@ def distribute(
     observers: list[Observer],
     modules: Iterable[ModuleType] = (),
 ) -> None:
-    """Run trials on the connected cluster until each has a row in the ledger.
+    """Run trials on the connected cluster until each has a row of this run in the ledger, or needs none.
+
+    A trial whose node is lost runs again, at most :data:`LOST_NODE_RETRIES` times. Then the next run has it.
 
     Args:
         configs: The trials.
@@ -57,15 +57,21 @@ def distribute(
         KeyboardInterrupt: A signal has stopped the run; the remaining trials have no row.
         RunStopped: A row cannot be written, as on a full disk; the remaining trials have no row.
     """
-    ledger = Ledger(job.folder)
     for _ in range(1 + LOST_NODE_RETRIES):
         if not configs:
             return
         space = {"trials": tune.grid_search([[config.as_planned()] for config in configs])}
         _run_tune(job, observers, modules, space, tune.TuneConfig())
-        # what has no row was lost with its node again and again
-        known = ledger.statuses([config.trial_id for config in configs])
-        configs = [config for config in configs if config.trial_id not in known]
+        configs = _lost(configs, job)
+
+
+def _lost(configs: list[TrialConfig], job: Job) -> list[TrialConfig]:
+    """Return the trials that this run has not ended: their nodes were lost. Some may have failed before."""
+    ledger = Ledger(job.folder)
+    statuses = ledger.statuses([config.trial_id for config in configs])
+    settled = {trial_id for trial_id, status in statuses.items() if status.settled(job.test)}
+    left = [config for config in configs if config.trial_id not in settled]
+    return [config for config in left if not (row := ledger.row(config.trial_id)) or row.run != job.run]
 
 
 def distribute_points(

@@ -8,7 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from switchbench.atomic_files import reason
 from switchbench.cluster import environment
 from switchbench.cluster.allocator import freed_memory_kept
 from switchbench.cluster.log import TrialLog
-from switchbench.errors import ExitCode, InputError, RunStopped
+from switchbench.errors import ExitCode, InputError, RunStopped, printable
 from switchbench.measure.usage import measured
 from switchbench.plugins.frames import own_frames, traceback_of
 from switchbench.row import Row, Started, Status
@@ -35,6 +35,8 @@ from switchbench.trial.run import run_trial
 
 LOCKED_SECONDS = 10.0
 """How much later than the watchdog a process ends in which no thread can run."""
+MEASURED = (Status.OK, Status.VALIDATED)
+"""Status of trials that have a network."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Job:
     """Whether finished networks are stored."""
     test: bool = True
     """Whether trials are measured on test images; in a search they are not."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where trials run."""
+        return torch.device("cuda" if self.resources.gpus else "cpu")
 
 
 class NotStored(RunStopped):
@@ -83,47 +90,40 @@ def execute(
         Stopped: The run must stop. The trial has no row, and continues from its checkpoint.
 
     Returns:
-        The stored row. An exception becomes a row with its status and message.
+        The stored row. An exception becomes a row with its status and message. If a measured trial runs again
+        for its network, and fails, its row stays, and the failure is returned alone.
     """
     if stop():
         raise Stopped
     with _stored_or_stop(job):
         if stored := _final_row(config, job):
             return stored
-    ledger, device = Ledger(job.folder), torch.device("cuda" if job.resources.gpus else "cpu")
-    stamp = f"trial {config.trial_id}, {environment.stamp(device.type, job.resources.cpus)}"
+    ledger, cpus, gpus = Ledger(job.folder), job.resources.cpus, job.resources.gpus
+    stamp = f"trial {config.trial_id}, {environment.stamp(job.device.type, cpus)}"
     checkpoint = Checkpoint(ledger.checkpoint(config.trial_id), stamp)
     attempt, log = _announce(config, job), TrialLog()
     try:
-        alone = job.resources.gpus >= 1
         kept = freed_memory_kept() if own_process else nullcontext()
-        limit = _time_limit(config, job) if own_process else _deadline(job)
         datasets.forget_on_devices(but=config.dataset.name)
-        with kept, log.recording(), measured(device, alone=alone) as usage:
-            control = Control(math.inf, checkpoint, watch, stop)
-            row, curves = _outcome(config, job, device, control, log, limit)
+        with kept, log.recording(), measured(job.device, alone=gpus >= 1) as usage:
+            control = Control(checkpoint=checkpoint, watch=watch, stop=stop)
+            row, curves = _outcome(config, job, control, log, own_process)
     except Stopped:
         ledger.withdraw(config.trial_id)
         raise
-    cpus, gpus = job.resources.cpus, job.resources.gpus
     if checkpoint.seconds_before and usage.seconds is not None:
         usage.seconds += checkpoint.seconds_before
         usage.energy = None  # of the earlier attempts it is not known
     row = replace(row, **asdict(usage), host=platform.node(), threads=cpus, gpus=gpus, attempts=attempt)
     stored = _store(config, job, row, curves, log.text)
     checkpoint.discard()  # a failed trial restarts from the beginning
-    if device.type == "cuda":
+    if job.device.type == "cuda":
         torch.cuda.empty_cache()  # trials of other processes may share the GPU
     return stored
 
 
 def _outcome(
-    config: TrialConfig,
-    job: Job,
-    device: torch.device,
-    control: Control,
-    log: TrialLog,
-    limit: AbstractContextManager[float],
+    config: TrialConfig, job: Job, control: Control, log: TrialLog, own_process: bool
 ) -> tuple[Row, list[dict[str, float]]]:
     """Run a trial. Return its row and curves; an exception other than Stopped becomes a row."""
     resources, networks = job.resources, Ledger(job.folder).networks
@@ -133,15 +133,15 @@ def _outcome(
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
             problem = f"PyTorch finds none on this node (CUDA_VISIBLE_DEVICES: {visible})"
             raise RuntimeError(f"gpus: {resources.gpus:g} requested, but {problem}")
-        with limit as deadline:
+        with _watchdog(config, job) if own_process else nullcontext():
             result = run_trial(
                 config,
-                str(device),
+                str(job.device),
                 resources.cpus,
                 data_folder=job.data_folder,
                 networks=networks,
                 test=job.test,
-                control=replace(control, deadline=deadline),
+                control=replace(control, deadline=time.monotonic() + 60 * (resources.minutes or math.inf)),
             )
         if job.keep_networks:
             networks.save(config.trial_id, result.network.state_dict())
@@ -149,7 +149,9 @@ def _outcome(
         raise
     except Unmeasured as end:
         return _unmeasured(config, end.status, str(end), end.steps), []
-    except Exception as error:  # an exception is the trial's result and must not end the run
+    except (Exception, SystemExit) as error:  # it is the trial's result and must not end the run
+        if own_process and isinstance(error, SystemExit):
+            raise  # so Ray ends a worker, for instance on a node that is taken away
         log.write(traceback_of(error))
         message = f"{type(error).__name__}: {error} ({_location(error, config)})"
         return _unmeasured(config, Status.FAILED, message), []
@@ -211,7 +213,8 @@ def record_lost(config: TrialConfig, job: Job, error: str) -> Row:
         error: The reason.
 
     Returns:
-        The stored row; the existing one if the trial is measured or has a row of this run.
+        The stored row; the existing one if the trial is measured or has a row of this run. For a measured
+        trial that ran again for its network, the failure, as in :func:`execute`.
 
     Raises:
         NotStored: The row cannot be written.
@@ -242,14 +245,17 @@ def _final_row(config: TrialConfig, job: Job) -> Row | None:
     row = ledger.row(config.trial_id)
     if row is None or row.run == job.run:
         return row
-    lacks_network = job.keep_networks and row.status == Status.OK and not ledger.networks.has(config.trial_id)
+    lacks_network = job.keep_networks and row.status in MEASURED and not ledger.networks.has(config.trial_id)
     return row if row.status.settled(job.test) and not lacks_network else None
 
 
 def _store(
     config: TrialConfig, job: Job, row: Row, curves: list[dict[str, float]] | None = None, log: str = ""
 ) -> Row:
-    """Store the row of a trial, its curves and its log. Return the row as it is stored. Raises NotStored."""
+    """Store the row of a trial, its curves and its log, and return the row. Raises NotStored.
+
+    Only a measurement replaces the row of a trial that need not run again, as one whose network was lost.
+    """
     row = replace(
         row,
         run=job.run,
@@ -259,8 +265,10 @@ def _store(
     )
     ledger = Ledger(job.folder)
     with _stored_or_stop(job):
-        ledger.write_log(config.trial_id, log)
-        ledger.write(row, curves or [])
+        before = None if row.status in MEASURED else ledger.row(config.trial_id)
+        if before is None or not before.status.settled(job.test):
+            ledger.write_log(config.trial_id, log)
+            ledger.write(row, curves or [])
         ledger.withdraw(config.trial_id)
     return row
 
@@ -277,10 +285,11 @@ def _stored_or_stop(job: Job) -> Iterator[None]:
 
 
 def _unmeasured(config: TrialConfig, status: Status, error: str, steps: int | None = None) -> Row:
-    return Row(**asdict(config.planned), status=status, error=" ".join(error.split()), steps=steps)
+    line = printable(" ".join(error.split()))  # no table can hold what is no Unicode, as some names of files
+    return Row(**asdict(config.planned), status=status, error=line, steps=steps)
 
 
-def _location(error: Exception, config: TrialConfig) -> str:
+def _location(error: BaseException, config: TrialConfig) -> str:
     """Return where an exception was raised, as ``file:line``: the innermost frame outside torch, after that
     of the method's own module if it is another."""
     frames = own_frames(error)
@@ -289,22 +298,14 @@ def _location(error: Exception, config: TrialConfig) -> str:
 
 
 @contextmanager
-def _deadline(job: Job) -> Iterator[float]:
-    """Yield the deadline, which training checks at every step."""
-    minutes = job.resources.minutes
-    yield math.inf if minutes is None else time.monotonic() + 60 * minutes
-
-
-@contextmanager
-def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
-    """Yield the deadline, and run a watchdog for steps that hang.
+def _watchdog(config: TrialConfig, job: Job) -> Iterator[None]:
+    """Watch over steps that hang, in which training does not look at its deadline.
 
     After twice the time limit the watchdog stores a failure and ends the process. Another takes its place.
     """
     minutes = job.resources.minutes
     if minutes is None:
-        with _deadline(job) as deadline:
-            yield deadline
+        yield
         return
 
     def end_process() -> None:
@@ -320,8 +321,7 @@ def _time_limit(config: TrialConfig, job: Job) -> Iterator[float]:
     # A hang in C code may hold Python's lock, so that no thread runs: this ends the process all the same.
     faulthandler.dump_traceback_later(2 * 60 * minutes + LOCKED_SECONDS, exit=True, file=2)
     try:
-        with _deadline(job) as deadline:
-            yield deadline
+        yield
     finally:
         watchdog.cancel()
         faulthandler.cancel_dump_traceback_later()

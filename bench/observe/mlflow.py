@@ -10,7 +10,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -47,8 +47,13 @@ def sync(ledger: Ledger, rows: list[Row], uri: str | None = None, home: Ledger |
     return _send_everything(Experiment(ledger, uri, home), rows)
 
 
-def _send_everything(experiment: Experiment, rows: Iterable[Row | LivePoint]) -> int:
-    """Send the plan, rows as they come, and the report. Return the number of rows sent.
+def _send_everything(
+    experiment: Experiment, rows: Iterable[Row | LivePoint], interrupted: Callable[[], bool] = lambda: False
+) -> int:
+    """Send the plan, rows as they come, and the report unless they were interrupted.
+
+    Returns:
+        The number of rows sent.
 
     Raises:
         Exception: The last one that MLflow raised.
@@ -56,6 +61,9 @@ def _send_everything(experiment: Experiment, rows: Iterable[Row | LivePoint]) ->
     with suppress(Exception):  # rows need no plan; at the end it is sent again
         experiment.send_plan()
     sent, problem = experiment.send_all(rows)
+    if interrupted():
+        experiment.end("KILLED")
+        return sent
     if problem:
         raise problem
     experiment.finish()
@@ -74,6 +82,7 @@ class Mirror(Observer, threading.Thread):
         """The last error in one line; None if there was none."""
         self._ledger, self._uri, self._home = ledger, uri, home
         self._inbox: queue.SimpleQueue[Row | LivePoint | None] = queue.SimpleQueue()
+        self._interrupted = threading.Event()
         self._last_progress = time.monotonic()
         self._last_live: dict[str, float] = {}
         """When a point of a trial was put into the queue last, by its id."""
@@ -98,10 +107,16 @@ class Mirror(Observer, threading.Thread):
         if self.is_alive():
             self.problem = self.problem or f"no answer within {PATIENCE_SECONDS} seconds"
 
+    def interrupt(self) -> None:
+        """End the thread after the row that it sends now, and do not wait: the next run sends the others."""
+        self._interrupted.set()
+        self._inbox.put(None)
+
     def run(self) -> None:
         """Send the rows of the ledger, then new rows, then the report."""
         try:
-            _send_everything(Experiment(self._ledger, self._uri, self._home), self._rows())
+            experiment = Experiment(self._ledger, self._uri, self._home)
+            _send_everything(experiment, self._rows(), self._interrupted.is_set)
         except Exception as error:  # errors of the mirror must never end the run
             self.problem = one_line(error)[:200]
 
@@ -110,5 +125,7 @@ class Mirror(Observer, threading.Thread):
         coming: Iterator[Row | LivePoint | None] = iter(self._inbox.get, None)
         for row in itertools.chain(self._ledger.rows(), coming):
             self._last_progress = time.monotonic()
+            if self._interrupted.is_set():
+                return
             assert row is not None  # it ends the iteration
             yield row

@@ -59,6 +59,8 @@ class _Sent:
     run_id: str
     parent: str
     stamp: str
+    status: str = ""
+    """That of its row; empty before it has one."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ class Experiment:
             elif trial_id == OLD_REPORT_ID:
                 old = run.info.run_id
             elif trial_id:
-                sent = _Sent(run.info.run_id, tags.get(PARENT_TAG, ""), tags.get(STAMP_TAG, ""))
+                stamp, status = tags.get(STAMP_TAG, ""), tags.get("status", "")
+                sent = _Sent(run.info.run_id, tags.get(PARENT_TAG, ""), stamp, status)
                 self._runs.setdefault(trial_id, []).append(sent)
         tags = {ID_TAG: COMPARISON_ID, LEDGER_TAG: identity, "comparison": self._name, **source_tags()}
         if run_id := found or old:
@@ -179,7 +182,8 @@ class Experiment:
         further file holds one.
 
         Returns:
-            Whether anything was sent; False if the run was up to date.
+            Whether anything was sent; False if the run was up to date, or holds a result and the row is a
+            failure (:attr:`Row.standing`).
         """
         name = run_name(row, self._several)
         stamp, (start, end) = f"{row.finished} {name}", times(row)
@@ -188,6 +192,8 @@ class Experiment:
         own = next((run for run in runs if run.parent in ("", self._parent)), None)
         elsewhere = {run.stamp.partition(" ")[0] for run in runs if run is not own}
         if str(row.finished) in elsewhere or (own and own.stamp == stamp):
+            return False
+        if own and own.status not in ("", Status.FAILED) and row.status == Status.FAILED:
             return False
         run_id = own.run_id if own else self._create(row.trial_id, name, start)
         self._gathered = self._gathered or self._ledger.gathered_curves()
@@ -202,7 +208,9 @@ class Experiment:
         tags = {NAME_TAG: name, PARENT_TAG: self._parent, CURVES_TAG: curves_tag(curves)}
         tags |= readable_tags(row, self._name) | row_tags(row) | {STAMP_TAG: stamp}
         self._log(run_id, last, parameters(row), tags)
-        runs[:] = [run for run in runs if run.run_id != run_id] + [_Sent(run_id, self._parent, stamp)]
+        runs[:] = [run for run in runs if run.run_id != run_id] + [
+            _Sent(run_id, self._parent, stamp, row.status)
+        ]
         return True
 
     def send_plan(self) -> None:
@@ -217,7 +225,7 @@ class Experiment:
         Raises:
             Exception: Whatever MLflow raises, also when it received the file of a network.
         """
-        self._client.set_terminated(self._parent, "FINISHED", self._ended)
+        self.end("FINISHED")
         self.send_plan()
         if self._ledger.report.exists():
             with self._ledger.report_files() as local:
@@ -226,6 +234,10 @@ class Experiment:
                     self._client.log_artifact(self._parent, str(file), "report")
         if self._problem:
             raise self._problem
+
+    def end(self, status: str) -> None:
+        """Say that the comparison's run has ended, in MLflow's words: ``FINISHED`` or ``KILLED``."""
+        self._client.set_terminated(self._parent, status, self._ended)
 
     def send_live(self, live: LivePoint) -> None:
         """Send a point of a running trial. Its run says ``RUNNING`` until its row is sent."""

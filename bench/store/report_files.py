@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from switchbench.store.objects import StorePath
+from switchbench.store.objects import StorePath, discard
 
 SENDERS = 16
 """Files that are sent to an object store at once."""
@@ -22,16 +22,24 @@ class ReportFiles:
 
     @contextmanager
     def report_folder(self) -> Iterator[Path]:
-        """Yield a local folder for the report. At the end, an object store receives its files."""
+        """Yield a local folder for the report. At the end, an object store receives its files.
+
+        A folder in it, such as that of figures, replaces the stored one: nothing of an earlier report stays.
+        """
         if isinstance(self.report, Path):
             self.report.mkdir(parents=True, exist_ok=True)
             yield self.report
             return
         with tempfile.TemporaryDirectory(prefix="switchbench-") as name:
-            yield Path(name)
-            files = [each for each in Path(name).rglob("*") if each.is_file()]
+            local = Path(name)
+            yield local
+            files = [each for each in local.rglob("*") if each.is_file()]
             with ThreadPoolExecutor(SENDERS) as senders:  # a store answers slowly, to many at once
-                [*senders.map(partial(self._send_report_file, Path(name)), files)]
+                [*senders.map(partial(self._send_report_file, local), files)]
+                stored = [Path(each) for each in self.report.names_below()]
+                replaced = [each for each in stored if (local / each.parts[0]).is_dir()]
+                stale = [self.report / each.as_posix() for each in replaced if not (local / each).exists()]
+                [*senders.map(discard, stale)]
 
     def _send_report_file(self, folder: Path, file: Path) -> None:
         (self.report / file.relative_to(folder).as_posix()).write_bytes(file.read_bytes())

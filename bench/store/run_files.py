@@ -2,6 +2,7 @@
 
 import logging
 
+from switchbench.atomic_files import reason
 from switchbench.errors import InputError
 from switchbench.row import Started
 from switchbench.store import parquet
@@ -41,13 +42,20 @@ class RunFiles:
         return sorted((each for each in found if each), key=lambda each: each.started)
 
     def write_log(self, trial_id: str, text: str) -> None:
-        """Store what a trial printed, in place of what an earlier attempt printed. Raises OSError."""
+        """Store what a trial printed, in place of what an earlier attempt printed.
+
+        A failure is logged and not raised: the trial's row is worth more.
+        """
         path = self._logs / f"{trial_id}.txt"
-        if not text:
-            discard(path)
-            return
-        with write_stream(path) as stream:
-            stream.write(text.encode(errors="replace"))
+        try:
+            if not text:
+                discard(path)
+                return
+            with write_stream(path) as stream:
+                stream.write(text.encode(errors="replace"))
+        except OSError as error:
+            message = "the log of trial %s is not stored: %s"
+            logging.getLogger(__name__).warning(message, trial_id, reason(error))
 
     def log(self, trial_id: str) -> str:
         """Return what a trial printed, with its traceback; empty if there is nothing."""

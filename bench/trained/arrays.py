@@ -11,8 +11,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from switchbench.datasets import MissingData
-from switchbench.errors import InputError
 from switchbench.networks.layers import prunable
 from switchbench.reports.sources import TaskKey
 from switchbench.row import Status
@@ -46,11 +44,12 @@ def stored_arrays(ledgers: Sequence[Ledger], trials: pd.DataFrame) -> StoredArra
     counts: dict[tuple[TaskKey, str], list[Array]] = {}
     for row in trials[trials["status"] == Status.OK].to_dict("records"):
         task, label = (row["network"], row["dataset"], row["scope"]), row["label"]
-        kept = (_stored_network(ledger, row["trial_id"], row["config"]) for ledger in ledgers)
-        if not (loaded := next(filter(None, kept), None)):
+        stored = (_stored_network(ledger, row["trial_id"], row["config"]) for ledger in ledgers)
+        if not (loaded := next(filter(None, stored), None)):
             continue
         network, image = loaded
-        counts.setdefault((task, label), []).append(kept_per_pixel(network, image))
+        if (kept := kept_per_pixel(network, image)) is not None:
+            counts.setdefault((task, label), []).append(kept)
         layers = {
             name: layer.get_parameter("weight").detach().numpy() for name, layer in prunable(network).items()
         }
@@ -60,18 +59,18 @@ def stored_arrays(ledgers: Sequence[Ledger], trials: pd.DataFrame) -> StoredArra
     return found
 
 
-def kept_per_pixel(network: nn.Module, image: Tensor) -> Array:
+def kept_per_pixel(network: nn.Module, image: Tensor) -> Array | None:
     """Count the connections of the first layer that leave each pixel, summed over channels.
 
     With weights of 0 and 1, the sum of the layer's outputs has that number as its gradient, whatever the
     layer's stride, padding or flattening is.
 
     Args:
-        network: A finished network whose first linear or convolution layer reads the image.
+        network: A finished network. Its first layer is the linear or convolution layer that is called first.
         image: An example image, (1, channels, height, width).
 
     Returns:
-        An array (height, width).
+        An array (height, width); None if they cannot be counted, as behind a norm that turns signs.
 
     Example:
         >>> layer = nn.Linear(4, 2)
@@ -80,18 +79,21 @@ def kept_per_pixel(network: nn.Module, image: Tensor) -> Array:
         [[2.0, 0.0], [0.0, 1.0]]
     """
     network = copy.deepcopy(network).eval()
-    layer = next(iter(prunable(network).values()))
-    with torch.no_grad():
-        weight = layer.get_parameter("weight")
+    called: list[tuple[nn.Module, Tensor]] = []
+    for layer in prunable(network).values():
+        weight = layer.get_parameter("weight").data
         weight.copy_((weight != 0).float())
-    sums: list[Tensor] = []
-    layer.register_forward_hook(lambda module, inputs, output: sums.append(output.sum()))
-    with torch.enable_grad():
-        pixels = image.clone().requires_grad_()
-        network(pixels)
-        (counts,) = torch.autograd.grad(torch.stack(sums).sum(), pixels)
+        layer.register_forward_hook(lambda layer, _, output: called.append((layer, output.sum())))
+    try:
+        with torch.enable_grad():
+            pixels = image.clone().requires_grad_()
+            network(pixels.clone())  # which it may change in place
+            sums = [total for layer, total in called if layer is called[0][0]]
+            (counts,) = torch.autograd.grad(torch.stack(sums).sum(), pixels)
+    except Exception:  # a network of a plug-in may raise anything, and a picture is worth no run
+        return None
     kept: Array = counts[0].sum(dim=0).round().numpy()
-    return kept
+    return kept if (np.isfinite(kept) & (kept >= 0)).all() else None
 
 
 def _stored_network(ledger: Ledger, trial_id: str, config: object) -> tuple[nn.Module, Tensor] | None:
@@ -101,10 +103,10 @@ def _stored_network(ledger: Ledger, trial_id: str, config: object) -> tuple[nn.M
     try:
         trial = config_of(config)
         facts = trial.dataset.facts()
-    except (InputError, MissingData):
+        with torch.random.fork_rng(devices=[]):
+            network = trial.network.build(facts.shape, facts.classes)
+    except Exception:  # data may be missing, and a plug-in's network may raise anything
         return None
-    with torch.random.fork_rng(devices=[]):
-        network = trial.network.build(facts.shape, facts.classes)
     state = ledger.networks.load(trial_id, network.state_dict())
     if state is None:
         return None

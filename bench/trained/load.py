@@ -56,8 +56,10 @@ def load_finished(trial: str | StorePath, notify: Callable[[str], None]) -> Fini
             version of the code ran it, or training it again needs a GPU that this machine lacks.
     """
     path = resolved(trial)
-    folder = path.parent.parent if path.parent.name in ("trials", "networks", "curves") else path.parent
-    ledger, given = Ledger(folder), path.name.partition(".")[0]
+    folder, given = path.parent, path.name.partition(".")[0]
+    if folder.name in ("trials", "networks", "curves") and not Ledger(folder).has_comparison:
+        folder = folder.parent
+    ledger = Ledger(folder)
     if not ledger.has_comparison and Ledger(path).has_comparison:
         raise InputError(
             f"{trial}: is a comparison; add the id of a trial, which `switchbench list {trial}` shows"

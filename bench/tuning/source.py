@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from operator import methodcaller
 from statistics import fmean
 from typing import Any
 
@@ -15,6 +16,7 @@ from optuna.trial import FrozenTrial
 from switchbench.cluster.points import Point
 from switchbench.errors import InputError
 from switchbench.methods.parts.paths import Paths
+from switchbench.observe.observer import notify
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.search.tables import in_words
 from switchbench.row import PointState, Row, Status
@@ -101,7 +103,8 @@ class StudySource:
         result += " (off the target density)" if outcome.infeasibility > 0 else ""
         result += " (the network is dead or guesses)" if outcome.collapsed else ""
         best_result = in_words(names, best[0].values) if best else ""
-        self.display.point_finished(point.study, point.number, result, best_result)
+        told = methodcaller("point_finished", point.study, point.number, result, best_result)
+        notify([self.display], told)
 
     def _point(self, label: str, number: int, values: Values) -> Point | None:
         """Return the point. If it is a copy or invalid, withdraw it at no cost and return None."""
