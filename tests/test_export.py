@@ -582,6 +582,7 @@ def test_connections_of_a_convolution_are_counted_where_they_read() -> None:
     layer = torch.nn.Conv2d(1, 1, 2, bias=False)
     layer.weight.data = torch.tensor([[[[1.0, 0.0], [0.0, -2.0]]]])
     kept = kept_per_pixel(torch.nn.Sequential(layer, torch.nn.ReLU()), torch.zeros(1, 1, 3, 3))
+    assert kept is not None
     assert kept.tolist() == [[1, 1, 0], [1, 2, 1], [0, 1, 1]]
 
 
@@ -594,7 +595,8 @@ class Odd(torch.nn.Module):
         self.before = before
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.body(self.before(images).flatten(1)).relu())
+        scores: torch.Tensor = self.head(self.body(self.before(images).flatten(1)).relu())
+        return scores
 
 
 def test_connections_are_counted_of_the_layer_that_reads_the_image() -> None:
