@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from switchbench.reports.controls import DENSE
+
+if TYPE_CHECKING:
+    import pandas as pd  # which takes a second to import, before `pull` has asked any server
 
 PARTS = {"network": "network", "dataset": "dataset", "label": "method"}
 """Columns that name a part of a trial, and that part in its config. All else belongs to the method."""
@@ -25,7 +26,7 @@ WithoutInert = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Returns parts of a config without the settings that change nothing."""
 
 
-def meanings(table: pd.DataFrame, column: str, with_recipe: bool) -> dict[Name, Meaning]:
+def meanings(table: "pd.DataFrame", column: str, with_recipe: bool) -> dict[Name, Meaning]:
     """Return what each name of a column stands for.
 
     The first config counts; for a data set, that of the dense control, whose training is the recipe of the
@@ -53,7 +54,7 @@ def meanings(table: pd.DataFrame, column: str, with_recipe: bool) -> dict[Name, 
     return found
 
 
-def _versions(known: pd.DataFrame, keys: list[str], part: str) -> dict[Name, str]:
+def _versions(known: "pd.DataFrame", keys: list[str], part: str) -> dict[Name, str]:
     """Return the first version that rows of a name have of its part, without names that have none."""
     parsed = {text: json.loads(text).get(part) for text in known["versions"].dropna().unique()}
     marked = known.assign(**{VERSION: known["versions"].map(parsed)}).dropna(subset=[VERSION])
