@@ -165,8 +165,10 @@ def plain(problem: Any) -> str:
         case "float_parsing":
             percent = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%", str(problem["input"]))
             return "should be a number" + (f", such as {float(percent[1]) / 100:g}" if percent else "")
-        case "int_parsing":
+        case "int_parsing" | "int_from_float" | "int_type":
             return "should be a whole number"
+        case "string_type":
+            return "should be text"
     message: str = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return message
 

@@ -12,22 +12,27 @@ from typing import Any, TypeVar
 T = TypeVar("T", bound=type[Any])
 
 
-def registrar(kind: str, registry: dict[str, Any]) -> Callable[[str], Callable[[T], T]]:
+def registrar(
+    kind: str, registry: dict[str, Any], problem: Callable[[type[Any]], str | None]
+) -> Callable[[str], Callable[[T], T]]:
     """Make the decorator that registers classes of one kind.
 
     Args:
         kind: What the classes are, for error messages, such as ``"method"``.
         registry: The registered classes by name; the decorator adds to it.
+        problem: Says what is wrong with a class, such as a base that it lacks, or None.
 
     Returns:
         A function ``register(name)`` that returns a class decorator. The decorator puts the class into the
         registry and sets its ``name`` and its ``plugin_source``. It raises ValueError if another class has
-        the name or if the class has no docstring.
+        the name, or if the class has no docstring or a problem.
     """
 
     def register(name: str) -> Callable[[T], T]:
         def decorate(cls: T) -> T:
             check_name(kind, name, cls, registry.get(name))
+            if what := problem(cls):
+                raise ValueError(f"{kind} {name!r}: class {cls.__name__} {what}")
             cls.name, cls.plugin_source = name, plugin_source(cls)
             registry[name] = cls
             return cls

@@ -57,7 +57,7 @@ def _read(config: ArraysConfig) -> Data:
     except Exception as error:  # readers of archives raise anything
         raise MissingData(f"path: {config.path}: is not an .npz file of plain arrays") from error
     if missing := [name for name in NAMES if name not in found]:
-        raise MissingData(f"path: {config.path}: lacks the arrays {', '.join(missing)}")
+        raise MissingData(f"path: {config.path}: lacks {', '.join(missing)}")
     labels = [_labels(found, part, config.path) for part in PARTS]
     classes = np.unique(labels[0])
     if unknown := sorted({*labels[1].tolist()} - {*classes.tolist()}):
@@ -94,5 +94,6 @@ def _labels(found: Arrays, part: str, path: str) -> np.ndarray[Any, Any]:
     """Return the class numbers as int64 (n,). Raises MissingData."""
     labels, count = found[f"y_{part}"].reshape(-1), len(found[f"x_{part}"])
     if len(labels) != count or not np.issubdtype(labels.dtype, np.integer):
-        raise MissingData(f"path: {path}: y_{part} should hold {count} class numbers")
+        found_what = f"{len(labels)} of type {labels.dtype}"
+        raise MissingData(f"path: {path}: y_{part} should hold {count} whole numbers, but holds {found_what}")
     return labels.astype(np.int64)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from switchbench.errors import unknown
-from switchbench.methods.options import Options
+from switchbench.methods.options import Options, invalid_default
 from switchbench.methods.parts import state
 from switchbench.methods.parts.layers import Layers
 from switchbench.methods.parts.pruning_schedules import Window, due
@@ -363,7 +363,14 @@ _GIVEN = ("_config", "density", "network", "layers", "weights")
 METHODS: dict[str, type[Method]] = {}
 """Every registered method by name."""
 
-register = registrar("method", METHODS)
+
+def _problem(cls: type[Any]) -> str | None:
+    if not issubclass(cls, Method):
+        return "should derive from switchbench.methods.Method"
+    return invalid_default(cls.Config)
+
+
+register = registrar("method", METHODS, _problem)
 """Class decorator ``@register(name)``: make a method known under a name."""
 
 

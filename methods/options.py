@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticUndefined
 
 
 class Options(BaseModel):
@@ -95,6 +96,23 @@ def defaults(**values: Any) -> Callable[[type[O]], type[O]]:
         return options
 
     return decorate
+
+
+def invalid_default(options: type[Options]) -> str | None:
+    """Say which default breaks the bounds of its option; None: none does."""
+    fields = options.model_fields.items()
+    given = {name: field.default for name, field in fields if field.default is not PydanticUndefined}
+    try:
+        options(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["type"] != "missing":  # an option may have no default
+                option_name, message = (
+                    ".".join(map(str, problem["loc"])),
+                    problem["msg"].removeprefix("Input "),
+                )
+                return f"has an option {option_name!r} whose default {problem['input']!r} {message}"
+    return None
 
 
 def declared(options: type[Options], name: str) -> dict[str, Any]:

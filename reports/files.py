@@ -151,7 +151,9 @@ def show(composed: Composed, console: Console) -> None:
                 terminal.show(table, title, console, table.caption not in captions)
                 captions.add(table.caption)
     if applied := composed.view.applied(composed.sections):
-        console.print(f"the chosen columns or order hold in: {', '.join(applied)}", soft_wrap=True)
+        console.print(
+            f"tables with these columns: {', '.join(applied)}; the others are shown whole", soft_wrap=True
+        )
     if problems := composed.report.problems:
         lines = ["Trials without a measurement:", "", *(f"- {printable(line)}" for line in problems)]
         console.out("\n".join(lines), highlight=False)

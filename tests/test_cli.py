@@ -157,12 +157,88 @@ def test_bad_specs(case: str, switchbench: Any, tmp_path: Path) -> None:
     assert outcome.out == ""
 
 
+BARE = """
+from switchbench.{kind} import *
+from switchbench.{kind} import register
+
+@register("bare")
+class Bare{base}:
+    '''Lacks a base.'''
+"""
+BEYOND = """
+from switchbench.methods import Method, option, register
+
+@register("beyond")
+class Beyond(Method):
+    '''Has a default beyond its bounds.'''
+
+    class Config(Method.Config):
+        fade: float = option(2.0, "share of training", gt=0, lt=1)
+"""
+
+
 def one_line(outcome: Outcome, *parts: str) -> None:
     assert outcome.code == 2, outcome.err
     assert outcome.err.count("\n") == 1, outcome.err
     assert outcome.err.startswith("switchbench: ")
     for part in parts:
         assert part in outcome.err
+
+
+def test_a_folder_that_shows_another_comparison_says_so(
+    switchbench: Any, tmp_path: Path, without_ray: None, without_figures: None
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    arguments = ("run", "good.yaml", "--out", "out", "--mlflow-uri", "none")
+    arguments = (*arguments, "--set", "methods=[dense]", "--set", "seeds=1")
+    assert "showed the comparison" not in switchbench(*arguments).out
+    first = next((tmp_path / "out" / "trials").iterdir()).stem
+    said = switchbench(*arguments, "--set", "name=other", "--set", "seeds=[7]").out
+    assert "showed the comparison 'small', and now shows 'other'; the trials of 'small' stay stored" in said
+    one_line(
+        switchbench("trial", "out", first[:8]), "is stored in", "not of the spec that ran there last (other)"
+    )
+    assert "showed the comparison 'other'" in switchbench(*arguments).out
+    assert switchbench("trial", "out", first[:8]).code == 0
+
+
+def test_what_fails_is_said_with_the_remedy(
+    switchbench: Any, tmp_path: Path, without_ray: None, without_figures: None, without_plugins: None
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "raises.py").write_text(
+        BEYOND.replace("2.0", "0.5") + "    def setup(self, batch): raise ValueError"
+    )
+    arguments = (
+        "run",
+        "good.yaml",
+        "--plugin",
+        "raises.py",
+        "--mlflow-uri",
+        "none",
+        "--set",
+        "methods=[beyond]",
+    )
+    outcome = switchbench(*arguments)
+    assert outcome.code == 3
+    assert "failed: the same command with --retry-failed runs them again" in outcome.out
+    again = switchbench(*arguments, "--quiet")
+    assert (again.code, again.out) == (3, "")
+    assert again.err.endswith("trials failed or are missing; --retry-failed runs those that failed again\n")
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    one_line(switchbench("run", "good.yaml", "--dry-run", "--jobs", "-1"), "--jobs -1: should be 0 or more")
+    search = (
+        "search",
+        "good.yaml",
+        "--set",
+        "search={points: 2, density: 0.1, space: {l1.strength: {low: 0.1, high: 1}}}",
+    )
+    search = (*search, "--set", "methods=[l1]", "--dry-run")
+    assert "0.002: outside, not tried" in switchbench(*search).out
+    one_line(switchbench(*search, "--warm-start", "nope"), "--warm-start nope: no such folder")
 
 
 def test_output_folders_that_are_no_paths(switchbench: Any, tmp_path: Path) -> None:
@@ -263,6 +339,19 @@ def test_bad_plugins(switchbench: Any, tmp_path: Path) -> None:
     one_line(switchbench("run", "quickstart", "--plugin", "taken.py"), "the method name 'dense' is taken")
     (tmp_path / "wordy.py").write_text("raise ValueError('two\\nlines')")
     one_line(switchbench("run", "quickstart", "--plugin", "wordy.py"), "ValueError: two lines")
+    (tmp_path / "bare.py").write_text(BARE.format(kind="methods", base=""))
+    one_line(
+        switchbench("check", "bare.py"),
+        "method 'bare': class Bare should derive from switchbench.methods.Method",
+    )
+    (tmp_path / "lone.py").write_text(BARE.format(kind="networks", base="(Network)"))
+    one_line(
+        switchbench("list", "bare", "--plugin", "lone.py"),
+        "class Bare should derive from torch.nn.Module as well",
+    )
+    (tmp_path / "beyond.py").write_text(BEYOND)
+    problem = "class Beyond has an option 'fade' whose default 2.0 should be less than 1"
+    one_line(switchbench("check", "beyond.py"), f"method 'beyond': {problem}")
     assert not (tmp_path / "results").exists()
 
 

@@ -387,9 +387,9 @@ def test_a_folder_that_is_none_is_one_line(break_it: Any, said: str, tmp_path: P
     ("change", "said"),
     [
         ({"x_train": np.zeros((4, 5, 5))}, r"x_train holds \(4, 5, 5\) float64; expected uint8"),
-        ({"y_test": np.zeros(3, int)}, "y_test should hold 4 class numbers"),
+        ({"y_test": np.zeros(3, int)}, "y_test should hold 4 whole numbers, but holds 3 of type int64"),
         ({"x_test": np.zeros((4, 6, 6), np.uint8)}, "images of different shapes"),
-        ({"y_train": None}, "lacks the arrays y_train"),
+        ({"y_train": None}, "lacks y_train"),
         ({"x_train": np.array([{}, {}], object)}, "not an .npz file of plain arrays"),
     ],
 )

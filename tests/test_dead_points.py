@@ -20,6 +20,7 @@ from switchbench.tuning.plan import SearchPlan, plan
 from switchbench.tuning.source import StudySource, _cutting_layers
 from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import CONSTRAINT, Outcome, Study
+from switchbench.tuning.warm import ranks
 
 Result = tuple[float, float, dict[str, float]]
 """Validation accuracy, density and the densities of the layers."""
@@ -91,7 +92,7 @@ def test_a_dead_network_is_never_the_best(
     assert (
         "str: 2 points have a network that is dead or does no better than guessing; never selected" in notes
     )
-    assert tuning._ranks(points).sort_values().index[0] == 3  # also for --warm-start
+    assert ranks(points).sort_values().index[0] == 3  # also for --warm-start
 
 
 def test_where_all_are_dead_or_too_dense_there_is_no_best(

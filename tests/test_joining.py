@@ -465,7 +465,7 @@ def test_a_label_with_a_comma_is_one_label() -> None:
     ("arguments", "said"),
     [
         (["report"], "DIR: name the folder of a comparison"),
-        (["report", "--diff", "here"], "--diff: needs two folders, before and after; 1 were named"),
+        (["report", "--diff", "here"], "--diff: needs two folders, before and after; got 1"),
         (["report", "--diff", "here", "here", "--methods", "x"], "--diff: shows every cell that changed"),
         (["report", "nowhere"], "nowhere: no such folder"),
         (["report", "here", "--mlflow-uri", "x"], "--mlflow-uri: needs --experiment NAME as well"),

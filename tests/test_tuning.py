@@ -49,6 +49,7 @@ from switchbench.tuning.pruning import PointPruner
 from switchbench.tuning.source import StudySource
 from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import Study
+from switchbench.tuning.warm import warm_points
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -545,14 +546,17 @@ def test_a_running_search_says_how_far_it_is(
     switchbench.search(planned.spec, tmp_path, mlflow_uri="none", console=Console(file=io.StringIO()))
     seeds = len(planned.config.seeds)
     assert (seen[0].done, seen[0].total) == (seeds, seeds)  # the second is stored ten seconds later
+    assert (seen[0].points, seen[0].points_each) == ({"magnitude": 0}, 2)
     assert progress(planned.ledger).done == 2 * seeds
+    assert progress(planned.ledger).points == {"magnitude": 2}
+    assert progress(planned.comparison).points is None
 
 
 def test_warm_start_tries_the_best_of_another_search_first(
     tmp_path: Path, done: Path, without_ray: None
 ) -> None:
     planned = plan(SPEC, tmp_path)
-    warm = tuning._warm_points(planned, done)
+    warm = warm_points(planned, done)
     points = SearchLedger(Ledger(done)).points()
     assert points is not None
     for label, found in warm.items():
@@ -561,13 +565,13 @@ def test_warm_start_tries_the_best_of_another_search_first(
         best = own.sort_values(["val_accuracy", "number"], ascending=[False, True])["params"].head(1)
         assert [found[0].params()] == [json.loads(text) for text in best] or own.empty
     with pytest.raises(InputError, match="no search is stored there"):
-        tuning._warm_points(planned, tmp_path)
+        warm_points(planned, tmp_path)
     printed = io.StringIO()
     switchbench.search(
         spec(METHODS=["magnitude"], points=3, space={"magnitude.end": 0.5}), tmp_path / "warm",
         warm_start=done, mlflow_uri="none", console=Console(file=printed),
     )  # fmt: skip
-    assert "--warm-start: magnitude: its first points, the default and the best of the other search" in (
+    assert "--warm-start: magnitude: its first point and the best of the other search" in (
         " ".join(printed.getvalue().split())
     )
     started = SearchLedger(Ledger(tmp_path / "warm")).points()
@@ -756,7 +760,7 @@ def test_the_best_points_differ(tmp_path: Path) -> None:
     best = driver.studies["magnitude"].best(3)
     assert [trial.params for trial in best] == [{"end": 0.6}, {"end": 0.4}]
     assert points[points["best"]]["number"].tolist() == sorted(trial.number for trial in best)
-    warm = tuning._warm_points(driver.planned, tmp_path)["magnitude"]
+    warm = warm_points(driver.planned, tmp_path)["magnitude"]
     assert [values.params() for values in warm] == [{"end": 0.6}, {"end": 0.4}]
 
 

@@ -62,7 +62,8 @@ def main(supervisor: Supervisor | None = None) -> None:
         context = getattr(error, "ctx", None)
         see = f" (see '{context.command_path} --help')" if context else ""
         if message := error.format_message():  # it has none where the help was printed instead
-            print(f"switchbench: {' '.join(message.split()).rstrip('.')}{see}", file=sys.stderr)
+            plain = " ".join(message.replace("Value error, ", "").split()).rstrip(".")
+            print(f"switchbench: {plain}{see}", file=sys.stderr)
         sys.exit(ExitCode.INPUT)
     except InputError as error:
         print(f"switchbench: {' '.join(str(error).split())}", file=sys.stderr)

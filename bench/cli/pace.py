@@ -39,8 +39,9 @@ class Pace:
             tflops: The speed, if it is known.
             jobs: Largest number of trials at the same time; 0 is one, in this process.
         """
-        from switchbench.cluster.machine import capacity, this_machine
+        from switchbench.cluster.machine import capacity, check_jobs, this_machine
 
+        check_jobs(jobs)
         most = len(trials) if jobs is None else min(len(trials), jobs)
         at_once = 1 if resources.gpus else min(capacity(resources, this_machine()), max(1, most))
         if tflops is not None or not trials:

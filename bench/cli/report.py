@@ -59,5 +59,5 @@ def changed(given: Sequence[StorePath], out: Path | None, options: ReportOptions
             "--diff: shows every cell that changed; of the other options only --margin goes with it"
         )
     if len(given) != 2:
-        raise InputError(f"--diff: needs two folders, before and after; {len(given)} were named")
+        raise InputError(f"--diff: needs two folders, before and after; got {len(given)}")
     reporting.report_changes(given[0], given[1], out or JOINED, plain_console(), options.margin)

@@ -204,7 +204,7 @@ def _costs(costs: "dict[str, Estimate]", pace: Pace) -> None:
     if not costs:
         return
     if "all" in costs and (time := pace.time(costs["all"], pace.at_once)):
-        rest = "start, evaluation, pruning and the report take more"
+        rest = "starting, evaluation, pruning and the report come on top"
         typer.echo(f"about {time} of gradient steps, {pace.at_once} at a time; {rest}")
     table = Table("cost of", "trials", "steps", "FLOPs", "time", box=None)
     for column in table.columns[1:]:
@@ -228,9 +228,10 @@ def search(planned: "SearchPlan", tflops: float | None) -> None:
     _costs(planned.costs(), Pace.of(trials, planned.spec.resources, tflops))
     table = Table("method", "searched", "from", "default", box=None)
     for label, space in planned.spaces.items():
-        defaults = dict(space.defaults())
+        defaults = {variable: str(value) for variable, value in space.defaults()}
+        defaults |= {variable: f"{value}: outside, not tried" for variable, value in space.outside().items()}
         for variable, dimension in space.dimensions.items():
-            table.add_row(label, str(variable), str(dimension), str(defaults.get(variable, "–")))
+            table.add_row(label, str(variable), str(dimension), defaults.get(variable, "–"))
     typer.echo()
     plain_console().print(table)
     typer.echo(f"each method: {planned.budget_steps:,} gradient steps, seeds {planned.config.seeds}")
@@ -257,6 +258,8 @@ def next_steps(results: "Results", unreached: int = 0) -> None:
     missed = f"; {plural(unreached, 'target density', 'target densities')} not reached" if unreached else ""
     measured = f"{done} of {plural(len(results), 'trial')} measured{missed}"
     typer.echo(f"{measured}. Report: {folder}/report/index.html")
+    if failed := int((results["status"] == Status.FAILED).sum()):
+        typer.echo(f"{plural(failed, 'trial')} failed: the same command with --retry-failed runs them again")
     typer.echo(f"All trials: switchbench list {folder}")
 
 

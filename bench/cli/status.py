@@ -58,10 +58,16 @@ def _render(state: Progress) -> RenderableType:
 def _lines(state: Progress) -> Iterator[RenderableType]:
     failed, missing = state.counts.get(Status.FAILED, 0), state.counts.get(Status.MISSING, 0)
     where = "running" if state.driven else "not running"
+    trials = "trial of its points so far" if state.points is not None else "trial"
+    several = "trials of its points so far" if state.points is not None else None
     yield Text(
-        f"{state.name}: {state.done} of {plural(state.total, 'trial')} done, {failed} failed, "
+        f"{state.name}: {state.done} of {plural(state.total, trials, several)} done, {failed} failed, "
         f"{missing} to run; {where}"
     )
+    if state.points is not None:
+        done = ", ".join(f"{label} {number}" for label, number in state.points.items()) or "none"
+        each = f"; {state.points_each} for each method" if state.points_each else ""
+        yield Text(f"points done: {done}{each}")
     others = {
         status: state.counts[status] for status in (Status.DIVERGED, Status.SKIPPED) if status in state.counts
     }

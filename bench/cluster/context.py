@@ -11,7 +11,8 @@ from typing import Self
 
 from rich.console import Console
 
-from switchbench.errors import InputError, without_passwords
+from switchbench.cluster.machine import check_jobs
+from switchbench.errors import without_passwords
 from switchbench.observe.mlflow import Mirror
 from switchbench.observe.mlflow_client import URI_VARIABLE, is_off, resolve
 from switchbench.observe.notebook import in_notebook
@@ -62,8 +63,7 @@ class RunContext:
         Raises:
             InputError: A plug-in cannot be loaded, or the number of jobs is negative.
         """
-        if jobs is not None and jobs < 0:
-            raise InputError(f"--jobs {jobs}: should be 0 or more")
+        check_jobs(jobs)
         printed = console or plain_console(stderr=True)
         printed.quiet = printed.quiet or (console is None and in_notebook())  # which shows the results itself
         return cls(address, resolve(mlflow_uri), load(plugin_files), printed, jobs)

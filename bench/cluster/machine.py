@@ -26,6 +26,12 @@ def this_machine() -> dict[str, float]:
     return {"CPU": cpu_count(), "memory": memory}
 
 
+def check_jobs(jobs: int | None) -> None:
+    """Raise InputError if a number of trials at the same time is none."""
+    if jobs is not None and jobs < 0:
+        raise InputError(f"--jobs {jobs}: should be 0 or more")
+
+
 def check_size(resources: "Resources", nodes: Sequence[Mapping[str, float]]) -> None:
     """Raise InputError if no node is large enough for a trial.
 

@@ -11,6 +11,7 @@ import pandas as pd
 from switchbench.row import Started, Status
 from switchbench.store.ledger import Ledger
 from switchbench.store.lock import is_locked, is_shared
+from switchbench.store.search import SearchLedger
 
 FINAL = [status for status in Status if status.settled() or status.settled(test=False)]
 """Final status of trials of comparisons and of searches."""
@@ -40,6 +41,10 @@ class Progress:
     """Expected time until the last trial; None if it cannot be told."""
     hours: pd.DataFrame
     """CPU- and GPU-hours of the stored trials by label: columns ``label``, ``trials``, ``cpu``, ``gpu``."""
+    points: dict[str, int] | None = None
+    """Of a search: the number of points of each method that are done."""
+    points_each: int | None = None
+    """Of a search: how many points each method gets; None if its budget is in steps."""
 
     @property
     def total(self) -> int:
@@ -88,6 +93,8 @@ def progress(ledger: Ledger, now: datetime | None = None) -> Progress:
         per_hour=_per_hour(stored, finished),
         left=_left(results, stored, running, now) if driven else None,
         hours=_hours(stored),
+        points=ledger.points_done() if isinstance(ledger, SearchLedger) else None,
+        points_each=ledger.budget() if isinstance(ledger, SearchLedger) else None,
     )
 
 

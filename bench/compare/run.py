@@ -74,7 +74,14 @@ def run(
             written. The same call continues where it stopped.
     """
     context = RunContext.create(address, mlflow_uri, plugin_files, console, jobs)
-    return run_planned(plan(spec, out, changes, retry_failed), context)
+    planned = plan(spec, out, changes, retry_failed)
+    ledger, name = planned.ledger, planned.spec.name
+    if ledger.has_comparison and (before := ledger.name()) != name:
+        context.warn(
+            f"{ledger.folder}: showed the comparison {before!r}, and now shows {name!r}; the trials of "
+            f"{before!r} stay stored, and a run of its spec shows them again"
+        )
+    return run_planned(planned, context)
 
 
 def run_planned(planned: Plan, context: RunContext) -> "Results":

@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import nn
 
 from switchbench.methods import Options
+from switchbench.methods.options import invalid_default
 from switchbench.registration import registrar
 
 InputShape = tuple[int, int, int]
@@ -59,7 +60,16 @@ class Network:
 NETWORKS: dict[str, type[Network]] = {}
 """Every registered network by name."""
 
-register = registrar("network", NETWORKS)
+
+def _problem(cls: type[Any]) -> str | None:
+    if not issubclass(cls, Network):
+        return "should derive from switchbench.networks.Network"
+    if cls.build.__func__ is Network.build.__func__ and not issubclass(cls, nn.Module):  # type: ignore[attr-defined]
+        return "should derive from torch.nn.Module as well, or override build"
+    return invalid_default(cls.Config)
+
+
+register = registrar("network", NETWORKS, _problem)
 """Class decorator ``@register(name)``: register a network under a name.
 
 The first line of the class's docstring is the network's description.

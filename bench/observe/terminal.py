@@ -210,8 +210,8 @@ class PointDisplay(ProgressDisplay):
     columns = ("method", "point", "result", "")
 
     def __init__(self, console: Console, total: int | None, done: int) -> None:
-        super().__init__(console, total, done)
         self._best: dict[str, str] = {}
+        super().__init__(console, total, done)  # which draws for the first time
 
     def point_finished(self, label: str, number: int, result: str, best: str) -> None:
         """Show the result of a point.
@@ -225,8 +225,8 @@ class PointDisplay(ProgressDisplay):
         self._best[label] = best
         self._add((label, f"#{number}", result, f"best so far: {best}" if best else ""))
 
-    def _details(self) -> str:
-        return "".join(f"; {label}: best {best}" for label, best in self._best.items() if best)
+    def _lines(self) -> list[str]:
+        return [f"{label}: best {best}" for label, best in self._best.items() if best]
 
 
 class Downloads:

@@ -301,7 +301,8 @@ def _require_unique(values: list[Any], what: str) -> list[Any]:
     seen = set()
     for value in values:
         if value in seen:
-            raise ValueError(f"{what} {str(value)!r} is used twice; {what}s must be unique")
+            remedy = ": give one entry another, as label: NAME" if what == "label" else ""
+            raise ValueError(f"{what} {str(value)!r} is used twice; {what}s must be unique{remedy}")
         seen.add(value)
     return values
 

@@ -133,6 +133,11 @@ class ResultFiles:
             found = {trial_id: gathered[trial_id] for trial_id in wanted & gathered.keys()} | found
         return found
 
+    def stored_ids(self) -> set[str]:
+        """Return the ids of all stored trials, also of those that the present plan lacks."""
+        gathered = parquet.read(self._gathered_file, columns=[ID]) if self._gathered_file.exists() else []
+        return {*parquet.stored_ids(self._trials), *(str(row[ID]) for row in gathered)}
+
     def gather(self) -> int:
         """Move the rows and curves of all small files into the gathered ones.
 

@@ -10,7 +10,7 @@ The trials of the points are stored as in a comparison. Further files::
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from switchbench.row import PointRow
+from switchbench.row import PointRow, PointState
 from switchbench.store import parquet
 from switchbench.store.ledger import Ledger
 
@@ -54,6 +54,19 @@ class SearchLedger(Ledger):
             return None
         rows = parquet.stored_rows(PointRow, parquet.read(self._points_file), self._points_file)
         return parquet.frame(rows, PointRow)
+
+    def points_done(self) -> dict[str, int]:
+        """Return how many points of each method are done. Raises InputError if the file is broken."""
+        points = self.points()
+        if points is None:
+            return {}
+        done = (points["state"] != PointState.RUNNING).groupby(points["label"], sort=False).sum()
+        return {str(label): int(number) for label, number in done.items()}
+
+    def budget(self) -> int | None:
+        """Return how many points each method gets; None if its budget is in steps. Raises InputError."""
+        points = self._read_spec()["search"].get("points")
+        return None if points is None else int(points)
 
 
 def ledgers_of(comparison: Ledger) -> list[Ledger]:

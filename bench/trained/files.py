@@ -85,7 +85,7 @@ def _read(path: Path) -> LoadedNetwork:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: was not written by switchbench export ({error})") from error
+        raise InputError(f"{path}: is broken, or was not written by switchbench export ({error})") from error
     try:
         choice = NetworkChoice.model_validate(facts.network)
     except ValidationError as error:

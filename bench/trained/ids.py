@@ -24,6 +24,11 @@ def id_of(ledger: Ledger, given: str) -> str:
     if given in found:
         return given
     if not found:
+        if any(each.startswith(given) for each in ledger.stored_ids()):
+            raise InputError(
+                f"trial {given!r} is stored in {ledger.folder}, but is not of the spec that ran there last "
+                f"({ledger.name()}); run its own spec in this folder again, which trains nothing"
+            )
         raise InputError(f"no trial {given!r}; `switchbench list {ledger.folder}` shows {len(ids)} of them")
     if len(found) > 1:
         raise InputError(

@@ -244,7 +244,8 @@ def plan(
     config = resolved.search
     if config is None:
         raise InputError(
-            "search: is required, as in --set 'search={points: 10}'; without it a spec is for switchbench run"
+            f"{resolved.name}: search: is required, as in --set 'search={{points: 10}}'; without it a spec "
+            "is for switchbench run"
         )
     training = resolved.search_training()
     try:

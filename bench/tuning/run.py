@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-import pandas as pd
 from optuna.exceptions import StorageInternalError
 from rich.console import Console
 
@@ -25,23 +24,20 @@ from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.observer import Observer
 from switchbench.observe.terminal import PointDisplay
 from switchbench.reports.results import Results
-from switchbench.row import PointRow, PointState, never_selected, to_minimise
+from switchbench.row import PointRow, PointState
 from switchbench.spec.comparison import Spec
 from switchbench.spec.components import MethodChoice
-from switchbench.store.ledger import Ledger
 from switchbench.store.lock import locked
-from switchbench.store.search import SearchLedger
 from switchbench.tuning.plan import SearchPlan, plan
 from switchbench.tuning.source import StudySource
 from switchbench.tuning.storage import StudyStorage
 from switchbench.tuning.study import Study
 from switchbench.tuning.values import Values
+from switchbench.tuning.warm import warm_points
 from switchbench.words import plural
 
 WARM_START = "warm start"
 """Origin of points that come from another search."""
-WARM_POINTS = 5
-"""Largest number of points that a method takes from another search."""
 STORE_SECONDS = 10
 """Least time after which a running search stores its points again, for ``switchbench status``."""
 POLL_SECONDS = 5
@@ -89,7 +85,7 @@ def search(
     with handled(stop_at_once):
         planned = plan(spec, out, changes, storage)
         check(planned.spec)
-        warm = _warm_points(planned, warm_start)
+        warm = warm_points(planned, warm_start)
     comparison = planned.comparison
     comparison.check_writable()
     planned.ledger.folder.mkdir(parents=True, exist_ok=True)
@@ -148,6 +144,11 @@ def _search(
         _store(planned, studies)
     done = sum(study.finished_points for study in studies.values())
     budget = plural(config.points, "point") if config.points else plural(config.steps or 0, "step")
+    for label, space in planned.spaces.items():
+        if outside := ", ".join(f"{variable} {value}" for variable, value in space.outside().items()):
+            context.warn(
+                f"search.space: {label}: its default {outside} is outside, so the defaults are not tried"
+            )
     line = f"{planned.spec.name}: {budget} for each of {', '.join(studies)}, {done} done"
     context.console.print(f"{line} → {planned.comparison.folder}", soft_wrap=True)
     with PointDisplay(
@@ -156,7 +157,7 @@ def _search(
         source = StudySource(planned, studies, display)
         for label in filter(source.queue_fills_budget, warm):
             context.warn(
-                f"--warm-start: {label}: its first points, the default and the best of the other search, "
+                f"--warm-start: {label}: its first point and the best of the other search "
                 "take the whole budget, so no new point is tried; a larger search.points (or steps) adds some"
             )
         try:
@@ -207,37 +208,6 @@ def _run_points(planned: SearchPlan, source: StudySource, context: RunContext, s
         observers: list[Observer] = [source.display, snapshots, *mirror]
         distribute(planned.starts, replace(job, keep_networks=True), [], context.plugins)
         distribute_points(source, job, observers, context.plugins, planned.config.parallel)
-
-
-def _warm_points(planned: SearchPlan, folder: str | Path | None) -> dict[str, list[Values]]:
-    """Return the best points of another search, by label. Raises InputError if it has none."""
-    if folder is None:
-        return {}
-    points = SearchLedger(Ledger(folder)).points()
-    if points is None:
-        raise InputError(f"--warm-start {folder}: no search is stored there")
-    warm: dict[str, list[Values]] = {}
-    for label in planned.spaces:
-        complete = points[(points["label"] == label) & (points["state"] == PointState.COMPLETE)]
-        ranked = complete.assign(rank=_ranks(complete), not_best=~complete["best"])
-        ranked = (
-            ranked.sort_values(["not_best", "rank", "number"]).drop_duplicates("params").head(WARM_POINTS)
-        )
-        warm[label] = [Values.from_params(json.loads(text)) for text in ranked["params"]]
-    if not any(warm.values()):
-        raise InputError(f"--warm-start {folder}: no complete points of {', '.join(planned.spaces)}")
-    return warm
-
-
-def _ranks(points: pd.DataFrame) -> "pd.Series[float]":
-    """Return the ranks of points by their first objective, best first. Infeasible points come last."""
-    costs = [
-        to_minimise(json.loads(names)[0], json.loads(values)[0])
-        for names, values in zip(points["objectives"], points["values"], strict=True)
-    ]
-    ranks: pd.Series[float] = pd.Series(costs, index=points.index, dtype=float).rank()
-    facts = zip(points["infeasible"], points["collapsed"], points["density"], strict=True)
-    return ranks + len(points) * pd.Series([never_selected(*each) for each in facts], index=points.index)
 
 
 def _best(planned: SearchPlan, studies: dict[str, Study]) -> Spec:

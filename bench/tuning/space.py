@@ -83,6 +83,18 @@ class Space:
         entry["densities"] = self.method.densities if values.density is None else [values.density]
         return _validated(entry, self.training)
 
+    def outside(self) -> dict[Variable, Any]:
+        """Return the defaults of method and training that the space leaves out, where they have an effect."""
+        training = self.method.merged_training(self.training).model_dump(mode="json")
+        found = {}
+        for variable, dimension in self.dimensions.items():
+            if variable == TARGET_DENSITY or _lacks_effect(self.method, variable, Values()):
+                continue
+            value = (training if variable.part == TRAINING else self.method.options).get(variable.key)
+            if value not in dimension:
+                found[variable] = value
+        return found
+
     def defaults(self) -> Values:
         """Return the values that method and training have without a search, if the space contains them.
 

@@ -120,6 +120,10 @@ def search(
         load_plugins(plugin)
         searched = plan(spec, out, set_, storage)
         searched.comparison.check_writable()
+        if warm_start:
+            from switchbench.tuning.warm import warm_points
+
+            warm_points(searched, warm_start)
         show.search(searched, tflops)
         _say_what_is_missing(searched.spec, address)
         return
@@ -164,7 +168,10 @@ def _end(results: "Results", as_json: bool, quiet: bool, best: "pd.DataFrame | N
         show.as_json(results, best)
     elif not quiet:
         show.next_steps(results, len(unreached))
-    failed = results["status"].isin([Status.FAILED, Status.MISSING]).any()
+    failed = int(results["status"].isin([Status.FAILED, Status.MISSING]).sum())
+    if failed and quiet and not as_json:
+        problem = f"{failed} of {len(results)} trials failed or are missing"
+        typer.echo(f"switchbench: {problem}; --retry-failed runs those that failed again", err=True)
     if failed or any(target.error for target in unreached):
         raise typer.Exit(ExitCode.FAILED)
 
