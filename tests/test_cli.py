@@ -189,8 +189,8 @@ def test_a_folder_that_shows_another_comparison_says_so(
     switchbench: Any, tmp_path: Path, without_ray: None, without_figures: None
 ) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
-    arguments = ("run", "good.yaml", "--out", "out", "--mlflow-uri", "none")
-    arguments = (*arguments, "--set", "methods=[dense]", "--set", "seeds=1")
+    changes = ("--set", "methods=[dense]", "--set", "seeds=1")
+    arguments = ("run", "good.yaml", "--out", "out", "--mlflow-uri", "none", *changes)
     assert "showed the comparison" not in switchbench(*arguments).out
     first = next((tmp_path / "out" / "trials").iterdir()).stem
     said = switchbench(*arguments, "--set", "name=other", "--set", "seeds=[7]").out
@@ -230,13 +230,8 @@ def test_what_fails_is_said_with_the_remedy(
 def test_a_dry_run_refuses_what_a_run_refuses(switchbench: Any, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     one_line(switchbench("run", "good.yaml", "--dry-run", "--jobs", "-1"), "--jobs -1: should be 0 or more")
-    search = (
-        "search",
-        "good.yaml",
-        "--set",
-        "search={points: 2, density: 0.1, space: {l1.strength: {low: 0.1, high: 1}}}",
-    )
-    search = (*search, "--set", "methods=[l1]", "--dry-run")
+    part = "search={points: 2, density: 0.1, space: {l1.strength: {low: 0.1, high: 1}}}"
+    search = ("search", "good.yaml", "--set", part, "--set", "methods=[l1]", "--dry-run")
     assert "0.002: outside, not tried" in switchbench(*search).out
     one_line(switchbench(*search, "--warm-start", "nope"), "--warm-start nope: no such folder")
 
