@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -21,7 +21,7 @@ from switchbench.cluster.worker import Job, record_lost
 from switchbench.cluster.workers import Distribute, workers
 from switchbench.compare.order import longest_first
 from switchbench.compare.plan import Plan, SpecLike, check, plan
-from switchbench.errors import ExitCode, RunStopped
+from switchbench.errors import ExitCode, InputError, RunStopped
 from switchbench.observe.observer import Observer, notify
 from switchbench.observe.terminal import TrialDisplay
 from switchbench.reports.figures.process import DrawingProcess
@@ -75,13 +75,19 @@ def run(
     """
     context = RunContext.create(address, mlflow_uri, plugin_files, console, jobs)
     planned = plan(spec, out, changes, retry_failed)
-    ledger, name = planned.ledger, planned.spec.name
-    if ledger.has_comparison and (before := ledger.name()) != name:
-        context.warn(
-            f"{ledger.folder}: showed the comparison {before!r}, and now shows {name!r}; the trials of "
-            f"{before!r} stay stored, and a run of its spec shows them again"
-        )
+    _say_what_it_showed(planned, context)
     return run_planned(planned, context)
+
+
+def _say_what_it_showed(planned: Plan, context: RunContext) -> None:
+    """Warn if the folder shows a comparison of another name by now."""
+    ledger, name = planned.ledger, planned.spec.name
+    with suppress(InputError):  # a spec that cannot be read is written again, or the run says why not
+        if ledger.has_comparison and (before := ledger.name()) != name:
+            context.warn(
+                f"{ledger.folder}: showed the comparison {before!r}, and now shows {name!r}; the trials of "
+                f"{before!r} stay stored, and a run of its spec shows them again"
+            )
 
 
 def run_planned(planned: Plan, context: RunContext) -> "Results":
