@@ -48,10 +48,15 @@ class View:
         return [replace(section, tables=[*map(self.table, section.tables)]) for section in sections]
 
     def applied(self, sections: Sequence[Section]) -> list[str]:
-        """Return the names of the tables that have a column which was named, in their order."""
-        named = {*self.columns, self.sort}
+        """Return the names of the tables that have a column which was named, in their order. Columns that
+        tell rows apart are in a table in any case."""
         tables = [table for section in sections for table in section.tables]
-        return [*dict.fromkeys(table.name for table in tables if not named.isdisjoint(table.header))]
+        changed = [
+            table.name
+            for table in tables
+            if self.sort in table.header or not {*self.columns}.isdisjoint(table.header[table.keys :])
+        ]
+        return [*dict.fromkeys(changed)]
 
     def table(self, table: Table) -> Table:
         """Return a table with the chosen columns, order and digits."""

@@ -451,6 +451,7 @@ def test_the_terminal_says_which_tables_have_the_chosen_columns() -> None:
         (ReportOptions(), []),
         (ReportOptions(sort="time:ascending"), ["costs"]),
         (ReportOptions(columns=["MACs"]), ["fronts", "costs"]),
+        (ReportOptions(columns=["density"]), ["summary", "costs"]),  # in other tables it tells rows apart
     ):
         composed = reports.compose(results(), "t", view=view_of(options, results()))
         assert composed.view.applied(composed.sections) == said
