@@ -227,6 +227,24 @@ def test_what_fails_is_said_with_the_remedy(
     assert again.err.endswith("trials failed or are missing; --retry-failed runs those that failed again\n")
 
 
+def test_messages_are_in_the_users_words(switchbench: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    for change, said in (
+        ("training.steps=2.5", "training.steps: 2.5 should be a whole number"),
+        ("name=", "name: None should be text"),
+        (
+            "methods=[dense, dense]",
+            "label 'dense' is used twice; labels must be unique: give one entry another, as",
+        ),
+    ):
+        one_line(switchbench("run", "good.yaml", "--set", change), said)
+    one_line(
+        switchbench("search", "good.yaml"), "small: search: is required, as in --set 'search={points: 10}'"
+    )
+    outcome = switchbench("export", "x/y", "--format", "tflite")
+    one_line(outcome, "Invalid value for '--format': 'tflite' is not one of")
+
+
 def test_a_dry_run_refuses_what_a_run_refuses(switchbench: Any, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     one_line(switchbench("run", "good.yaml", "--dry-run", "--jobs", "-1"), "--jobs -1: should be 0 or more")
