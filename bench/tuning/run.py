@@ -118,9 +118,7 @@ def _resumable(planned: SearchPlan) -> Iterator[None]:
 
 def _points_done(planned: SearchPlan) -> str:
     """Return how many points of a search are stored as done, in words."""
-    points = planned.ledger.points()
-    done = 0 if points is None else int((points["state"] != PointState.RUNNING).sum())
-    budget = planned.config.points
+    done, budget = sum(planned.ledger.points_done().values()), planned.config.points
     of = f"{done:,} of {plural(budget * len(planned.spaces), 'point')}" if budget else plural(done, "point")
     return f"{of} done"
 

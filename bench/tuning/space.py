@@ -85,29 +85,31 @@ class Space:
 
     def outside(self) -> dict[Variable, Any]:
         """Return the defaults of method and training that the space leaves out, where they have an effect."""
-        training = self.method.merged_training(self.training).model_dump(mode="json")
-        found = {}
-        for variable, dimension in self.dimensions.items():
-            if variable == TARGET_DENSITY or _lacks_effect(self.method, variable, Values()):
-                continue
-            value = (training if variable.part == TRAINING else self.method.options).get(variable.key)
-            if value not in dimension:
-                found[variable] = value
-        return found
+        return {
+            variable: value
+            for variable, value in self._without_search().items()
+            if value not in self.dimensions[variable]
+            and variable != TARGET_DENSITY
+            and not _lacks_effect(self.method, variable, Values())
+        }
 
     def defaults(self) -> Values:
         """Return the values that method and training have without a search, if the space contains them.
 
         A target density that is searched has no default. It gets the highest value of its range.
         """
-        training = self.method.merged_training(self.training).model_dump(mode="json")
-        values = Values()
+        known, values = self._without_search(), Values()
         for variable, dimension in self.dimensions.items():
-            settings = training if variable.part == TRAINING else self.method.options
-            value = dimension.ends[-1] if variable == TARGET_DENSITY else settings.get(variable.key)
+            value = dimension.ends[-1] if variable == TARGET_DENSITY else known[variable]
             if value in dimension and not _lacks_effect(self.method, variable, values):
                 values = values.plus(variable, value)
         return values
+
+    def _without_search(self) -> dict[Variable, Any]:
+        """Return the value that each variable has in the method and its training."""
+        training = self.method.merged_training(self.training).model_dump(mode="json")
+        settings = {TRAINING: training}
+        return {each: settings.get(each.part, self.method.options).get(each.key) for each in self.dimensions}
 
 
 def make_space(
